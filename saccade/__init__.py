@@ -1,0 +1,51 @@
+"""saccade: answers questions about high-resolution images with a fixed budget of visual tokens.
+
+    import saccade
+
+    with saccade.load() as eye:
+        trace = eye.look("page.png", "What is the invoice number?")
+
+Importing it loads none of ray, vllm, transformers.
+"""
+
+from saccade.config import Episode
+from saccade.errors import (
+    ConfigError,
+    DataError,
+    EngineDead,
+    EngineError,
+    PictureError,
+    QuestionError,
+    ResumeRefused,
+    SaccadeError,
+    UnknownName,
+)
+from saccade.eye import Eye, load, look, look_many
+from saccade.picture import Picture
+from saccade.types import Answer, Cost, Gaze, Question, Sample, Selection, Step, Trace
+
+__all__ = [
+    "Answer",
+    "ConfigError",
+    "Cost",
+    "DataError",
+    "EngineDead",
+    "EngineError",
+    "Episode",
+    "Eye",
+    "Gaze",
+    "Picture",
+    "PictureError",
+    "Question",
+    "QuestionError",
+    "ResumeRefused",
+    "SaccadeError",
+    "Sample",
+    "Selection",
+    "Step",
+    "Trace",
+    "UnknownName",
+    "load",
+    "look",
+    "look_many",
+]

@@ -1,0 +1,19 @@
+"""Budgets: how many visual tokens, over how many fixations. One file a budget."""
+
+from abc import abstractmethod
+
+from saccade.registry import Strategy
+from saccade.types import Scene
+
+
+class Budget(Strategy):
+    """Scene batch -> tokens per fixation for each image."""
+
+    @abstractmethod
+    def __call__(self, scene: Scene) -> list[int]:
+        """One number of tokens per fixation for each image of the batch."""
+
+    @property
+    @abstractmethod
+    def most_tok(self) -> int:
+        """The most tokens it ever gives one fixation: what `resize` and `random` may use, times the fixations."""

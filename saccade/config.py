@@ -1,0 +1,70 @@
+"""The settings of an episode: everything that decides what is looked at and when looking stops."""
+
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from saccade.budgets import Budget
+from saccade.errors import ConfigError
+from saccade.importance import Mix
+from saccade.integration import Integrator
+from saccade.planners import Planner
+from saccade.registry import Strategy, load
+from saccade.samplers import Sampler
+
+VIEWS = ("full", "resize")
+"""Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
+
+Spec = str | dict[str, Any]
+
+
+class Episode(Strategy):
+    """How one image is looked at. Checked as a whole when it is built: a typo fails before anything is loaded."""
+
+    sampler: Spec = Field("hybrid", description="Which tokens a look keeps, or a view: full, resize.")
+    scorer: str | tuple[Spec, ...] = Field("query", description="name[:weight],... : what is worth looking at.")
+    planner: Spec = Field("query", description="Where to look next.")
+    budget: Spec = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation.")
+    fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")
+    glimpse: int = Field(0, ge=0, description="Coarse tokens of the whole image that open every canvas; 0: none.")
+    canvas: Literal["private", "shared"] = Field("private", description="One canvas a question, or one an image.")
+    canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
+    integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
+    stop_at: float = Field(0.95, ge=0, description="Stop looking at this confidence; above 1: never.")
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        self.strategies  # noqa: B018  built once here, so that every name and setting has been checked
+        if self.canvas == "shared" and self.glimpse >= self.canvas_cap:
+            raise ConfigError(
+                f"a glimpse of {self.glimpse} tokens leaves nothing of a canvas capped at {self.canvas_cap}"
+            )
+        return self
+
+    @cached_property
+    def strategies(self) -> "Strategies":
+        """The strategies that the settings name."""
+        return Strategies(self)
+
+    @property
+    def view(self) -> str:
+        """full, resize, or foveate (a sampler chooses tokens of the full view)."""
+        name = self.sampler if isinstance(self.sampler, str) else self.sampler.get("name", "")
+        return name if name in VIEWS else "foveate"
+
+    @property
+    def whole_budget_tok(self) -> int:
+        """Visual tokens that all fixations of one question may use together."""
+        return self.fixations * self.strategies.budget.most_tok
+
+
+class Strategies:
+    """The loaded strategies of an episode."""
+
+    def __init__(self, episode: Episode) -> None:
+        self.sampler = load("samplers", episode.sampler, Sampler) if episode.view == "foveate" else None
+        self.score = Mix.parse(episode.scorer)
+        self.planner = load("planners", episode.planner, Planner)
+        self.budget = load("budgets", episode.budget, Budget)
+        self.integrate = load("integration", episode.integrate, Integrator)

@@ -1,0 +1,175 @@
+"""Data sets. One file a data set; the file's name is the data set's name.
+
+A data set lists its images with their questions (`rows`, run once by the driver) and opens one image by the `source`
+string it listed (`picture`, run in any process, any number of times). What cannot be used is never lost silently:
+
+- a line without id, image or question, or with an id seen before, is a `Skip` with a reason that can be counted;
+- a question with any other wrong field (a box of three numbers) is listed with `Question.error`: an error row;
+- an image that cannot be read raises PictureError where it is opened: an error row for each of its questions.
+"""
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from saccade.errors import ConfigError, DataError, UnknownName, describe
+from saccade.picture import Picture
+from saccade.registry import Strategy, find, load, names
+from saccade.types import Question, Sample
+
+_FILES = (".jsonl", ".parquet")  # the endings say which data set reads a file
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image of a data set with all its questions; `source` is what `Dataset.picture` opens it by."""
+
+    image_id: str
+    source: str
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Something in the source that is not a question about an image. Skips are counted and listed, never silent."""
+
+    reason: str  # one of a few: bad_json, no_id, no_image, no_question, duplicate_id, not_an_image, bad_file_name
+    where: str  # file and line
+
+
+class Dataset(Strategy):
+    """A value that lists questions and opens pictures; it holds paths and settings, never data."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row | Skip]:
+        """All images in a fixed order, one `Row` an image; ids are unique. Images are not opened.
+
+        Raises:
+            ConfigError: the data cannot be found or has another layout; the message says how to give a path.
+        """
+
+    @abstractmethod
+    def picture(self, source: str, limit_px: int | None = None) -> Picture:
+        """The (lazy) picture of one row."""
+
+    def fingerprint(self) -> str:
+        """Changes when the questions change, cheaply; the same data elsewhere has the same one.
+
+        Images in files of their own do not count: a broken one may be replaced before `--retry-errors`.
+        """
+        return digest(self.spec())
+
+    def sample(self, row: Row, limit_px: int | None = None) -> Sample:
+        """A row with its picture, every answer box in uv. Opens the image's header if boxes are listed in pixels.
+
+        Raises:
+            PictureError: boxes are listed in pixels and the image's size cannot be read.
+        """
+        picture = self.picture(row.source, limit_px)
+        questions = tuple(_located(q, picture) if q.answer_boxes_px else q for q in row.questions)
+        return Sample(row.image_id, picture, questions)
+
+
+def _located(question: Question, picture: Picture) -> Question:
+    """Boxes in pixels to uv, cut at the image's border; a box wholly outside it is an error of the question."""
+    width, height = picture.size_px
+    boxes = []
+    for x0, y0, x1, y1 in question.answer_boxes_px:
+        if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+            box = f"[{x0:g}, {y0:g}, {x1:g}, {y1:g}]"
+            error = DataError(f"answer box {box} px lies outside the image of {width} x {height} px")
+            return replace(question, answer_boxes_px=(), error=question.error or describe(error))
+        boxes.append((max(x0, 0) / width, max(y0, 0) / height, min(x1, width) / width, min(y1, height) / height))
+    return replace(question, answer_boxes_uv=tuple(boxes), answer_boxes_px=())
+
+
+def open_dataset(
+    dataset: str,
+    *,
+    data_path: str | Path | None = None,
+    question: str | None = None,
+    page_px: int | None = None,
+    **settings: Any,
+) -> Dataset:
+    """A data set by name, or the one that fits a path; a name wins over a folder called the same (write `./name`).
+
+    `question` is for a folder of images. `page_px` goes to data sets that draw their own pages; others ignore it.
+
+    Raises:
+        UnknownName: neither the name of a data set nor a path.
+        ConfigError: nothing usable at the path, or a setting is wrong; the message says what is allowed.
+    """
+    path = Path(dataset).expanduser()
+    if "/" in dataset or path.suffix in _FILES or (path.exists() and dataset not in names("datasets")):
+        if data_path is not None:
+            raise ConfigError(f"--dataset {dataset} is a path already; --data-path {data_path} goes with a name")
+        dataset, data_path = _name_for(path, question), path
+    try:
+        kind = find("datasets", dataset, Dataset)
+    except UnknownName as error:
+        raise UnknownName(
+            f"{error} Nor is there a file or folder {dataset!r}: a path to questions.jsonl, to a .parquet file or a "
+            "folder of them, or to a folder of images (with --question) is a data set too."
+        ) from error
+    given = {"data_path": None if data_path is None else str(data_path), "question": question}
+    for key, value in given.items():
+        field = kind.model_fields.get(key)
+        option = f"--{key.replace('_', '-')}"
+        if field is None and value is not None:
+            raise ConfigError(f"data set {dataset!r} takes no {option} (got {value!r})")
+        if field is not None and field.is_required() and value is None:
+            raise ConfigError(f"data set {dataset!r} needs {option}")
+        if value is not None:
+            settings[key] = value
+    if page_px is not None and "page_px" in kind.model_fields:
+        settings["page_px"] = page_px
+    return load("datasets", {"name": dataset, **settings}, Dataset)
+
+
+def limit(rows: Iterable[Row | Skip], num_questions: int | None) -> Iterator[Row | Skip]:
+    """The first `num_questions` questions (None: all); the image that holds the last of them keeps only those."""
+    if num_questions is not None and num_questions < 1:
+        raise ConfigError(f"--limit {num_questions} must be at least 1 question")
+    return iter(rows) if num_questions is None else _first(rows, num_questions)
+
+
+def _first(rows: Iterable[Row | Skip], left: int) -> Iterator[Row | Skip]:
+    for row in rows:
+        if isinstance(row, Row):
+            row = replace(row, questions=row.questions[:left])
+            left -= len(row.questions)
+        yield row
+        if left == 0:
+            return
+
+
+def digest(*parts: Any) -> str:
+    """Short hash of JSON-like values, for fingerprints."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _name_for(path: Path, question: str | None) -> str:
+    """Which data set reads the file or folder at `path`."""
+    if path.is_dir():
+        if question is not None:
+            return "folder"
+        if next(path.rglob("*.parquet"), None) is not None:
+            return "parquet"
+        raise ConfigError(
+            f"the folder {str(path)!r} holds no .parquet file. If it is a folder of images, say what to ask of each: "
+            "--question 'What is the total?'. If a questions.jsonl lists them, give that file"
+        )
+    if not path.exists():
+        raise ConfigError(f"there is no file or folder {str(path)!r} (--dataset)")
+    if path.suffix not in _FILES:
+        raise ConfigError(
+            f"--dataset {str(path)!r}: a data set is a {' or '.join(_FILES)} file, a folder of Parquet files, or a "
+            "folder of images with --question"
+        )
+    if question is not None:
+        raise ConfigError(f"--question is for a folder of images; {str(path)!r} brings its own questions")
+    return path.suffix[1:]

@@ -1,0 +1,255 @@
+"""The transformers engine: one process, no server, every family. Caches the keys and values of canvases it has read.
+
+A canvas only ever grows at its end, so what an earlier fixation computed stays valid: a fixation prefills its new
+tokens and the question, nothing else.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.errors import ConfigError, EngineError, QuestionError
+from saccade.families import Family, Prepared
+from saccade.picture import Picture
+from saccade.registry import Strategy, find
+from saccade.types import Answer, Canvas, Encoding, Part, Query
+
+CANNOT_READ = "<|cannot_read|>"
+"""The token by which a model says that the answer is not in what it was shown. Models without it never say so."""
+
+PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
+
+
+class HF(Strategy):
+    """transformers: reads any supported checkpoint on CPU or GPU."""
+
+    model: str = Field("nano", description="'nano' (bundled), a checkpoint folder, or a name on the hub.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
+    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$", description="auto: bfloat16 on CUDA.")
+    max_px: int | None = Field(None, ge=1, description="Pixels an image is scaled to at most; None: the checkpoint's.")
+    max_new_tok: int = Field(96, ge=1, description="Answers are cut after this many tokens.")
+    num_canvases: int = Field(8, ge=1, description="Canvases whose keys and values are kept.")
+
+    @contextmanager
+    def open(self) -> Iterator["HFEngine"]:
+        """Loads the checkpoint; frees it at the end.
+
+        Raises:
+            ConfigError: no such checkpoint, or of a family that is not supported.
+        """
+        device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        )
+        dtype = {"auto": torch.bfloat16 if device.type == "cuda" else torch.float32}.get(self.dtype)
+        path = checkpoint(self.model)
+        family = find("families", model_type(path), Family)
+        engine = HFEngine(family.open(path, device, dtype or getattr(torch, self.dtype), self.max_px), self)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+
+def checkpoint(model: str) -> str:
+    """Folder or hub name that `model` stands for."""
+    return str(Path(__file__).parents[1] / "nano") if model == "nano" else model
+
+
+def model_type(path: str) -> str:
+    """`model_type` of a checkpoint's configuration.
+
+    Raises:
+        ConfigError: there is no such checkpoint, here or on the hub.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return str(AutoConfig.from_pretrained(path).model_type)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no model {path!r}: {str(error).splitlines()[0]} Give 'nano', a checkpoint folder, or a name on the hub"
+        ) from error
+
+
+class HFEngine:
+    """A loaded checkpoint that encodes and reads. Not thread-safe: one request at a time."""
+
+    def __init__(self, family: Family, spec: HF) -> None:
+        self.family, self.spec = family, spec
+        self.device: torch.device = family.model.device
+        tokenizer = family.tokenizer
+        unreadable = tokenizer.convert_tokens_to_ids(CANNOT_READ)
+        self.cannot_read = unreadable if unreadable not in (None, tokenizer.unk_token_id) else None
+        ends = family.model.generation_config.eos_token_id
+        self.end_ids = set(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
+        # Part keys -> (keys and values of that canvas, number of tokens up to the end of each part).
+        self._caches: OrderedDict[tuple[str, ...], tuple[Any, tuple[int, ...]]] = OrderedDict()
+
+    def close(self) -> None:
+        """Frees the caches and the model."""
+        self._caches.clear()
+        del self.family
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    # Encoder
+
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+        """Decodes and cuts one picture."""
+        return self.family.prepare(picture, max_tok)
+
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        """One pass of the vision tower; encodings are on the CPU."""
+        return [_to_cpu(encoding) for encoding in self.family.encode(batch)]
+
+    @torch.inference_mode()
+    def query(self, question: str) -> Query:
+        """The question's own tokens, without the prompt around it."""
+        if not question.strip():
+            raise QuestionError("the question is empty")
+        ids = self.family.tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        tokens = self.family.embed(torch.tensor(ids, device=self.device)).cpu()
+        return Query(question, tokens, torch.ones(len(ids)))
+
+    # Reader
+
+    @torch.inference_mode()
+    def read(self, canvas: Canvas, question: str) -> Answer:
+        """Greedy answer. Confidence is the probability of the whole answer, its end included; 0 when it cannot read."""
+        started = time.perf_counter()
+        prefix, suffix = self.family.prompt(question)
+        self._check_length(len(prefix) + len(canvas) + len(suffix))
+        before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
+        cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
+        hidden = self._prefill(cache, self._embed(suffix), after)
+        ids, logprobs = self._decode(cache, hidden, int(after[0, -1]) + 1)
+        cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes question and answer off again
+        self._keep(_keys(canvas), cache, ends)
+        readable = self.cannot_read is None or self.cannot_read not in ids
+        text = self.family.tokenizer.decode(ids, skip_special_tokens=True).strip() if readable else ""
+        return Answer(
+            text=text,
+            logprobs=tuple(logprobs),
+            confidence=math.exp(sum(logprobs)) if readable else 0.0,
+            visual_tok=len(canvas),
+            cached_tok=cached_tok,
+            prefill_tok=ends[-1] - cached_tok + len(suffix),
+            seconds=time.perf_counter() - started,
+            readable=readable,
+            tokens=self._embed(ids)[0].cpu() if ids else None,
+        )
+
+    def _check_length(self, prompt_tok: int) -> None:
+        limit = self.family.language_model.config.max_position_embeddings
+        if prompt_tok + self.spec.max_new_tok > limit:
+            raise QuestionError(
+                f"the prompt is {prompt_tok} tokens and up to {self.spec.max_new_tok} may follow; "
+                f"the model takes {limit}. Ask a shorter question or keep fewer tokens"
+            )
+
+    def _embed(self, ids: Sequence[int]) -> Tensor:
+        return self.family.embed(torch.tensor(ids, device=self.device)).unsqueeze(0)  # (1, T, D)
+
+    def _prefill(self, cache: Any, embeds: Tensor, positions: Tensor) -> Tensor:
+        """Runs (1, T, D) embeddings at positions (3, T) behind the cache; returns the last hidden state (1, D)."""
+        out = self.family.language_model(
+            inputs_embeds=embeds,
+            position_ids=positions.to(self.device).unsqueeze(1),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return out.last_hidden_state[:, -1]  # type: ignore[no-any-return]
+
+    def _decode(self, cache: Any, hidden: Tensor, position: int) -> tuple[list[int], list[float]]:
+        """Greedy tokens until an end token; their log-probabilities, the end's included."""
+        ids: list[int] = []
+        logprobs: list[float] = []
+        for step in range(self.spec.max_new_tok):
+            logprob, token = self.family.logits(hidden).float().log_softmax(-1).max(-1)
+            if not math.isfinite(float(logprob)):
+                raise EngineError("the model gave logits that are not finite; try --set engine.dtype=float32")
+            logprobs.append(float(logprob))
+            if int(token) in self.end_ids:
+                break
+            ids.append(int(token))
+            if step + 1 < self.spec.max_new_tok:
+                hidden = self._prefill(cache, self._embed([ids[-1]]), torch.full((3, 1), position + step))
+        return ids, logprobs
+
+    def _canvas_cache(
+        self, canvas: Canvas, prefix: list[int], before: Tensor, parts: list[Tensor]
+    ) -> tuple[Any, tuple[int, ...], int]:
+        """Keys and values of prefix and canvas, where each part ends in them, and how many tokens were there before."""
+        keys = _keys(canvas)
+        cache, ends = self._longest(keys)
+        cached_tok = cache.get_seq_length()
+        embeds = [self._embed(prefix), *(self._visual(part) for part in canvas.parts)][len(ends) :]
+        positions = [before, *parts][len(ends) :]
+        if embeds:
+            self._prefill(cache, torch.cat(embeds, 1), torch.cat(positions, 1))
+        for embed in embeds:
+            ends = (*ends, (ends[-1] if ends else 0) + embed.shape[1])
+        return cache, ends, cached_tok
+
+    def _keep(self, keys: tuple[str, ...], cache: Any, ends: tuple[int, ...]) -> None:
+        """Remembers a canvas. Only after a whole read: one that failed half-way leaves nothing behind."""
+        self._caches[keys] = (cache, ends)
+        while len(self._caches) > self.spec.num_canvases:
+            self._caches.popitem(last=False)
+
+    def _visual(self, part: Part) -> Tensor:
+        return part.tokens.to(self.device, self.family.model.dtype).unsqueeze(0)
+
+    def _new_cache(self) -> Any:
+        from transformers import DynamicCache
+
+        return DynamicCache(config=self.family.language_model.config)
+
+    def _longest(self, keys: tuple[str, ...]) -> tuple[Any, tuple[int, ...]]:
+        """The cached canvas sharing the longest beginning with `keys`, cut to it, with the end of each shared entry.
+
+        A canvas that is wholly a beginning of this one is grown in place; another one is copied, because it may be
+        read again (private canvases of one image share their glimpse).
+        """
+        shared = {other: _common(keys, other) for other in self._caches}
+        best = max(shared, key=lambda other: shared[other], default=())
+        known = shared.get(best, 0)
+        if known and known == len(best):
+            return self._caches.pop(best)
+        copy = self._new_cache()
+        if not known:
+            return copy, ()
+        source, ends = self._caches[best]
+        for number, layer in enumerate(source.layers):
+            length = ends[known - 1]
+            copy.update(layer.keys[:, :, :length], layer.values[:, :, :length], number)
+        return copy, ends[:known]
+
+
+def _keys(canvas: Canvas) -> tuple[str, ...]:
+    return (PREFIX, *(part.key for part in canvas.parts))
+
+
+def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:
+    """How many leading entries two tuples share."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _to_cpu(encoding: Encoding) -> Encoding:
+    return Encoding(
+        encoding.tokens.cpu(),
+        encoding.features.cpu(),
+        encoding.received.cpu(),
+        encoding.grid,
+        encoding.picture_hash,
+        encoding.fingerprint,
+        encoding.num_patches,
+    )

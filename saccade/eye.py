@@ -1,0 +1,84 @@
+"""The library's front door: `load` a model, `look` at a picture."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from saccade.config import Episode
+from saccade.engines import Engine
+from saccade.engines.hf import HF
+from saccade.errors import SaccadeError
+from saccade.look import Outcome, episodes, run, see
+from saccade.picture import Picture, Source
+from saccade.types import Question, Trace
+
+
+class Eye:
+    """A loaded model and the settings it looks with. Made by `saccade.load`."""
+
+    def __init__(self, engine: Engine, settings: Episode) -> None:
+        self.engine, self.settings = engine, settings
+
+    def look(self, picture: Source | Picture, question: str) -> Trace:
+        """Answers one question about one image.
+
+        Raises:
+            PictureError: the image cannot be used.
+            QuestionError: the question cannot be asked.
+        """
+        return self.look_many(picture, [question])[0]
+
+    def look_many(self, picture: Source | Picture, questions: Sequence[str], **settings: Any) -> list[Trace]:
+        """Answers several questions about one image, which is encoded once. `settings` override the eye's own.
+
+        Raises:
+            PictureError: the image cannot be used.
+            SaccadeError: the first question that failed.
+        """
+        outcomes = self.outcomes(
+            Picture.open(picture), [Question(str(i), text) for i, text in enumerate(questions)], **settings
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, SaccadeError):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, Trace)]
+
+    def outcomes(self, picture: Picture, questions: Sequence[Question], **settings: Any) -> list[Outcome]:
+        """Like `look_many`, with what failed in the place of its trace: an error costs one question.
+
+        Raises:
+            PictureError: the image cannot be used, so no question can.
+        """
+        chosen = self.settings.with_settings(**settings) if settings else self.settings
+        seen = see(chosen, self.engine, picture, questions)
+        return [outcome for flow in episodes(chosen, seen) for outcome in run(flow, self.engine)]
+
+
+@contextmanager
+def load(model: str = "nano", *, engine: HF | None = None, **settings: Any) -> Iterator[Eye]:
+    """Opens a model to look with; closes it at the end of the block.
+
+        with saccade.load() as eye:
+            trace = eye.look("page.png", "What is the total?")
+            print(trace.answer.text, trace.answer.confidence)
+
+    `settings` are those of `Episode`: sampler, scorer, planner, budget, fixations, ...
+
+    Raises:
+        ConfigError: a setting or the model is wrong.
+    """
+    chosen = Episode(**settings)
+    with (engine or HF(model=model)).open() as opened:
+        yield Eye(opened, chosen)
+
+
+def look(picture: Source | Picture, question: str, model: str = "nano", **settings: Any) -> Trace:
+    """One question about one image; loads the model for it. Use `load` for more than one."""
+    with load(model, **settings) as eye:
+        return eye.look(picture, question)
+
+
+def look_many(picture: Source | Picture, questions: Sequence[str], model: str = "nano", **settings: Any) -> list[Trace]:
+    """Several questions about one image; loads the model for them. Use `load` for more than one image."""
+    with load(model, **settings) as eye:
+        return eye.look_many(picture, questions)

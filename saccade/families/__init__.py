@@ -1,0 +1,91 @@
+"""Model families. One file a family, named as the checkpoint's `model_type`; it holds all that differs.
+
+What a family file promises (`Family`): how pixels become patches and patches become an `Encoding`, how a question
+becomes a prompt around the image, and at which rotary position every token of a canvas stands. Reading (caches,
+decoding, confidence) is the engines' business and the same for all.
+
+The identity law holds for each: a canvas that keeps all N tokens gives the logits of the untouched model.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saccade.picture import Picture
+from saccade.types import Canvas, Encoding, Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One picture as the vision tower takes it."""
+
+    patches: Tensor  # (patches, channels * patch * patch) float32, in the family's patch order
+    grid_thw: tuple[int, int, int]  # patches in time, height, width
+    grid: Grid
+    picture_hash: str
+    view: str
+
+
+class Family(ABC):
+    """A loaded checkpoint of one model family. A resource: opened in the worker that uses it, never pickled."""
+
+    model: Any  # the transformers model
+    tokenizer: Any  # the transformers tokenizer
+    fingerprint: str
+
+    @classmethod
+    @abstractmethod
+    def open(cls, path: str, device: torch.device, dtype: torch.dtype, max_px: int | None) -> "Family":
+        """Loads model, tokenizer and processor settings from a checkpoint folder or hub name."""
+
+    @abstractmethod
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+        """Decodes and cuts a picture; with `max_tok`, at the largest aspect-true size of at most that many tokens.
+
+        Raises:
+            PictureError: unreadable, or a shape the family cannot take.
+        """
+
+    @abstractmethod
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        """One pass of the vision tower over a batch of pictures of any sizes."""
+
+    @abstractmethod
+    def prompt(self, question: str) -> tuple[list[int], list[int]]:
+        """Token ids before the first visual token and after the last one."""
+
+    @abstractmethod
+    def positions(self, canvas: Canvas, prefix_tok: int, suffix_tok: int) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Rotary positions (3, tokens) of the prefix, of each part of the canvas, and of the suffix."""
+
+    @abstractmethod
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """(T,) int64 -> (T, D) input embeddings of the language model."""
+
+    @property
+    @abstractmethod
+    def language_model(self) -> Any:
+        """The decoder: called with inputs_embeds, position_ids and past_key_values."""
+
+    @abstractmethod
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., D) last hidden states -> (..., vocabulary)."""
+
+
+def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
+    """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one cell a side.
+
+    A grid counts as true when it is off the aspect by at most one cell on its shorter side, which is what rounding
+    both sides down costs (Qwen's smart_resize). Of the true ones it takes that with the most cells, then the closest; if none is true, the closest.
+    """
+    heights = np.repeat(np.arange(1, max_tok + 1), [max_tok // h for h in range(1, max_tok + 1)])
+    widths = np.concatenate([np.arange(1, max_tok // h + 1) for h in range(1, max_tok + 1)])
+    error = np.abs(np.log(widths / heights) - np.log(cols / rows))
+    true = error <= np.log1p(1 / np.minimum(heights, widths)) + 1e-9
+    best = np.lexsort((error, -np.where(true, heights * widths, 0)))[0]
+    return int(heights[best]), int(widths[best])

@@ -1,0 +1,107 @@
+"""Token grids: which part of the image, and which cell of the canvas, each token stands for."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from saccade.types import Gaze, Grid
+
+
+def plain_grid(rows: int, cols: int, width_px: int, height_px: int) -> Grid:
+    """The grid of an image cut into rows x cols equal tokens, in raster order."""
+    row, col = torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij")
+    row, col = row.flatten(), col.flatten()
+    centre = torch.stack([(col + 0.5) / cols, (row + 0.5) / rows], dim=-1).to(torch.float32)
+    extent = torch.tensor([1 / cols, 1 / rows]).expand_as(centre)
+    return Grid(centre, extent, torch.zeros_like(row), row, col, rows, cols, width_px, height_px)
+
+
+def coarse_on(coarse: Grid, fine: Grid, level: int = 1) -> Grid:
+    """A coarser grid of the same image on the canvas of a finer one: each token stands at the floor of its centre."""
+    col = (coarse.centre_uv[:, 0] * fine.cols).floor().long().clamp(max=fine.cols - 1)
+    row = (coarse.centre_uv[:, 1] * fine.rows).floor().long().clamp(max=fine.rows - 1)
+    levels = torch.full_like(row, level)
+    return Grid(
+        coarse.centre_uv, coarse.extent_uv, levels, row, col, fine.rows, fine.cols, coarse.width_px, coarse.height_px
+    )
+
+
+def gaze_at(grid: Grid, index: int, reason: str, score: float, importance: Tensor | None = None) -> Gaze:
+    """A gaze at the centre of one token."""
+    x, y = grid.centre_uv[index].tolist()
+    return Gaze((x, y), reason, score, importance=importance)
+
+
+def in_boxes(grid: Grid, boxes_uv: Sequence[tuple[float, float, float, float]]) -> Tensor:
+    """(N,) bool: tokens that overlap any box (x0, y0, x1, y1) by more than nothing."""
+    if not boxes_uv:
+        return torch.zeros(len(grid), dtype=torch.bool)
+    boxes = torch.tensor(boxes_uv, dtype=torch.float32)  # (A, 4)
+    low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2  # (N, 2)
+    overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])
+    return (overlap > 0).all(-1).any(-1)
+
+
+def box_coverage(grid: Grid, shown: Tensor, boxes_uv: Sequence[tuple[float, float, float, float]]) -> float:
+    """Share of the boxes' area inside the image that the tokens `shown` (N,) bool cover."""
+    boxes = torch.tensor(boxes_uv, dtype=torch.float32)  # (A, 4)
+    low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2  # (N, 2)
+    overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])
+    area = overlap.clamp(min=0).prod(-1)  # (N, A)
+    total = float(area.sum())
+    return float(area[shown].sum()) / total if total > 0 else 0.0
+
+
+def pool(values: NDArray[np.float32], grid: Grid) -> Tensor:
+    """(N,) float32: the mean of a map over the whole image, (height, width), under each token, at its level's scale."""
+    centre, extent, levels = grid.centre_uv.cpu(), grid.extent_uv.cpu(), grid.level.cpu()
+    pooled = torch.zeros(len(grid))
+    for level in set(levels.tolist()):
+        here = levels == level
+        cols, rows = (1 / extent[here][0]).round().long().tolist()
+        cells = torch.from_numpy(_area_mean(values, rows, cols))  # (rows, cols)
+        col, row = (centre[here] * torch.tensor([cols, rows])).floor().long().unbind(-1)
+        pooled[here] = cells[row.clamp(max=rows - 1), col.clamp(max=cols - 1)]
+    return pooled
+
+
+def _area_mean(values: NDArray[np.float32], rows: int, cols: int) -> NDArray[np.float32]:
+    """INTER_AREA to (rows, cols). OpenCV averages only when it shrinks, so a smaller map is repeated first."""
+    height, width = values.shape
+    factors = math.ceil(rows / height), math.ceil(cols / width)
+    if max(factors) > 1:
+        values = values.repeat(factors[0], axis=0).repeat(factors[1], axis=1)
+    return np.asarray(cv2.resize(values, (cols, rows), interpolation=cv2.INTER_AREA))
+
+
+def aspects(grids: Sequence[Grid], device: torch.device | None = None) -> Tensor:
+    """(B, 2) float32: each image's `Grid.aspect_uv`."""
+    return torch.tensor([grid.aspect_uv for grid in grids], dtype=torch.float32, device=device)
+
+
+def offset_uv(centre_uv: Tensor, gaze_uv: Tensor, aspect: Tensor) -> Tensor:
+    """(B, N, 2) from gazes (B, 2) to tokens (B, N, 2), x right and y down, in units of the image's longer side.
+
+    `aspect` (B, 2) as from `aspects`.
+    """
+    return (centre_uv - gaze_uv[:, None]) * aspect[:, None]
+
+
+def distance_uv(centre_uv: Tensor, gaze_uv: Tensor, aspect: Tensor) -> Tensor:
+    """(B, N) distance of tokens (B, N, 2) from gazes (B, 2), in units of the image's longer side."""
+    return torch.hypot(*offset_uv(centre_uv, gaze_uv, aspect).unbind(-1))
+
+
+def inhibit(importance: Tensor, distance: Tensor, radius: float) -> Tensor:
+    """Inhibition of return: importance with everything within `radius` of an earlier gaze set to -inf.
+
+    `importance` (..., N), `distance` (G, ..., N) from each of the G earlier gazes (Itti, Koch & Niebur 1998).
+    """
+    if distance.shape[0] == 0:
+        return importance
+    return importance.masked_fill((distance < radius).any(0), float("-inf"))

@@ -1,0 +1,20 @@
+"""Integrators turn the answers of all fixations into one. One file an integrator."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from saccade.registry import Strategy
+from saccade.types import Answer, Step
+
+
+class Integrator(Strategy):
+    """Steps of one question, in order -> the answer. "Cannot read" loses to every answer that could be read."""
+
+    @abstractmethod
+    def __call__(self, steps: Sequence[Step]) -> Answer:
+        """The answer after the last of `steps` (at least one)."""
+
+
+def readable(steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps whose answer could be read; all of them when none could."""
+    return [step for step in steps if step.answer.readable] or steps

@@ -1,0 +1,271 @@
+"""The episode: encode -> [plan -> score -> select -> read]* -> integrate.
+
+`episode` is a generator that yields what it wants read and is sent the answer; it knows neither engines, asyncio nor
+Ray. `run` and `arun` drive it. One question of one image is the case of one; several questions of one image either
+look on canvases of their own or take turns on one that all of them read.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from saccade.config import Episode
+from saccade.engines import Encoder, Reader
+from saccade.errors import EngineDead, SaccadeError
+from saccade.geometry.grid import coarse_on
+from saccade.picture import Picture
+from saccade.planners import Planner, Score
+from saccade.types import (
+    Answer,
+    Canvas,
+    Cost,
+    Encoding,
+    Gaze,
+    Part,
+    Query,
+    Question,
+    Scene,
+    Selection,
+    Step,
+    Trace,
+)
+
+Outcome = Trace | SaccadeError
+"""What became of one question. An error costs that question only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What an episode wants read."""
+
+    canvas: Canvas
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image as an episode starts from it: encoded once, for all its questions."""
+
+    picture: Picture
+    encoding: Encoding
+    glimpse: Encoding | None
+    asked: tuple[tuple[Question, Query | SaccadeError], ...]
+    full_patches: int  # encoder patches of one full pass, to compare with
+    seconds: float
+
+    @property
+    def encoder_patches(self) -> int:
+        """Encoder patches paid for this image."""
+        return self.encoding.num_patches + (self.glimpse.num_patches if self.glimpse is not None else 0)
+
+
+def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
+    """Encodes what an episode needs: the full view, or the resized one, the glimpse, and the questions.
+
+    Raises:
+        PictureError: the picture cannot be used.
+    """
+    started = time.perf_counter()
+    full = encoder.prepare(picture)
+    views = [full if settings.view != "resize" else encoder.prepare(picture, settings.whole_budget_tok)]
+    if settings.glimpse and settings.view == "foveate":
+        views.append(encoder.prepare(picture, settings.glimpse))
+    encodings = [encoder.encode([view])[0] for view in views]
+    glimpse = None
+    if len(encodings) > 1:
+        glimpse = replace(encodings[1], grid=coarse_on(encodings[1].grid, encodings[0].grid))
+    asked = tuple((question, _query(encoder, question)) for question in questions)
+    return Seen(picture, encodings[0], glimpse, asked, full.patches.shape[0], time.perf_counter() - started)
+
+
+def _query(encoder: Encoder, question: Question) -> Query | SaccadeError:
+    try:
+        return encoder.query(question.text)
+    except SaccadeError as error:
+        return error
+
+
+def episode(
+    settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query | SaccadeError]], *, first: bool
+) -> Generator[Ask, Answer, list[Outcome]]:
+    """Looks at one image for questions that share one canvas; one outcome per question, in order.
+
+    What all questions of an image share (its encoding) is charged to the first question of the `first` episode.
+
+    Throw a `SaccadeError` into it when a read failed: that question ends with it, the others go on.
+    """
+    canvas = Canvas(seen.encoding.grid.rows, seen.encoding.grid.cols)
+    if seen.glimpse is not None:
+        canvas = canvas.add(Part.of(seen.glimpse))
+    shown = torch.zeros(1, len(seen.encoding), dtype=torch.bool)
+    lookers = [_Looker(settings, seen, question, query) for question, query in asked]
+    cap = settings.canvas_cap if settings.canvas == "shared" else len(seen.encoding) + len(canvas)
+    while any(looker.looking for looker in lookers):
+        for looker in [looker for looker in lookers if looker.looking]:
+            gaze, selection = looker.choose(shown, cap - len(canvas))
+            if len(selection):
+                shown[0, selection.index] = True
+                canvas = canvas.add(Part.of(seen.encoding, selection))
+            yield from looker.read(canvas, gaze, selection)
+    for looker in lookers:
+        if not looker.sure and not looker.failed and looker.read_tok < len(canvas):
+            yield from looker.read_again(canvas)  # others have added to the canvas since
+    return [looker.outcome(seen, charged=first and number == 0) for number, looker in enumerate(lookers)]
+
+
+class _Looker:
+    """One question's side of an episode: its planner, its steps, whether it goes on looking."""
+
+    def __init__(self, settings: Episode, seen: Seen, question: Question, query: Query | SaccadeError) -> None:
+        self.settings, self.question, self.encoding = settings, question, seen.encoding
+        self.strategies = settings.strategies
+        self.looking, self.sure = True, False
+        self.failed: SaccadeError | None = None
+        self.steps: list[Step] = []
+        self.answers: list[Answer] = []
+        self.plan_s = 0.0
+        if isinstance(query, SaccadeError):
+            self.failed, self.looking = query, False
+            return
+        started = time.perf_counter()
+        self.scene = Scene.of([(seen.picture, seen.encoding, query)])
+        self.keep_tok, self.num_looks = self.strategies.budget(self.scene)[0], settings.fixations
+        sampler = self.strategies.sampler
+        if sampler is None:  # a view: all of its tokens at once
+            self.keep_tok, self.num_looks = len(seen.encoding), 1
+        elif sampler.blind:
+            self.keep_tok, self.num_looks = self.keep_tok * self.num_looks, 1
+        self.importance: Tensor | None = None
+        self.flow: Generator[Gaze, Step, None] | None = None
+        if sampler is not None and not sampler.blind:
+            self.importance = self.strategies.score(self.scene)
+            self.flow = self.strategies.planner.flow(self.scene, self.strategies.score)
+        self.plan_s += time.perf_counter() - started
+
+    def choose(self, shown: Tensor, room_tok: int) -> tuple[Gaze, Selection]:
+        """Where this question looks now, and the tokens that look adds: none of those already shown."""
+        started = time.perf_counter()
+        keep = max(0, min(self.keep_tok, room_tok))
+        sampler = self.strategies.sampler
+        if sampler is None:
+            gaze = Gaze((0.5, 0.5), f"view: {self.settings.view}", 0.0, extent_uv=1.0)
+            fresh = (~shown[0]).nonzero().flatten()[:keep]
+            chosen = Selection.keep(fresh, len(self.encoding))
+        else:
+            if self.flow is None:
+                gaze = Gaze((0.5, 0.5), f"blind: {sampler.name()}", 0.0, extent_uv=1.0)
+            else:
+                gaze = next(self.flow) if not self.steps else self.flow.send(self.steps[-1])
+            importance = gaze.importance.unsqueeze(0) if gaze.importance is not None else self.importance
+            if importance is None:
+                importance = torch.zeros(1, len(self.encoding))
+            chosen = sampler(self.scene.without(shown), importance, torch.tensor([gaze.uv]), keep)[0]
+        self.plan_s += time.perf_counter() - started
+        return gaze, chosen
+
+    def read(self, canvas: Canvas, gaze: Gaze, selection: Selection) -> Generator[Ask, Answer, None]:
+        """Asks about the canvas as it is now; decides whether to look again."""
+        if len(selection) == 0 and self.steps:  # everything is shown or the canvas is full: there is nothing to add
+            self.looking = False
+            return
+        answer = yield from self._ask(canvas)
+        if answer is None:
+            return
+        self.steps.append(Step(gaze, selection, answer))
+        self.sure = answer.confidence >= self.settings.stop_at
+        self.looking = not self.sure and len(self.steps) < self.num_looks and len(selection) > 0
+
+    def read_again(self, canvas: Canvas) -> Generator[Ask, Answer, None]:
+        """The last step's answer, from a canvas on which other questions have looked since."""
+        answer = yield from self._ask(canvas)
+        if answer is not None and self.steps:
+            self.steps[-1] = replace(self.steps[-1], answer=answer)
+
+    def _ask(self, canvas: Canvas) -> Generator[Ask, Answer, Answer | None]:
+        try:
+            answer = yield Ask(canvas, self.question.text)
+        except SaccadeError as error:
+            self.failed, self.looking = error, False
+            return None
+        self.answers.append(answer)
+        return answer
+
+    @property
+    def read_tok(self) -> int:
+        """Tokens on the canvas when this question was last read."""
+        return self.answers[-1].visual_tok if self.answers else 0
+
+    def outcome(self, seen: Seen, charged: bool) -> Outcome:
+        """The trace, or the error that ended it."""
+        if self.failed is not None:
+            return self.failed
+        answer = self.strategies.integrate(self.steps)
+        patches = seen.encoder_patches if charged else 0
+        cost = Cost(
+            visual_tok=max(answer.visual_tok for answer in self.answers),
+            prefill_tok=sum(answer.prefill_tok for answer in self.answers),
+            cached_tok=sum(answer.cached_tok for answer in self.answers),
+            encoder_patches=patches,
+            encoder_passes=patches / seen.full_patches,
+            seconds={
+                "encode": seen.seconds if charged else 0.0,
+                "plan": self.plan_s,
+                "read": sum(answer.seconds for answer in self.answers),
+            },
+        )
+        return Trace(self.question.id, self.question.text, tuple(self.steps), answer, cost)
+
+
+def run(flow: Generator[Ask, Answer, list[Outcome]], reader: Reader) -> list[Outcome]:
+    """Drives an episode with a reader in this process."""
+    try:
+        ask = next(flow)
+        while True:
+            try:
+                answer = reader.read(ask.canvas, ask.question)
+            except EngineDead:
+                raise
+            except SaccadeError as error:
+                ask = flow.throw(error)
+            else:
+                ask = flow.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def arun(
+    flow: Generator[Ask, Answer, list[Outcome]], read: Callable[[Canvas, str], Awaitable[Answer]]
+) -> list[Outcome]:
+    """Drives an episode with a reader elsewhere; many may run at once."""
+    try:
+        ask = next(flow)
+        while True:
+            try:
+                answer = await read(ask.canvas, ask.question)
+            except EngineDead:
+                raise
+            except SaccadeError as error:
+                ask = flow.throw(error)
+            else:
+                ask = flow.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def episodes(settings: Episode, seen: Seen) -> list[Generator[Ask, Answer, list[Outcome]]]:
+    """The episodes of one image: one per question, or one in which all questions share a canvas.
+
+    Their outcomes, laid end to end, are in the order of the questions.
+    """
+    shared = settings.canvas == "shared" and settings.view == "foveate"
+    groups = [seen.asked] if shared else [(item,) for item in seen.asked]
+    return [episode(settings, seen, group, first=number == 0) for number, group in enumerate(groups)]
+
+
+def replay(planner: Planner, scene: Scene, score: Score, steps: Sequence[Step]) -> list[Gaze]:
+    """The gazes a planner would take if its looks had caused these steps: those of the steps, if nothing changed."""
+    flow = planner.flow(scene, score)
+    return [next(flow), *(flow.send(step) for step in steps[:-1])] if steps else []

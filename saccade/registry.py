@@ -1,0 +1,111 @@
+"""The folder is the registry: `name: hybrid` among the samplers is `saccade/samplers/hybrid.py`.
+
+A strategy is its own configuration: one frozen pydantic model per file whose fields are its settings and whose
+methods are its behaviour. It pickles, prints itself and dumps itself into result files. `acme.mine` is someone
+else's module. There is no decorator and no table to edit.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from saccade.errors import ConfigError, UnknownName
+
+
+class Strategy(BaseModel):
+    """A value: settings and behaviour, no resources. Equal settings are equal strategies."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def name(cls) -> str:
+        """The name it is loaded by: the file's name, or the dotted module of someone else's strategy."""
+        module = cls.__module__
+        return module.rpartition(".")[2] if module.startswith("saccade.") else module
+
+    def spec(self) -> dict[str, Any]:
+        """`{"name": ..., settings}`: what `load` takes and what result files record."""
+        return {"name": self.name(), **self.model_dump(mode="json")}
+
+    def with_settings(self, **settings: Any) -> Self:
+        """A copy with some settings changed, validated like the original."""
+        return type(self)(**{**self.model_dump(), **settings})
+
+
+S = TypeVar("S", bound=Strategy)
+T = TypeVar("T")
+
+
+def names(kind: str) -> list[str]:
+    """Names of one kind (`samplers`, `importance`, ...): the public modules of that folder, sorted."""
+    package = importlib.import_module(f"saccade.{kind}")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+
+
+def find(kind: str, name: str, base: type[T]) -> type[T]:
+    """The one public subclass of `base` in the module that `name` stands for.
+
+    Raises:
+        UnknownName: no such module; the message lists the folder.
+        ConfigError: the module holds no strategy of that kind, or several.
+    """
+    dotted = name if "." in name else f"saccade.{kind}.{name}"
+    if "." not in name and name not in names(kind):
+        raise UnknownName(
+            f"no {kind} named {name!r}. In saccade/{kind}/: {', '.join(names(kind))}. "
+            "A dotted name such as 'your_package.your_module' loads your own."
+        )
+    try:
+        module = importlib.import_module(dotted)
+    except ModuleNotFoundError as error:
+        if error.name is None or not dotted.startswith(error.name):
+            raise ConfigError(f"{kind} {name!r} needs the package {error.name!r}: pip install {error.name}") from error
+        raise UnknownName(f"no module {dotted!r} for {kind}: is it on the Python path?") from error
+    own = [
+        value
+        for key, value in vars(module).items()
+        if not key.startswith("_")
+        and isinstance(value, type)
+        and issubclass(value, base)
+        and value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        raise ConfigError(f"{dotted} must hold exactly one public {base.__name__}; it holds {len(own)}")
+    return own[0]
+
+
+def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
+    """Builds a strategy from its name, from `{"name": ..., settings}`, or passes one through.
+
+    Raises:
+        UnknownName: no strategy of that name.
+        ConfigError: a setting is unknown or out of range; the message names it.
+    """
+    if isinstance(spec, base):
+        return spec
+    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"a {kind} entry needs a 'name'; got {spec!r}")
+    found = find(kind, name, base)
+    try:
+        return found(**settings)
+    except ValidationError as error:
+        raise ConfigError(f"{kind} {name!r}: {validation_text(error)}. Settings: {settings_text(found)}") from error
+
+
+def settings_text(strategy: type[Strategy]) -> str:
+    """The settings of a strategy with their defaults, for messages and `saccade list`."""
+    fields = strategy.model_fields
+    return ", ".join(f"{key}={field.default!r}" for key, field in fields.items()) or "none"
+
+
+def validation_text(error: ValidationError) -> str:
+    """A pydantic error as one line: which setting, what is wrong, the value."""
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']} (got {item['input']!r})"
+        for item in error.errors()
+    )

@@ -1,0 +1,274 @@
+"""The nouns. Frozen, and nothing else flows between the parts of saccade.
+
+Shape legend: B images, N visual tokens of one encoding, K kept tokens, D language-model width, F feature width before
+the merger, M patches merged into one token, T tokens of a text, H x W cells of the canvas.
+uv = (x right, y down) in [0, 1] of the whole image.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from saccade.picture import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about one image. `answers` is None when the data set hides them.
+
+    Boxes listed in pixels wait in `answer_boxes_px` until `Dataset.sample` opens the image and moves them to uv. A
+    question with an `error` ("Type: message": a field of the data set is wrong) is not asked: it becomes an error row.
+    """
+
+    id: str
+    text: str
+    answers: tuple[str, ...] | None = None
+    answer_boxes_uv: tuple[tuple[float, float, float, float], ...] = ()  # x0, y0, x1, y1
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    answer_boxes_px: tuple[tuple[float, float, float, float], ...] = ()  # of the image as displayed
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image with all its questions: the unit of work. It is encoded once however many questions it has."""
+
+    image_id: str
+    picture: Picture
+    questions: tuple[Question, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where each token of an encoding lies, on the image (uv) and on the canvas (integer cells)."""
+
+    centre_uv: Tensor  # (N, 2) float32
+    extent_uv: Tensor  # (N, 2) float32, width and height of what the token covers
+    level: Tensor  # (N,) int64, 0 = full resolution
+    row: Tensor  # (N,) int64 in [0, H)
+    col: Tensor  # (N,) int64 in [0, W)
+    rows: int  # H
+    cols: int  # W
+    width_px: int  # of the image as it was encoded
+    height_px: int
+
+    def __len__(self) -> int:
+        return self.row.shape[0]
+
+    @property
+    def aspect_uv(self) -> tuple[float, float]:
+        """Multiply uv by this to measure in units of the longer side, so that a disc on the page is round."""
+        longer = max(self.width_px, self.height_px)
+        return self.width_px / longer, self.height_px / longer
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One image as a family's vision tower sees it. Nothing in it depends on a question."""
+
+    tokens: Tensor  # (N, D), in the language model's space
+    features: Tensor  # (N, M, F), before the merger
+    received: Tensor  # (N,) float32, attention received in the last full-attention layer, patches summed per token
+    grid: Grid
+    picture_hash: str
+    fingerprint: str  # of the encoder: model, precision, view, pixel limit
+    num_patches: int  # encoder patches this cost
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question as the language model embeds it."""
+
+    text: str
+    tokens: Tensor  # (T, D)
+    weight: Tensor  # (T,) float32 in [0, 1]; planners lower it for what was already found
+
+
+@dataclass(frozen=True, slots=True)
+class Gaze:
+    """One look: where, how wide, why. `importance` (N,) is what this look favours (None: what the scorer says)."""
+
+    uv: tuple[float, float]
+    reason: str
+    score: float
+    extent_uv: float = 0.25
+    importance: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which tokens a look keeps. Pruning and merging are one type: `source` says where each token went."""
+
+    index: Tensor  # (K,) int64, strictly increasing
+    source: Tensor  # (N,) int64, the kept slot each token went into, -1 = dropped
+
+    @classmethod
+    def keep(cls, index: Tensor, num_tok: int) -> Self:
+        """Pure pruning: `index` (K,) in any order, without duplicates."""
+        index = index.sort().values
+        source = torch.full((num_tok,), -1, dtype=torch.int64, device=index.device)
+        source[index] = torch.arange(len(index), device=index.device)
+        return cls(index, source)
+
+    def __len__(self) -> int:
+        return self.index.shape[0]
+
+    @property
+    def weights(self) -> Tensor:
+        """(K,) float32: how many tokens went into each slot."""
+        return torch.bincount(self.source[self.source >= 0], minlength=len(self)).to(torch.float32)
+
+    def scatter(self, values: Tensor, fill: float = 0.0) -> Tensor:
+        """Paints one value per kept slot (K, ...) back on all tokens (N, ...); dropped tokens get `fill`."""
+        painted = values[self.source.clamp(min=0)]
+        dropped = (self.source < 0).view(-1, *[1] * (values.ndim - 1))
+        return painted.masked_fill(dropped, fill)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Tokens that enter the canvas together. Equal keys mean equal tokens: caches rely on it."""
+
+    tokens: Tensor  # (K, D)
+    row: Tensor  # (K,) int64, canvas cell
+    col: Tensor  # (K,) int64
+    key: str
+
+    @classmethod
+    def of(cls, encoding: Encoding, selection: Selection | None = None) -> Self:
+        """The selected tokens of an encoding (all of them without a selection)."""
+        grid, tokens, row, col = encoding.grid, encoding.tokens, encoding.grid.row, encoding.grid.col
+        chosen = b"all"
+        if selection is not None:
+            tokens, row, col = tokens[selection.index], row[selection.index], col[selection.index]
+            chosen = selection.index.cpu().numpy().tobytes()
+        identity = f"{encoding.picture_hash}|{encoding.fingerprint}|{grid.rows}x{grid.cols}|".encode()
+        return cls(tokens, row, col, hashlib.sha256(identity + chosen).hexdigest())
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The growing canvas: the parts a reader has in front of it, each token at its cell of the full image's grid."""
+
+    rows: int  # H
+    cols: int  # W
+    parts: tuple[Part, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def add(self, part: Part) -> Self:
+        """The canvas with one more part at its end; what was there keeps its place, so caches stay valid."""
+        return replace(self, parts=(*self.parts, part))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a reader said about one canvas."""
+
+    text: str  # empty when the reader says that it cannot read it
+    logprobs: tuple[float, ...]  # of the answer's tokens, the closing one included
+    confidence: float  # in [0, 1]; 0 when it cannot read
+    visual_tok: int  # tokens on the canvas
+    cached_tok: int  # prompt tokens served from a cache
+    prefill_tok: int  # prompt tokens computed for this answer
+    seconds: float
+    readable: bool = True
+    tokens: Tensor | None = None  # (T, D) embeddings of the answer's tokens, for planners; not stored
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one fixation did."""
+
+    gaze: Gaze
+    selection: Selection
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Everything that was paid for one question. What questions of one image share is charged to the first of them."""
+
+    visual_tok: int
+    prefill_tok: int
+    cached_tok: int
+    encoder_patches: int
+    encoder_passes: float  # encoder_patches over those of one full pass
+    seconds: Mapping[str, float]  # per stage
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One answered question: every fixation, the final answer and what it cost."""
+
+    question_id: str
+    question: str
+    steps: tuple[Step, ...]
+    answer: Answer
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a strategy may see, as a batch. Images differ in N: `valid` marks real tokens that may still be chosen."""
+
+    pictures: tuple[Picture, ...]
+    grids: tuple[Grid, ...]
+    queries: tuple[Query, ...]
+    valid: Tensor  # (B, N) bool
+    present: Tensor  # (B, N) bool: valid, or real but already shown
+    tokens: Tensor  # (B, N, D)
+    features: Tensor  # (B, N, M, F)
+    received: Tensor  # (B, N) float32
+    centre_uv: Tensor  # (B, N, 2)
+    row: Tensor  # (B, N) int64
+    col: Tensor  # (B, N) int64
+    query_tokens: Tensor  # (B, T, D)
+    query_weight: Tensor  # (B, T) float32, 0 at padding
+    attention: Tensor | None = None  # (B, N) float32, of the language model on the image
+
+    @classmethod
+    def of(cls, items: Sequence[tuple[Picture, Encoding, Query]]) -> Self:
+        """Pads a batch of (picture, encoding, query) to the longest encoding and the longest query."""
+        pictures, encodings, queries = zip(*items, strict=True)
+
+        def pad(tensors: Sequence[Tensor]) -> Tensor:
+            return tensors[0].unsqueeze(0) if len(tensors) == 1 else pad_sequence(list(tensors), batch_first=True)
+
+        present = pad([torch.ones(len(e), dtype=torch.bool, device=e.tokens.device) for e in encodings])
+        return cls(
+            pictures=pictures,
+            grids=tuple(e.grid for e in encodings),
+            queries=queries,
+            valid=present,
+            present=present,
+            tokens=pad([e.tokens for e in encodings]),
+            features=pad([e.features for e in encodings]),
+            received=pad([e.received for e in encodings]),
+            centre_uv=pad([e.grid.centre_uv for e in encodings]),
+            row=pad([e.grid.row for e in encodings]),
+            col=pad([e.grid.col for e in encodings]),
+            query_tokens=pad([q.tokens for q in queries]),
+            query_weight=pad([q.weight for q in queries]),
+        )
+
+    def without(self, shown: Tensor) -> Self:
+        """The scene with tokens `shown` (B, N) bool taken out of what may be chosen."""
+        return replace(self, valid=self.valid & ~shown)
+
+    def weighted(self, query_weight: Tensor) -> Self:
+        """The scene with other query-token weights (B, T)."""
+        return replace(self, query_weight=query_weight)

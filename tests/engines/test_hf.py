@@ -1,0 +1,136 @@
+"""The transformers engine: a canvas that grew is a canvas that came at once, caches change costs and never answers."""
+
+import dataclasses
+
+import pytest
+import tiny
+import torch
+
+from saccade.engines.hf import HF, HFEngine
+from saccade.errors import ConfigError, EngineError, QuestionError
+from saccade.picture import Picture
+from saccade.types import Answer, Canvas, Encoding, Part, Selection
+
+
+@pytest.fixture(scope="module")
+def encoding(engine: HFEngine) -> Encoding:
+    return engine.encode([engine.prepare(Picture.open(tiny.page(500, 400)))])[0]
+
+
+def parts(encoding: Encoding, *sizes: int, seed: int = 0) -> list[Part]:
+    """Disjoint random parts of an encoding."""
+    order = torch.randperm(len(encoding), generator=torch.Generator().manual_seed(seed))
+    return [Part.of(encoding, Selection.keep(index, len(encoding))) for index in order[: sum(sizes)].split(sizes)]
+
+
+def canvas(encoding: Encoding, made: list[Part]) -> Canvas:
+    return Canvas(encoding.grid.rows, encoding.grid.cols, tuple(made))
+
+
+def uncached(engine: HFEngine, *args: object) -> Answer:
+    """Read by an engine that remembers nothing."""
+    return HFEngine(engine.family, engine.spec).read(*args)  # type: ignore[arg-type]
+
+
+def same(a: Answer, b: Answer) -> None:
+    assert a.text == b.text
+    torch.testing.assert_close(torch.tensor(a.logprobs), torch.tensor(b.logprobs), rtol=1e-4, atol=1e-5)
+
+
+def test_growing_equals_at_once(engine: HFEngine, encoding: Encoding) -> None:
+    fresh = HFEngine(engine.family, engine.spec)
+    grown = parts(encoding, 40, 40, 40, 20, 20)
+    for count in range(1, 6):
+        answer = fresh.read(canvas(encoding, grown[:count]), "total?")
+        same(answer, uncached(engine, canvas(encoding, grown[:count]), "total?"))
+        prefix, suffix = engine.family.prompt("total?")
+        new = len(grown[count - 1]) if count > 1 else len(grown[0]) + len(prefix)
+        assert answer.prefill_tok == new + len(suffix), "a fixation prefills its new tokens and the question"
+        assert answer.cached_tok == (sum(map(len, grown[: count - 1])) + len(prefix) if count > 1 else 0)
+
+
+def test_against_one_forward_pass_by_hand(engine: HFEngine, encoding: Encoding) -> None:
+    """First-token log-probability from the whole model in one call, with positions written down by hand."""
+    (part,) = parts(encoding, 50)
+    answer = engine.read(canvas(encoding, [part]), "total?")
+    family = engine.family
+    prefix, suffix = family.prompt("total?")
+    embeds = torch.cat([family.embed(torch.tensor(prefix)), part.tokens, family.embed(torch.tensor(suffix))])
+    start, after = len(prefix), len(prefix) + max(encoding.grid.rows, encoding.grid.cols)
+    places = [(i, i, i) for i in range(start)]
+    places += [(start, start + int(r), start + int(c)) for r, c in zip(part.row, part.col, strict=True)]
+    places += [(after + i,) * 3 for i in range(len(suffix))]
+    with torch.no_grad():
+        hidden = family.language_model(inputs_embeds=embeds[None], position_ids=torch.tensor(places).T[:, None])
+        reference = family.logits(hidden.last_hidden_state[0, -1]).log_softmax(-1).max()
+    assert answer.logprobs[0] == pytest.approx(float(reference), rel=1e-4)
+
+
+def test_a_wrong_position_changes_the_answer(engine: HFEngine, encoding: Encoding) -> None:
+    """The parity tests above can fail: one column to the right gives other numbers."""
+    differences = []
+    for seed in range(4):
+        (part,) = parts(encoding, 50, seed=seed)
+        moved = dataclasses.replace(part, col=part.col + 1, key="moved")
+        right, wrong = (uncached(engine, canvas(encoding, [p]), "total?") for p in (part, moved))
+        differences.append(abs(right.logprobs[0] - wrong.logprobs[0]))
+    assert max(differences) > 1e-3
+
+
+def test_a_shared_beginning_is_copied_not_stolen(engine: HFEngine, encoding: Encoding) -> None:
+    fresh = HFEngine(engine.family, engine.spec)
+    glimpse, one, two = parts(encoding, 30, 30, 30)
+    for made in ([glimpse, one], [glimpse, two], [glimpse, one], [glimpse], [glimpse, two, one]):
+        same(fresh.read(canvas(encoding, made), "who?"), uncached(engine, canvas(encoding, made), "who?"))
+    assert fresh.read(canvas(encoding, [glimpse, two, one]), "where?").cached_tok > 90
+
+
+def test_no_leak_between_images(engine: HFEngine) -> None:
+    """Same selection, same question, different pictures: each its own answer with caches warm."""
+    fresh = HFEngine(engine.family, engine.spec)
+    encodings = engine.encode([engine.prepare(Picture.open(tiny.page(300, 200, seed=i))) for i in range(12)])
+    kept = Selection.keep(torch.arange(0, 40, 2), len(encodings[0]))
+    canvases = [canvas(e, [Part.of(e, kept)]) for e in encodings]
+    cold = [uncached(engine, c, "total?") for c in canvases]
+    for _ in range(2):
+        for c, expected in zip(canvases, cold, strict=True):
+            same(fresh.read(c, "total?"), expected)
+    assert len({answer.logprobs for answer in cold}) == 12
+    assert len(fresh._caches) <= engine.spec.num_canvases
+
+
+def test_a_failed_read_leaves_nothing_behind(
+    engine: HFEngine, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = HFEngine(engine.family, engine.spec)
+    one, two = parts(encoding, 30, 30)
+    expected = uncached(engine, canvas(encoding, [one, two]), "who?")
+    fresh.read(canvas(encoding, [one]), "who?")
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.family, "logits", lambda hidden: torch.full((1, 9), float("nan")))
+        with pytest.raises(EngineError, match="not finite"):
+            fresh.read(canvas(encoding, [one, two]), "who?")
+    same(fresh.read(canvas(encoding, [one, two]), "who?"), expected)
+
+
+def test_confidence_is_the_probability_of_the_answer(engine: HFEngine, encoding: Encoding) -> None:
+    answer = engine.read(canvas(encoding, parts(encoding, 50)), "total?")
+    product = torch.tensor(answer.logprobs, dtype=torch.float64).exp().prod()
+    assert answer.confidence == pytest.approx(float(product))
+    assert answer.tokens is not None
+    assert answer.tokens.shape[1] == encoding.tokens.shape[1]
+
+
+def test_questions_that_cannot_be_asked(engine: HFEngine, encoding: Encoding) -> None:
+    with pytest.raises(QuestionError, match="the question is empty"):
+        engine.query("  ")
+    with pytest.raises(QuestionError, match=r"the prompt is \d+ tokens.*the model takes 4096"):
+        engine.read(canvas(encoding, parts(encoding, 50)), "why " * 2000)
+
+
+def test_no_such_model() -> None:
+    with (
+        pytest.raises(ConfigError, match="Give 'nano', a checkpoint folder, or a name on the hub"),
+        HF(model="/nowhere/at/all").open(),
+    ):
+        pass

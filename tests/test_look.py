@@ -1,0 +1,216 @@
+"""The episode: what it asks for, when it stops, what it costs. The reader is scripted, the encoder real and tiny."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import tiny
+import torch
+
+from saccade.config import Episode
+from saccade.engines.hf import HFEngine
+from saccade.errors import ConfigError, EngineDead, EngineError, QuestionError, SaccadeError
+from saccade.eye import Eye
+from saccade.look import arun, episodes, replay, run, see
+from saccade.picture import Picture
+from saccade.types import Answer, Canvas, Question, Scene, Trace
+
+ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?"), Question("c", "When?")]
+
+
+class Script:
+    """A reader whose confidence is a function of (question, tokens in view). Remembers what it was asked."""
+
+    def __init__(self, confidence: Callable[[str, int], float] = lambda question, tok: 0.1) -> None:
+        self.confidence = confidence
+        self.asked: list[tuple[str, Canvas]] = []
+
+    def read(self, canvas: Canvas, question: str) -> Answer:
+        self.asked.append((question, canvas))
+        return Answer(f"{len(canvas)} seen", (-1.0,), self.confidence(question, len(canvas)), len(canvas), 3, 5, 0.01)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    return Picture.open(tiny.page(440, 400))  # 16 x 14 = 224 tokens
+
+
+def outcomes(
+    engine: HFEngine, picture: Picture, reader: Script, questions: list[Question] = ASKED, **settings: object
+) -> list[Trace | SaccadeError]:
+    chosen = Episode(**{"budget": {"name": "fixed", "tokens": 20}, "scorer": "variance", **settings})
+    seen = see(chosen, engine, picture, questions)
+    return [outcome for flow in episodes(chosen, seen) for outcome in run(flow, reader)]
+
+
+def traces(*args: object, **kwargs: object) -> list[Trace]:
+    made = outcomes(*args, **kwargs)  # type: ignore[arg-type]
+    assert all(isinstance(item, Trace) for item in made), made
+    return made  # type: ignore[return-value]
+
+
+def test_fixations_add_tokens_that_no_earlier_one_showed(engine: HFEngine, picture: Picture) -> None:
+    reader = Script()
+    (trace,) = traces(engine, picture, reader, ASKED[:1], fixations=4)
+    shown = torch.cat([step.selection.index for step in trace.steps])
+    assert [len(step.selection) for step in trace.steps] == [20] * 4
+    assert len(shown.unique()) == 80
+    assert [len(canvas) for _, canvas in reader.asked] == [20, 40, 60, 80]
+    for (_, earlier), (_, later) in zip(reader.asked, reader.asked[1:], strict=False):
+        assert later.parts[: len(earlier.parts)] == earlier.parts, "a canvas only grows at its end"
+    assert trace.cost.visual_tok == 80
+    assert trace.cost.prefill_tok == 4 * 5
+    assert trace.answer.text == "80 seen"
+
+
+def test_it_stops_when_sure(engine: HFEngine, picture: Picture) -> None:
+    reader = Script(lambda question, tok: 0.9 if tok >= 40 else 0.2)
+    (trace,) = traces(engine, picture, reader, ASKED[:1], fixations=5, stop_at=0.8)
+    assert len(trace.steps) == 2
+    (trace,) = traces(engine, picture, reader, ASKED[:1], fixations=5, stop_at=1.1)
+    assert len(trace.steps) == 5, "above 1 means never"
+
+
+def test_it_stops_when_everything_is_shown(engine: HFEngine, picture: Picture) -> None:
+    reader = Script()
+    (trace,) = traces(
+        engine, picture, reader, ASKED[:1], fixations=9, budget={"name": "fixed", "tokens": 100}, stop_at=2
+    )
+    assert [len(step.selection) for step in trace.steps] == [100, 100, 24]
+    assert len(reader.asked) == 3
+
+
+def test_private_canvases_know_nothing_of_each_other(engine: HFEngine, picture: Picture) -> None:
+    made = traces(engine, picture, Script(), fixations=2)
+    alone = [traces(engine, picture, Script(), [question], fixations=2)[0] for question in ASKED]
+    for together, single in zip(made, alone, strict=True):
+        assert [s.selection.index.tolist() for s in together.steps] == [
+            s.selection.index.tolist() for s in single.steps
+        ]
+
+
+def test_the_encoder_is_charged_once(engine: HFEngine, picture: Picture) -> None:
+    made = traces(engine, picture, Script(), glimpse=16)
+    assert [trace.cost.encoder_patches for trace in made] == [4 * (224 + 16), 0, 0]
+    assert made[0].cost.encoder_passes == pytest.approx((224 + 16) / 224)
+    assert [trace.cost.seconds["encode"] > 0 for trace in made] == [True, False, False]
+
+
+def test_the_glimpse_opens_every_canvas(engine: HFEngine, picture: Picture) -> None:
+    reader = Script()
+    traces(engine, picture, reader, glimpse=16, fixations=1)
+    first = {canvas.parts[0].key for _, canvas in reader.asked}
+    assert len(first) == 1
+    assert {len(canvas) for _, canvas in reader.asked} == {16 + 20}
+    part = reader.asked[0][1].parts[0]
+    # 16 coarse tokens of a 4 x 4 grid stand at the floor of their centres on the 14 x 16 canvas.
+    assert sorted(set(part.row.tolist())) == [int((i + 0.5) * 14 / 4) for i in range(4)]
+    assert sorted(set(part.col.tolist())) == [int((i + 0.5) * 16 / 4) for i in range(4)]
+
+
+def test_a_shared_canvas_is_a_capped_union(engine: HFEngine, picture: Picture) -> None:
+    reader = Script()
+    made = traces(engine, picture, reader, canvas="shared", canvas_cap=110, fixations=3)
+    # Round robin: a b c a b fill 100, the sixth look gets the last 10, then everyone reads the whole union.
+    looks = [question for question, _ in reader.asked]
+    assert looks == [q.text for q in (ASKED * 2)] + [ASKED[0].text, ASKED[1].text]
+    assert [len(canvas) for _, canvas in reader.asked] == [20, 40, 60, 80, 100, 110, 110, 110]
+    assert {trace.answer.text for trace in made} == {"110 seen"}
+    shown = [i for trace in made for step in trace.steps for i in step.selection.index.tolist()]
+    assert len(shown) == len(set(shown)) == 110
+
+
+def test_a_full_shared_canvas_is_still_read(engine: HFEngine, picture: Picture) -> None:
+    made = traces(engine, picture, Script(), canvas="shared", canvas_cap=20, fixations=1)
+    assert [len(trace.steps[0].selection) for trace in made] == [20, 0, 0]
+    assert {trace.answer.visual_tok for trace in made} == {20}
+
+
+@pytest.mark.parametrize("view", ["full", "resize", "random", "uniform"])
+def test_one_look_spends_the_whole_budget(engine: HFEngine, picture: Picture, view: str) -> None:
+    made = traces(engine, picture, Script(), sampler=view, fixations=3)
+    for trace in made:
+        assert len(trace.steps) == 1
+        tok = trace.cost.visual_tok
+        assert tok == 224 if view == "full" else tok == 60 if view != "resize" else 50 <= tok <= 60
+
+
+def test_a_failed_read_costs_one_question(engine: HFEngine, picture: Picture) -> None:
+    class Failing(Script):
+        def read(self, canvas: Canvas, question: str) -> Answer:
+            if question == ASKED[1].text:
+                raise EngineError("boom")
+            return super().read(canvas, question)
+
+    for canvas in ("private", "shared"):
+        made = outcomes(engine, picture, Failing(), canvas=canvas, fixations=2)
+        assert [type(item) for item in made] == [Trace, EngineError, Trace]
+
+
+def test_a_bad_question_costs_one_question(engine: HFEngine, picture: Picture) -> None:
+    for canvas in ("private", "shared"):
+        made = outcomes(engine, picture, Script(), [ASKED[0], Question("x", " "), ASKED[2]], canvas=canvas)
+        assert [type(item) for item in made] == [Trace, QuestionError, Trace]
+
+
+def test_a_dead_engine_is_not_an_answer(engine: HFEngine, picture: Picture) -> None:
+    class Dead(Script):
+        def read(self, canvas: Canvas, question: str) -> Answer:
+            raise EngineDead("gone")
+
+    with pytest.raises(EngineDead):
+        outcomes(engine, picture, Dead())
+
+
+def test_both_drivers_give_the_same(engine: HFEngine, picture: Picture) -> None:
+    chosen = Episode(budget={"name": "fixed", "tokens": 20}, scorer="variance", canvas="shared", canvas_cap=110)
+
+    async def read(canvas: Canvas, question: str) -> Answer:
+        await asyncio.sleep(0)
+        return Script().read(canvas, question)
+
+    seen = see(chosen, engine, picture, ASKED)
+    (one,), (two,) = episodes(chosen, seen), episodes(chosen, seen)
+    left, right = run(one, Script()), asyncio.run(arun(two, read))
+    for a, b in zip(left, right, strict=True):
+        assert isinstance(a, Trace)
+        assert isinstance(b, Trace)
+        assert [s.gaze.uv for s in a.steps] == [s.gaze.uv for s in b.steps]
+        assert a.answer.text == b.answer.text
+
+
+@pytest.mark.parametrize("planner", ["query", "uncertainty", "saliency"])
+def test_replaying_a_trace_gives_its_gazes(engine: HFEngine, picture: Picture, planner: str) -> None:
+    chosen = Episode(budget={"name": "fixed", "tokens": 20}, planner=planner, fixations=4, stop_at=2)
+    seen = see(chosen, engine, picture, ASKED[:1])
+    (trace,) = run(episodes(chosen, seen)[0], Script())
+    assert isinstance(trace, Trace)
+    scene = Scene.of([(picture, seen.encoding, seen.asked[0][1])])  # type: ignore[list-item]
+    again = replay(chosen.strategies.planner, scene, chosen.strategies.score, trace.steps)
+    assert [gaze.uv for gaze in again] == [step.gaze.uv for step in trace.steps]
+    assert len({gaze.uv for gaze in again}) == 4, "inhibition of return"
+
+
+def test_the_eye(engine: HFEngine, picture: Picture) -> None:
+    eye = Eye(engine, Episode(budget={"name": "fixed", "tokens": 20}, fixations=2, stop_at=2))
+    trace = eye.look(picture, "What is the total?")
+    assert trace.answer.visual_tok == 40
+    many = eye.look_many(picture.rgb, ["What is the total?", "Who?"], fixations=1)
+    assert [len(item.steps) for item in many] == [1, 1]
+    with pytest.raises(QuestionError):
+        eye.look_many(picture, ["Who?", ""])
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"sampler": "hybird"}, "no samplers named 'hybird'. In saccade/samplers/: .*hybrid"),
+        ({"sampler": {"name": "hybrid", "ratoi": 0.5}}, "ratoi"),
+        ({"scorer": "query:-1"}, "weight must be a positive number"),
+        ({"planner": "nowhere"}, "no planners named 'nowhere'"),
+        ({"canvas": "shared", "glimpse": 2000}, "leaves nothing of a canvas capped at 1638"),
+    ],
+)
+def test_wrong_settings_fail_before_anything_is_loaded(settings: dict[str, object], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Episode(**settings)
