@@ -14,7 +14,7 @@ from torch import Tensor
 
 from saccade.config import Episode
 from saccade.engines import Encoder, Reader
-from saccade.errors import EngineDead, SaccadeError
+from saccade.errors import DataError, EngineDead, SaccadeError
 from saccade.geometry.grid import coarse_on
 from saccade.picture import Picture
 from saccade.planners import Planner, Score
@@ -82,6 +82,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
 
 
 def _query(encoder: Encoder, question: Question) -> Query | SaccadeError:
+    if question.error is not None:  # "Type: message", found when the data set listed it
+        return DataError(question.error.partition(": ")[2])
     try:
         return encoder.query(question.text)
     except SaccadeError as error:

@@ -1,16 +1,12 @@
 """Fixtures shared by all tests: tiny random checkpoints, opened once a session."""
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # tests import `tiny` and other helpers by name
-
-import tiny  # noqa: E402
-
-from saccade.engines.hf import HF, HFEngine  # noqa: E402
+from saccade.engines.hf import HF, HFEngine
+from tests import tiny
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +20,21 @@ def engine(qwen2_5_vl: Path) -> Iterator[HFEngine]:
     """It, opened. Caches persist between tests on purpose: nothing may depend on them."""
     with HF(model=str(qwen2_5_vl), max_new_tok=6).open() as opened:
         yield opened
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden from what the code says now")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: the text is that of tests/golden/NAME."""
+
+    def check(name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text(), f"{name} changed: look at it, then pytest --update-golden"
+
+    return check

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-import tiny
 import torch
 
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
-from saccade.errors import ConfigError, EngineDead, EngineError, QuestionError, SaccadeError
+from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
 from saccade.eye import Eye
 from saccade.look import arun, episodes, replay, run, see
 from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Question, Scene, Trace
+from tests import tiny
 
 ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?"), Question("c", "When?")]
 
@@ -151,6 +151,15 @@ def test_a_bad_question_costs_one_question(engine: HFEngine, picture: Picture) -
     for canvas in ("private", "shared"):
         made = outcomes(engine, picture, Script(), [ASKED[0], Question("x", " "), ASKED[2]], canvas=canvas)
         assert [type(item) for item in made] == [Trace, QuestionError, Trace]
+
+
+def test_a_question_with_a_wrong_field_is_not_asked(engine: HFEngine, picture: Picture) -> None:
+    reader = Script()
+    wrong = Question("x", "What?", error="DataError: answers[1] = 5 (int) must be text")
+    made = outcomes(engine, picture, reader, [ASKED[0], wrong])
+    assert [type(item) for item in made] == [Trace, DataError]
+    assert describe(made[1]) == wrong.error  # type: ignore[arg-type]
+    assert "What?" not in [question for question, _ in reader.asked]
 
 
 def test_a_dead_engine_is_not_an_answer(engine: HFEngine, picture: Picture) -> None:

@@ -8,7 +8,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,27 @@ class HF(Strategy):
         dtype = {"auto": torch.bfloat16 if device.type == "cuda" else torch.float32}.get(self.dtype)
         path = checkpoint(self.model)
         family = find("families", model_type(path), Family)
-        engine = HFEngine(family.open(path, device, dtype or getattr(torch, self.dtype), self.max_px), self)
+        with quiet() if self.model == "nano" else nullcontext():
+            opened = family.open(path, device, dtype or getattr(torch, self.dtype), self.max_px)
+        engine = HFEngine(opened, self)
         try:
             yield engine
         finally:
             engine.close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Loads without transformers' progress bar: for a model that is there in a blink."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def checkpoint(model: str) -> str:

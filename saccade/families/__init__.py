@@ -81,7 +81,8 @@ def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
     """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one cell a side.
 
     A grid counts as true when it is off the aspect by at most one cell on its shorter side, which is what rounding
-    both sides down costs (Qwen's smart_resize). Of the true ones it takes that with the most cells, then the closest; if none is true, the closest.
+    both sides down costs (Qwen's smart_resize). Of the true ones it takes that with the most cells, then the closest;
+    if none is true, the closest.
     """
     heights = np.repeat(np.arange(1, max_tok + 1), [max_tok // h for h in range(1, max_tok + 1)])
     widths = np.concatenate([np.arange(1, max_tok // h + 1) for h in range(1, max_tok + 1)])

@@ -3,13 +3,13 @@
 import dataclasses
 
 import pytest
-import tiny
 import torch
 
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Encoding, Part, Selection
+from tests import tiny
 
 
 @pytest.fixture(scope="module")

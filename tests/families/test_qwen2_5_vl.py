@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from saccade.errors import ConfigError, PictureError
 from saccade.families import largest_grid
 from saccade.picture import Picture
 from saccade.types import Canvas, Part, Selection
+from tests import tiny
 
 SIZES = [(112, 112), (301, 203), (97, 410), (640, 64), (5, 9), (1, 1), (900, 700)]
 
