@@ -5,9 +5,13 @@ methods are its behaviour. It pickles, prints itself and dumps itself into resul
 else's module. There is no decorator and no table to edit.
 """
 
+import ast
 import importlib
+import importlib.util
 import pkgutil
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -61,7 +65,7 @@ def find(kind: str, name: str, base: type[T]) -> type[T]:
     try:
         module = importlib.import_module(dotted)
     except ModuleNotFoundError as error:
-        if error.name is None or not dotted.startswith(error.name):
+        if error.name is None or not f"{dotted}.".startswith(f"{error.name}."):
             raise ConfigError(f"{kind} {name!r} needs the package {error.name!r}: pip install {error.name}") from error
         raise UnknownName(f"no module {dotted!r} for {kind}: is it on the Python path?") from error
     own = [
@@ -109,3 +113,11 @@ def validation_text(error: ValidationError) -> str:
         f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']} (got {item['input']!r})"
         for item in error.errors()
     )
+
+
+def sentence(kind: str, name: str) -> str:
+    """The first sentence of a strategy's file, read without importing it."""
+    found = importlib.util.find_spec(f"saccade.{kind}.{name}")
+    text = ast.get_docstring(ast.parse(Path(str(found and found.origin)).read_text())) or ""
+    first = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"\.\s+(?=[A-Z])", first)[0].rstrip(".") + "."

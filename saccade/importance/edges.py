@@ -1,0 +1,69 @@
+"""Edge density (I10): where the picture itself has strokes, borders and texture, before any model has seen it."""
+
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from saccade.geometry.grid import pool
+from saccade.importance import Scorer
+from saccade.picture import Picture
+from saccade.types import Grid, Scene
+
+MARGIN_PX = 32
+"""The picture is mirrored this far beyond its sides before the Fourier transform, which would wrap it around."""
+SILENCE = 0.01
+"""High-pass response in grey levels (0 to 255) below which there is only rounding."""
+
+Pixels = NDArray[np.float32]
+
+
+class Edges(Scorer):
+    """Mean edge strength of the pixels a token covers, at the resolution the encoder saw."""
+
+    method: Literal["sobel", "canny", "fft"] = Field("sobel", description="Gradient, thin edges, or Fourier high-pass.")
+    canny_low: float = Field(50.0, ge=0, description="Gradient at which a Canny edge may go on.")
+    canny_high: float = Field(150.0, ge=0, description="Gradient at which a Canny edge may start.")
+    cutoff_cycles_px: float = Field(0.1, gt=0, lt=0.5, description="Fourier: keeps frequencies above it.")
+
+    def raw(self, scene: Scene) -> Tensor:
+        maps = [pool(self._map(p, g), g) for p, g in zip(scene.pictures, scene.grids, strict=True)]
+        return pad_sequence(maps, batch_first=True).to(scene.valid.device)
+
+    def _map(self, picture: Picture, grid: Grid) -> Pixels:
+        """(H, W) float32 edge strength of a picture."""
+        grey = _grey(picture.rgb, grid)
+        if self.method == "sobel":
+            return _sobel(grey)
+        if self.method == "canny":
+            return np.asarray(cv2.Canny(grey, self.canny_low, self.canny_high) / 255, dtype=np.float32)
+        return _high_pass(grey, self.cutoff_cycles_px)
+
+
+def _grey(rgb: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
+    """(H, W) uint8, reduced to the size that was encoded when the picture is larger."""
+    height, width = rgb.shape[:2]
+    size = min(width, grid.width_px), min(height, grid.height_px)
+    if size != (width, height):
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def _sobel(grey: NDArray[np.uint8]) -> Pixels:
+    across, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
+    return np.asarray(cv2.magnitude(across, down), dtype=np.float32)
+
+
+def _high_pass(grey: NDArray[np.uint8], cutoff: float) -> Pixels:
+    """Absolute value of what is left of (H, W) when frequencies up to `cutoff` cycles per pixel are removed."""
+    wide = cv2.copyMakeBorder(grey, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, cv2.BORDER_REFLECT).astype(np.float32)
+    spectrum = torch.fft.rfft2(torch.from_numpy(wide))
+    frequency = torch.hypot(torch.fft.fftfreq(wide.shape[0])[:, None], torch.fft.rfftfreq(wide.shape[1])[None])
+    left = torch.fft.irfft2(spectrum * (frequency > cutoff), s=wide.shape).abs()
+    inside = left[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+    return np.ascontiguousarray(inside.masked_fill(inside < SILENCE, 0.0).numpy())

@@ -1,0 +1,20 @@
+"""Feature variance (I4): flat paper has flat features, ink does not."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from saccade.importance import Scorer
+from saccade.types import Scene
+
+
+class Variance(Scorer):
+    """Variance over the width of a token, or of the liveliest of its patches before the merger."""
+
+    space: Literal["features", "tokens"] = Field("features", description="Before the merger, or after it.")
+
+    def raw(self, scene: Scene) -> Tensor:
+        if self.space == "tokens":
+            return scene.tokens.float().var(-1, correction=0)
+        return scene.features.float().var(-1, correction=0).amax(-1)  # (B, N, M) over patches

@@ -1,0 +1,13 @@
+"""Growing canvas (F4): the last reader saw everything that all looks have shown."""
+
+from collections.abc import Sequence
+
+from saccade.integration import Integrator, readable
+from saccade.types import Answer, Step
+
+
+class LastAnswer(Integrator):
+    """The last answer, unless it is "cannot read" and an earlier one is not."""
+
+    def __call__(self, steps: Sequence[Step]) -> Answer:
+        return readable(steps)[-1].answer

@@ -1,0 +1,78 @@
+"""Grids by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from saccade.geometry.grid import (
+    aspects,
+    box_coverage,
+    coarse_on,
+    distance_uv,
+    gaze_at,
+    in_boxes,
+    inhibit,
+    offset_uv,
+    plain_grid,
+    pool,
+)
+from saccade.types import Grid
+
+
+def test_plain_grid_is_in_raster_order():
+    grid = plain_grid(2, 4, 64, 32)
+    assert (len(grid), grid.row.tolist(), grid.col.tolist()) == (8, [0] * 4 + [1] * 4, [0, 1, 2, 3] * 2)
+    assert grid.centre_uv[5].tolist() == [0.375, 0.75]
+    assert grid.extent_uv[5].tolist() == [0.25, 0.5]
+    assert grid.aspect_uv == (1.0, 0.5)
+
+
+def test_coarse_tokens_stand_at_the_floor_of_their_centre():
+    coarse = coarse_on(plain_grid(2, 2, 64, 64), plain_grid(4, 4, 64, 64))
+    assert (coarse.row.tolist(), coarse.col.tolist(), coarse.level.tolist()) == ([1, 1, 3, 3], [1, 3, 1, 3], [1] * 4)
+    assert (coarse.rows, coarse.cols) == (4, 4)
+
+
+def test_gaze_is_at_the_tokens_centre():
+    assert gaze_at(plain_grid(2, 2, 8, 8), 3, "why", 0.5).uv == (0.75, 0.75)
+
+
+def test_boxes_and_coverage():
+    grid = plain_grid(2, 2, 8, 8)
+    boxes = [(0.25, 0.0, 0.75, 0.5)]  # half of the upper left token, half of the upper right one
+    assert in_boxes(grid, boxes).tolist() == [True, True, False, False]
+    assert in_boxes(grid, [(0.5, 0.5, 1.0, 1.0)]).tolist() == [False, False, False, True]  # touching is not overlapping
+    assert in_boxes(grid, []).tolist() == [False] * 4
+    assert box_coverage(grid, torch.tensor([True, False, False, False]), boxes) == pytest.approx(0.5)
+    assert box_coverage(grid, torch.tensor([True] * 4), [(2.0, 2.0, 3.0, 3.0)]) == 0
+
+
+def test_distance_is_in_longer_sides():
+    grid = plain_grid(1, 2, 100, 50)
+    gaze = torch.tensor([[0.25, 0.0]])
+    aspect = aspects([grid])
+    assert offset_uv(grid.centre_uv[None], gaze, aspect).tolist() == [[[0.0, 0.25], [0.5, 0.25]]]
+    assert distance_uv(grid.centre_uv[None], gaze, aspect)[0].tolist() == pytest.approx([0.25, 0.3125**0.5])
+
+
+def test_inhibit_masks_discs():
+    importance = torch.tensor([1.0, 2.0, 3.0])
+    distance = torch.tensor([[0.0, 0.5, 0.9], [0.9, 0.1, 0.9]])
+    assert inhibit(importance, distance, 0.2).tolist() == [float("-inf"), float("-inf"), 3.0]
+    assert inhibit(importance, distance[:0], 0.2) is importance
+
+
+def test_pool_means_under_each_token_at_its_level():
+    values = np.arange(32, dtype=np.float32).reshape(4, 8)
+    fine = plain_grid(2, 4, 8, 4)
+    expected = values.reshape(2, 2, 4, 2).mean((1, 3)).ravel()
+    assert pool(values, fine).tolist() == pytest.approx(expected.tolist())
+    coarse = coarse_on(plain_grid(1, 2, 8, 4), fine)
+    names = ("centre_uv", "extent_uv", "level", "row", "col")
+    both = Grid(*(torch.cat([getattr(fine, name), getattr(coarse, name)]) for name in names), 2, 4, 8, 4)
+    assert pool(values, both)[8:].tolist() == pytest.approx([values[:, :4].mean(), values[:, 4:].mean()])
+
+
+def test_pool_repeats_maps_smaller_than_the_grid():
+    values = np.array([[1.0, 5.0]], dtype=np.float32)
+    assert pool(values, plain_grid(2, 4, 8, 4)).tolist() == [1.0, 1.0, 5.0, 5.0] * 2
