@@ -1,0 +1,155 @@
+"""What synthdoc writes: random names, dates, amounts and codes, and the questions that ask for them."""
+
+import math
+import random
+from collections.abc import Callable
+
+
+def word(r: random.Random, low: int = 2, high: int = 3) -> str:
+    """A pronounceable word of random syllables, capitalised."""
+    syllables = (
+        r.choice("bcdfghjklmnprstvwz") + r.choice("aeiou") + r.choice(("", "", "", "n", "r", "s", "l", "t", "x", "ck"))
+        for _ in range(r.randint(low, high))
+    )
+    return "".join(syllables).capitalize()
+
+
+def digits(r: random.Random, n: int) -> str:
+    return str(r.randint(10 ** (n - 1), 10**n - 1))
+
+
+def name(r: random.Random) -> str:
+    middle = r.choice(("", "", "", f"{r.choice('ABCDEFGHJKLMNPRSTW')}. "))
+    return f"{word(r, 2, 2)} {middle}{word(r)}"
+
+
+def company(r: random.Random) -> str:
+    tail = r.choice(("Ltd", "Inc", "Trading", "Group", "& Sons", "GmbH", "Stores", "Foods", "Supplies", "Partners"))
+    return f"{word(r)} {tail}"
+
+
+def date(r: random.Random) -> str:
+    day, month, year = r.randint(1, 28), r.randint(1, 12), r.randint(1990, 2030)
+    name = ("January February March April May June July August September October November December").split()[month - 1]
+    return r.choice(
+        (
+            f"{day:02}/{month:02}/{year}",
+            f"{year}-{month:02}-{day:02}",
+            f"{day} {name[:3]} {year}",
+            f"{day}.{month}.{year}",
+        )
+        + (f"{name} {day}, {year}", f"{day:02}/{month:02}/{year % 100:02}")
+    )
+
+
+def money(r: random.Random) -> str:
+    value = round(math.exp(r.uniform(1, 9.5)), 2)
+    return r.choice(("", "", "$", "$", "USD ", "EUR ")) + f"{value:{r.choice((',', ''))}.2f}"
+
+
+def price(r: random.Random) -> str:
+    return f"{math.exp(r.uniform(0, 6)):.2f}"
+
+
+def code(r: random.Random) -> str:
+    letters = "".join(r.choice("ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(r.randint(1, 3)))
+    return r.choice(
+        (
+            f"{letters}-{digits(r, r.randint(3, 5))}",
+            f"{letters}{digits(r, r.randint(3, 6))}",
+            digits(r, r.randint(4, 8)),
+        )
+        + (f"{digits(r, r.randint(2, 3))}/{digits(r, r.randint(3, 4))}", f"{digits(r, 3)}-{letters}")
+    )
+
+
+def phone(r: random.Random) -> str:
+    return r.choice(
+        (f"({digits(r, 3)}) {digits(r, 3)}-{digits(r, 4)}", f"+{digits(r, 2)} {digits(r, 3)} {digits(r, 5)}")
+    )
+
+
+def address(r: random.Random) -> str:
+    return f"{r.randint(1, 299)} {word(r)} {r.choice(('Street', 'Road', 'Avenue', 'Lane', 'Drive', 'Square'))}"
+
+
+def email(r: random.Random) -> str:
+    return f"{word(r)}@{word(r)}.{r.choice(('com', 'org', 'net'))}".lower()
+
+
+def words(r: random.Random) -> str:
+    return " ".join([word(r), *(word(r).lower() for _ in range(r.randint(0, 2)))])
+
+
+def count(r: random.Random) -> str:
+    return str(r.randint(1, r.choice((20, 500))))
+
+
+def percent(r: random.Random) -> str:
+    return f"{r.choice((str(r.randint(1, 99)), f'{r.uniform(0, 30):.1f}'))}%"
+
+
+def weight(r: random.Random) -> str:
+    return f"{r.uniform(0.2, 99):.1f} kg"
+
+
+# what a question calls it: (how a page may print it, what its value looks like)
+PAIRS: dict[str, tuple[tuple[str, ...], Callable[[random.Random], str]]] = {
+    "invoice number": (("Invoice number", "Invoice No.", "Invoice #"), code),
+    "order number": (("Order number", "Order No.", "Order #"), code),
+    "account number": (("Account number", "Account No.", "Account"), code),
+    "customer number": (("Customer number", "Customer No.", "Customer ID"), code),
+    "reference": (("Reference", "Ref.", "Our ref."), code),
+    "policy number": (("Policy number", "Policy No."), code),
+    "serial number": (("Serial number", "Serial No.", "S/N"), code),
+    "tax number": (("Tax number", "Tax No.", "Tax ID"), code),
+    "project code": (("Project code", "Project"), code),
+    "room": (("Room", "Room No."), code),
+    "postal code": (("Postal code", "Zip code", "Postcode"), code),
+    "date": (("Date",), date),
+    "due date": (("Due date", "Payment due"), date),
+    "delivery date": (("Delivery date", "Delivered on"), date),
+    "date of birth": (("Date of birth", "Birth date"), date),
+    "start date": (("Start date", "Valid from"), date),
+    "expiry date": (("Expiry date", "Valid until"), date),
+    "name": (("Name", "Full name"), name),
+    "contact": (("Contact", "Contact person"), name),
+    "manager": (("Manager",), name),
+    "cashier": (("Cashier", "Served by"), name),
+    "applicant": (("Applicant",), name),
+    "supplier": (("Supplier", "Vendor"), company),
+    "employer": (("Employer",), company),
+    "bank": (("Bank", "Bank name"), company),
+    "address": (("Address",), address),
+    "billing address": (("Billing address", "Bill to"), address),
+    "delivery address": (("Delivery address", "Ship to"), address),
+    "phone number": (("Phone number", "Phone", "Tel."), phone),
+    "fax number": (("Fax number", "Fax"), phone),
+    "email": (("Email", "E-mail"), email),
+    "city": (("City", "Town"), word),
+    "country": (("Country",), word),
+    "department": (("Department", "Dept."), word),
+    "occupation": (("Occupation", "Position"), words),
+    "subject": (("Subject", "Re"), words),
+    "purpose": (("Purpose", "Reason"), words),
+    "total amount": (("Total", "Total amount", "Amount due"), money),
+    "subtotal": (("Subtotal", "Sub-total"), money),
+    "tax": (("Tax", "VAT", "Sales tax"), money),
+    "discount": (("Discount",), money),
+    "shipping cost": (("Shipping", "Shipping cost"), money),
+    "cash": (("Cash", "Cash paid"), money),
+    "change": (("Change", "Change due"), money),
+    "balance": (("Balance", "New balance"), money),
+    "budget": (("Budget",), money),
+    "interest rate": (("Interest rate", "Rate"), percent),
+    "gross weight": (("Gross weight",), weight),
+    "number of pages": (("Number of pages", "Pages"), count),
+    "age": (("Age",), count),
+}
+COLUMNS: dict[str, Callable[[random.Random], str]] = {
+    "Quantity": count, "Price": price, "Amount": price, "Code": code, "Weight": weight, "Share": percent,
+    "Unit": word, "Owner": word, "Stock": count, "Cost": price,
+}  # fmt: skip
+ASK = ("What is the {}?", "What is the {}?", "What is the {}?", "{}?", "what is the {}", "Which {} is given?")
+ASK_COMPANY = ("What is the name of the company?", "What is the company?", "Company name?")
+ASK_CELL = ("What is the {0} of {1}?", "What is the {0} of {1}?", "{0} of {1}?", "{1}: {0}?")

@@ -1,0 +1,121 @@
+"""Phase 1: the vision tower learns to read. Each token says which (up to three) characters have their centre in it.
+
+A dense loss on text-rich crops: blank paper teaches nothing and costs the same.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from saccade.datasets.synthdoc import Page, render
+from saccade.training.loop import (
+    Interrupt,
+    Progress,
+    State,
+    autocast,
+    build_optimizers,
+    rank_and_size,
+    stream,
+    update,
+)
+from saccade.training.model import PATCH_PX, encode, patchify
+
+SLOTS = 3  # characters a token may hold
+CLASSES = 96  # 0 = none, 1..95 = ASCII 32..126
+CROP_PX = 256
+CROPS = 4  # from one rendered sheet
+
+
+def char_labels(page: Page) -> NDArray[np.uint8]:
+    """(H, W, 3) classes of the characters whose centres fall into each token, from left to right."""
+    height, width = (s // PATCH_PX for s in page.image.shape)
+    labels = np.zeros((height, width, SLOTS), np.uint8)
+    centre = page.chars.centre_px
+    cell = np.floor(centre / PATCH_PX).astype(int)
+    inside = (cell >= 0).all(1) & (cell[:, 0] < width) & (cell[:, 1] < height)
+    token = cell[inside, 1] * width + cell[inside, 0]
+    order = np.lexsort((centre[inside, 0], token))
+    token, code = token[order], page.chars.code[inside][order]
+    first = np.searchsorted(token, token)  # where each token's run begins
+    rank = np.arange(len(token)) - first
+    fits = rank < SLOTS
+    labels.reshape(-1, SLOTS)[token[fits], rank[fits]] = code[fits] - 31
+    return labels
+
+
+class Crops(torch.utils.data.Dataset[dict[str, Tensor]]):
+    """Item i: four 256-px crops of one sheet of text (nine in ten) or document, and their labels."""
+
+    def __init__(self, seed: int, length: int) -> None:
+        self.seed, self.length = seed, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        draw = np.random.default_rng([self.seed, index, 1])
+        x_height_px = None if draw.random() < 0.75 else float(np.exp(draw.uniform(np.log(4.5), np.log(20))))
+        page = render(self.seed, index, 512, "sheet" if draw.random() < 0.9 else None, x_height_px)
+        labels, image = char_labels(page), page.image
+        short = max(0, CROP_PX - image.shape[1])  # a receipt may be narrower than a crop
+        image = np.pad(image, ((0, 0), (0, short)), mode="edge")
+        labels = np.pad(labels, ((0, 0), (0, short // PATCH_PX), (0, 0)))
+        crops, marks = [], []
+        rows, cols = (max(1, s // CROP_PX) for s in image.shape)
+        corners = [(r * CROP_PX, c * CROP_PX) for r in range(rows) for c in range(cols)]
+        for k in range(CROPS):
+            top, left = corners[k % len(corners)]
+            if k >= len(corners):  # a narrow page: crops from anywhere
+                top, left = (int(draw.integers(0, (s - CROP_PX) // PATCH_PX + 1)) * PATCH_PX for s in image.shape)
+            crops.append(image[top : top + CROP_PX, left : left + CROP_PX])
+            t, s = top // PATCH_PX, left // PATCH_PX
+            marks.append(labels[t : t + CROP_PX // PATCH_PX, s : s + CROP_PX // PATCH_PX])
+        return {"image": torch.from_numpy(np.stack(crops)), "label": torch.from_numpy(np.stack(marks))}
+
+
+def dense_head(width: int) -> nn.Linear:
+    """Reads the characters off what the language model is given; used in training only."""
+    return nn.Linear(width, SLOTS * CLASSES)
+
+
+def dense_loss(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of (..., 288) against (..., 3) labels, and accuracy over slots that hold a character."""
+    logits, target = logits.float().view(-1, CLASSES), label.reshape(-1).long()
+    hit = (logits.argmax(-1) == target)[target > 0]
+    return F.cross_entropy(logits, target), hit.float().mean()
+
+
+def train_dense(
+    visual: nn.Module, head: nn.Module, out: Path, *, steps: int, seed: int, device: torch.device,
+    batch_crops: int = 32, rate: float = 2e-3, workers: int = 0, compiled: bool = False, save_every: int = 250,
+) -> None:  # fmt: skip
+    """Trains the tower and the head for `steps`, resuming from out/dense.pt."""
+    optimizers = build_optimizers([(visual, 1.0), (head, 1.0)], rate)
+    state = State(out / "dense.pt", {"visual": visual, "head": head}, optimizers)
+    state.restore()
+    size = rank_and_size()[1]
+    batch = max(1, batch_crops // CROPS // size)
+    batches = stream(Crops(seed, steps * batch * size), state.step * batch * size, batch, workers)
+    run: Any = torch.compile(encode) if compiled else encode
+    progress = Progress("dense", steps)
+    with Interrupt() as interrupt:
+        while state.step < steps:
+            item = next(batches)
+            image = item["image"].flatten(0, 1).to(device)
+            label = item["label"].flatten(0, 1).to(device)
+            with autocast(device):
+                logits = head(run(visual, patchify(image)))
+            loss, hit = dense_loss(logits, label)
+            torch.autograd.backward(loss)
+            progress.add(state.step, label.numel() // SLOTS, loss=loss.item(), char_acc=hit.item())
+            stop = update(state, rate, steps, interrupt.asked)
+            if stop or state.step % save_every == 0:
+                state.save()
+            if stop:
+                raise KeyboardInterrupt
+    state.save()

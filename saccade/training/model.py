@@ -1,0 +1,228 @@
+"""saccade-nano as a transformers checkpoint: its sizes, its byte tokenizer, its files, and a batched vision tower.
+
+B pictures, H x W tokens of a padded grid (one token is 16 x 16 px), F vision width, D language-model width.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as tokenizer_models
+from torch import Tensor, nn
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+)
+
+PATCH_PX = 16
+HEAD_FILE = "dense_head.safetensors"  # beside the weights: training goes on from it, reading does without
+WINDOW_TOK = 8  # a window of the vision tower is 8 x 8 tokens, 128 px
+SPECIAL = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
+    "<|video_pad|>", "<|cannot_read|>",
+)  # fmt: skip
+END_OF_TEXT, TURN, END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD, CANNOT_READ = range(256, 264)
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}<|im_start|>{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'text' %}{{ part['text'] }}{% else %}<|vision_start|><|image_pad|><|vision_end|>{% endif %}"
+    "{% endfor %}{% endif %}{% if message['role'] == 'assistant' %}<|im_end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+)
+
+
+class NanoSize(BaseModel):
+    """How big the model is: vision tower and language model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vision_width: int = 192
+    vision_layers: int = 5
+    vision_heads: int = 6
+    width: int = 256
+    layers: int = 5
+
+
+SIZES = {
+    "tiny": NanoSize(vision_width=64, vision_layers=2, vision_heads=2, width=64, layers=2),
+    "nano": NanoSize(),
+    "wide": NanoSize(vision_width=256, vision_layers=6, vision_heads=8, width=320, layers=6),
+}
+
+
+def build_config(size: NanoSize) -> Qwen2_5_VLConfig:
+    """One token per 16 x 16 px; the last vision layer sees the whole page; M-RoPE leans towards columns and content."""
+    return Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": 256 + len(SPECIAL),
+            "hidden_size": size.width,
+            "intermediate_size": size.width * 3 // 2,
+            "num_hidden_layers": size.layers,
+            "num_attention_heads": size.width // 64,
+            "num_key_value_heads": size.width // 64,
+            "max_position_embeddings": 8192,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [2, 10, 20]},
+            "tie_word_embeddings": True,
+            "bos_token_id": None,
+            "eos_token_id": END,
+            "pad_token_id": END_OF_TEXT,
+        },
+        vision_config={
+            "depth": size.vision_layers,
+            "hidden_size": size.vision_width,
+            "intermediate_size": size.vision_width * 2,
+            "num_heads": size.vision_heads,
+            "patch_size": PATCH_PX,
+            "spatial_merge_size": 1,
+            "temporal_patch_size": 1,
+            "window_size": WINDOW_TOK * PATCH_PX,
+            "fullatt_block_indexes": [size.vision_layers - 1],
+            "out_hidden_size": size.width,
+        },
+        image_token_id=IMAGE_PAD,
+        video_token_id=VIDEO_PAD,
+        vision_start_token_id=VISION_START,
+        vision_end_token_id=VISION_END,
+        tie_word_embeddings=True,
+    )
+
+
+def build_model(size: NanoSize, seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
+    """Fresh weights in float32."""
+    torch.manual_seed(seed)
+    return Qwen2_5_VLForConditionalGeneration(build_config(size)).float()
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """256 bytes, no merges, eight special tokens."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    order = {_byte_of(symbol): symbol for symbol in alphabet}
+    core = Tokenizer(tokenizer_models.BPE(vocab={order[b]: b for b in range(256)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(list(SPECIAL))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=[s for s in SPECIAL if s not in ("<|im_end|>", "<|endoftext|>")],
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+        model_max_length=8192,
+    )
+
+
+def _byte_of(symbol: str) -> int:
+    """The byte that a symbol of the byte-level alphabet (GPT-2's table) stands for."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [b for b in range(256) if b not in printable]
+    code = ord(symbol)
+    return code if code in printable else rest[code - 256]
+
+
+def save_model(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None:
+    """Writes a checkpoint that loads offline with transformers and vLLM: weights in bfloat16, tokenizer, processor."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    half = Qwen2_5_VLForConditionalGeneration(model.config).to(torch.bfloat16)
+    half.load_state_dict({name: value.to(torch.bfloat16) for name, value in model.state_dict().items()})
+    half.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=END, pad_token_id=END_OF_TEXT, max_new_tokens=48
+    )
+    half.save_pretrained(folder)
+    tokenizer = build_tokenizer()
+    tokenizer.save_pretrained(folder)
+    processor = Qwen2VLImageProcessorPil(
+        patch_size=PATCH_PX, temporal_patch_size=1, merge_size=1, min_pixels=64 * 64, max_pixels=1024 * 1024,
+        image_mean=[0.5] * 3, image_std=[0.5] * 3,
+    )  # fmt: skip
+    processor.save_pretrained(folder)
+
+
+def load_head(head: nn.Module, folder: Path) -> None:
+    """The dense head that was saved beside a checkpoint, if one was."""
+    if (folder / HEAD_FILE).exists():
+        head.load_state_dict({k: v.float() for k, v in load_file(folder / HEAD_FILE).items()})
+
+
+def load_model(folder: Path) -> Qwen2_5_VLForConditionalGeneration:
+    """A checkpoint in float32, ready to train."""
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    assert isinstance(model, Qwen2_5_VLForConditionalGeneration)
+    return model
+
+
+# ------------------------------------------------------------------------------------------ the vision tower, batched
+
+
+def patchify(images: Tensor) -> Tensor:
+    """(B, 16 H, 16 W) uint8 grey -> (B, H, W, 256) in [-1, 1]."""
+    b, height, width = images.shape
+    tiles = images.view(b, height // PATCH_PX, PATCH_PX, width // PATCH_PX, PATCH_PX).transpose(2, 3)
+    return tiles.reshape(b, height // PATCH_PX, width // PATCH_PX, PATCH_PX**2).float() / 127.5 - 1
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
+
+
+def _attend(block: Any, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention of one block inside each group: x (G, n, F), cos and sin (G or 1, 1, n, head), bias (G, 1, 1, n)."""
+    attn = block.attn
+    g, n, width = x.shape
+    q, k, v = attn.qkv(x).view(g, n, 3, attn.num_heads, attn.head_dim).permute(2, 0, 3, 1, 4)
+    q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
+    if n > 4 * WINDOW_TOK**2 or x.is_cuda:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=attn.scaling)
+    else:  # five times faster than PyTorch's fused kernel on small windows of a CPU
+        scores = (q * attn.scaling) @ k.transpose(-1, -2)
+        out = torch.softmax(scores if bias is None else scores + bias, -1) @ v
+    return attn.proj(out.transpose(1, 2).reshape(g, n, width))  # type: ignore[no-any-return]
+
+
+def _norm(layer: Any, x: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), layer.weight.to(x.dtype), layer.variance_epsilon)
+
+
+def _block(block: Any, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
+    x = x + _attend(block, _norm(block.norm1, x), cos, sin, bias)
+    return x + block.mlp(_norm(block.norm2, x))  # type: ignore[no-any-return]
+
+
+def encode(visual: Any, patches: Tensor, sizes: list[tuple[int, int]] | None = None) -> Tensor:
+    """The tower on whole grids at once: (B, H, W, 256) grey patches -> (B, H, W, D), equal to transformers' own.
+
+    H and W are multiples of 8; `sizes` gives each picture's true rows and columns where the rest is padding.
+    """
+    b, h, w, _ = patches.shape
+    win = WINDOW_TOK
+    device = patches.device
+    weight = visual.patch_embed.proj.weight.sum((1, 2)).flatten(1)  # (F, 256): the three channels are equal
+    x = F.linear(patches, weight)
+    x = x.view(b, h // win, win, w // win, win, -1).transpose(2, 3).reshape(-1, win * win, x.shape[-1])
+    rows, cols = torch.arange(h, device=device), torch.arange(w, device=device)
+    place = torch.stack(torch.meshgrid(rows, cols, indexing="ij"), -1)
+    place = place.view(h // win, win, w // win, win, 2).transpose(1, 2).reshape(-1, 2)  # (H W, 2) in window order
+    angles = (place[..., None].float() * visual.rotary_pos_emb.inv_freq.float()).flatten(1).repeat(1, 2)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    bias = None
+    if sizes is not None and any(s != (h, w) for s in sizes):
+        limit = torch.tensor(sizes, device=device)[:, None]  # (B, 1, 2)
+        bias = torch.zeros(b, h * w, device=device, dtype=x.dtype).masked_fill((place >= limit).any(-1), -1e4)
+    full = set(visual.fullatt_block_indexes)
+    groups = h * w // (win * win)
+    for i, block in enumerate(visual.blocks):
+        shape = (1, h * w) if i in full else (groups, win * win)
+        turn = [t.view(shape[0], 1, shape[1], -1).repeat(1 if i in full else b, 1, 1, 1) for t in (cos, sin)]
+        mask = None if bias is None else bias.view(-1, 1, 1, shape[1])
+        x = _block(block, x.view(-1, shape[1], x.shape[-1]), turn[0], turn[1], mask)
+    x = visual.merger.mlp(_norm(visual.merger.ln_q, x.reshape(b * h * w, -1)))
+    tokens: Tensor = x.view(b, h // win, w // win, win, win, -1).transpose(2, 3).reshape(b, h, w, -1)
+    return tokens

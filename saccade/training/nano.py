@@ -1,0 +1,231 @@
+"""Trains saccade-nano, all phases with one command, on a CPU or on GPUs; resumable.
+
+    python -m saccade.training.nano --out runs/nano                       # from nothing
+    python -m saccade.training.nano --out runs/nano --init saccade/nano   # goes on from a checkpoint
+    python -m saccade.training.nano --help
+
+Phases: `dense` (the vision tower learns characters), `point` (the language model learns where to look, with supervised
+attention, few tokens in view), `joint` (both together on every kind of view, weaned from the supervision).
+Run again with the same `--out` it goes on where it stopped (Ctrl-C included). The result is `OUT/checkpoint`.
+"""
+
+import argparse
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
+
+from saccade.datasets.synthdoc import VALIDATION_SEED
+from saccade.training.dense import dense_head, train_dense
+from saccade.training.loop import Interrupt, Progress, State, autocast, build_optimizers, rank_and_size, update
+from saccade.training.model import HEAD_FILE, SIZES, build_model, load_head, load_model, save_model
+from saccade.training.reader import Batch, collate, losses
+from saccade.training.views import drawn_kind, make_view
+
+INTERRUPTED = 130  # exit status of a process stopped by Ctrl-C
+WHOLE_SHARE = 0.2  # of the joint steps, on whole 1024-px pages
+MAX_SEED = VALIDATION_SEED // 2  # phases add to it
+
+
+class NanoTraining(BaseModel):
+    """The settings of one training. Steps of 0 leave a phase out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: Literal["tiny", "nano", "wide"] = Field("nano", description="Preset of widths and depths.")
+    init: str | None = Field(None, description="Checkpoint to start from instead of fresh weights.")
+    seed: int = Field(1, ge=0, lt=MAX_SEED, description="Of weights and pages; validation seeds are refused.")
+    dense_steps: int = Field(3600, ge=0)
+    point_steps: int = Field(1500, ge=0)
+    joint_steps: int = Field(3000, ge=0)
+    crops: int = Field(32, ge=4, description="256-px crops in a step of the dense phase.")
+    pages: int = Field(8, ge=1, description="Pages (with up to 8 questions each) in a step of the other phases.")
+    dense_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+    point_rate: float = Field(2e-3, gt=0)
+    joint_rate: float = Field(1e-3, gt=0)
+    vision_share: float = Field(0.5, gt=0, description="Of the joint rate, for the vision tower.")
+    page_px: int | None = Field(None, description="Longest side of most pages; None: 512 and crops of 1024.")
+    device: str = Field("auto", description="auto, cpu, cuda.")
+    processes: int = Field(0, ge=0, description="That train together; 0: one a core (CPU) or one a GPU.")
+    workers: int = Field(
+        0, ge=0, description="Processes that draw pages, for each that trains; 0: it draws them itself."
+    )
+    compiled: bool = Field(False, description="torch.compile the dense phase: slower to start, then a quarter faster.")
+
+
+class Views(torch.utils.data.Dataset[Batch]):
+    """Item i: the pages that one of `size` processes trains on at once, in views of one kind (of like lengths)."""
+
+    def __init__(self, config: NanoTraining, phase: str, steps: int, size: int) -> None:
+        self.phase, self.page_px, self.length, self.size = phase, config.page_px, steps * size, size
+        self.pages = max(1, config.pages // size)
+        self.seed = config.seed + {"point": 104729, "joint": 7919}[phase]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Batch:
+        """The point phase begins with keys and values among distractors; the joint one also has whole large pages."""
+        turn = index // self.size  # all processes take the same kind: none waits for another
+        draw = np.random.default_rng([self.seed, turn, 4])
+        sparse = self.phase == "point" and (turn % 2 == 1 or 3 * index < self.length)
+        kind = "asked" if sparse else drawn_kind(draw)
+        whole = self.phase == "joint" and draw.random() < WHOLE_SHARE
+        page_px, crop_tok = (1024, 64) if whole else (self.page_px, 32)
+        pages = max(1, self.pages // 2) if whole else self.pages
+        make = partial(make_view, self.seed, kind=kind, page_px=page_px, crop_tok=crop_tok)
+        made = [make(index * self.pages + i) for i in range(pages)]
+        return collate([view for view in made if view.asked] or [make_view(self.seed, 0, kind="all", page_px=512)])
+
+
+def _train_reader(
+    model: Any, head: nn.Module, out: Path, config: NanoTraining, phase: str, device: torch.device
+) -> None:
+    """The `point` and the `joint` phase: they differ in what learns, the views and the weight of the supervision."""
+    joint, size = phase == "joint", rank_and_size()[1]
+    steps = config.joint_steps if joint else config.point_steps
+    rate = config.joint_rate if joint else config.point_rate
+    inner = model.model
+    groups: list[tuple[nn.Module, float]] = [(inner.language_model, 1.0)]
+    modules: dict[str, nn.Module] = {"language": inner.language_model}
+    if joint:
+        groups += [(inner.visual, config.vision_share), (head, config.vision_share)]
+        modules |= {"visual": inner.visual, "head": head}
+    state = State(out / f"{phase}.pt", modules, build_optimizers(groups, rate))
+    state.restore()
+    data = Views(config, phase, steps, size)
+    batches = _batches(data, state.step, config.workers)
+    progress = Progress(phase, steps)
+    with Interrupt() as interrupt:
+        while state.step < steps:
+            batch = next(batches).to(device)
+            wean = max(0.0, 1 - state.step / (0.6 * steps)) if joint else 1.0
+            with autocast(device):
+                loss = losses(model, head, batch, joint)
+            total = loss.answer + 0.3 * wean * loss.guide.sum() + (0.5 * loss.dense if joint else 0.0)
+            torch.autograd.backward(total)
+            named = dict(zip(("value", "ask", "char"), loss.guide.tolist(), strict=True))
+            progress.add(
+                state.step,
+                loss.num_tok,
+                loss=loss.answer.item(),
+                char_acc=loss.char_acc.item(),
+                **named,
+                dense=loss.dense.item(),
+            )
+            stop = update(state, rate, steps, interrupt.asked)
+            if stop or state.step % 100 == 0:
+                state.save()
+            if stop:
+                raise KeyboardInterrupt
+    state.save()
+
+
+def _batches(data: Views, step: int, workers: int) -> Any:
+    rank, size = rank_and_size()
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.Subset(data, range(step * size + rank, len(data), size)),
+        batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None,
+    )  # fmt: skip
+    return iter(loader)
+
+
+def export(model: Any, head: nn.Module, folder: Path) -> None:
+    """The checkpoint, with what training needs to go on from it."""
+    save_model(model, folder)
+    half: dict[str, Tensor] = {
+        k: v.detach().to(torch.bfloat16).cpu().contiguous() for k, v in head.state_dict().items()
+    }
+    save_file(half, folder / HEAD_FILE)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+
+
+def _train(rank: int, size: int, device_type: str, config: NanoTraining, out: Path) -> None:
+    """One process of the training."""
+    device = torch.device(device_type, rank) if device_type == "cuda" else torch.device("cpu")
+    if size > 1:
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+        os.environ.setdefault("MASTER_PORT", "29517")
+        torch.distributed.init_process_group("nccl" if device_type == "cuda" else "gloo", rank=rank, world_size=size)
+    if device_type == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
+    model: Any = load_model(Path(config.init)) if config.init else build_model(SIZES[config.size], config.seed)
+    head = dense_head(model.config.text_config.hidden_size)
+    if config.init:
+        load_head(head, Path(config.init))
+    model, head = model.to(device), head.to(device)
+    if config.dense_steps:
+        train_dense(
+            model.model.visual, head, out, steps=config.dense_steps, seed=config.seed, device=device,
+            batch_crops=config.crops, rate=config.dense_rate, workers=config.workers, compiled=config.compiled,
+        )  # fmt: skip
+    for phase, steps in (("point", config.point_steps), ("joint", config.joint_steps)):
+        if steps:
+            _train_reader(model, head, out, config, phase, device)
+            if rank == 0:
+                export(model, head, out / "checkpoint")
+    if size > 1:
+        torch.distributed.destroy_process_group()
+
+
+def _train_together(rank: int, size: int, device_type: str, config: NanoTraining, out: Path) -> None:
+    """One of several processes; all of them end together when one is interrupted, after what they saved."""
+    try:
+        _train(rank, size, device_type, config, out)
+    except KeyboardInterrupt:
+        torch.distributed.barrier()
+        sys.exit(INTERRUPTED)
+
+
+def train(config: NanoTraining, out: Path) -> Path:
+    """Trains, or goes on training, in folder `out`; returns the folder of the checkpoint. Raises KeyboardInterrupt."""
+    out.mkdir(parents=True, exist_ok=True)
+    kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    size = config.processes or (torch.cuda.device_count() if kind == "cuda" else os.cpu_count() or 1)
+    settings, recorded = out / "training.json", config.model_dump_json(indent=2)
+    if settings.exists() and NanoTraining.model_validate_json(settings.read_text()) != config:
+        print(f"settings differ from those of {settings}; going on with the new ones", flush=True)
+    settings.write_text(recorded)
+    since = time.monotonic()
+    if size == 1:
+        _train(0, 1, kind, config, out)
+    else:
+        try:
+            spawn(_train_together, args=(size, kind, config, out), nprocs=size)  # type: ignore[no-untyped-call]
+        except ProcessExitedException as ended:
+            if ended.exit_code != INTERRUPTED:
+                raise
+            raise KeyboardInterrupt from ended
+    print(f"{out / 'checkpoint'} after {(time.monotonic() - since) / 60:.1f} min", flush=True)
+    return out / "checkpoint"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The settings of NanoTraining as options."""
+    parser = argparse.ArgumentParser(prog="python -m saccade.training.nano", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and of the result")
+    for name, info in NanoTraining.model_fields.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", default=None, help=f"{info.description or ''} [{info.default}]"
+        )
+    given = vars(parser.parse_args(argv))
+    out = given.pop("out")
+    try:
+        train(NanoTraining.model_validate_strings({k: v for k, v in given.items() if v is not None}), out)
+    except KeyboardInterrupt:
+        print(f"stopped; run again with --out {out} to go on", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The language model on packed examples: one canvas, many questions, and attention that can be supervised.
+
+A sequence is [vision_start][K tokens][vision_end] and then every question with its answer; a question sees the canvas
+and itself, and starts where the canvas ends, so that packed logits equal those of one prompt a question.
+L sequence length, B pictures, K tokens in view, D width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from saccade.training.model import (
+    CANNOT_READ,
+    END,
+    PATCH_PX,
+    TURN,
+    VISION_END,
+    VISION_START,
+    WINDOW_TOK,
+    encode,
+    patchify,
+)
+from saccade.training.views import View
+
+IGNORE = -100
+VALUE_TO_KEY, ASK_TO_KEY, ANSWER_TO_CHAR = range(3)  # what a supervised head attends to
+LATE_TOK = 4  # tokens at the end of a question that know what is asked
+
+
+def supervised_layers(num_layers: int) -> tuple[int, int, int]:
+    """The layers with a supervised head: a value finds its key, a question its key, an answer its next character."""
+    last = num_layers - 1
+    return max(0, last - 3), max(0, last - 2), max(0, last - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One view as a sequence; numpy, made by worker processes."""
+
+    ids: np.ndarray[Any, Any]  # (L,) token ids; the K canvas tokens are placeholders at 1 .. K
+    position: np.ndarray[Any, Any]  # (3, L) M-RoPE: time, row, column
+    segment: np.ndarray[Any, Any]  # (L,) 0 = canvas, q = question q, -1 = padding
+    target: np.ndarray[Any, Any]  # (L,) what comes next in an answer, IGNORE elsewhere
+    guide: tuple[tuple[int, int, np.ndarray[Any, Any]], ...]  # (head kind, query position, allowed key positions)
+
+
+def pack(view: View) -> Packed:
+    """Lays a view out as one sequence, with its targets and where it should attend."""
+    count = len(view.picks)
+    ids, segment, target = [VISION_START, *[0] * count, VISION_END], [0] * (count + 2), [IGNORE] * (count + 2)
+    canvas = np.stack([np.ones(count, np.int64), 1 + view.cells[:, 0], 1 + view.cells[:, 1]])
+    after = 1 + view.side
+    position = [np.zeros((3, 1), np.int64), canvas, np.full((3, 1), after)]
+    guide = [(VALUE_TO_KEY, slot + 1, keys + 1) for slot, keys in view.value_key]
+    for number, asked in enumerate(view.asked, start=1):
+        reply = [CANNOT_READ] if asked.answer is None else list(asked.answer)
+        text = [*asked.question, TURN, *reply]
+        start, turn = len(ids), len(ids) + len(asked.question)
+        ids += text
+        segment += [number] * len(text)
+        target += [IGNORE] * len(asked.question) + [*reply, END]
+        position.append(np.broadcast_to(np.arange(after + 1, after + 1 + len(text)), (3, len(text))))
+        if asked.answer is None:
+            continue
+        if len(asked.key_slots):
+            first = max(start, turn - LATE_TOK)
+            guide += [(ASK_TO_KEY, at, asked.key_slots + 1) for at in range(first, turn + len(reply))]
+        guide += [(ANSWER_TO_CHAR, turn + j, slot[None] + 1) for j, slot in enumerate(asked.char_slots) if slot >= 0]
+    return Packed(np.array(ids), np.concatenate(position, 1), np.array(segment), np.array(target), tuple(guide))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packed views, padded. Pictures are padded to whole windows."""
+
+    images: Tensor  # (P, 16 H, 16 W) uint8, all pictures of all views
+    sizes: list[tuple[int, int]]  # rows and columns of each
+    labels: Tensor  # (P, H, W, 3) uint8, 255 = unknown
+    source: Tensor  # (n,) index into the P * H * W encoded tokens
+    at: Tensor  # (n, 2) sequence and position where it goes
+    ids: Tensor  # (B, L)
+    position: Tensor  # (3, B, L)
+    segment: Tensor  # (B, L)
+    target: Tensor  # (B, L)
+    query: Tensor  # (G, 3) head kind, sequence, position
+    allowed: Tensor  # (G, L) bool
+
+    def to(self, device: torch.device) -> "Batch":
+        fields = {n: getattr(self, n) for n in self.__slots__}
+        moved: dict[str, Any] = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in fields.items()}
+        return Batch(**moved)
+
+
+def collate(views: Sequence[View]) -> Batch:
+    """Pads and stacks."""
+    packed = [pack(v) for v in views]
+    length = max(len(p.ids) for p in packed)
+    pictures = [(i, image) for v in views for i, image in enumerate(v.images)]
+    sizes = [(im.shape[0] // PATCH_PX, im.shape[1] // PATCH_PX) for _, im in pictures]
+    rows, cols = (-(-max(s[a] for s in sizes) // WINDOW_TOK) * WINDOW_TOK for a in (0, 1))
+    images = np.full((len(pictures), rows * PATCH_PX, cols * PATCH_PX), 255, np.uint8)
+    labels = np.full((len(pictures), rows, cols, 3), 255, np.uint8)
+    for i, (_, image) in enumerate(pictures):
+        images[i, : image.shape[0], : image.shape[1]] = image
+    source, at, query, allowed, first = [], [], [], [], 0
+    for b, (view, p) in enumerate(zip(views, packed, strict=True)):
+        label = view.labels
+        labels[first, : label.shape[0], : label.shape[1]] = label
+        width = np.array([s[1] for s in sizes[first : first + len(view.images)]])
+        row, col = np.divmod(view.picks[:, 1], width[view.picks[:, 0]])
+        source.append(((first + view.picks[:, 0]) * rows + row) * cols + col)
+        at.append(np.stack([np.full(len(row), b), 1 + np.arange(len(row))], 1))
+        first += len(view.images)
+        for kind, where, keys in p.guide:
+            query.append((kind, b, where))
+            mask = np.zeros(length, bool)
+            mask[keys] = True
+            allowed.append(mask)
+
+    def pad(arrays: list[np.ndarray[Any, Any]], value: int) -> Tensor:
+        wide = [np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, length - a.shape[-1])], constant_values=value) for a in arrays]
+        return torch.from_numpy(np.stack(wide))
+
+    return Batch(
+        torch.from_numpy(images), sizes, torch.from_numpy(labels), torch.from_numpy(np.concatenate(source)),
+        torch.from_numpy(np.concatenate(at)), pad([p.ids for p in packed], 0),
+        pad([p.position for p in packed], 0).transpose(0, 1), pad([p.segment for p in packed], -1),
+        pad([p.target for p in packed], IGNORE), torch.tensor(query, dtype=torch.int64).view(-1, 3),
+        torch.from_numpy(np.stack(allowed) if allowed else np.zeros((0, length), bool)),
+    )  # fmt: skip
+
+
+def may_attend(segment: Tensor) -> Tensor:
+    """(B, 1, L, L) bool: causal, the canvas for everyone, otherwise only one's own question."""
+    length = segment.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
+    own = (segment[:, None, :] == 0) | (segment[:, None, :] == segment[:, :, None])
+    return (own & causal)[:, None]
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
+
+
+def _norm(layer: Any, x: Tensor) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), layer.weight.to(x.dtype), layer.variance_epsilon)
+
+
+def read(language: Any, x: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+    """transformers' own text model on (B, L, D) with packed masks; also the loss of each supervised kind per query."""
+    cos, sin = (t.to(x.dtype).unsqueeze(1) for t in language.rotary_emb(x, batch.position))
+    mask = may_attend(batch.segment)
+    bias = torch.zeros_like(mask, dtype=torch.bfloat16).masked_fill(~mask, -1e4)
+    kinds = supervised_layers(len(language.layers))
+    losses: list[Tensor] = [x.new_zeros(0)] * 3
+    for number, layer in enumerate(language.layers):
+        attn, shape = layer.self_attn, (x.shape[0], x.shape[1], -1, layer.self_attn.head_dim)
+        h = _norm(layer.input_layernorm, x)
+        q, k, v = (p(h).view(shape).transpose(1, 2) for p in (attn.q_proj, attn.k_proj, attn.v_proj))
+        q, k = (_rotate(t, cos.to(t.dtype), sin.to(t.dtype)) for t in (q, k))
+        for kind in range(3):
+            if kinds[kind] == number:
+                head = kind % q.shape[1]
+                losses[kind] = _guided(q[:, head], k[:, head * k.shape[1] // q.shape[1]], mask, batch, kind)
+        y = _attend(q * attn.scaling, k, v, mask, bias)
+        x = x + attn.o_proj(y.transpose(1, 2).flatten(2))
+        x = x + layer.mlp(_norm(layer.post_attention_layernorm, x))
+    return _norm(language.norm, x), losses
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, bias: Tensor) -> Tensor:
+    """Attention of scaled queries, (B, heads, L, head); fused on CUDA, by hand on a CPU, where that is faster."""
+    k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], 1) for t in (k, v))
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    return torch.softmax(q @ k.transpose(-1, -2) + bias, -1) @ v
+
+
+def _guided(q: Tensor, k: Tensor, mask: Tensor, batch: Batch, kind: int) -> Tensor:
+    """-log of the attention that lands on allowed keys, for every query of this kind: (G_kind,). q, k (B, L, head)."""
+    chosen = batch.query[:, 0] == kind
+    rows, allowed = batch.query[chosen], batch.allowed[chosen]
+    picked = q[rows[:, 1], rows[:, 2]].float()
+    out = []
+    for b in range(q.shape[0]):
+        mine = rows[:, 1] == b
+        scores = picked[mine] @ k[b].float().T * q.shape[-1] ** -0.5
+        scores = scores.masked_fill(~mask[b, 0, rows[mine, 2]], float("-inf"))
+        hit = scores.masked_fill(~allowed[mine], float("-inf"))
+        out.append(scores.logsumexp(-1) - hit.logsumexp(-1))
+    return torch.cat(out)
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Means over a batch; `guide` in the order of the supervised kinds."""
+
+    answer: Tensor
+    guide: Tensor  # (3,)
+    dense: Tensor
+    char_acc: Tensor  # of answer tokens, the closing one included
+    num_tok: int
+
+
+def losses(model: Any, head: nn.Module, batch: Batch, joint: bool) -> Losses:
+    """Forward pass of everything; the vision tower gets gradients (and its dense loss) only when `joint`."""
+    inner = model.model
+    with torch.set_grad_enabled(joint):
+        seen = encode(inner.visual, patchify(batch.images), batch.sizes)
+    dense = seen.new_zeros(())
+    if joint and bool((batch.labels < 255).any()):
+        known = (batch.labels < 255).all(-1)
+        logits = head(seen[known]).float().view(-1, head.out_features // 3)  # type: ignore[operator]
+        dense = F.cross_entropy(logits, batch.labels[known].flatten().long())
+    x = inner.language_model.embed_tokens(batch.ids)
+    tokens = seen.flatten(0, 2)[batch.source].to(x.dtype)
+    x = x.index_put((batch.at[:, 0], batch.at[:, 1]), tokens)
+    hidden, guided = read(inner.language_model, x, batch)
+    wanted = batch.target != IGNORE
+    logits = model.lm_head(hidden[wanted]).float()
+    target = batch.target[wanted]
+    guide = torch.stack([g.mean() if len(g) else g.new_zeros(()) for g in guided])
+    hit = (logits.argmax(-1) == target).float().mean()
+    return Losses(F.cross_entropy(logits, target), guide, dense, hit, batch.ids.numel())

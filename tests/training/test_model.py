@@ -1,0 +1,120 @@
+"""The checkpoint: tokenizer, files, and a vision tower and reader equal to transformers' own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from saccade.training import model as m
+from saccade.training.reader import collate, read
+from saccade.training.views import make_view
+
+ROOT = Path(__file__).parents[2]
+NANO = ROOT / "saccade" / "nano"
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Qwen2_5_VLForConditionalGeneration:
+    return m.build_model(m.SIZES["tiny"]).eval()
+
+
+def test_tokenizer_is_bytes_and_eight_special_tokens() -> None:
+    tokenizer = m.build_tokenizer()
+    text = "Total: 1,234.50 € \n\t é 漢 \u200d"
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    assert ids == list(text.encode())
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
+    assert tokenizer.convert_tokens_to_ids(list(m.SPECIAL)) == list(range(256, 264))
+    assert len(tokenizer) == 264
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Date?"}]}]
+    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    assert prompt == "<|vision_start|><|image_pad|><|vision_end|>Date?<|im_start|>"
+    chat.append({"role": "assistant", "content": "May"})  # type: ignore[dict-item]
+    assert tokenizer.apply_chat_template(chat, tokenize=False).endswith("Date?<|im_start|>May<|im_end|>")
+
+
+@torch.inference_mode()
+def test_batched_tower_is_that_of_transformers(tiny: Qwen2_5_VLForConditionalGeneration) -> None:
+    sizes = [(13, 21), (16, 9), (5, 24)]
+    images = [
+        np.random.default_rng(i).integers(0, 256, (h * 16, w * 16), dtype=np.uint8) for i, (h, w) in enumerate(sizes)
+    ]
+    padded = np.zeros((3, 16 * 16, 24 * 16), np.uint8)
+    for i, image in enumerate(images):
+        padded[i, : image.shape[0], : image.shape[1]] = image
+    ours = m.encode(tiny.model.visual, m.patchify(torch.from_numpy(padded)), sizes)
+    processor = Qwen2VLImageProcessorPil(
+        patch_size=16, temporal_patch_size=1, merge_size=1, do_resize=False, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    for i, (image, (h, w)) in enumerate(zip(images, sizes, strict=True)):
+        made = processor(images=[np.repeat(image[..., None], 3, 2)], return_tensors="pt")
+        theirs = tiny.model.visual(made["pixel_values"], grid_thw=made["image_grid_thw"]).pooler_output
+        torch.testing.assert_close(ours[i, :h, :w].flatten(0, 1), theirs, atol=2e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_packed_questions_read_like_one_prompt_each(tiny: Qwen2_5_VLForConditionalGeneration) -> None:
+    batch = collate([make_view(3, i, kind=kind, page_px=512) for i, kind in enumerate(("foveate", "glimpse"))])
+    text = tiny.model.language_model
+    seen = m.encode(tiny.model.visual, m.patchify(batch.images), batch.sizes).flatten(0, 2)[batch.source]
+    x = text.embed_tokens(batch.ids).index_put((batch.at[:, 0], batch.at[:, 1]), seen)
+    ours, _ = read(text, x, batch)
+    checked = 0
+    for b in range(2):
+        for question in range(1, int(batch.segment[b].max()) + 1):
+            own = (batch.segment[b] == 0) | (batch.segment[b] == question)
+            theirs = text(inputs_embeds=x[b : b + 1, own], position_ids=batch.position[:, b : b + 1, own])
+            torch.testing.assert_close(ours[b, own], theirs.last_hidden_state[0], atol=2e-5, rtol=1e-4)
+            checked += 1
+    assert checked > 2
+
+
+def test_positions_of_all_tokens_are_those_of_transformers(tiny: Qwen2_5_VLForConditionalGeneration) -> None:
+    view = make_view(3, 4, kind="resize", page_px=512)
+    height, width = (s // 16 for s in view.images[0].shape)
+    assert view.side == max(height, width) and len(view.picks) == height * width
+    batch = collate([view])
+    own = (batch.segment[0] == 0) | (batch.segment[0] == 1)
+    ids = batch.ids[:, own].clone()
+    ids[0, 1 : 1 + height * width] = m.IMAGE_PAD
+    kinds = (ids == m.IMAGE_PAD).int()
+    grid = torch.tensor([[1, height, width]])
+    theirs, _ = tiny.model.get_rope_index(ids, image_grid_thw=grid, mm_token_type_ids=kinds)
+    assert torch.equal(batch.position[:, :, own], theirs)
+
+
+def test_bundled_checkpoint_loads_offline_and_is_small() -> None:
+    assert sum(f.stat().st_size for f in NANO.iterdir()) <= 20 * 2**20
+    code = f"""
+import transformers, sys
+tokenizer = transformers.AutoTokenizer.from_pretrained({str(NANO)!r})
+assert transformers.AutoConfig.from_pretrained({str(NANO)!r}).model_type == "qwen2_5_vl"
+model, info = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained({str(NANO)!r}, output_loading_info=True)
+assert not info["missing_keys"] and not info["unexpected_keys"], info
+assert model.generation_config.eos_token_id == tokenizer.eos_token_id == 258
+assert "torchvision" not in sys.modules
+"""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+
+
+def test_head_width_suits_vllm() -> None:
+    for config in (AutoConfig.from_pretrained(NANO), m.build_config(m.SIZES["nano"]), m.build_config(m.SIZES["wide"])):
+        text = config.text_config
+        head = text.hidden_size // text.num_attention_heads
+        assert head in (32, 64, 80, 96, 112, 128)
+        assert sum(text.rope_parameters["mrope_section"]) == head // 2
+
+
+def test_saved_model_is_the_model_in_bfloat16(tiny: Qwen2_5_VLForConditionalGeneration, tmp_path: Path) -> None:
+    m.save_model(tiny, tmp_path)
+    again = m.load_model(tmp_path)
+    for name, value in tiny.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value.to(torch.bfloat16).float()), name
+    assert AutoTokenizer.from_pretrained(tmp_path).eos_token == "<|im_end|>"

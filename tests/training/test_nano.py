@@ -1,0 +1,74 @@
+"""Training resumes exactly, refuses validation seeds, and its result is a checkpoint that can be trained on."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from saccade.datasets.synthdoc import VALIDATION_SEED
+from saccade.training import loop
+from saccade.training.evaluate import evaluate, summary
+from saccade.training.model import SIZES, build_model, load_model
+from saccade.training.nano import NanoTraining, train
+
+TINY = {"size": "tiny", "crops": 4, "pages": 1, "device": "cpu", "processes": 1, "dense_steps": 4, "point_steps": 4}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads on a busy machine wait for each other more than they work."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in load_model(folder).state_dict().items()}
+
+
+def test_four_steps_are_two_and_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = NanoTraining(**TINY, joint_steps=4)
+    whole = weights(train(config, tmp_path / "whole"))
+    done = 0
+    original = loop.set_rate
+
+    def counting(*args: object, **kwargs: object) -> None:
+        nonlocal done
+        done += 1
+        if done in (2, 7):  # in the dense phase, and in the point phase of the second run
+            os.kill(os.getpid(), signal.SIGINT)
+        original(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "set_rate", counting)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train(config, tmp_path / "parts")
+    parts = weights(train(config, tmp_path / "parts"))
+    assert done == 12, "no step was done twice"
+    for name, value in whole.items():
+        assert torch.equal(parts[name], value), name
+
+
+def test_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    first = train(NanoTraining(**TINY | {"point_steps": 0}, joint_steps=1), tmp_path / "a")
+    config = NanoTraining(
+        **TINY | {"dense_steps": 0, "point_steps": 0}, joint_steps=1, init=str(first), joint_rate=1e-9
+    )
+    second = train(config, tmp_path / "b")
+    for name, value in weights(first).items():
+        torch.testing.assert_close(weights(second)[name], value, atol=1e-3, rtol=1e-2)
+
+
+def test_validation_seeds_are_refused() -> None:
+    with pytest.raises(ValidationError, match="seed"):
+        NanoTraining(seed=VALIDATION_SEED)
+
+
+def test_evaluation_counts_every_question() -> None:
+    model = build_model(SIZES["tiny"]).eval()
+    views = ["all", "resize@64", "near@50", "away@50"]
+    results = evaluate(model, 256, 1, views)
+    tokens = {r["view"]: r["visual_tok"] for r in results}
+    assert tokens["near@50"] == tokens["away@50"] == 50 and tokens["resize@64"] <= 64 < tokens["all"]
+    assert summary(results, "all")["n"] == len(results) / 4

@@ -1,0 +1,110 @@
+"""What the reader is shown, and what it is told to answer."""
+
+import numpy as np
+import pytest
+import torch
+
+from saccade.datasets.synthdoc import render
+from saccade.training.dense import char_labels, dense_loss
+from saccade.training.model import CANNOT_READ, END, TURN
+from saccade.training.reader import ANSWER_TO_CHAR, ASK_TO_KEY, IGNORE, Batch, _guided, collate, pack
+from saccade.training.views import SHARES, Asked, View, make_view
+
+
+@pytest.mark.parametrize("kind", [*SHARES, "asked"])
+def test_views_are_deterministic_and_on_their_canvas(kind: str) -> None:
+    for index in range(3):
+        view, again = make_view(5, index, kind=kind), make_view(5, index, kind=kind)
+        assert np.array_equal(view.picks, again.picks) and view.asked[:1] == view.asked[:1]
+        assert view.images[0].tobytes() == again.images[0].tobytes()
+        assert (view.cells >= 0).all() and (view.cells < view.side).all() and view.side <= 64
+        fine = view.picks[view.picks[:, 0] == 0, 1]
+        assert len(np.unique(fine)) == len(fine), "no token is shown twice"
+        rows, cols = (s // 16 for s in view.images[0].shape)
+        if kind in ("all", "resize"):
+            assert np.array_equal(fine, np.arange(rows * cols))
+
+
+def test_resized_pages_have_the_share_of_foveated_ones() -> None:
+    assert SHARES["resize"] == SHARES["foveate"] and sum(SHARES.values()) == pytest.approx(1)
+
+
+def test_answers_out_of_view_cannot_be_read() -> None:
+    read = unread = 0
+    for index in range(12):
+        view = make_view(6, index, kind="foveate", page_px=512)
+        page = render(6, index, 512)
+        for asked in view.asked:
+            assert asked.question.decode() == page.fields[asked.field].question
+            if asked.answer is None:
+                unread += 1
+            else:
+                read += 1
+                assert asked.answer.decode() == page.fields[asked.field].answer
+                assert (asked.char_slots >= 0).mean() >= 0.9 and asked.char_slots.max() < len(view.picks)
+    assert read and unread
+
+
+def test_dense_labels_spell_the_page() -> None:
+    page = render(2, 0, 512, "sheet", 9.0)
+    labels = char_labels(page)
+    assert labels.shape == (32, 32, 3)
+    inside = [(c, x, y) for c, (x, y) in zip(page.chars.code, page.chars.centre_px, strict=True) if 0 <= x < 512]
+    for row, col in ((0, 4), (3, 7), (9, 20)):
+        here = sorted((x, c) for c, x, y in inside if int(y // 16) == row and int(x // 16) == col)
+        assert [k + 31 for k in labels[row, col] if k] == [c for _, c in here][:3]
+
+
+def test_dense_loss_by_hand() -> None:
+    logits = torch.zeros(1, 1, 288)
+    logits[0, 0, 5] = 2.0  # slot 0 says class 5, the others are undecided
+    loss, hit = dense_loss(logits, torch.tensor([[[5, 0, 7]]]))
+    first = -2.0 + np.log(np.exp(2.0) + 95)
+    assert loss.item() == pytest.approx((first + 2 * np.log(96)) / 3, rel=1e-5)
+    assert hit.item() == pytest.approx(0.5)
+
+
+def _toy() -> View:
+    picks = np.array([[0, 0], [0, 1], [0, 2]])
+    asked = (
+        Asked(b"Q?", b"42", np.array([0]), np.array([2, 2]), 0),
+        Asked(b"R?", None, np.zeros(0, np.int64), np.zeros(0, np.int64), 1),
+    )
+    cells = np.array([[0, 0], [0, 1], [0, 2]])
+    return View("all", (np.zeros((16, 48), np.uint8),), np.zeros((1, 3, 3), np.uint8), picks, cells, 3, asked, ())
+
+
+def test_a_packed_sequence_by_hand() -> None:
+    packed = pack(_toy())
+    assert packed.ids[5:].tolist() == [
+        ord("Q"),
+        ord("?"),
+        TURN,
+        ord("4"),
+        ord("2"),
+        ord("R"),
+        ord("?"),
+        TURN,
+        CANNOT_READ,
+    ]
+    assert packed.segment.tolist() == [0] * 5 + [1] * 5 + [2] * 4
+    assert packed.target.tolist() == [IGNORE] * 7 + [ord("4"), ord("2"), END] + [IGNORE] * 2 + [CANNOT_READ, END]
+    assert packed.position[:, 1:4].tolist() == [[1, 1, 1], [1, 1, 1], [1, 2, 3]]
+    assert packed.position[0, 4:].tolist() == [4, 5, 6, 7, 8, 9, 5, 6, 7, 8]  # the canvas is 3 wide and starts at 1
+    chars = [(where, keys.tolist()) for kind, where, keys in packed.guide if kind == ANSWER_TO_CHAR]
+    assert chars == [(7, [3]), (8, [3])]
+    assert {where for kind, where, _ in packed.guide if kind == ASK_TO_KEY} == {5, 6, 7, 8}
+
+
+def test_attention_supervision_by_hand() -> None:
+    batch = collate([_toy()])
+    length = batch.ids.shape[1]
+    mask = torch.ones(length, length, dtype=torch.bool).tril()[None, None]
+    query, key = torch.zeros(1, length, 4), torch.zeros(1, length, 4)
+    query[0, :, 0] = 2.0
+    key[0, 3, 0] = 1.0  # score 2 * 1 / sqrt(4) = 1 on the token of the next character, 0 elsewhere
+    loss = _guided(query, key, mask, batch, ANSWER_TO_CHAR)
+    wanted = [-1 + np.log(np.e + 7), -1 + np.log(np.e + 8)]  # 8 and 9 keys are visible
+    assert loss.tolist() == pytest.approx(wanted, rel=1e-5)
+    both = Batch(**{n: getattr(batch, n) for n in Batch.__slots__} | {"allowed": torch.ones_like(batch.allowed)})
+    assert _guided(query, key, mask, both, ANSWER_TO_CHAR).tolist() == pytest.approx([0, 0], abs=1e-6)
