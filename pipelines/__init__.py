@@ -1,0 +1,1 @@
+"""Where saccade runs: the command line and the Ray graphs. No algorithm lives here."""

@@ -1,0 +1,49 @@
+"""`saccade ask`: one question about one image, in this process."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from saccade.config import Episode
+from saccade.engines.hf import HF
+from saccade.errors import SaccadeError
+from saccade.look import episodes, run, see
+from saccade.picture import Picture
+from saccade.types import Question, Scene, Trace
+from saccade.viz import text
+from saccade.viz.trace import draw_trace, save
+from saccade.viz.view import TraceView
+
+
+def ask(image: Path, question: str, spec: HF, settings: Episode, trace_path: Path | None, console: Console) -> None:
+    """Answers, prints a line a fixation, and draws the trace when a path is given.
+
+    Raises:
+        SaccadeError: the image or the question cannot be used.
+    """
+    picture = Picture.open(image)
+    with spec.open() as engine:
+        seen = see(settings, engine, picture, [Question("ask", question)])
+        outcome = run(episodes(settings, seen)[0], engine)[0]
+    if not isinstance(outcome, Trace):
+        raise outcome
+    grid = seen.encoding.grid
+    for line in text.lines(TraceView.from_trace(outcome, grid)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in outcome.cost.seconds.items())
+    console.print(
+        f"{outcome.cost.visual_tok} of {len(seen.encoding)} visual tokens, {outcome.cost.prefill_tok} prefilled, "
+        f"{outcome.cost.encoder_passes:.2f} encoder passes; {seconds}",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if trace_path is not None:
+        query = seen.asked[0][1]
+        if isinstance(query, SaccadeError):
+            raise query
+        importance = None
+        if settings.view == "foveate":
+            importance = settings.strategies.score(Scene.of([(picture, seen.encoding, query)]))[0]
+        save(draw_trace(picture, grid, outcome, importance), trace_path)
+        console.print(f"drawn in {trace_path}", style="dim")

@@ -1,0 +1,227 @@
+"""The command line. Every command is thin: it reads options, calls the library or a pipeline, and prints.
+
+`saccade COMMAND --help` explains a command by itself.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines import options
+from saccade.errors import ConfigError, SaccadeError
+from saccade.registry import names, sentence
+
+app = typer.Typer(
+    help="Answers questions about high-resolution images with a fixed budget of visual tokens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+train = typer.Typer(help="Train the models that saccade ships.", no_args_is_help=True)
+app.add_typer(train, name="train")
+console = Console()
+
+KINDS = ("samplers", "importance", "planners", "budgets", "integration", "datasets", "families", "engines")
+
+
+@app.command()
+def ask(
+    context: typer.Context,
+    image: Annotated[Path, typer.Argument(help="The picture.", exists=True, dir_okay=False)],
+    question: Annotated[str, typer.Argument(help="The question about it.")],
+    trace: Annotated[
+        Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
+    ] = None,
+    model: options.Model = "nano",
+    device: options.Device = "auto",
+    max_px: options.MaxPx = None,
+    sampler: options.Sampler = "hybrid",
+    scorer: options.Scorer = "query",
+    planner: options.PlannerName = "query",
+    fixations: options.Fixations = 3,
+    tokens: options.Tokens = 273,
+    glimpse: options.Glimpse = 0,
+    integrate: options.Integrate = "canvas",
+    stop_at: options.StopAt = 0.95,
+    config: options.Config = None,
+    set: options.Set = None,
+) -> None:
+    """Answer one question about one image, and say where it looked.
+
+    Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
+    """
+    made = options.settings(config, options.given(context, *options.EPISODE), set)
+    engine = options.hf(options.given(context, "model", "device", "max_px"), made.pop("engine", {}))
+    chosen = options.episode(made)
+    from pipelines.ask import ask as run
+
+    run(image, question, engine, chosen, trace, console)
+
+
+@app.command()
+def batch(
+    context: typer.Context,
+    dataset: options.DataSet = "synthdoc",
+    data_path: options.DataPath = None,
+    question: options.Question = None,
+    limit: options.Limit = None,
+    page_px: options.PagePx = 1024,
+    output: options.Output = None,
+    resume: options.Resume = False,
+    retry_errors: options.RetryErrors = False,
+    num_encoders: options.NumEncoders = 1,
+    num_readers: options.NumReaders = 1,
+    address: options.Address = None,
+    model: options.Model = "nano",
+    engine: options.Engine = "auto",
+    device: options.Device = "auto",
+    max_px: options.MaxPx = None,
+    sampler: options.Sampler = "hybrid",
+    scorer: options.Scorer = "query",
+    planner: options.PlannerName = "query",
+    fixations: options.Fixations = 3,
+    tokens: options.Tokens = 273,
+    glimpse: options.Glimpse = 0,
+    canvas: options.CanvasKind = "private",
+    canvas_cap: options.CanvasCap = 1638,
+    integrate: options.Integrate = "canvas",
+    stop_at: options.StopAt = 0.95,
+    config: options.Config = None,
+    set: options.Set = None,
+) -> None:
+    """Answer all questions of a data set on Ray: each image is encoded once, a bad one costs its own rows.
+
+    Writes OUTPUT/answers/*.parquet (one row a question), summary.json and run.yaml. Killed at any moment, the same
+    command with --resume goes on and answers every question exactly once.
+
+    Example: saccade batch --dataset synthdoc --limit 32 --output runs/demo
+    """
+    from pipelines.batch import batch as run
+    from pipelines.report import table
+
+    made = options.settings(config, options.given(context, *options.EPISODE), set)
+    chosen = options.run_config(
+        made,
+        options.given(context, "output", "limit", "resume", "retry_errors", "num_encoders", "num_readers", "address"),
+        options.given(context, "model", "device", "max_px"),
+        options.given(context, "dataset", "data_path", "question", "page_px"),
+        engine,
+    )
+    summary = run(chosen, Console(stderr=True))
+    console.print(table(summary))
+    console.print(f"answers, summary.json and run.yaml are in {chosen.output}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished or running `saccade batch`.", exists=True)],
+    id: Annotated[str | None, typer.Option(help="The question (default: the first that was answered).")] = None,
+    what: Annotated[str, typer.Option(help="trace: kept tokens, numbered gazes and answers on the picture.")] = "trace",
+    output: Annotated[Path | None, typer.Option(help="The PNG (default: RUN/show/ID.png).")] = None,
+) -> None:
+    """Draw where a run looked for one question.
+
+    Example: saccade show runs/demo --id synthdoc-0-0
+    """
+    from pipelines.show import show as draw
+
+    console.print(f"drawn in {draw(run, id, what, output)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def experiment(
+    configuration: Annotated[
+        Path, typer.Argument(help="YAML: a data set and variants (configs/experiments/).", exists=True, dir_okay=False)
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for rows.jsonl, results.json and table.md.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Questions at most, instead of the file's.")] = None,
+) -> None:
+    """Compare ways of looking on the same questions, as one table with intervals.
+
+    Interrupted, it goes on where it was when started again with the same --output.
+
+    Example: saccade experiment configs/experiments/looks.yaml --output runs/looks
+    """
+    from pipelines.experiments import read_experiment, run_experiment
+    from pipelines.tables import to_markdown
+
+    chosen = read_experiment(configuration)
+    if limit is not None:
+        chosen = chosen.with_settings(limit=limit)
+    console.print(to_markdown(run_experiment(chosen, output, console)), highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command(name="list")
+def list_(
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "",
+) -> None:
+    """List what can be named in options and configurations: one name per line, then its sentence.
+
+    Without KIND all kinds are listed.
+    """
+    if kind and kind not in KINDS:
+        raise ConfigError(f"no kind {kind!r}. There are: {', '.join(KINDS)}")
+    for each in (kind,) if kind else KINDS:
+        found = names(each)
+        indent = ""
+        if not kind:
+            typer.echo(f"{each}:")
+            indent = "  "
+        width = max(map(len, found))
+        for name in found:
+            typer.echo(f"{indent}{name:<{width}}  {sentence(each, name)}")
+
+
+@train.command(name="nano")
+def train_nano(
+    output: Annotated[Path, typer.Option(help="Folder of checkpoints and of the result (OUTPUT/checkpoint).")],
+    init: Annotated[
+        str | None, typer.Option(help="Checkpoint to start from: 'nano' or a folder (default: fresh weights).")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Preset of widths and depths: tiny, nano, wide.")] = "nano",
+    device: options.Device = "auto",
+    seed: Annotated[int, typer.Option(help="Of weights and pages. Validation seeds are refused.")] = 1,
+    set: options.Set = None,
+) -> None:
+    """Train the bundled model on documents generated here: characters first, then where to look, then both.
+
+    Interrupted at any moment, the same command goes on where it was. --set reaches every setting:
+    dense_steps, point_steps, joint_steps (0 leaves a phase out), crops, pages, the learning rates, processes, workers.
+
+    Example: saccade train nano --output runs/nano --init nano --set dense_steps=0
+    """
+    from pydantic import ValidationError
+
+    from saccade.engines.hf import checkpoint
+    from saccade.registry import validation_text
+    from saccade.training.nano import NanoTraining, train
+
+    made = {"size": size, "device": device, "seed": seed, "init": None if init is None else checkpoint(init)}
+    try:
+        chosen = NanoTraining(**{**made, **options.settings(None, {}, set)})
+    except ValidationError as error:
+        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(NanoTraining.model_fields)}") from error
+    train(chosen, output)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, which engine would be used, what is missing, and the command that fixes it."""
+    from pipelines.doctor import examine
+
+    raise typer.Exit(examine(console))
+
+
+def main() -> None:
+    """Entry point: expected errors are one line on stderr and exit code 2; Ctrl-C is 130."""
+    try:
+        app()
+    except SaccadeError as error:
+        Console(stderr=True, highlight=False).print(f"[red]error:[/red] {error}", soft_wrap=True, markup=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted")
+        sys.exit(130)

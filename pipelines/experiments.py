@@ -1,0 +1,210 @@
+"""`saccade experiment`: several ways of looking, on the same questions, in one process, as one table.
+
+A configuration names a data set and the variants; every variant answers every question. An image is encoded once for
+all variants that encode it alike. Finished images are in `DIR/rows.jsonl`: an interrupted experiment goes on there.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import Field, ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipelines.provenance import provenance
+from pipelines.tables import summarise, to_markdown
+from saccade.config import Episode
+from saccade.datasets import Dataset, Row, Skip, limit
+from saccade.engines.hf import HF, HFEngine
+from saccade.errors import ConfigError, DataError, ResumeRefused, describe
+from saccade.families import Prepared
+from saccade.look import Outcome, episodes, run, see
+from saccade.metrics.anls import anls
+from saccade.metrics.coverage import coverage
+from saccade.metrics.exact import exact
+from saccade.picture import Picture
+from saccade.registry import Strategy, load, validation_text
+from saccade.types import Encoding, Grid, Query, Question, Sample, Trace
+
+
+class Experiment(Strategy):
+    """One table: a data set, an engine, and the variants by the names their rows get."""
+
+    title: str
+    dataset: dict[str, Any] = Field(description="A data set and its settings: {name: synthdoc, ...}.")
+    limit: int | None = Field(None, ge=1, description="Questions at most.")
+    engine: dict[str, Any] = Field({}, description="Settings of the transformers engine.")
+    variants: dict[str, dict[str, Any]] = Field(min_length=1, description="Row name -> settings of `Episode`.")
+    against: dict[str, str] = Field({}, description="Row name -> row it is compared with, question by question.")
+    bins: tuple[float, ...] = Field((), description="Edges of the letter-height bins, px of x-height.")
+
+    def opened(self) -> tuple[Dataset, HF, dict[str, Episode]]:
+        """Everything the settings name, checked.
+
+        Raises:
+            ConfigError: a name or a setting is wrong; the message says where.
+        """
+        for name, other in self.against.items():
+            if unknown := {name, other} - self.variants.keys():
+                raise ConfigError(f"against: no variant {', '.join(unknown)}. There are: {', '.join(self.variants)}")
+        made = {}
+        for name, settings in self.variants.items():
+            try:
+                made[name] = Episode(**settings)
+            except ValidationError as error:
+                raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
+        return load("datasets", self.dataset, Dataset), HF(**self.engine), made
+
+
+def read_experiment(path: Path) -> Experiment:
+    """An experiment from its YAML file.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a setting is unknown.
+    """
+    try:
+        return Experiment(**yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, TypeError) as error:
+        raise ConfigError(f"{path} is not a YAML mapping: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {validation_text(error)}") from error
+
+
+def run_experiment(experiment: Experiment, output: Path, console: Console) -> dict[str, Any]:
+    """Answers what is not answered yet, writes `results.json` and `table.md` into `output`, returns the results.
+
+    Raises:
+        ConfigError: a setting is wrong, or `output` holds another experiment.
+    """
+    dataset, spec, variants = experiment.opened()
+    output.mkdir(parents=True, exist_ok=True)
+    rows_file = output / "rows.jsonl"
+    with spec.open() as engine:
+        origin = {"experiment": experiment.spec(), "encoder": engine.family.fingerprint, "data": dataset.fingerprint()}
+        _claim(output / "experiment.json", origin)
+        done = {row["image_id"] for row in _rows(rows_file)}
+        images = [row for row in limit(dataset.rows(), experiment.limit) if not isinstance(row, Skip)]
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as progress, rows_file.open("a") as sink:
+            task = progress.add_task("images", total=len(images), completed=len(done))
+            for row in images:
+                if row.image_id in done:
+                    continue
+                lines = [json.dumps(line) for line in _answer(row, dataset, engine, variants)]
+                sink.write("\n".join(lines) + "\n")
+                sink.flush()
+                progress.advance(task)
+    results = summarise(list(_rows(rows_file)), list(variants), experiment.against, experiment.bins)
+    results |= {"title": experiment.title, **origin, **provenance()}
+    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (output / "table.md").write_text(to_markdown(results))
+    return results
+
+
+def _claim(path: Path, origin: dict[str, Any]) -> None:
+    """Marks a folder as this experiment's; refuses one that is another's."""
+    if path.exists():
+        before = json.loads(path.read_text())
+        changed = [key for key in origin if before.get(key) != origin[key]]
+        if changed:
+            raise ResumeRefused(
+                f"{path.parent} holds another experiment ({', '.join(changed)} changed). Give another --output"
+            )
+    path.write_text(json.dumps(origin, indent=1))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Finished rows; a last line cut off by a kill belongs to an image that is answered again."""
+    if not path.exists():
+        return
+    made = []
+    for line in path.read_text().splitlines():
+        try:
+            made.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    complete = {row["image_id"] for row in made if row["last"]}
+    seen = set()
+    for row in made:
+        key = (row["variant"], row["id"])
+        if row["image_id"] in complete and key not in seen:
+            seen.add(key)
+            yield row
+
+
+class _Once:
+    """An engine that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
+
+    def __init__(self, engine: HFEngine) -> None:
+        self.engine = engine
+        self._prepared: dict[int | None, Prepared] = {}
+        self._encoded: dict[str, Encoding] = {}
+
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+        if max_tok not in self._prepared:
+            self._prepared[max_tok] = self.engine.prepare(picture, max_tok)
+        return self._prepared[max_tok]
+
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        for item in batch:
+            if item.view not in self._encoded:
+                self._encoded[item.view] = self.engine.encode([item])[0]
+        return [self._encoded[item.view] for item in batch]
+
+    def query(self, question: str) -> Query:
+        return self.engine.query(question)
+
+
+def _answer(row: Row, dataset: Dataset, engine: HFEngine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:
+    """One line per variant and question of one image."""
+    once = _Once(engine)
+    lines: list[dict[str, Any]] = []
+    for name, settings in variants.items():
+        started = time.perf_counter()
+        questions: tuple[Question, ...] = row.questions
+        try:
+            sample: Sample = dataset.sample(row)
+            questions = sample.questions
+            seen = see(settings, once, sample.picture, questions)
+            outcomes: list[Outcome] = [item for flow in episodes(settings, seen) for item in run(flow, engine)]
+            grid = seen.encoding.grid
+        except DataError as error:
+            outcomes, grid = [error] * len(questions), None
+        seconds = (time.perf_counter() - started) / len(questions)
+        for question, outcome in zip(questions, outcomes, strict=True):
+            line = _line(question, outcome, grid, settings)
+            lines.append({"variant": name, "image_id": row.image_id, "last": False, "seconds": seconds, **line})
+    lines[-1]["last"] = True
+    yield from lines
+
+
+def _line(question: Question, outcome: Outcome, grid: Grid | None, settings: Episode) -> dict[str, Any]:
+    base = {"id": question.id, "x_height_px": question.metadata.get("x_height_px")}
+    if not isinstance(outcome, Trace):
+        return {**base, "anls": 0.0, "exact": 0.0, "error": describe(outcome)}
+    covered = None
+    if settings.view != "resize" and grid is not None:  # a resized page shows everything, at a lower resolution
+        shown = torch.stack([step.selection.source >= 0 for step in outcome.steps]).any(0)
+        covered = coverage(grid, shown, question.answer_boxes_uv)
+    return {
+        **base,
+        "anls": anls(outcome.answer.text, question.answers),
+        "exact": exact(outcome.answer.text, question.answers),
+        "coverage": covered,
+        "answer": outcome.answer.text,
+        "readable": outcome.answer.readable,
+        "confidence": outcome.answer.confidence,
+        "visual_tok": outcome.cost.visual_tok,
+        "prefill_tok": outcome.cost.prefill_tok,
+        "encoder_patches": outcome.cost.encoder_patches,
+        "fixations": len(outcome.steps),
+        "read_s": outcome.cost.seconds["read"],
+        "plan_s": outcome.cost.seconds["plan"],
+    }

@@ -1,0 +1,40 @@
+"""The ledger: one small actor that knows which images are between encoder and disk."""
+
+import asyncio
+import time
+
+
+class Ledger:
+    """Counts what is written, and keeps images that are encoded but not yet written within the in-flight bound."""
+
+    def __init__(self, in_flight: int) -> None:
+        self.in_flight, self.open = in_flight, set[str]()
+        self.images = self.questions = self.errors = 0
+        self.first = self.last = 0.0
+        self.room = asyncio.Condition()
+
+    async def begin(self, image_id: str) -> None:
+        """Waits until one more image may be encoded. One begun again (its encoder died) has its place already."""
+        async with self.room:
+            await self.room.wait_for(lambda: image_id in self.open or len(self.open) < self.in_flight)
+            self.first = self.first or time.monotonic()
+            self.open.add(image_id)
+
+    async def done(self, image_id: str, questions: int, errors: int) -> None:
+        """An image's answers are on the disk. Told twice (a repeated write), it counts once."""
+        async with self.room:
+            if image_id in self.open:
+                self.open.discard(image_id)
+                self.images += 1
+                self.questions += questions
+                self.errors += errors
+                self.last = time.monotonic()
+            self.room.notify_all()
+
+    async def counts(self) -> tuple[int, int, int]:
+        """Images, questions and error rows written by this attempt."""
+        return self.images, self.questions, self.errors
+
+    async def seconds(self) -> float:
+        """From the first image that was begun to the last that was written."""
+        return self.last - self.first

@@ -1,0 +1,44 @@
+"""The table that `saccade batch` ends with, from the run's summary."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+
+def table(summary: Mapping[str, Any]) -> Table:
+    """Two columns: what was measured, and the number with its interval or spread."""
+    made = Table(box=None, show_header=False, pad_edge=False)
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    tok, looks = summary["visual_tok"], summary["fixations"]
+    made.add_row("questions", f"{summary['questions']} on {summary['images']} images")
+    made.add_row("ANLS", _interval(summary["anls"]))
+    made.add_row("exact match", _interval(summary["exact"]))
+    if summary["coverage"] is not None:
+        made.add_row("answer boxes covered", _interval(summary["coverage"]))
+    if tok is not None:
+        made.add_row("visual tokens", f"min {tok['min']}, mean {tok['mean']:.0f}, max {tok['max']} a question")
+        spread = ", ".join(f"{times} x {count}" for count, times in looks["counts"].items())
+        made.add_row("fixations used", f"mean {looks['mean']:.2f} (questions x fixations: {spread})")
+        passes = summary["encoder_passes_per_image"]
+        made.add_row(
+            "encoder patches", f"{summary['encoder_patches_per_image']:.0f} an image ({passes:.2f} full passes)"
+        )
+        made.add_row("prefilled tokens", f"{summary['prefill_tok']} ({summary['cached_share']:.0%} of prompts cached)")
+    if summary["images_per_s"]:
+        made.add_row("speed", f"{summary['images_per_s']:.2f} images/s, {summary['seconds']:.0f} s after start-up")
+    made.add_row("errors", str(summary["errors"]) if summary["errors"] else "none")
+    for reason, times in summary["errors_by_reason"].items():
+        made.add_row("", f"[red]{times} x[/red] {reason}")
+    for reason, times in summary["skipped"].items():
+        made.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
+    return made
+
+
+def _interval(interval: Mapping[str, Any] | None) -> str:
+    """Mean with its 95 % interval and n, or why there is none."""
+    if interval is None:
+        return "not scored (no answers given)"
+    bounds = "" if interval["low"] is None else f" [{interval['low']:.3f}, {interval['high']:.3f}]"
+    return f"{interval['mean']:.3f}{bounds}, n = {interval['num_questions']}"

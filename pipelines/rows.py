@@ -1,0 +1,127 @@
+"""Rows of `answers/*.parquet`: one per question, from what became of it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from saccade.errors import describe
+from saccade.look import Seen
+from saccade.metrics.anls import anls
+from saccade.metrics.coverage import coverage
+from saccade.metrics.exact import exact
+from saccade.types import Question, Step, Trace
+
+FIXATION = pa.struct(
+    [
+        ("gaze_x", pa.float32()),
+        ("gaze_y", pa.float32()),
+        ("reason", pa.string()),
+        ("tokens", pa.int32()),  # that this look added
+        ("kept", pa.list_(pa.int32())),  # which: indices into the encoding, raster order
+        ("answer", pa.string()),
+        ("confidence", pa.float32()),
+    ]
+)
+SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("image_id", pa.string()),
+        ("question", pa.string()),
+        ("answers", pa.list_(pa.string())),  # null: hidden
+        ("answer", pa.string()),  # null: an error row
+        ("score", pa.float64()),  # ANLS; null where answers are hidden, 0 in an error row where they are not
+        ("exact", pa.float64()),
+        ("coverage", pa.float64()),  # of the answer boxes by kept tokens; null without boxes
+        ("confidence", pa.float64()),
+        ("visual_tok", pa.int32()),
+        ("cached_tok", pa.int32()),
+        ("prefill_tok", pa.int32()),
+        ("encoder_patches", pa.int32()),  # of the image, charged to its first question
+        ("encoder_passes", pa.float64()),  # those patches over the ones of one full pass
+        ("seconds", SECONDS),
+        ("error", pa.string()),  # null, or "Type: message"
+        ("fixations", pa.list_(FIXATION)),
+        ("metadata", pa.string()),  # JSON
+    ]
+)
+
+
+def error_row(image_id: str, question: Question, error: str) -> dict[str, Any]:
+    """A question that was not answered. It counts as wrong where the answers are known."""
+    score = None if not question.answers else 0.0
+    return {
+        **_given(image_id, question),
+        "score": score,
+        "exact": score,
+        "encoder_patches": 0,
+        "encoder_passes": 0.0,
+        "error": error,
+        "fixations": [],
+    }
+
+
+def scored_rows(
+    image_id: str, seen: Seen, questions: Sequence[Question], outcomes: Sequence[Trace | Exception], shared: bool
+) -> list[dict[str, Any]]:
+    """One row per asked question. On a shared canvas every question has seen what all of them looked at."""
+    steps = [step for outcome in outcomes if isinstance(outcome, Trace) for step in outcome.steps] if shared else None
+    rows = []
+    for number, (question, outcome) in enumerate(zip(questions, outcomes, strict=True)):
+        if isinstance(outcome, Trace):
+            rows.append(_answered(image_id, seen, question, outcome, outcome.steps if steps is None else steps))
+            continue
+        row = error_row(image_id, question, describe(outcome))
+        if number == 0:  # the image was encoded whatever became of the question that pays for it
+            row["encoder_patches"] = seen.encoder_patches
+            row["encoder_passes"] = seen.encoder_patches / seen.full_patches
+        rows.append(row)
+    return rows
+
+
+def _answered(image_id: str, seen: Seen, question: Question, trace: Trace, steps: Sequence[Step]) -> dict[str, Any]:
+    shown = torch.zeros(len(seen.encoding), dtype=torch.bool)
+    for step in steps:
+        shown[step.selection.index] = True
+    text, cost = trace.answer.text, trace.cost
+    return {
+        **_given(image_id, question),
+        "answer": text,
+        "score": anls(text, question.answers),
+        "exact": exact(text, question.answers),
+        "coverage": coverage(seen.encoding.grid, shown, question.answer_boxes_uv),
+        "confidence": trace.answer.confidence,
+        "visual_tok": cost.visual_tok,
+        "cached_tok": cost.cached_tok,
+        "prefill_tok": cost.prefill_tok,
+        "encoder_patches": cost.encoder_patches,
+        "encoder_passes": cost.encoder_passes,
+        "seconds": {key: cost.seconds.get(key, 0.0) for key in ("encode", "plan", "read")},
+        "error": None,
+        "fixations": [_fixation(step) for step in trace.steps],
+    }
+
+
+def _given(image_id: str, question: Question) -> dict[str, Any]:
+    return {
+        "id": question.id,
+        "image_id": image_id,
+        "question": question.text,
+        "answers": None if question.answers is None else list(question.answers),
+        "metadata": json.dumps(dict(question.metadata), default=str) if question.metadata else None,
+    }
+
+
+def _fixation(step: Step) -> dict[str, Any]:
+    return {
+        "gaze_x": step.gaze.uv[0],
+        "gaze_y": step.gaze.uv[1],
+        "reason": step.gaze.reason,
+        "tokens": len(step.selection),
+        "kept": step.selection.index.tolist(),
+        "answer": step.answer.text,
+        "confidence": step.answer.confidence,
+    }

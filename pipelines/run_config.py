@@ -1,0 +1,123 @@
+"""What a batch run is: its settings, and what they resolve to before anything is started.
+
+A run's *identity* is everything that may change an answer: data, settings of the episode, model weights. How many
+actors work on it, and where, is not part of it: a run may be resumed on another machine.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from saccade.config import Episode
+from saccade.datasets import Dataset
+from saccade.engines.hf import HF, checkpoint, model_type
+from saccade.errors import ConfigError
+from saccade.families import Family
+from saccade.registry import Strategy, find, load
+
+IN_FLIGHT = 32
+
+
+class RunConfig(Strategy):
+    """Settings of one `saccade batch`. Checked as a whole when built."""
+
+    dataset: dict[str, Any] = Field(description="A data set's spec: {'name': ..., settings}, or a `Dataset`.")
+    output: Path = Field(description="Folder of the run.")
+    limit: int | None = Field(None, ge=1, description="Questions, at most; None: all.")
+    episode: Episode = Field(default_factory=Episode)
+    engine: HF = Field(default_factory=HF)
+    num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
+    num_readers: int = Field(1, ge=1, description="Actors that answer.")
+    num_lookers: int = Field(1, ge=1, description="Actors that plan, score and select.")
+    encoder_gpus: float = Field(0, ge=0, description="GPUs (or a fraction of one) per encoder.")
+    reader_gpus: float = Field(0, ge=0, description="GPUs (or a fraction of one) per reader.")
+    threads: int | None = Field(None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared.")
+    episodes_per_reader: int = Field(4, ge=1, description="Episodes that are open on one reader at a time.")
+    in_flight: int = Field(IN_FLIGHT, ge=1, description="Images encoded but not yet written, at most.")
+    max_restarts: int = Field(3, ge=0, description="Times a dead actor, or a request that killed one, is tried again.")
+    address: str | None = Field(None, description="A Ray cluster (host:port, auto); None: this machine.")
+    resume: bool = Field(False, description="Go on with what is in `output`.")
+    retry_errors: bool = Field(False, description="With `resume`: images with error rows are done again.")
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _spec(cls, value: Any) -> Any:
+        return value.spec() if isinstance(value, Dataset) else value
+
+    @field_validator("output")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _check(self) -> "RunConfig":
+        load("datasets", self.dataset, Dataset)
+        if self.retry_errors and not self.resume:
+            raise ConfigError("--retry-errors goes on with a run: give --resume as well")
+        return self
+
+    def open_dataset(self) -> Dataset:
+        """The data set that `dataset` describes."""
+        return load("datasets", self.dataset, Dataset)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values for run.yaml."""
+        return {**self.model_dump(mode="json"), "episode": self.episode.model_dump(mode="json")}
+
+
+def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int | None]:
+    """Everything that may change an answer, and the pixel limit as it is resolved.
+
+    Raises:
+        ConfigError: the model or the data cannot be found, or the model's family is not supported.
+    """
+    path = checkpoint(config.engine.model)
+    family = find("families", model_type(path), Family)
+    weights = sys.modules[family.__module__].fingerprint(path)
+    max_px = config.engine.max_px or checkpoint_max_px(path)
+    engine = config.engine.model_dump(mode="json", include={"device", "dtype", "max_new_tok"})
+    where = {"data_path"}  # the same data elsewhere is the same data: its fingerprint says so
+    return {
+        "dataset": {key: value for key, value in dataset.spec().items() if key not in where},
+        "data": dataset.fingerprint(),
+        "limit": config.limit,
+        "episode": config.episode.model_dump(mode="json"),
+        "engine": {**engine, "max_px": max_px, "weights": weights},
+    }, max_px
+
+
+def checkpoint_max_px(path: str) -> int | None:
+    """Pixels to which a checkpoint's own processor settings scale an image, if they say so."""
+    from transformers.utils.hub import cached_file
+
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        file = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+        if file is None:
+            continue
+        settings = json.loads(Path(file).read_text())
+        settings = settings.get("image_processor", settings)
+        limit = settings.get("size", {}).get("longest_edge") or settings.get("max_pixels")
+        if limit:
+            return int(limit)
+    return None
+
+
+def share_of_cpus(total: float, num_actors: int) -> float:
+    """Logical CPUs of each actor, so that 1.5 stay free for tasks: one that splits the manifest takes a whole one."""
+    return max(0.01, min(1.0, math.floor((total - 1.5) / num_actors * 100 + 1e-6) / 100))
+
+
+def changes(before: Any, after: Any, name: str = "") -> list[str]:
+    """`name: old -> new` for every value in which two nested settings differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        return [text for key in keys for text in changes(before.get(key), after.get(key), f"{name}.{key}".lstrip("."))]
+    return [] if before == after else [f"{name}: {_shown(before)} -> {_shown(after)}"]
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

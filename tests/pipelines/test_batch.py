@@ -1,0 +1,235 @@
+"""A run's folder: what is refused, what is done again, what is left alone. The graph is replaced by a loop; no Ray."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from rich.console import Console
+
+from pipelines import batch as module
+from pipelines import graph, manifest, rows
+from pipelines.batch import Stopped, batch
+from pipelines.folder import RunFolder, answers_name
+from pipelines.plan import Plan
+from pipelines.run_config import RunConfig
+from pipelines.sink import AnswersSink
+from saccade.datasets import Dataset
+from saccade.errors import ConfigError, EngineDead, ResumeRefused
+from saccade.registry import load
+from tests.pipelines.conftest import EPISODE, NUM_IMAGES, NUM_QUESTIONS, configured, write_data
+
+QUIET = Console(quiet=True)
+
+
+class Loop:
+    """Instead of the graph: an error row for every question. Stops after `most` images."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.most, self.stops, self.error = 10**6, KeyboardInterrupt(), "EngineError: none"
+
+    def run(self, plan: Plan, config: RunConfig, left: Path, watch: Any) -> float:
+        for number, image in enumerate(pq.read_table(left).to_pylist()):
+            if number >= self.most:
+                raise self.stops
+            asked = manifest.questions_of(image["questions"])
+            made = [{**rows.error_row(image["image_id"], q, self.error), "visual_tok": 12} for q in asked]
+            manifest.write_table(
+                rows.pa.Table.from_pylist(made, rows.SCHEMA), plan.answers / answers_name(image["number"])
+            )
+            self.done.append(image["image_id"])
+        return 1.0
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    """Stands in for the graph, and says what it was given."""
+    made = Loop()
+    monkeypatch.setattr(graph, "ray_started", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(graph, "threads", lambda _: 1)
+    monkeypatch.setattr(graph, "run", made.run)
+    return made
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> RunConfig:
+    """A run that has not begun."""
+    return configured(data, tmp_path / "run", qwen2_5_vl)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of every file a user sees."""
+    files = [path for path in folder.rglob("*") if path.is_file() and ".saccade" not in path.parts]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_run_says_what_it_is_and_what_it_came_to(config: RunConfig, loop: Loop) -> None:
+    summary = batch(config, QUIET)
+    assert (summary["questions"], summary["images"], summary["errors"]) == (18, 6, 18)
+    assert summary["errors_by_reason"] == {"EngineError: none": 18}
+    assert summary["anls"]["num_questions"] == 12, "hidden answers have no score"
+    assert summary == json.loads((config.output / "summary.json").read_text())
+    made = yaml.safe_load((config.output / "run.yaml").read_text())
+    assert made["in_flight"] == 32 and made["max_px"] == 28 * 28 * 256 and made["versions"]["ray"]
+    again = RunConfig(**{key: made[key] for key in RunConfig.model_fields})
+    assert again == config, "run.yaml is a configuration"
+    assert {path.name for path in config.output.iterdir()} == {"run.yaml", "summary.json", "answers", ".saccade"}
+
+
+def test_a_folder_in_use_is_refused_without_resume(config: RunConfig, loop: Loop) -> None:
+    batch(config, QUIET)
+    with pytest.raises(ResumeRefused, match="is there and not empty.*--resume, or name another"):
+        batch(config, QUIET)
+
+
+def test_a_folder_that_is_no_run_is_refused(config: RunConfig, loop: Loop) -> None:
+    config.output.mkdir()
+    (config.output / "notes.txt").write_text("mine")
+    with pytest.raises(ResumeRefused, match="holds no run"):
+        batch(config.with_settings(resume=True), QUIET)
+    assert [path.name for path in config.output.iterdir()] == ["notes.txt"]
+
+
+def test_nothing_is_resumed_twice(config: RunConfig, loop: Loop) -> None:
+    first = batch(config, QUIET)
+    before = snapshot(config.output)
+    for _ in range(2):
+        assert batch(config.with_settings(resume=True, num_readers=2), QUIET) == first
+    assert snapshot(config.output) == before and len(loop.done) == NUM_IMAGES
+
+
+def test_an_interrupted_run_goes_on_where_it_was(config: RunConfig, loop: Loop) -> None:
+    loop.most = 2
+    with pytest.raises(Stopped, match="stopped after 2 of 6 images. Go on with the same command and --resume"):
+        batch(config, QUIET)
+    loop.most = 10**6
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert summary["questions"] == NUM_IMAGES * NUM_QUESTIONS and summary["images_done"] == 4
+    assert sorted(loop.done) == sorted(set(loop.done))
+
+
+def test_a_lost_summary_is_made_again_without_work(config: RunConfig, loop: Loop) -> None:
+    batch(config, QUIET)
+    (config.output / "summary.json").unlink()
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert summary["questions"] == 18 and summary["seconds"] is None and len(loop.done) == NUM_IMAGES
+
+
+def test_a_dead_engine_ends_the_run_loudly(config: RunConfig, loop: Loop) -> None:
+    loop.most, loop.stops = 1, EngineDead("reader 0 died")  # type: ignore[assignment]
+    with pytest.raises(EngineDead, match=r"reader 0 died\. 1 of 6 images are done\. Go on .*--resume"):
+        batch(config, QUIET)
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        ({"episode": EPISODE.with_settings(sampler="random")}, "episode.sampler: hybrid -> random"),
+        ({"limit": 4}, "limit: null -> 4"),
+        ({"episode": EPISODE.with_settings(budget={"name": "fixed", "tokens": 13})}, "budget.tokens: 12 -> 13"),
+    ],
+)
+def test_another_configuration_is_refused(config: RunConfig, loop: Loop, change: dict[str, Any], text: str) -> None:
+    batch(config, QUIET)
+    before = snapshot(config.output)
+    with pytest.raises(ResumeRefused, match=text):
+        batch(config.with_settings(resume=True, **change), QUIET)
+    assert snapshot(config.output) == before
+
+
+def test_other_data_or_weights_are_refused(
+    config: RunConfig, loop: Loop, data: Path, tmp_path: Path, qwen2_5_vl: Path
+) -> None:
+    batch(config, QUIET)
+    moved = write_data(tmp_path / "elsewhere")
+    spec = {"name": "jsonl", "data_path": str(moved)}
+    assert batch(config.with_settings(resume=True, dataset=spec), QUIET)["images"] == 6, "the same data elsewhere"
+    moved.write_text(moved.read_text() + '{"id": "new", "image": "0.png", "question": "And now?"}\n')
+    with pytest.raises(ResumeRefused, match="data: [0-9a-f]+ -> [0-9a-f]+"):
+        batch(config.with_settings(resume=True, dataset=spec), QUIET)
+    from tests import tiny
+
+    other = configured(data, config.output, tiny.qwen2_5_vl(tmp_path / "other", seed=1), resume=True)
+    with pytest.raises(ResumeRefused, match="engine.weights: [0-9a-f]+ -> [0-9a-f]+"):
+        batch(other, QUIET)
+
+
+def test_a_run_that_answered_nothing_may_be_begun_anew_with_other_settings(config: RunConfig, loop: Loop) -> None:
+    loop.most = 0
+    with pytest.raises(Stopped):
+        batch(config, QUIET)
+    loop.most = 10**6
+    summary = batch(config.with_settings(resume=True, limit=4), QUIET)
+    assert (summary["questions"], summary["images"]) == (4, 2), "the manifest is the new one"
+
+
+def test_retry_errors_replaces_rows_and_leaves_the_others(config: RunConfig, loop: Loop) -> None:
+    batch(config, QUIET)
+    good = config.output / "answers" / answers_name(3)
+    table = pq.read_table(good)
+    manifest.write_table(table.set_column(table.schema.get_field_index("error"), "error", [[None] * 3]), good)
+    before, loop.error = good.read_bytes(), "EngineError: again"
+    loop.done.clear()
+    summary = batch(config.with_settings(resume=True, retry_errors=True), QUIET)
+    assert len(loop.done) == 5 and "3.png" not in loop.done and good.read_bytes() == before
+    assert summary["errors_by_reason"] == {"EngineError: again": 15} and summary["questions"] == 18
+
+
+def test_settings_that_contradict_each_other_fail_first(config: RunConfig, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give --resume as well"):
+        config.with_settings(retry_errors=True)
+    with pytest.raises(ConfigError, match="no model '/nowhere'"):
+        batch(configured(data, tmp_path / "run", Path("/nowhere")), QUIET)
+    assert not (tmp_path / "run").exists(), "nothing was started"
+
+
+def test_two_processes_do_not_write_to_one_folder(config: RunConfig, loop: Loop) -> None:
+    def run(*_: Any) -> float:
+        with pytest.raises(ResumeRefused, match="another process is writing"):
+            batch(config.with_settings(resume=True), QUIET)
+        return loop.run(*_)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "run", run)
+        batch(config, QUIET)
+
+
+@contextlib.contextmanager
+def nobody_counts() -> Iterator[None]:
+    """A sink without a ledger to tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.sink.ray.get_actor", lambda *_: (_ for _ in ()).throw(LookupError("no ledger")))
+        yield
+
+
+def test_a_worker_of_a_killed_run_cannot_commit_any_more(config: RunConfig, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    load("datasets", config.dataset, Dataset)
+    plan = Plan({}, EPISODE, config.engine, None, folder.answers, folder.hidden, folder.new_attempt(), "n", 1, 1, 1)
+    sink, block = AnswersSink(plan), rows.pa.Table.from_pylist([], rows.SCHEMA)
+    stream = rows.pa.BufferOutputStream()
+    with rows.pa.ipc.new_stream(stream, rows.SCHEMA) as writer:
+        writer.write_table(block)
+    row = rows.pa.table({"number": [7], "image_id": ["i"], "rows": [stream.getvalue().to_pybytes()]})
+    with nobody_counts():
+        with pytest.raises(LookupError):
+            sink.write([row], None)  # commits, then tells
+        os.unlink(folder.answers / answers_name(7))
+        folder.new_attempt()  # the resumed run
+        with pytest.raises(OSError):
+            sink.write([row], None)
+    assert list(folder.answers.iterdir()) == []
+
+
+def test_importing_batch_does_not_start_or_import_ray() -> None:
+    import subprocess
+    import sys
+
+    code = f"import sys, {module.__name__}; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

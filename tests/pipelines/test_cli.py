@@ -1,0 +1,92 @@
+"""The command line: help that teaches, one-line errors, settings that overrule each other in the right order."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipelines import cli, options
+from saccade.errors import ConfigError
+from saccade.registry import names
+from tests import tiny
+
+COMMANDS = ["", "ask", "batch", "doctor", "experiment", "list", "show", "train", "train nano"]
+
+
+def plain(text: str) -> str:
+    """Help without colours and without the spaces that pad lines."""
+    return "\n".join(line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("TERM", "dumb")
+    result = CliRunner().invoke(cli.app, [*command.split(), "--help"], terminal_width=110)
+    assert result.exit_code == 0, result.output
+    golden(f"help/{command.replace(' ', '-') or 'saccade'}.txt", plain(result.output))
+
+
+def test_every_command_is_in_the_golden_help() -> None:
+    found = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+    groups = {group.name for group in cli.app.registered_groups}
+    assert found | groups == {name.split()[0] for name in COMMANDS if name}
+
+
+@pytest.mark.parametrize("kind", cli.KINDS)
+def test_list(kind: str) -> None:
+    lines = CliRunner().invoke(cli.app, ["list", kind]).output.splitlines()
+    assert [line.split()[0] for line in lines] == names(kind)
+    for line in lines:
+        assert re.fullmatch(r"\S+ +\S.*\S\.", line), f"a name and one sentence: {line!r}"
+
+
+def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["saccade", "list", "smaplers"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: no kind 'smaplers'. There are: samplers")
+    assert "Traceback" not in text
+
+
+def test_options_overrule_the_file_and_set_overrules_both(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("fixations: 5\nsampler: topk\nstop_at: 0.5\n")
+    made = options.settings(file, {"fixations": 2, "tokens": 111}, ["stop_at=0.7", "planner=saliency"])
+    episode = options.episode(made)
+    assert (episode.fixations, episode.sampler, episode.stop_at, episode.planner) == (2, "topk", 0.7, "saliency")
+    assert episode.budget == {"name": "fixed", "tokens": 111}
+
+
+def test_set_reaches_into_a_strategy() -> None:
+    assert options.settings(None, {}, ["sampler.ratio=0.6"])["sampler"] == {"name": "hybrid", "ratio": 0.6}
+    assert options.settings(None, {"sampler": "cortical"}, ["sampler.seed=3"])["sampler"]["name"] == "cortical"
+    with pytest.raises(ConfigError, match="--set takes KEY=VALUE"):
+        options.settings(None, {}, ["sampler.ratio"])
+    with pytest.raises(ConfigError, match=r"fixation: Extra inputs.*Settings: sampler, scorer"):
+        options.episode({"fixation": 3})
+
+
+def test_ask(tmp_path: Path, qwen2_5_vl: Path) -> None:
+    Image.fromarray(tiny.page(300, 240)).save(tmp_path / "page.png")
+    arguments = ["ask", str(tmp_path / "page.png"), "What is the total?", "--model", str(qwen2_5_vl)]
+    arguments += ["--fixations", "2", "--tokens", "20", "--stop-at", "2", "--trace", str(tmp_path / "looked.png")]
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert len(re.findall(r"gaze \(0\.\d\d, 0\.\d\d\) +20 tokens", result.output)) == 2
+    assert "40 of 99 visual tokens" in result.output
+    with Image.open(tmp_path / "looked.png") as drawn:
+        assert min(drawn.size) > 200
+
+
+def test_doctor_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(cli.app, ["doctor"])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"nano +loads and encodes \([\d.]+ M parameters, 16 tokens\)", result.output)
+    assert "ready: saccade batch" in result.output

@@ -1,0 +1,102 @@
+"""The small parts that the graph is made of; no Ray."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from pipelines import manifest, stages
+from pipelines.files import replaced
+from pipelines.ledger import Ledger
+from pipelines.run_config import changes, share_of_cpus
+from pipelines.wire import freeze, thaw
+from saccade.config import Episode
+from saccade.datasets import Row, Skip
+from saccade.engines.hf import HFEngine
+from saccade.look import see
+from saccade.picture import Picture
+from saccade.types import Part, Question
+from tests import tiny
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_tensors_come_out_of_the_wire_as_they_went_in(dtype: torch.dtype) -> None:
+    part = Part(torch.arange(6).view(2, 3).to(dtype), torch.tensor([0, 1]), torch.tensor([1, 1]), "key")
+    again = thaw(freeze((part, {"a": [part.row, "text", None]})))
+    assert torch.equal(again[0].tokens, part.tokens) and again[0].tokens.dtype == dtype and again[0].key == "key"
+    assert torch.equal(again[1]["a"][0], part.row) and again[1]["a"][1:] == ["text", None]
+
+
+@pytest.mark.parametrize("glimpse", [0, 4])
+def test_a_seen_image_crosses_processes_unchanged(engine: HFEngine, glimpse: int) -> None:
+    picture = Picture.open(tiny.page(140, 196))
+    questions = [Question("a", "What?"), Question("b", " ")]  # the second one cannot be asked
+    seen = see(Episode(glimpse=glimpse), engine, picture, questions)
+    again = stages.unpack(stages.pack(seen), picture)
+    for before, after in ((seen.encoding, again.encoding), (seen.glimpse, again.glimpse)):
+        if before is not None and after is not None:
+            for name in ("tokens", "features", "received"):
+                assert torch.equal(getattr(before, name), getattr(after, name)), name
+            assert torch.equal(before.grid.row, after.grid.row) and before.fingerprint == after.fingerprint
+    assert (seen.glimpse is None) == (again.glimpse is None)
+    assert [type(query) for _, query in again.asked] == [type(query) for _, query in seen.asked]
+    assert again.encoder_patches == seen.encoder_patches
+
+
+def test_the_manifest_keeps_questions_and_lists_what_was_skipped(tmp_path: Path) -> None:
+    asked = Question(
+        "q", "What?", ("a", "b"), ((0.0, 0.0, 0.5, 0.5),), {"px": 9}, ((1.0, 2.0, 3.0, 4.0),), "DataError: x"
+    )
+    path, skipped = tmp_path / "m.parquet", tmp_path / "s.jsonl"
+    manifest.write([Row("i", "s", (asked,)), Skip("no_id", "f:2"), Row("j", "t", (Question("r", "?"),))], path, skipped)
+    table = pq.read_table(path)
+    assert table["number"].to_pylist() == [0, 1]
+    assert manifest.questions_of(table["questions"][0].as_py()) == (asked,)
+    assert manifest.questions_of(table["questions"][1].as_py()) == (Question("r", "?"),)
+    assert list(manifest.skips(skipped)) == [Skip("no_id", "f:2")]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(ZeroDivisionError), replaced(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with replaced(path) as temporary:
+        temporary.write_text("whole")
+    assert os.listdir(tmp_path) == ["file"] and path.read_text() == "whole"
+
+
+def test_no_more_images_than_the_bound_are_between_encoder_and_disk() -> None:
+    async def run() -> list[int]:
+        ledger = Ledger(2)
+        most: list[int] = []
+
+        async def image(name: str) -> None:
+            await ledger.begin(name)
+            await ledger.begin(name)  # its encoder died: it has its place already
+            most.append(len(ledger.open))
+            await asyncio.sleep(0)
+            await ledger.done(name, 3, 1)
+            await ledger.done(name, 3, 1)  # a write that was repeated
+
+        await asyncio.gather(*(image(str(number)) for number in range(9)))
+        assert await ledger.counts() == (9, 27, 9)
+        return most
+
+    assert max(asyncio.run(run())) == 2
+
+
+def test_what_changed_is_named_with_both_values() -> None:
+    before = {"episode": {"sampler": "hybrid", "budget": {"tokens": 273}}, "limit": None}
+    after = {"episode": {"sampler": "random", "budget": {"tokens": 273}}, "limit": 8}
+    assert changes(before, after) == ["episode.sampler: hybrid -> random", "limit: null -> 8"]
+    assert changes(before, before) == []
+
+
+@pytest.mark.parametrize("total, actors, share", [(1.9, 2, 0.2), (1.9, 4, 0.1), (16, 2, 1.0), (1, 2, 0.01)])
+def test_actors_leave_room_for_tasks(total: float, actors: int, share: float) -> None:
+    assert share_of_cpus(total, actors) == pytest.approx(share)

@@ -1,0 +1,68 @@
+"""What the README promises is run: its Python, its commands' names and options, its file tree, its tables."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from pipelines.cli import app
+from pipelines.tables import to_markdown
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python(code: str) -> None:
+    exec(compile(code, "README.md", "exec"), {})
+
+
+def test_it_has_the_two_commands() -> None:
+    lines = "\n".join(blocks("bash")).splitlines()
+    assert "pip install -e . && saccade batch --dataset synthdoc --limit 32 --output runs/demo" in lines
+    assert 'pip install -e ".[test]" && pytest' in lines, ".ci/run runs this line"
+
+
+@pytest.mark.parametrize("line", [x for block in blocks("bash") for x in block.splitlines() if "saccade " in x])
+def test_commands_and_options_exist(line: str) -> None:
+    words = shlex.split(line.split(" #")[0].split("&&")[-1])[1:]
+    command = typer.main.get_command(app)
+    while words and hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+def test_the_tree_exists() -> None:
+    (tree,) = (block for block in blocks("") if "look.py" in block)
+    folder = ROOT
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = ROOT / name
+            assert folder.is_dir(), name
+        else:
+            assert (folder / name).exists(), line
+
+
+def test_every_room_is_in_the_tree() -> None:
+    for folder in (ROOT / "saccade").iterdir():
+        if folder.is_dir() and (folder / "__init__.py").exists():
+            assert f"  {folder.name}/" in README, f"{folder.name}/ is not in the README's tree"
+
+
+def test_pictures_exist() -> None:
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
+def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
+    assert table.strip() == to_markdown(json.loads((ROOT / path).read_text())).strip()
