@@ -220,8 +220,10 @@ def main() -> None:
     try:
         app()
     except SaccadeError as error:
-        Console(stderr=True, highlight=False).print(f"[red]error:[/red] {error}", soft_wrap=True, markup=True)
+        console = Console(stderr=True, highlight=False)
+        console.print("[red]error:[/red]", end=" ")
+        console.print(str(error), markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted")
+    except KeyboardInterrupt as stopped:
+        Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
         sys.exit(130)

@@ -40,6 +40,7 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
 
     Raises:
         ConfigError: there is no cluster at the address.
+        EngineDead: Ray does not start here.
     """
     if ray.is_initialized():
         yield
@@ -47,17 +48,15 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as an exception
     local = {"include_dashboard": False, "num_cpus": max(2, os.cpu_count() or 2)} if address is None else {}
+    options = {"namespace": namespace, "log_to_driver": False, "logging_level": logging.ERROR, **local}
     try:
         with _quiet():
-            ray.init(
-                address=address or "local",
-                namespace=namespace,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **local,
-            )
-    except (ConnectionError, ValueError) as error:
-        raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
+            ray.init(address=address or "local", **options)
+    except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and bare Exception here
+        ray.shutdown()
+        if address is not None:
+            raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
+        raise EngineDead(f"Ray did not start on this machine, which may be overloaded: {error} Try again") from error
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from saccade.config import Episode
 from saccade.errors import describe
 from saccade.look import Seen
 from saccade.metrics.anls import anls
@@ -25,6 +26,7 @@ FIXATION = pa.struct(
         ("confidence", pa.float32()),
     ]
 )
+GRID = pa.struct([(name, pa.int32()) for name in ("rows", "cols", "width_px", "height_px")])
 SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
 SCHEMA = pa.schema(
     [
@@ -35,7 +37,7 @@ SCHEMA = pa.schema(
         ("answer", pa.string()),  # null: an error row
         ("score", pa.float64()),  # ANLS; null where answers are hidden, 0 in an error row where they are not
         ("exact", pa.float64()),
-        ("coverage", pa.float64()),  # of the answer boxes by kept tokens; null without boxes
+        ("coverage", pa.float64()),  # of the answer boxes by kept tokens at full resolution; null without boxes
         ("confidence", pa.float64()),
         ("visual_tok", pa.int32()),
         ("cached_tok", pa.int32()),
@@ -44,6 +46,7 @@ SCHEMA = pa.schema(
         ("encoder_passes", pa.float64()),  # those patches over the ones of one full pass
         ("seconds", SECONDS),
         ("error", pa.string()),  # null, or "Type: message"
+        ("grid", GRID),  # of the encoding, which `kept` indexes in raster order
         ("fixations", pa.list_(FIXATION)),
         ("metadata", pa.string()),  # JSON
     ]
@@ -65,14 +68,23 @@ def error_row(image_id: str, question: Question, error: str) -> dict[str, Any]:
 
 
 def scored_rows(
-    image_id: str, seen: Seen, questions: Sequence[Question], outcomes: Sequence[Trace | Exception], shared: bool
+    image_id: str,
+    seen: Seen,
+    questions: Sequence[Question],
+    outcomes: Sequence[Trace | Exception],
+    settings: Episode,
 ) -> list[dict[str, Any]]:
     """One row per asked question. On a shared canvas every question has seen what all of them looked at."""
-    steps = [step for outcome in outcomes if isinstance(outcome, Trace) for step in outcome.steps] if shared else None
+    steps = None
+    if settings.canvas == "shared" and settings.view == "foveate":
+        steps = [step for outcome in outcomes if isinstance(outcome, Trace) for step in outcome.steps]
     rows = []
     for number, (question, outcome) in enumerate(zip(questions, outcomes, strict=True)):
         if isinstance(outcome, Trace):
-            rows.append(_answered(image_id, seen, question, outcome, outcome.steps if steps is None else steps))
+            row = _answered(image_id, seen, question, outcome, outcome.steps if steps is None else steps)
+            if settings.view == "resize":  # it shows everything, but nothing at full resolution
+                row["coverage"] = None
+            rows.append(row)
             continue
         row = error_row(image_id, question, describe(outcome))
         if number == 0:  # the image was encoded whatever became of the question that pays for it
@@ -101,6 +113,7 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace, steps
         "encoder_passes": cost.encoder_passes,
         "seconds": {key: cost.seconds.get(key, 0.0) for key in ("encode", "plan", "read")},
         "error": None,
+        "grid": {name: getattr(seen.encoding.grid, name) for name in (field.name for field in GRID)},
         "fixations": [_fixation(step) for step in trace.steps],
     }
 

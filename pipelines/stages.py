@@ -117,7 +117,7 @@ class Look:
             asked = [question for question in questions if question.error is None]
             flows = episodes(self.plan.episode, seen)
             outcomes = await self._outcomes(flows, len(asked) // len(flows))
-            made = rows.scored_rows(image_id, seen, asked, outcomes, shared=len(flows) < len(asked))
+            made = rows.scored_rows(image_id, seen, asked, outcomes, self.plan.episode)
             found |= {row["id"]: row for row in made}
         table = pa.Table.from_pylist([found[question.id] for question in questions], rows.SCHEMA)
         buffer = pa.BufferOutputStream()

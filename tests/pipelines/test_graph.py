@@ -24,7 +24,7 @@ from saccade.types import Trace
 from tests import horrors
 from tests.pipelines.conftest import EPISODE, NUM_IMAGES, NUM_QUESTIONS, configured
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.usefixtures("cluster")]
 QUIET = Console(quiet=True)
 
 

@@ -28,6 +28,7 @@ batch(configured(Path(data), Path(output), Path(model), address=address, in_flig
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(900)
 def test_killed_and_resumed_every_question_is_there_once(cluster: str, tmp_path: Path, qwen2_5_vl: Path) -> None:
     data, output = write_data(tmp_path / "data", NUM_IMAGES, 2), tmp_path / "run"
     arguments = [sys.executable, "-c", DRIVER, str(data), str(output), str(qwen2_5_vl), cluster]
