@@ -39,7 +39,7 @@ def ask(
     device: options.Device = "auto",
     max_px: options.MaxPx = None,
     sampler: options.Sampler = "hybrid",
-    scorer: options.Scorer = "query",
+    scorer: options.Scorer = "query:0.3,edges:0.7",
     planner: options.PlannerName = "query",
     fixations: options.Fixations = 3,
     tokens: options.Tokens = 273,
@@ -80,7 +80,7 @@ def batch(
     device: options.Device = "auto",
     max_px: options.MaxPx = None,
     sampler: options.Sampler = "hybrid",
-    scorer: options.Scorer = "query",
+    scorer: options.Scorer = "query:0.3,edges:0.7",
     planner: options.PlannerName = "query",
     fixations: options.Fixations = 3,
     tokens: options.Tokens = 273,
@@ -141,7 +141,7 @@ def experiment(
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.
 
-    Interrupted, it goes on where it was when started again with the same --output.
+    Interrupted, it makes the table of what is done, and goes on when started again with the same --output.
 
     Example: saccade experiment configs/experiments/looks.yaml --output runs/looks
     """

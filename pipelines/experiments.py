@@ -94,13 +94,15 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console) as progress, rows_file.open("a") as sink:
             task = progress.add_task("images", total=len(images), completed=len(done))
-            for row in images:
-                if row.image_id in done:
-                    continue
-                lines = [json.dumps(line) for line in _answer(row, dataset, engine, variants)]
-                sink.write("\n".join(lines) + "\n")
-                sink.flush()
-                progress.advance(task)
+            try:
+                for row in images:
+                    if row.image_id not in done:
+                        lines = [json.dumps(line) for line in _answer(row, dataset, engine, variants)]
+                        sink.write("\n".join(lines) + "\n")
+                        sink.flush()
+                        progress.advance(task)
+            except KeyboardInterrupt:
+                console.print(f"interrupted: the table is of the images so far; the same command goes on in {output}")
     results = summarise(list(_rows(rows_file)), list(variants), experiment.against, experiment.bins)
     results |= {"title": experiment.title, **origin, **provenance()}
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -23,7 +23,9 @@ class Episode(Strategy):
     """How one image is looked at. Checked as a whole when it is built: a typo fails before anything is loaded."""
 
     sampler: Spec = Field("hybrid", description="Which tokens a look keeps, or a view: full, resize.")
-    scorer: str | tuple[Spec, ...] = Field("query", description="name[:weight],... : what is worth looking at.")
+    scorer: str | tuple[Spec, ...] = Field(
+        "query:0.3,edges:0.7", description="name[:weight],... : what is worth looking at."
+    )
     planner: Spec = Field("query", description="Where to look next.")
     budget: Spec = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation.")
     fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")

@@ -93,6 +93,7 @@ class Chars:
 
     code: NDArray[np.uint8]  # (n,) ASCII
     box_px: NDArray[np.float32]  # (n, 4) left, top, right, bottom
+    begin: NDArray[np.int32]  # (n,) the first character of the text it was printed with
     key_span: NDArray[np.int32]  # (F, 2) first and past-the-last character of each field's key
     answer_span: NDArray[np.int32]  # (F, 2) the same of its answer
 
@@ -131,6 +132,8 @@ def render(
     if r.random() < 0.3:
         image, boxes = _skew(printed, boxes, r.uniform(-1, 1))
     spans = np.array(printed.spans, np.int32).reshape(-1, 2, 2)
+    lengths = [len(text) for text in printed.code]
+    begin = np.repeat(np.cumsum([0, *lengths])[:-1], lengths).astype(np.int32)
     code = np.frombuffer("".join(printed.code).encode("ascii"), np.uint8)
     uv = (boxes / np.array([*image.size, *image.size])).astype(np.float32)
     fields = tuple(
@@ -138,7 +141,7 @@ def render(
         for (kind, question, answer, x_height), (key, at) in zip(printed.fields, printed.spans, strict=True)
     )
     pixels = _wear(image, r, np.random.default_rng(state))
-    return Page(pixels, kind_drawn, fields, Chars(code, boxes, spans[:, 0], spans[:, 1]))
+    return Page(pixels, kind_drawn, fields, Chars(code, boxes, begin, spans[:, 0], spans[:, 1]))
 
 
 def _print(r: random.Random, page_px: int, kind: str | None, x_height_px: float | None) -> tuple[Printer, str]:

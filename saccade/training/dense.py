@@ -1,4 +1,5 @@
-"""Phase 1: the vision tower learns to read. Each token says which (up to three) characters have their centre in it.
+"""Phase 1: the vision tower learns to read. Each token says which (up to three) characters have their centre in it,
+and which two come before them: a reader that follows a text finds the next token by what precedes it.
 
 A dense loss on text-rich crops: blank paper teaches nothing and costs the same.
 """
@@ -25,27 +26,31 @@ from saccade.training.loop import (
 )
 from saccade.training.model import PATCH_PX, encode, patchify
 
-SLOTS = 3  # characters a token may hold
+OWN, BEFORE = 3, 2  # characters a token may hold, and those printed just before them
+SLOTS = OWN + BEFORE
 CLASSES = 96  # 0 = none, 1..95 = ASCII 32..126
 CROP_PX = 256
 CROPS = 4  # from one rendered sheet
 
 
 def char_labels(page: Page) -> NDArray[np.uint8]:
-    """(H, W, 3) classes of the characters whose centres fall into each token, from left to right."""
+    """(H, W, 5) classes: the characters centred in a token from left to right, then the two before them, last first."""
     height, width = (s // PATCH_PX for s in page.image.shape)
-    labels = np.zeros((height, width, SLOTS), np.uint8)
-    centre = page.chars.centre_px
+    labels = np.zeros((height * width, SLOTS), np.uint8)
+    centre, chars = page.chars.centre_px, page.chars
     cell = np.floor(centre / PATCH_PX).astype(int)
-    inside = (cell >= 0).all(1) & (cell[:, 0] < width) & (cell[:, 1] < height)
+    inside = np.flatnonzero((cell >= 0).all(1) & (cell[:, 0] < width) & (cell[:, 1] < height))
     token = cell[inside, 1] * width + cell[inside, 0]
     order = np.lexsort((centre[inside, 0], token))
-    token, code = token[order], page.chars.code[inside][order]
-    first = np.searchsorted(token, token)  # where each token's run begins
-    rank = np.arange(len(token)) - first
-    fits = rank < SLOTS
-    labels.reshape(-1, SLOTS)[token[fits], rank[fits]] = code[fits] - 31
-    return labels
+    token, char = token[order], inside[order]
+    rank = np.arange(len(token)) - np.searchsorted(token, token)  # within its token
+    fits = rank < OWN
+    labels[token[fits], rank[fits]] = chars.code[char[fits]] - 31
+    first = rank == 0
+    for back in range(1, BEFORE + 1):
+        there = first & (char - back >= chars.begin[char])
+        labels[token[there], OWN + back - 1] = chars.code[char[there] - back] - 31
+    return labels.reshape(height, width, SLOTS)
 
 
 class Crops(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -84,10 +89,11 @@ def dense_head(width: int) -> nn.Linear:
 
 
 def dense_loss(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy of (..., 288) against (..., 3) labels, and accuracy over slots that hold a character."""
-    logits, target = logits.float().view(-1, CLASSES), label.reshape(-1).long()
-    hit = (logits.argmax(-1) == target)[target > 0]
-    return F.cross_entropy(logits, target), hit.float().mean()
+    """Mean cross-entropy of (..., 480) against (..., 5) labels; accuracy on own characters and on those before them."""
+    logits, target = logits.float().view(-1, SLOTS, CLASSES), label.reshape(-1, SLOTS).long()
+    hit = (logits.argmax(-1) == target).float()
+    own, before = (hit[:, part][target[:, part] > 0].mean() for part in (slice(OWN), slice(OWN, SLOTS)))
+    return F.cross_entropy(logits.flatten(0, 1), target.flatten()), torch.stack([own, before])
 
 
 def train_dense(
@@ -112,7 +118,8 @@ def train_dense(
                 logits = head(run(visual, patchify(image)))
             loss, hit = dense_loss(logits, label)
             torch.autograd.backward(loss)
-            progress.add(state.step, label.numel() // SLOTS, loss=loss.item(), char_acc=hit.item())
+            own, before = hit.tolist()
+            progress.add(state.step, label.numel() // SLOTS, loss=loss.item(), char_acc=own, before_acc=before)
             stop = update(state, rate, steps, interrupt.asked)
             if stop or state.step % save_every == 0:
                 state.save()

@@ -23,7 +23,7 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.families import largest_grid
 from saccade.metrics.anls import anls
-from saccade.training.dense import CLASSES, SLOTS, Crops, dense_head
+from saccade.training.dense import CLASSES, OWN, SLOTS, Crops, dense_head
 from saccade.training.loop import autocast
 from saccade.training.model import (
     CANNOT_READ,
@@ -85,7 +85,7 @@ def answer_all(model: Any, page: Encoded, keep: np.ndarray[Any, Any], questions:
         answers = []
         for question in questions:
             answers.append(_decode(model, cache, [*question.encode(), TURN], after + 1))
-            cache.crop(x.shape[1])
+            cache.crop(x.shape[1] - cache.get_seq_length())  # negative: so many tokens off its end
     return answers
 
 
@@ -154,7 +154,8 @@ def char_accuracy(model: Any, head: Any, sheets: int, seed: int) -> dict[str, fl
         with autocast(model.device):
             logits = head(encode(model.model.visual, patchify(item["image"].to(model.device))))
         label = item["label"].to(model.device).long()
-        hit = logits.view(*label.shape[:-1], SLOTS, CLASSES).argmax(-1) == label
+        hit = (logits.view(*label.shape[:-1], SLOTS, CLASSES).argmax(-1) == label)[..., :OWN]
+        label = label[..., :OWN]
         text = (label > 0).any(-1)
         right, slots = right + int(hit[label > 0].sum()), slots + int((label > 0).sum())
         whole, tokens = whole + int(hit.all(-1)[text].sum()), tokens + int(text.sum())

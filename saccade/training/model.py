@@ -6,10 +6,10 @@ B pictures, H x W tokens of a padded grid (one token is 16 x 16 px), F vision wi
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from transformers import (
 )
 
 PATCH_PX = 16
-HEAD_FILE = "dense_head.safetensors"  # beside the weights: training goes on from it, reading does without
+HEAD_FILE = "dense_head.npz"  # beside the weights: training goes on from it. Not safetensors: vLLM loads all of those
 WINDOW_TOK = 8  # a window of the vision tower is 8 x 8 tokens, 128 px
 SPECIAL = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
@@ -148,7 +148,8 @@ def save_model(model: Qwen2_5_VLForConditionalGeneration, folder: Path) -> None:
 def load_head(head: nn.Module, folder: Path) -> None:
     """The dense head that was saved beside a checkpoint, if one was."""
     if (folder / HEAD_FILE).exists():
-        head.load_state_dict({k: v.float() for k, v in load_file(folder / HEAD_FILE).items()})
+        with np.load(folder / HEAD_FILE) as saved:
+            head.load_state_dict({name: torch.from_numpy(saved[name]).float() for name in saved.files})
 
 
 def load_model(folder: Path) -> Qwen2_5_VLForConditionalGeneration:

@@ -20,8 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from saccade.datasets.synthdoc import VALIDATION_SEED
@@ -44,15 +43,15 @@ class NanoTraining(BaseModel):
     size: Literal["tiny", "nano", "wide"] = Field("nano", description="Preset of widths and depths.")
     init: str | None = Field(None, description="Checkpoint to start from instead of fresh weights.")
     seed: int = Field(1, ge=0, lt=MAX_SEED, description="Of weights and pages; validation seeds are refused.")
-    dense_steps: int = Field(3600, ge=0)
-    point_steps: int = Field(1500, ge=0)
+    dense_steps: int = Field(2500, ge=0)
+    point_steps: int = Field(500, ge=0)
     joint_steps: int = Field(3000, ge=0)
     crops: int = Field(32, ge=4, description="256-px crops in a step of the dense phase.")
     pages: int = Field(8, ge=1, description="Pages (with up to 8 questions each) in a step of the other phases.")
     dense_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
-    point_rate: float = Field(2e-3, gt=0)
-    joint_rate: float = Field(1e-3, gt=0)
-    vision_share: float = Field(0.5, gt=0, description="Of the joint rate, for the vision tower.")
+    point_rate: float = Field(1e-3, gt=0)
+    joint_rate: float = Field(8e-4, gt=0)
+    vision_share: float = Field(0.3, gt=0, description="Of the joint rate, for the vision tower.")
     page_px: int | None = Field(None, description="Longest side of most pages; None: 512 and crops of 1024.")
     device: str = Field("auto", description="auto, cpu, cuda.")
     processes: int = Field(0, ge=0, description="That train together; 0: one a core (CPU) or one a GPU.")
@@ -142,10 +141,8 @@ def _batches(data: Views, step: int, workers: int) -> Any:
 def export(model: Any, head: nn.Module, folder: Path) -> None:
     """The checkpoint, with what training needs to go on from it."""
     save_model(model, folder)
-    half: dict[str, Tensor] = {
-        k: v.detach().to(torch.bfloat16).cpu().contiguous() for k, v in head.state_dict().items()
-    }
-    save_file(half, folder / HEAD_FILE)
+    half = {name: value.detach().half().cpu().numpy() for name, value in head.state_dict().items()}
+    np.savez(folder / HEAD_FILE, **half)
     for file in folder.iterdir():
         file.chmod(0o644)
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saccade.training.dense import CLASSES, SLOTS
 from saccade.training.model import (
     CANNOT_READ,
     END,
@@ -80,7 +81,7 @@ class Batch:
 
     images: Tensor  # (P, 16 H, 16 W) uint8, all pictures of all views
     sizes: list[tuple[int, int]]  # rows and columns of each
-    labels: Tensor  # (P, H, W, 3) uint8, 255 = unknown
+    labels: Tensor  # (P, H, W, 5) uint8, 255 = unknown
     source: Tensor  # (n,) index into the P * H * W encoded tokens
     at: Tensor  # (n, 2) sequence and position where it goes
     ids: Tensor  # (B, L)
@@ -104,7 +105,7 @@ def collate(views: Sequence[View]) -> Batch:
     sizes = [(im.shape[0] // PATCH_PX, im.shape[1] // PATCH_PX) for _, im in pictures]
     rows, cols = (-(-max(s[a] for s in sizes) // WINDOW_TOK) * WINDOW_TOK for a in (0, 1))
     images = np.full((len(pictures), rows * PATCH_PX, cols * PATCH_PX), 255, np.uint8)
-    labels = np.full((len(pictures), rows, cols, 3), 255, np.uint8)
+    labels = np.full((len(pictures), rows, cols, SLOTS), 255, np.uint8)
     for i, (_, image) in enumerate(pictures):
         images[i, : image.shape[0], : image.shape[1]] = image
     source, at, query, allowed, first = [], [], [], [], 0
@@ -216,7 +217,7 @@ def losses(model: Any, head: nn.Module, batch: Batch, joint: bool) -> Losses:
     dense = seen.new_zeros(())
     if joint and bool((batch.labels < 255).any()):
         known = (batch.labels < 255).all(-1)
-        logits = head(seen[known]).float().view(-1, head.out_features // 3)  # type: ignore[operator]
+        logits = head(seen[known]).float().view(-1, CLASSES)
         dense = F.cross_entropy(logits, batch.labels[known].flatten().long())
     x = inner.language_model.embed_tokens(batch.ids)
     tokens = seen.flatten(0, 2)[batch.source].to(x.dtype)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from saccade.datasets.synthdoc import Page, render
 from saccade.families import largest_grid
-from saccade.training.dense import char_labels
+from saccade.training.dense import SLOTS, char_labels
 from saccade.training.model import PATCH_PX
 
 SHARES = {"all": 0.24, "foveate": 0.26, "resize": 0.26, "glimpse": 0.12, "random": 0.12}
@@ -39,7 +39,7 @@ class View:
 
     kind: str
     images: tuple[NDArray[np.uint8], ...]  # grey, (16 H, 16 W) each
-    labels: NDArray[np.uint8]  # (H, W, 3) characters of the first one
+    labels: NDArray[np.uint8]  # (H, W, 5) dense labels of the first one, or (0, 0, 5)
     picks: Ints  # (K, 2)
     cells: Ints  # (K, 2) row, column
     side: int  # longer side of the canvas in tokens
@@ -204,7 +204,7 @@ def make_view(
     asked = [a for f in chosen if (a := _ask(sheet, slot_of, f)) is not None]
     unread = [a for a in asked if a.answer is None]
     asked = [a for a in asked if a.answer is not None] + unread[: max(2, len(asked) // 3)]
-    labels = char_labels(page) if sheet.image.shape == page.image.shape else np.zeros((0, 0, 3), np.uint8)
+    labels = char_labels(page) if sheet.image.shape == page.image.shape else np.zeros((0, 0, SLOTS), np.uint8)
     return View(kind, tuple(images), labels, picks, cells, sheet.side, tuple(asked), _value_key(sheet, slot_of))
 
 

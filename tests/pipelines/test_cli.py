@@ -25,7 +25,7 @@ def plain(text: str) -> str:
 def test_help(command: str, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "110")
     monkeypatch.setenv("TERM", "dumb")
-    result = CliRunner().invoke(cli.app, [*command.split(), "--help"], terminal_width=110)
+    result = CliRunner().invoke(cli.app, [*command.split(), "--help"], terminal_width=110, prog_name="saccade")
     assert result.exit_code == 0, result.output
     golden(f"help/{command.replace(' ', '-') or 'saccade'}.txt", plain(result.output))
 

@@ -48,20 +48,24 @@ def test_answers_out_of_view_cannot_be_read() -> None:
 def test_dense_labels_spell_the_page() -> None:
     page = render(2, 0, 512, "sheet", 9.0)
     labels = char_labels(page)
-    assert labels.shape == (32, 32, 3)
-    inside = [(c, x, y) for c, (x, y) in zip(page.chars.code, page.chars.centre_px, strict=True) if 0 <= x < 512]
+    assert labels.shape == (32, 32, 5)
+    centre, code = page.chars.centre_px, page.chars.code
     for row, col in ((0, 4), (3, 7), (9, 20)):
-        here = sorted((x, c) for c, x, y in inside if int(y // 16) == row and int(x // 16) == col)
-        assert [k + 31 for k in labels[row, col] if k] == [c for _, c in here][:3]
+        here = [i for i, (x, y) in enumerate(centre) if int(y // 16) == row and int(x // 16) == col]
+        here.sort(key=lambda i: centre[i, 0])
+        assert [k + 31 for k in labels[row, col, :3] if k] == [code[i] for i in here][:3]
+        inside = here[0] - page.chars.begin[here[0]] if here else 0
+        before = [int(code[here[0] - back]) - 31 if back <= inside else 0 for back in (1, 2)]
+        assert labels[row, col, 3:].tolist() == before
 
 
 def test_dense_loss_by_hand() -> None:
-    logits = torch.zeros(1, 1, 288)
+    logits = torch.zeros(1, 1, 480)
     logits[0, 0, 5] = 2.0  # slot 0 says class 5, the others are undecided
-    loss, hit = dense_loss(logits, torch.tensor([[[5, 0, 7]]]))
+    loss, hit = dense_loss(logits, torch.tensor([[[5, 0, 7, 9, 0]]]))
     first = -2.0 + np.log(np.exp(2.0) + 95)
-    assert loss.item() == pytest.approx((first + 2 * np.log(96)) / 3, rel=1e-5)
-    assert hit.item() == pytest.approx(0.5)
+    assert loss.item() == pytest.approx((first + 4 * np.log(96)) / 5, rel=1e-5)
+    assert hit.tolist() == pytest.approx([0.5, 0.0])
 
 
 def _toy() -> View:
@@ -71,7 +75,7 @@ def _toy() -> View:
         Asked(b"R?", None, np.zeros(0, np.int64), np.zeros(0, np.int64), 1),
     )
     cells = np.array([[0, 0], [0, 1], [0, 2]])
-    return View("all", (np.zeros((16, 48), np.uint8),), np.zeros((1, 3, 3), np.uint8), picks, cells, 3, asked, ())
+    return View("all", (np.zeros((16, 48), np.uint8),), np.zeros((1, 3, 5), np.uint8), picks, cells, 3, asked, ())
 
 
 def test_a_packed_sequence_by_hand() -> None:
