@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return [text for name, text in re.findall(r"```(\w*)\n(.*?)\n```", README, re.DOTALL) if name == language]
 
 
 @pytest.mark.parametrize("code", blocks("python"))

@@ -25,7 +25,8 @@ from PIL import Image, ImageFilter
 from pydantic import Field as Setting
 
 from saccade.datasets import Dataset, Row, Skip
-from saccade.datasets._synthdoc_print import LAYOUTS, Printer
+from saccade.datasets._synthdoc_layouts import LAYOUTS
+from saccade.datasets._synthdoc_print import Printer
 from saccade.errors import DataError
 from saccade.picture import Picture
 from saccade.types import Question
