@@ -54,7 +54,7 @@ def box_coverage(grid: Grid, shown: Tensor, boxes_uv: Sequence[tuple[float, floa
     overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])
     area = overlap.clamp(min=0).prod(-1)  # (N, A)
     total = float(area.sum())
-    return float(area[shown].sum()) / total if total > 0 else 0.0
+    return min(1.0, float(area[shown].sum()) / total) if total > 0 else 0.0
 
 
 def pool(values: NDArray[np.float32], grid: Grid) -> Tensor:
