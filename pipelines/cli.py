@@ -124,7 +124,7 @@ def show(
 ) -> None:
     """Draw where a run looked for one question.
 
-    Example: saccade show runs/demo --id synthdoc-0-0
+    Example: saccade show runs/demo --id synthdoc-0-2-6
     """
     from pipelines.show import show as draw
 

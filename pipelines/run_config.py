@@ -6,7 +6,6 @@ actors work on it, and where, is not part of it: a run may be resumed on another
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset
 from saccade.engines.hf import HF, checkpoint, model_type
 from saccade.errors import ConfigError
-from saccade.families import Family
+from saccade.families import Family, fingerprint
 from saccade.registry import Strategy, find, load
 
 IN_FLIGHT = 32
@@ -76,8 +75,8 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
         ConfigError: the model or the data cannot be found, or the model's family is not supported.
     """
     path = checkpoint(config.engine.model)
-    family = find("families", model_type(path), Family)
-    weights = sys.modules[family.__module__].fingerprint(path)
+    find("families", model_type(path), Family)  # an unsupported family is refused here
+    weights = fingerprint(path)
     max_px = config.engine.max_px or checkpoint_max_px(path)
     engine = config.engine.model_dump(mode="json", include={"device", "dtype", "max_new_tok"})
     where = {"data_path"}  # the same data elsewhere is the same data: its fingerprint says so

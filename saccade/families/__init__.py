@@ -7,9 +7,11 @@ decoding, confidence) is the engines' business and the same for all.
 The identity law holds for each: a canvas that keeps all N tokens gives the logits of the untouched model.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,3 +92,25 @@ def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
     true = error <= np.log1p(1 / np.minimum(heights, widths)) + 1e-9
     best = np.lexsort((error, -np.where(true, heights * widths, 0)))[0]
     return int(heights[best]), int(widths[best])
+
+
+def fingerprint(path: str) -> str:
+    """Identity of a checkpoint: its configuration and its weights.
+
+    Weight files over 64 MiB enter with their size, first and last MiB: hashing 16 GB at every start would cost minutes.
+    """
+    from transformers.utils import cached_file
+
+    config = cached_file(path, "config.json")
+    digest = hashlib.sha256(Path(config).read_bytes())
+    for file in sorted(Path(config).parent.glob("*.safetensors")):
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size}".encode())
+        with file.open("rb") as stream:
+            if size <= 64 * 2**20:
+                digest.update(stream.read())
+            else:
+                digest.update(stream.read(2**20))
+                stream.seek(-(2**20), 2)
+                digest.update(stream.read())
+    return digest.hexdigest()[:16]

@@ -4,9 +4,7 @@ transformers' AutoProcessor for this family needs torchvision; its Pillow image 
 and give the same pixels.
 """
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,11 +12,10 @@ from torch import Tensor
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
-from transformers.utils import cached_file
 from transformers.vision_utils import get_vision_window_index
 
 from saccade.errors import ConfigError, PictureError
-from saccade.families import Family, Prepared, largest_grid
+from saccade.families import Family, Prepared, fingerprint, largest_grid
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture, resized
 from saccade.types import Canvas, Encoding
@@ -175,23 +172,3 @@ def attention_received(
             weights = (scores * attention.scaling).softmax(-1, dtype=torch.float32)
             received[low:high] += weights.sum((0, 1)) / (heads * (high - low))
     return received
-
-
-def fingerprint(path: str) -> str:
-    """Identity of a checkpoint: its configuration and its weights.
-
-    Weight files over 64 MiB enter with their size, first and last MiB: hashing 16 GB at every start would cost minutes.
-    """
-    config = cached_file(path, "config.json")
-    digest = hashlib.sha256(Path(config).read_bytes())
-    for file in sorted(Path(config).parent.glob("*.safetensors")):
-        size = file.stat().st_size
-        digest.update(f"{file.name}:{size}".encode())
-        with file.open("rb") as stream:
-            if size <= 64 * 2**20:
-                digest.update(stream.read())
-            else:
-                digest.update(stream.read(2**20))
-                stream.seek(-(2**20), 2)
-                digest.update(stream.read())
-    return digest.hexdigest()[:16]

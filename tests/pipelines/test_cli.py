@@ -1,5 +1,6 @@
 """The command line: help that teaches, one-line errors, settings that overrule each other in the right order."""
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipelines import cli, options
+from saccade.config import Episode
 from saccade.errors import ConfigError
 from saccade.registry import names
 from tests import tiny
@@ -61,6 +63,14 @@ def test_options_overrule_the_file_and_set_overrules_both(tmp_path: Path) -> Non
     episode = options.episode(made)
     assert (episode.fixations, episode.sampler, episode.stop_at, episode.planner) == (2, "topk", 0.7, "saliency")
     assert episode.budget == {"name": "fixed", "tokens": 111}
+
+
+@pytest.mark.parametrize("command", [cli.ask, cli.batch])
+def test_defaults_shown_are_those_of_the_library(command: Callable[..., None]) -> None:
+    shown = {key: value.default for key, value in inspect.signature(command).parameters.items()}
+    for key in set(options.EPISODE) & shown.keys() - {"tokens"}:
+        assert shown[key] == Episode.model_fields[key].default, key
+    assert shown["tokens"] == Episode().budget["tokens"]
 
 
 def test_set_reaches_into_a_strategy() -> None:
