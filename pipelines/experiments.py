@@ -168,17 +168,24 @@ def _answer(row: Row, dataset: Dataset, engine: HFEngine, variants: dict[str, Ep
     """One line per variant and question of one image."""
     once = _Once(engine)
     lines: list[dict[str, Any]] = []
+    sample: Sample | DataError
+    try:
+        sample = dataset.sample(row)
+    except DataError as error:
+        sample = error
+    questions: tuple[Question, ...] = row.questions if isinstance(sample, DataError) else sample.questions
     for name, settings in variants.items():
         started = time.perf_counter()
-        questions: tuple[Question, ...] = row.questions
+        outcomes: list[Outcome] = []
+        grid = None
         try:
-            sample: Sample = dataset.sample(row)
-            questions = sample.questions
+            if isinstance(sample, DataError):
+                raise sample
             seen = see(settings, once, sample.picture, questions)
-            outcomes: list[Outcome] = [item for flow in episodes(settings, seen) for item in run(flow, engine)]
+            outcomes += [item for flow in episodes(settings, seen) for item in run(flow, engine)]
             grid = seen.encoding.grid
         except DataError as error:
-            outcomes, grid = [error] * len(questions), None
+            outcomes = [error] * len(questions)
         seconds = (time.perf_counter() - started) / len(questions)
         for question, outcome in zip(questions, outcomes, strict=True):
             line = _line(question, outcome, grid, settings)
