@@ -15,7 +15,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset
 from saccade.engines.hf import HF, checkpoint, model_type
 from saccade.errors import ConfigError
-from saccade.families import Family, fingerprint
+from saccade.families import Family, checkpoint_file, fingerprint
 from saccade.registry import Strategy, find, load
 
 IN_FLIGHT = 32
@@ -91,13 +91,11 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
 
 def checkpoint_max_px(path: str) -> int | None:
     """Pixels to which a checkpoint's own processor settings scale an image, if they say so."""
-    from transformers.utils.hub import cached_file
-
     for name in ("preprocessor_config.json", "processor_config.json"):
-        file = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+        file = checkpoint_file(path, name)
         if file is None:
             continue
-        settings = json.loads(Path(file).read_text())
+        settings = json.loads(file.read_text())
         settings = settings.get("image_processor", settings)
         limit = settings.get("size", {}).get("longest_edge") or settings.get("max_pixels")
         if limit:

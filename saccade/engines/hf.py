@@ -17,7 +17,8 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.errors import ConfigError, EngineError, QuestionError
-from saccade.families import Family, Prepared
+from saccade.families import Family, Prepared, checkpoint_file
+from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
 from saccade.registry import Strategy, find
 from saccade.types import Answer, Canvas, Encoding, Part, Query
@@ -53,7 +54,7 @@ class HF(Strategy):
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
             opened = family.open(path, device, dtype or getattr(torch, self.dtype), self.max_px)
-        engine = HFEngine(opened, self)
+        engine = HFEngine(opened, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
         try:
             yield engine
         finally:
@@ -98,8 +99,8 @@ def model_type(path: str) -> str:
 class HFEngine:
     """A loaded checkpoint that encodes and reads. Not thread-safe: one request at a time."""
 
-    def __init__(self, family: Family, spec: HF) -> None:
-        self.family, self.spec = family, spec
+    def __init__(self, family: Family, spec: HF, calibration: Calibration | None = None) -> None:
+        self.family, self.spec, self.calibration = family, spec, calibration or Calibration()
         self.device: torch.device = family.model.device
         tokenizer = family.tokenizer
         unreadable = tokenizer.convert_tokens_to_ids(CANNOT_READ)
@@ -139,7 +140,8 @@ class HFEngine:
 
     @torch.inference_mode()
     def read(self, canvas: Canvas, question: str) -> Answer:
-        """Greedy answer. Confidence is the probability of the whole answer, its end included; 0 when it cannot read."""
+        """Greedy answer. Confidence is the probability of the whole answer, its end included, as the checkpoint's
+        calibration maps it to an expected score; 0 when it cannot read."""
         started = time.perf_counter()
         prefix, suffix = self.family.prompt(question)
         self._check_length(len(prefix) + len(canvas) + len(suffix))
@@ -154,7 +156,7 @@ class HFEngine:
         return Answer(
             text=text,
             logprobs=tuple(logprobs),
-            confidence=math.exp(sum(logprobs)) if readable else 0.0,
+            confidence=self.calibration(math.exp(sum(logprobs))) if readable else 0.0,
             visual_tok=len(canvas),
             cached_tok=cached_tok,
             prefill_tok=ends[-1] - cached_tok + len(suffix),

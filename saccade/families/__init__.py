@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saccade.metrics.calibration import CALIBRATION_FILE
 from saccade.picture import Picture
 from saccade.types import Canvas, Encoding, Grid
 
@@ -94,16 +95,26 @@ def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
     return int(heights[best]), int(widths[best])
 
 
+def checkpoint_file(path: str, name: str) -> Path | None:
+    """A file of a checkpoint, here or on the hub; None if it has none of that name."""
+    from transformers.utils import cached_file
+
+    found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+    return Path(found) if found is not None else None
+
+
 def fingerprint(path: str) -> str:
-    """Identity of a checkpoint: its configuration and its weights.
+    """Identity of a checkpoint: its configuration, its weights, and what its confidence is worth.
 
     Weight files over 64 MiB enter with their size, first and last MiB: hashing 16 GB at every start would cost minutes.
     """
-    from transformers.utils import cached_file
-
-    config = cached_file(path, "config.json")
-    digest = hashlib.sha256(Path(config).read_bytes())
-    for file in sorted(Path(config).parent.glob("*.safetensors")):
+    digest = hashlib.sha256()
+    for name in ("config.json", CALIBRATION_FILE):
+        found = checkpoint_file(path, name)
+        digest.update(found.read_bytes() if found is not None else b"none")
+    config = checkpoint_file(path, "config.json")
+    assert config is not None  # the model was opened
+    for file in sorted(config.parent.glob("*.safetensors")):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())
         with file.open("rb") as stream:

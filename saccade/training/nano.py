@@ -80,7 +80,7 @@ class Views(torch.utils.data.Dataset[Batch]):
         kind = "asked" if sparse else drawn_kind(draw)
         whole = self.phase == "joint" and draw.random() < WHOLE_SHARE
         page_px, crop_tok = (1024, 64) if whole else (self.page_px, 32)
-        pages = max(1, self.pages // 2) if whole else self.pages
+        pages = max(1, self.pages // 4) if whole else self.pages  # four times the tokens each
         make = partial(make_view, self.seed, kind=kind, page_px=page_px, crop_tok=crop_tok)
         made = [make(index * self.pages + i) for i in range(pages)]
         return collate([view for view in made if view.asked] or [make_view(self.seed, 0, kind="all", page_px=512)])

@@ -1,12 +1,17 @@
 """The transformers engine: a canvas that grew is a canvas that came at once, caches change costs and never answers."""
 
 import dataclasses
+import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError, EngineError, QuestionError
+from saccade.families import fingerprint
+from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Encoding, Part, Selection
 from tests import tiny
@@ -134,3 +139,22 @@ def test_no_such_model() -> None:
         HF(model="/nowhere/at/all").open(),
     ):
         pass
+
+
+def test_confidence_is_calibrated_and_nothing_else(engine: HFEngine, encoding: Encoding) -> None:
+    made = canvas(encoding, parts(encoding, 40))
+    raw = uncached(engine, made, "total?")
+    calibration = Calibration(slope=0.5, intercept=1.0)
+    mapped = HFEngine(engine.family, engine.spec, calibration).read(made, "total?")
+    same(raw, mapped)
+    assert raw.confidence == pytest.approx(math.exp(sum(raw.logprobs)))
+    assert mapped.confidence == calibration(raw.confidence) != raw.confidence
+
+
+def test_a_checkpoint_brings_its_calibration(qwen2_5_vl: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(qwen2_5_vl, tmp_path / "model")
+    before = fingerprint(str(folder))
+    (folder / CALIBRATION_FILE).write_text('{"slope": 0.25, "intercept": -1}')
+    assert fingerprint(str(folder)) != before, "a run may stop elsewhere now: it is another run"
+    with HF(model=str(folder)).open() as opened:
+        assert (opened.calibration.slope, opened.calibration.intercept) == (0.25, -1)
