@@ -18,9 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saccade.families import _wheels
 from saccade.metrics.calibration import CALIBRATION_FILE
 from saccade.picture import Picture
 from saccade.types import Canvas, Encoding, Grid
+
+_wheels.install()  # before any family imports transformers
 
 
 @dataclass(frozen=True, slots=True)
