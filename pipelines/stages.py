@@ -31,15 +31,18 @@ from saccade.types import Answer, Encoding, Query, Question, Trace
 
 Flow = Generator[Ask, Answer, list[Outcome]]
 Batch = dict[str, np.ndarray]  # one row: the graph's blocks hold one image each
+TENSORS = {"tokens": 2, "features": 3, "received": 1, "deepstack": 3}
+"""Columns that are tensors of an encoding, with their number of dimensions."""
 
 
 class Encode:
     """Stage: number, image_id, source, questions -> number, image_id, source, questions, tokens, features, received,
-    rest.
+    deepstack, rest.
 
     `questions` comes out with answer boxes in uv, and with an `error` where a question cannot be answered. `tokens`
-    (N, D), `features` (N, M, F) and `received` (N,) are of the encoding, with those of the glimpse behind them; `rest`
-    is the rest of a `Seen`, pickled; empty when there is nothing to ask, and then nothing was encoded either.
+    (N, D), `features` (N, M, F), `received` (N,) and `deepstack` (N, L, D) are of the encoding, with those of the
+    glimpse behind them; N is 0 where a family has none. `rest` is the rest of a `Seen`, pickled; empty when there is
+    nothing to ask, and then nothing was encoded either.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -96,7 +99,7 @@ class _Counted:
 
 
 class Look:
-    """Stage: number, image_id, source, questions, tokens, features, received, rest -> number, image_id, rows.
+    """Stage: number, image_id, source, questions, `TENSORS`, rest -> number, image_id, rows.
 
     Plans, scores, selects, has the readers read, integrates and scores. `rows` is an Arrow stream of the image's
     question rows (`pipelines.rows.SCHEMA`). Many images are in it at once, as tasks of one event loop.
@@ -151,17 +154,17 @@ class Look:
 
 def pack(seen: Seen | None) -> Batch:
     """The columns of an encoded image; empty ones for an image that was not encoded."""
-    if seen is None:
-        empty = {"tokens": (1, 0, 0), "features": (1, 0, 0, 0), "received": (1, 0)}
-        return {**{key: np.zeros(shape, np.float32) for key, shape in empty.items()}, "rest": _cell(b"")}
-    encodings = [seen.encoding] if seen.glimpse is None else [seen.encoding, seen.glimpse]
-    columns, bfloat16 = {}, False
-    for name in ("tokens", "features", "received"):
-        packed = Packed.of(torch.cat([getattr(encoding, name) for encoding in encodings]))
+    encodings = [] if seen is None else [seen.encoding] if seen.glimpse is None else [seen.encoding, seen.glimpse]
+    columns, bfloat16 = {}, []
+    for name, ndim in TENSORS.items():
+        tensors = [tensor for encoding in encodings if (tensor := getattr(encoding, name)) is not None]
+        packed = Packed.of(torch.cat(tensors) if tensors else torch.empty((0,) * ndim))
         columns[name] = packed.array[np.newaxis]
-        bfloat16 = bfloat16 or packed.bfloat16
+        bfloat16 += [name] * packed.bfloat16
+    if seen is None:
+        return {**columns, "rest": _cell(b"")}
     none = torch.empty(0)
-    bare = [replace(encoding, tokens=none, features=none, received=none) for encoding in encodings]
+    bare = [replace(encoding, tokens=none, features=none, received=none, deepstack=None) for encoding in encodings]
     kept = replace(seen, picture=None, encoding=bare[0], glimpse=bare[1] if len(bare) > 1 else None)  # type: ignore[arg-type]
     return {**columns, "rest": _cell(pickle.dumps((freeze(kept), bfloat16)))}
 
@@ -172,13 +175,13 @@ def unpack(batch: Batch, picture: Picture) -> Seen:
     seen: Seen = thaw(frozen)
     encodings = [seen.encoding] if seen.glimpse is None else [seen.encoding, seen.glimpse]
     counts = [len(encoding.grid) for encoding in encodings]
-    whole = {
-        name: torch.split(Packed(batch[name][0], bfloat16 and name != "received").tensor(), counts)
-        for name in ("tokens", "features", "received")
+    whole: dict[str, Any] = {
+        name: torch.split(Packed(batch[name][0], name in bfloat16).tensor(), counts)
+        for name in TENSORS
+        if len(batch[name][0])
     }
     filled = [
-        replace(encoding, tokens=whole["tokens"][i], features=whole["features"][i], received=whole["received"][i])
-        for i, encoding in enumerate(encodings)
+        replace(encoding, **{name: parts[i] for name, parts in whole.items()}) for i, encoding in enumerate(encodings)
     ]
     return replace(seen, picture=picture, encoding=filled[0], glimpse=filled[1] if len(filled) > 1 else None)
 

@@ -1,7 +1,7 @@
 """The nouns. Frozen, and nothing else flows between the parts of saccade.
 
 Shape legend: B images, N visual tokens of one encoding, K kept tokens, D language-model width, F feature width before
-the merger, M patches merged into one token, T tokens of a text, H x W cells of the canvas.
+the merger, M patches merged into one token, L DeepStack levels, T tokens of a text, H x W cells of the canvas.
 uv = (x right, y down) in [0, 1] of the whole image.
 """
 
@@ -79,6 +79,7 @@ class Encoding:
     picture_hash: str
     fingerprint: str  # of the encoder: model, precision, view, pixel limit
     num_patches: int  # encoder patches this cost
+    deepstack: Tensor | None = None  # (N, L, D), added to the tokens' states after decoder layers 1 to L (Qwen3-VL)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -142,20 +143,33 @@ class Part:
     row: Tensor  # (K,) int64, canvas cell
     col: Tensor  # (K,) int64
     key: str
+    deepstack: Tensor | None = None  # (K, L, D) as in `Encoding`
 
     @classmethod
     def of(cls, encoding: Encoding, selection: Selection | None = None) -> Self:
         """The selected tokens of an encoding (all of them without a selection)."""
-        grid, tokens, row, col = encoding.grid, encoding.tokens, encoding.grid.row, encoding.grid.col
-        chosen = b"all"
+        grid, chosen = encoding.grid, b"all"
+        index: Tensor | slice = slice(None)
         if selection is not None:
-            tokens, row, col = tokens[selection.index], row[selection.index], col[selection.index]
-            chosen = selection.index.cpu().numpy().tobytes()
+            index, chosen = selection.index, selection.index.cpu().numpy().tobytes()
         identity = f"{encoding.picture_hash}|{encoding.fingerprint}|{grid.rows}x{grid.cols}|".encode()
-        return cls(tokens, row, col, hashlib.sha256(identity + chosen).hexdigest())
+        return cls(
+            encoding.tokens[index],
+            grid.row[index],
+            grid.col[index],
+            hashlib.sha256(identity + chosen).hexdigest(),
+            None if encoding.deepstack is None else encoding.deepstack[index],
+        )
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
+
+    @property
+    def wide(self) -> Tensor:
+        """(K, D * (1 + L)): each token with its DeepStack levels behind it, as engines take them."""
+        if self.deepstack is None:
+            return self.tokens
+        return torch.cat([self.tokens, self.deepstack.flatten(1)], dim=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +233,7 @@ class Trace:
     steps: tuple[Step, ...]
     answer: Answer
     cost: Cost
+    shown: Tensor  # (N,) bool, tokens of the encoding on the canvas when it was last read, whoever looked there
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import pad
 
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import Family, Prepared, checkpoint_file
@@ -117,6 +119,10 @@ class HFEngine:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def forget(self) -> None:
+        """Drops what was read before: the next canvas pays for all of itself."""
+        self._caches.clear()
+
     # Encoder
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
@@ -144,11 +150,11 @@ class HFEngine:
         calibration maps it to an expected score; 0 when it cannot read."""
         started = time.perf_counter()
         prefix, suffix = self.family.prompt(question)
-        self._check_length(len(prefix) + len(canvas) + len(suffix))
         before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
+        self._check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
         cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
         hidden = self._prefill(cache, self._embed(suffix), after)
-        ids, logprobs = self._decode(cache, hidden, int(after[0, -1]) + 1)
+        ids, logprobs = self._decode(cache, hidden, after[:, -1:] + 1)
         cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes question and answer off again
         self._keep(_keys(canvas), cache, ends)
         readable = self.cannot_read is None or self.cannot_read not in ids
@@ -177,17 +183,11 @@ class HFEngine:
         return self.family.embed(torch.tensor(ids, device=self.device)).unsqueeze(0)  # (1, T, D)
 
     def _prefill(self, cache: Any, embeds: Tensor, positions: Tensor) -> Tensor:
-        """Runs (1, T, D) embeddings at positions (3, T) behind the cache; returns the last hidden state (1, D)."""
-        out = self.family.language_model(
-            inputs_embeds=embeds,
-            position_ids=positions.to(self.device).unsqueeze(1),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return out.last_hidden_state[:, -1]  # type: ignore[no-any-return]
+        """Runs (1, T, D) embeddings at positions (P, T) behind the cache; returns the last hidden state (1, D)."""
+        return self.family.forward(embeds, positions.to(self.device), cache)[:, -1]
 
-    def _decode(self, cache: Any, hidden: Tensor, position: int) -> tuple[list[int], list[float]]:
-        """Greedy tokens until an end token; their log-probabilities, the end's included."""
+    def _decode(self, cache: Any, hidden: Tensor, position: Tensor) -> tuple[list[int], list[float]]:
+        """Greedy tokens from `position` (P, 1) until an end token; their log-probabilities, the end's included."""
         ids: list[int] = []
         logprobs: list[float] = []
         for step in range(self.spec.max_new_tok):
@@ -199,7 +199,7 @@ class HFEngine:
                 break
             ids.append(int(token))
             if step + 1 < self.spec.max_new_tok:
-                hidden = self._prefill(cache, self._embed([ids[-1]]), torch.full((3, 1), position + step))
+                hidden = self._prefill(cache, self._embed([ids[-1]]), position + step)
         return ids, logprobs
 
     def _canvas_cache(
@@ -212,7 +212,7 @@ class HFEngine:
         embeds = [self._embed(prefix), *(self._visual(part) for part in canvas.parts)][len(ends) :]
         positions = [before, *parts][len(ends) :]
         if embeds:
-            self._prefill(cache, torch.cat(embeds, 1), torch.cat(positions, 1))
+            self._prefill(cache, _joined(embeds), torch.cat(positions, 1))
         for embed in embeds:
             ends = (*ends, (ends[-1] if ends else 0) + embed.shape[1])
         return cache, ends, cached_tok
@@ -224,7 +224,7 @@ class HFEngine:
             self._caches.popitem(last=False)
 
     def _visual(self, part: Part) -> Tensor:
-        return part.tokens.to(self.device, self.family.model.dtype).unsqueeze(0)
+        return part.wide.to(self.device, self.family.model.dtype).unsqueeze(0)
 
     def _new_cache(self) -> Any:
         from transformers import DynamicCache
@@ -252,6 +252,12 @@ class HFEngine:
         return copy, ends[:known]
 
 
+def _joined(embeds: Sequence[Tensor]) -> Tensor:
+    """(1, T, .) one behind the other; text gets zeros where visual tokens have DeepStack levels."""
+    width = max(embed.shape[-1] for embed in embeds)
+    return torch.cat([pad(embed, (0, width - embed.shape[-1])) for embed in embeds], 1)
+
+
 def _keys(canvas: Canvas) -> tuple[str, ...]:
     return (PREFIX, *(part.key for part in canvas.parts))
 
@@ -262,12 +268,10 @@ def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:
 
 
 def _to_cpu(encoding: Encoding) -> Encoding:
-    return Encoding(
-        encoding.tokens.cpu(),
-        encoding.features.cpu(),
-        encoding.received.cpu(),
-        encoding.grid,
-        encoding.picture_hash,
-        encoding.fingerprint,
-        encoding.num_patches,
+    return replace(
+        encoding,
+        tokens=encoding.tokens.cpu(),
+        features=encoding.features.cpu(),
+        received=encoding.received.cpu(),
+        deepstack=None if encoding.deepstack is None else encoding.deepstack.cpu(),
     )

@@ -67,7 +67,11 @@ class Family(ABC):
 
     @abstractmethod
     def positions(self, canvas: Canvas, prefix_tok: int, suffix_tok: int) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Rotary positions (3, tokens) of the prefix, of each part of the canvas, and of the suffix."""
+        """Rotary positions (P, tokens) of the prefix, of each part of the canvas, and of the suffix.
+
+        P is 3 with M-RoPE (time, row, column) and 1 where an image is a line of tokens. A token stands where it would
+        if the canvas were full, and so does the suffix, whatever was left out.
+        """
 
     @abstractmethod
     def embed(self, token_ids: Tensor) -> Tensor:
@@ -76,7 +80,22 @@ class Family(ABC):
     @property
     @abstractmethod
     def language_model(self) -> Any:
-        """The decoder: called with inputs_embeds, position_ids and past_key_values."""
+        """The decoder of transformers; `forward` calls it."""
+
+    def forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
+        """Runs the decoder on (1, T, D) at positions (P, T) behind what `cache` holds, and adds to it.
+
+        Where tokens have L DeepStack levels embeddings are (1, T, D * (1 + L)), zero at text (`Part.wide`).
+
+        Returns: (1, T, D) last hidden states.
+        """
+        out = self.language_model(
+            inputs_embeds=embeds,
+            position_ids=positions.unsqueeze(1) if len(positions) > 1 else positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return out.last_hidden_state  # type: ignore[no-any-return]
 
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,28 +19,46 @@ from saccade.datasets import Row, Skip
 from saccade.engines.hf import HFEngine
 from saccade.look import see
 from saccade.picture import Picture
-from saccade.types import Part, Question
+from saccade.types import Encoding, Part, Question
 from tests import tiny
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
 def test_tensors_come_out_of_the_wire_as_they_went_in(dtype: torch.dtype) -> None:
-    part = Part(torch.arange(6).view(2, 3).to(dtype), torch.tensor([0, 1]), torch.tensor([1, 1]), "key")
+    levels = torch.arange(12).view(2, 2, 3).to(dtype)
+    part = Part(torch.arange(6).view(2, 3).to(dtype), torch.tensor([0, 1]), torch.tensor([1, 1]), "key", levels)
     again = thaw(freeze((part, {"a": [part.row, "text", None]})))
+    assert torch.equal(again[0].wide, part.wide) and again[0].wide.dtype == dtype
     assert torch.equal(again[0].tokens, part.tokens) and again[0].tokens.dtype == dtype and again[0].key == "key"
     assert torch.equal(again[1]["a"][0], part.row) and again[1]["a"][1:] == ["text", None]
 
 
+def with_levels(encoding: Encoding | None, dtype: torch.dtype) -> Encoding | None:
+    """An encoding as of a family with two DeepStack levels, in another precision."""
+    if encoding is None:
+        return None
+    levels = torch.stack([encoding.tokens + 1, encoding.tokens - 1], 1).to(dtype)
+    tokens, features = encoding.tokens.to(dtype), encoding.features.to(dtype)
+    return replace(encoding, tokens=tokens, features=features, deepstack=levels)
+
+
+@pytest.mark.parametrize("levels", [None, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("glimpse", [0, 4])
-def test_a_seen_image_crosses_processes_unchanged(engine: HFEngine, glimpse: int) -> None:
+def test_a_seen_image_crosses_processes_unchanged(engine: HFEngine, glimpse: int, levels: torch.dtype | None) -> None:
     picture = Picture.open(tiny.page(140, 196))
     questions = [Question("a", "What?"), Question("b", " ")]  # the second one cannot be asked
     seen = see(Episode(glimpse=glimpse), engine, picture, questions)
+    if levels is not None:
+        encoding = with_levels(seen.encoding, levels)
+        assert encoding is not None
+        seen = replace(seen, encoding=encoding, glimpse=with_levels(seen.glimpse, levels))
     again = stages.unpack(stages.pack(seen), picture)
     for before, after in ((seen.encoding, again.encoding), (seen.glimpse, again.glimpse)):
         if before is not None and after is not None:
-            for name in ("tokens", "features", "received"):
+            assert (before.deepstack is None) == (after.deepstack is None) == (levels is None)
+            for name in stages.TENSORS if levels is not None else ("tokens", "features", "received"):
                 assert torch.equal(getattr(before, name), getattr(after, name)), name
+                assert getattr(before, name).dtype == getattr(after, name).dtype, name
             assert torch.equal(before.grid.row, after.grid.row) and before.fingerprint == after.fingerprint
     assert (seen.glimpse is None) == (again.glimpse is None)
     assert [type(query) for _, query in again.asked] == [type(query) for _, query in seen.asked]

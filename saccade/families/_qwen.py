@@ -1,0 +1,156 @@
+"""What the Qwen-VL families share: pixels, prompt, M-RoPE positions, and towers that merge blocks of patches.
+
+transformers' AutoProcessor for these families needs torchvision; their Pillow image processor and the tokenizer do
+not, and give the same pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
+
+from saccade.errors import ConfigError, PictureError
+from saccade.families import Family, Prepared, fingerprint, largest_grid
+from saccade.families._prompt import around_image, open_tokenizer
+from saccade.families._received import received
+from saccade.geometry.grid import plain_grid
+from saccade.geometry.rotary import rotate
+from saccade.picture import Picture, resized
+from saccade.types import Canvas, Encoding
+
+
+class QwenVL(Family):
+    """A Qwen-VL checkpoint; a family's file says what is its own."""
+
+    model_class: ClassVar[Any]  # of transformers
+
+    def __init__(self, model: Any, tokenizer: Any, processor: Any, fingerprint: str) -> None:
+        self.model, self.tokenizer, self.processor = model, tokenizer, processor
+        self.fingerprint = fingerprint
+        vision = model.config.vision_config
+        self.merge = int(vision.spatial_merge_size)
+        self.cell_px = int(vision.patch_size) * self.merge  # side of the square one token covers
+        self.image_token_id = int(model.config.image_token_id)
+
+    @classmethod
+    def open(cls, path: str, device: torch.device, dtype: torch.dtype, max_px: int | None) -> Self:
+        processor = Qwen2VLImageProcessorPil.from_pretrained(path)
+        model = cls.model_class.from_pretrained(path, dtype=dtype).to(device).eval()
+        if max_px is not None:
+            cell_px = int(model.config.vision_config.patch_size) * int(model.config.vision_config.spatial_merge_size)
+            if max_px < cell_px**2:
+                raise ConfigError(f"max_px is {max_px}, but one token of this model covers {cell_px} x {cell_px} px")
+            # As min_pixels and max_pixels: where a checkpoint's file has these (Qwen's own do), `size` has no effect.
+            least = min(int(processor.size["shortest_edge"]), max_px)
+            processor = type(processor).from_pretrained(path, min_pixels=least, max_pixels=max_px)
+        return cls(model, open_tokenizer(path), processor, f"{fingerprint(path)}-{dtype}-{dict(processor.size)}")
+
+    @property
+    def language_model(self) -> Any:
+        return self.model.model.language_model
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return self.model.lm_head(hidden)  # type: ignore[no-any-return]
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        return self.model.get_input_embeddings()(token_ids)  # type: ignore[no-any-return]
+
+    # Pixels
+
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+        picture = Picture.open(picture, limit_px=int(self.processor.size["longest_edge"]))
+        width_px, height_px = picture.size_px
+        try:
+            fit_h, fit_w = smart_resize(
+                height_px,
+                width_px,
+                factor=self.cell_px,
+                min_pixels=int(self.processor.size["shortest_edge"]),
+                max_pixels=int(self.processor.size["longest_edge"]),
+            )
+        except ValueError as error:
+            raise PictureError(f"the image is {width_px} x {height_px} px: {error}. Crop it") from error
+        rows, cols = fit_h // self.cell_px, fit_w // self.cell_px
+        if max_tok is not None and max_tok < rows * cols:
+            rows, cols = largest_grid(height_px, width_px, max_tok)
+        pixels = resized(picture.rgb, cols * self.cell_px, rows * self.cell_px)
+        made = self.processor(images=[pixels], do_resize=False, return_tensors="pt")
+        thw = tuple(int(n) for n in made["image_grid_thw"][0])
+        grid = plain_grid(rows, cols, cols * self.cell_px, rows * self.cell_px)
+        view = "full" if max_tok is None else f"resize@{max_tok}"
+        return Prepared(made["pixel_values"], thw, grid, picture.sha256, view)  # type: ignore[arg-type]
+
+    @torch.inference_mode()
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        tower, merged = self.model.model.visual, self.merge**2
+        patches = torch.cat([p.patches for p in batch]).to(tower.device, tower.dtype)
+        grid_thw = torch.tensor([p.grid_thw for p in batch], device=tower.device)
+        with self._listening() as attention:
+            out = tower(patches, grid_thw)
+        raster = self._raster(grid_thw)
+        features = out.last_hidden_state.view(-1, merged, out.last_hidden_state.shape[-1])[raster]
+        summed = attention[0].view(-1, merged).sum(-1)[raster]
+        counts = [len(p.grid) for p in batch]
+        columns = [torch.split(column, counts) for column in (out.pooler_output, features, summed)]
+        levels = getattr(out, "deepstack_features", None)
+        deepstack = torch.split(torch.stack(levels, 1), counts) if levels else [None] * len(batch)
+        return [
+            Encoding(
+                tokens,
+                feature,
+                seen,
+                item.grid,
+                item.picture_hash,
+                f"{self.fingerprint}-{item.view}",
+                item.patches.shape[0],
+                levels_of,
+            )
+            for item, tokens, feature, seen, levels_of in zip(batch, *columns, deepstack, strict=True)
+        ]
+
+    def _last_full(self) -> Any:
+        """The last block of the tower in which every patch attends to every patch."""
+        return self.model.model.visual.blocks[-1]
+
+    def _raster(self, grid_thw: Tensor) -> Tensor | slice:
+        """Index that brings tokens from the tower's order into raster order."""
+        return slice(None)
+
+    @contextmanager
+    def _listening(self) -> Iterator[list[Tensor]]:
+        """While the tower runs: the attention that patches received in its last full block, (patches,) float32."""
+        heard: list[Tensor] = []
+
+        def listen(attention: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            hidden = args[0] if args else kwargs["hidden_states"]
+            cos, sin = (turn.unsqueeze(1).chunk(2, dim=-1)[0].float() for turn in kwargs["position_embeddings"])
+            qkv = attention.qkv(hidden).reshape(len(hidden), 3, attention.num_heads, -1)  # both halves turn alike
+            query, key = (rotate(heads, cos, sin).transpose(0, 1) for heads in qkv.unbind(1)[:2])
+            bounds = kwargs["cu_seqlens"].diff().tolist()
+            images = zip(torch.split(query, bounds, dim=1), torch.split(key, bounds, dim=1), strict=True)
+            heard.append(torch.cat([received(q, k, attention.scaling) for q, k in images]))
+
+        handle = self._last_full().attn.register_forward_pre_hook(listen, with_kwargs=True)
+        try:
+            yield heard
+        finally:
+            handle.remove()
+
+    # Prompt and positions
+
+    def prompt(self, question: str) -> tuple[list[int], list[int]]:
+        return around_image(self.tokenizer, question, self.image_token_id)
+
+    def positions(self, canvas: Canvas, prefix_tok: int, suffix_tok: int) -> tuple[Tensor, list[Tensor], Tensor]:
+        start, after = prefix_tok, prefix_tok + max(canvas.rows, canvas.cols)
+        parts = [
+            torch.stack([torch.full_like(part.row, start), start + part.row, start + part.col]) for part in canvas.parts
+        ]
+        return (
+            torch.arange(prefix_tok).expand(3, -1),
+            parts,
+            torch.arange(after, after + suffix_tok).expand(3, -1),
+        )
