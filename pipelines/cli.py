@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from pipelines import options
+from pipelines.serving import arguments
 from saccade.errors import ConfigError, SaccadeError
 from saccade.registry import names, sentence
 
@@ -113,6 +114,55 @@ def batch(
     summary = run(chosen, Console(stderr=True))
     console.print(table(summary))
     console.print(f"answers, summary.json and run.yaml are in {chosen.output}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: arguments.Host = "127.0.0.1",
+    port: arguments.Port = 8000,
+    num_encoders: arguments.NumEncoders = 1,
+    max_readers: arguments.MaxReaders = 1,
+    api_key_file: arguments.ApiKeyFile = None,
+    allow_host: arguments.AllowHost = None,
+    max_request_mib: arguments.MaxMib = 32,
+    max_image_px: arguments.MaxImagePx = 50_000_000,
+    max_images: arguments.MaxImages = 4,
+    max_episodes: arguments.MaxEpisodes = 8,
+    max_queue: arguments.MaxQueue = 64,
+    model: options.Model = "nano",
+    engine: options.Engine = "auto",
+    device: options.Device = "auto",
+    max_px: options.MaxPx = None,
+    sampler: options.Sampler = "hybrid",
+    scorer: options.Scorer = "query:0.3,edges:0.7",
+    planner: options.PlannerName = "query",
+    fixations: options.Fixations = 3,
+    tokens: options.Tokens = 273,
+    glimpse: options.Glimpse = 0,
+    integrate: options.Integrate = "canvas",
+    stop_at: options.StopAt = 0.95,
+    config: options.Config = None,
+    set: options.Set = None,
+) -> None:
+    """Serve questions over HTTP on Ray Serve: OpenAI's chat completions at /v1, a page to try it at /.
+
+    How it looks is the default; a request may say otherwise in a `saccade` object. Ctrl-C answers what is being
+    answered, then ends.
+
+    Example: saccade serve --port 8000 --model nano
+    """
+    made = options.settings(config, options.given(context, *options.EPISODE), set)
+    chosen = arguments.serve_config(
+        made,
+        options.given(context, "model", "device", "max_px"),
+        engine,
+        options.given(context, *arguments.OWN),
+        options.given(context, "api_key_file", "allow_host", "max_request_mib"),
+    )
+    from pipelines.serve import run
+
+    run(chosen, host, port, console)
 
 
 @app.command()

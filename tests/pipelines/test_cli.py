@@ -15,7 +15,7 @@ from saccade.errors import ConfigError
 from saccade.registry import names
 from tests import tiny
 
-COMMANDS = ["", "ask", "batch", "doctor", "experiment", "list", "show", "train", "train nano"]
+COMMANDS = ["", "ask", "batch", "doctor", "experiment", "list", "serve", "show", "train", "train nano"]
 
 
 def plain(text: str) -> str:
@@ -65,7 +65,7 @@ def test_options_overrule_the_file_and_set_overrules_both(tmp_path: Path) -> Non
     assert episode.budget == {"name": "fixed", "tokens": 111}
 
 
-@pytest.mark.parametrize("command", [cli.ask, cli.batch])
+@pytest.mark.parametrize("command", [cli.ask, cli.batch, cli.serve])
 def test_defaults_shown_are_those_of_the_library(command: Callable[..., None]) -> None:
     shown = {key: value.default for key, value in inspect.signature(command).parameters.items()}
     for key in set(options.EPISODE) & shown.keys() - {"tokens"}:

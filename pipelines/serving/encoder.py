@@ -1,0 +1,202 @@
+"""The encoder replica: pictures to encodings, several pictures in one pass, each picture once.
+
+Encodings are kept by picture hash, encoder fingerprint and view, the least recently used dropped when they fill
+`cache_bytes`. Requests for the same view of the same picture that come while it is being encoded wait for that pass.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.serving.settings import ServeConfig
+from pipelines.wire import freeze
+from saccade.config import Episode
+from saccade.errors import EngineDead, EngineError, SaccadeError, describe
+from saccade.families import Prepared
+from saccade.look import Seen, see
+from saccade.picture import Picture
+from saccade.types import Encoding, Grid, Query, Question
+
+Key = tuple[str, str, int | None]  # picture hash, encoder fingerprint, tokens it is resized to (None: full)
+
+PREPARERS = 4
+"""Pictures that are decoded and cut at once; each also waits for its pass in its thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an encoder gives back. `seen` travels without its picture, packed by `pipelines.wire.freeze`."""
+
+    seen: Seen
+    hits: int
+    misses: int
+    cache_bytes: int
+
+
+class Cache:
+    """Encodings by key, bounded by their bytes."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes, self.size_bytes = limit_bytes, 0
+        self.kept: OrderedDict[Key, Encoding] = OrderedDict()
+
+    def get(self, key: Key) -> Encoding | None:
+        """The encoding, which is now the most recently used."""
+        found = self.kept.get(key)
+        if found is not None:
+            self.kept.move_to_end(key)
+        return found
+
+    def put(self, key: Key, encoding: Encoding) -> None:
+        """Keeps an encoding; one larger than the whole cache is not kept."""
+        if key in self.kept or size_of(encoding) > self.limit_bytes:
+            return
+        self.kept[key] = encoding
+        self.size_bytes += size_of(encoding)
+        while self.size_bytes > self.limit_bytes:
+            self.size_bytes -= size_of(self.kept.popitem(last=False)[1])
+
+
+def size_of(encoding: Encoding) -> int:
+    """Bytes of its tensors."""
+    parts = [*_tensors(encoding).values(), *_tensors(encoding.grid).values()]
+    return sum(tensor.nbytes for tensor in parts)
+
+
+def owned(encoding: Encoding) -> Encoding:
+    """An encoding that holds its own memory: a slice of a batch would keep the whole batch alive in the cache."""
+    return replace(encoding, **{name: tensor.clone() for name, tensor in _tensors(encoding).items()})
+
+
+def _tensors(value: Encoding | Grid) -> dict[str, Any]:
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+
+
+class EncoderReplica:
+    """Holds the vision tower. All its passes run in one thread: an engine takes one request at a time."""
+
+    def __init__(self, config: ServeConfig, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self.config, self.stack = config, ExitStack()
+        self.engine = self.stack.enter_context(config.open_encoder())
+        self.passes = self.stack.enter_context(ThreadPoolExecutor(1, "encode"))
+        self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * config.encode_batch)))
+        self.fingerprint = str(getattr(getattr(self.engine, "family", None), "fingerprint", ""))
+        self.cache = Cache(config.cache_bytes)
+        self.under_way: dict[Key, asyncio.Future[Encoding]] = {}
+        self.dead = ""
+
+    def __del__(self) -> None:
+        self.stack.close()
+
+    def check_health(self) -> None:
+        """Raises when the engine is gone: Serve then starts another replica."""
+        if self.dead:
+            raise EngineDead(self.dead)
+
+    async def see(self, data: bytes | np.ndarray, settings: Episode, question: str) -> Sight | SaccadeError:
+        """What an episode starts from, or the error that costs this request."""
+        view = View(self, asyncio.get_running_loop())
+
+        def work() -> Seen:
+            return see(settings, view, Picture.open(data), [Question("0", question)])
+
+        try:
+            seen = await asyncio.get_running_loop().run_in_executor(self.preparers, work)
+        except SaccadeError as error:
+            return error
+        except Exception as error:
+            return self._failed(error)
+        bare = replace(seen, picture=None)  # type: ignore[arg-type]
+        return Sight(freeze(bare), view.hits, view.misses, self.cache.size_bytes)
+
+    def _failed(self, error: Exception) -> SaccadeError:
+        """An error that nobody raised on purpose; after a CUDA error nothing in the process works any more."""
+        if isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError):
+            self.dead = describe(error)
+            return EngineDead(self.dead)
+        return EngineError(describe(error))
+
+    async def encoding(self, key: Key, prepared: Prepared) -> Encoding:
+        """An encoding that is not kept: from the pass that is making it already, or from a new one."""
+        waiting = self.under_way.get(key)
+        if waiting is None:
+            waiting = self.under_way[key] = asyncio.ensure_future(self._made(key, prepared))
+            waiting.add_done_callback(lambda _: self.under_way.pop(key))
+        return await asyncio.shield(waiting)
+
+    async def _made(self, key: Key, prepared: Prepared) -> Encoding:
+        made = await self.one(prepared)
+        if isinstance(made, Exception):
+            raise made
+        self.cache.put(key, made)
+        return made
+
+    async def one(self, prepared: Prepared) -> Encoding | Exception:
+        """The encoding of one picture. Overridden where pictures of several requests share a pass."""
+        return (await self.one_pass([prepared]))[0]
+
+    async def one_pass(self, batch: list[Prepared]) -> list[Encoding | Exception]:
+        """One pass; when it fails, one pass for each, so that a picture that breaks it costs itself alone."""
+        loop = asyncio.get_running_loop()
+
+        def one(item: Prepared) -> Encoding | Exception:
+            try:
+                return owned(self.engine.encode([item])[0])
+            except Exception as error:
+                return error
+
+        def work() -> list[Encoding | Exception]:
+            try:
+                return [owned(encoding) for encoding in self.engine.encode(batch)]
+            except Exception as error:
+                return [error] if len(batch) == 1 else [one(item) for item in batch]
+
+        return await loop.run_in_executor(self.passes, work)
+
+
+class View:
+    """The encoder as `saccade.look.see` uses it, in a thread, for one request: what is kept is not made again."""
+
+    def __init__(self, replica: EncoderReplica, loop: asyncio.AbstractEventLoop) -> None:
+        self.replica, self.loop = replica, loop
+        self.keys: dict[int, Key] = {}  # by identity of what `prepare` gave
+        self.found: dict[int, Encoding] = {}
+        self.hits = self.misses = 0
+
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+        """As an engine does it; a stand-in without pixels when the encoding is kept."""
+        key = (picture.sha256, self.replica.fingerprint, max_tok)
+        kept = self.replica.cache.get(key)
+        if kept is None:
+            made = self.replica.engine.prepare(picture, max_tok)
+        else:
+            made = Prepared(torch.empty(kept.num_patches, 0), (1, 0, 0), kept.grid, picture.sha256, "kept")
+            self.found[id(made)] = kept
+        self.keys[id(made)] = key
+        return made
+
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        """Kept encodings, and new ones from the next pass."""
+        out = []
+        for item in batch:
+            kept = self.found.get(id(item))
+            self.hits, self.misses = self.hits + (kept is not None), self.misses + (kept is None)
+            if kept is None:
+                coming = self.replica.encoding(self.keys[id(item)], item)
+                kept = asyncio.run_coroutine_threadsafe(coming, self.loop).result()
+            out.append(kept)
+        return out
+
+    def query(self, question: str) -> Query:
+        """The question's tokens, from the thread that the engine runs in."""
+        return self.replica.passes.submit(self.replica.engine.query, question).result()

@@ -1,0 +1,116 @@
+"""Images from URLs: only hosts the operator allowed, never an address inside, no redirect.
+
+The name is resolved once, every address it has is checked, and the connection goes to that address: a name that
+resolves elsewhere a moment later gains nothing.
+"""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from urllib.parse import SplitResult, urlsplit
+
+from pipelines.serving.refusals import Refusal, short
+
+CHUNK_BYTES = 1 << 16
+
+
+def fetch(url: str, hosts: Sequence[str], max_bytes: int, timeout_s: float) -> bytes:
+    """The body of one GET.
+
+    Raises:
+        Refusal: 400 for a host, an address or an answer that is not accepted, 413 for too many bytes.
+    """
+    parts = _parts(url)
+    host, deadline = str(parts.hostname), time.monotonic() + timeout_s
+    if host.lower() not in {name.lower() for name in hosts}:
+        allowed = f"only from {', '.join(hosts)}" if hosts else "from no host"
+        raise _refused(f"images are fetched {allowed}; got {short(host)}. Send the image as a data: URI")
+    try:
+        connection = _Pinned(parts, _address(host, _port(parts)), timeout_s)
+        try:
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", path, headers={"Accept": "image/*", "User-Agent": "saccade"})
+            response = connection.getresponse()
+            if response.status != 200:
+                told = "a redirect, which is not followed" if 300 <= response.status < 400 else "no image"
+                raise _refused(f"{host} answered {response.status}: {told}")
+            return _body(response, max_bytes, deadline)
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _refused(f"cannot fetch the image from {host}: {type(error).__name__}") from error
+
+
+def _refused(message: str) -> Refusal:
+    return Refusal(400, message, "messages", "invalid_image_url")
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _port(parts)
+    except ValueError as error:
+        raise _refused(f"{short(url)} is not a URL: {error}") from error
+    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
+        raise _refused(f"{short(url)} is not an http(s) URL")
+    if parts.username is not None or parts.password is not None:
+        raise _refused("a URL with a user name is not fetched")
+    if any(ord(char) <= 32 or ord(char) > 126 for char in url):
+        raise _refused("a URL must be ASCII without spaces: percent-encode it")
+    return parts
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme.lower() == "https" else 80)
+
+
+def _address(host: str, port: int) -> str:
+    """The address to connect to, when every address of the name is on the public Internet."""
+    found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    for address in found:
+        if not public(address):
+            raise _refused(f"{host} has an address inside a private network")
+    if not found:
+        raise _refused(f"{host} has no address")
+    return min(found, key=lambda address: (":" in address, address))  # IPv4 first
+
+
+def public(address: str) -> bool:
+    """Whether an address is on the public Internet; IPv4 inside IPv6 is judged as what it is."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in ipaddress.ip_network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return inner.is_global and not inner.is_multicast
+    return ip.is_global and not ip.is_multicast
+
+
+def _body(response: http.client.HTTPResponse, max_bytes: int, deadline: float) -> bytes:
+    data = bytearray()
+    while chunk := response.read1(CHUNK_BYTES):
+        data += chunk
+        if len(data) > max_bytes:
+            raise Refusal(413, f"the image behind the URL has more than {max_bytes:,} bytes", "messages")
+        if time.monotonic() > deadline:
+            raise _refused("the image did not arrive in time")
+    return bytes(data)
+
+
+class _Pinned(http.client.HTTPConnection):
+    """A connection to a fixed address, whose certificate and Host header are still the name's."""
+
+    def __init__(self, parts: SplitResult, address: str, timeout_s: float) -> None:
+        super().__init__(str(parts.hostname), _port(parts), timeout=timeout_s)
+        self.address, self.secure = address, parts.scheme.lower() == "https"
+        if self.secure:
+            self.default_port = 443  # left out of the Host header
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection((self.address, self.port), self.timeout)
+        if self.secure:
+            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)

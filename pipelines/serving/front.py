@@ -1,0 +1,218 @@
+"""The HTTP side, as an ASGI app: routes, keys, limits, streams. It knows nothing of Ray."""
+
+import asyncio
+import hmac
+import importlib.metadata
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from pipelines.serving.looker import Fixation, Looked, Looker
+from pipelines.serving.meter import Meter
+from pipelines.serving.pictures import collect
+from pipelines.serving.refusals import Refusal, refusal
+from pipelines.serving.reply import DONE, Reply, event
+from pipelines.serving.schema import Asked, parse
+from pipelines.serving.settings import ServeConfig, hashed
+from saccade.errors import SaccadeError
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+}
+
+GONE = 499
+"""The status under which requests are counted whose client went away: nginx' habit."""
+
+logger = logging.getLogger("ray.serve")
+
+
+class Front:
+    """The endpoint's routes over one looker."""
+
+    def __init__(self, config: ServeConfig, looker: Looker, most_tok: int) -> None:
+        self.config, self.looker, self.most_tok = config, looker, most_tok
+        self.meter, self.started = Meter(looker), int(time.time())
+        self.page = (files("pipelines.serving") / "page.html").read_text()
+
+    def app(self) -> FastAPI:
+        """The ASGI app."""
+        app = FastAPI(title="saccade", version=importlib.metadata.version("saccade"), docs_url=None, redoc_url=None)
+        app.exception_handler(HTTPException)(_http_error)
+        app.exception_handler(SaccadeError)(_library_error)
+        app.get("/")(self.index)
+        app.get("/healthz")(self.healthz)
+        keyed = APIRouter(dependencies=[Depends(self.check_key)])
+        keyed.get("/metrics")(self.metrics)
+        keyed.get("/v1/models")(self.models)
+        keyed.get("/v1/models/{name:path}")(self.model)
+        keyed.post("/v1/chat/completions")(self.chat)
+        app.include_router(keyed)
+        return app
+
+    async def check_key(self, request: Request) -> None:
+        """Refuses a request without one of the keys, when there are any."""
+        if not self.config.key_hashes:
+            return
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise Refusal(401, "no API key: send 'Authorization: Bearer KEY'", code="missing_api_key")
+        given = hashed(key.strip())
+        if not any([hmac.compare_digest(given, known) for known in self.config.key_hashes]):
+            raise Refusal(401, "wrong API key", code="invalid_api_key")
+
+    async def index(self) -> Response:
+        """The page."""
+        return HTMLResponse(self.page, headers=PAGE_HEADERS)
+
+    async def healthz(self) -> Response:
+        """Whether requests are taken."""
+        if self.looker.draining:
+            raise Refusal(503, "the server is closing", code="draining")
+        return JSONResponse({"status": "ok", "looking": self.looker.looking, "waiting": self.looker.waiting})
+
+    async def metrics(self) -> Response:
+        """Prometheus' text form."""
+        return Response(self.meter.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def models(self) -> Response:
+        """The one model."""
+        return JSONResponse({"object": "list", "data": [self._model()]})
+
+    async def model(self, name: str) -> Response:
+        """The one model, by its name."""
+        if name != self.config.model_name:
+            told = f"no model {name[:80]!r}; this server has {self.config.model_name!r}"
+            raise Refusal(404, told, "model", "model_not_found")
+        return JSONResponse(self._model())
+
+    def _model(self) -> dict[str, Any]:
+        episode = self.config.episode.model_dump(mode="json")
+        limits = {name: getattr(self.config, name) for name in ("max_request_bytes", "max_image_px", "max_images")}
+        made = {"id": self.config.model_name, "object": "model", "created": self.started, "owned_by": "saccade"}
+        return {**made, "saccade": {"defaults": episode, "limits": limits}}
+
+    async def chat(self, request: Request) -> Response:
+        """One completion, whole or streamed."""
+        started = time.perf_counter()
+        try:
+            return await self._chat(request, started)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # the client went away
+                self.meter.ended(GONE, time.perf_counter() - started)
+                raise
+            refused = _told(error)
+            self.meter.ended(refused.status, time.perf_counter() - started)
+            raise refused from error
+
+    async def _chat(self, request: Request, started: float) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":  # also keeps other sites' pages from asking without their reader's leave
+            raise Refusal(400, "send the request with Content-Type: application/json", code="invalid_content_type")
+        self.looker.check_room()
+        body = await self._body(request)
+        asked = await asyncio.to_thread(parse, body, self.config.model_name, self.config.episode)
+        reply = Reply(asked, self.config.model_name, self.most_tok)
+        events = self._timed(self._events(asked))
+        if asked.stream:
+            first = await anext(events)  # what is wrong with the image or the question still has its status
+            stream = self._stream(reply, first, events, started)
+            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+            return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        fixations: list[Fixation] = []
+        async with aclosing(events):
+            async for told in events:
+                if isinstance(told, Fixation):
+                    fixations.append(told)
+                    continue
+                self.meter.looked(told)
+                made = reply.whole(told, fixations)
+        self.meter.ended(200, time.perf_counter() - started)
+        return JSONResponse(made)
+
+    async def _body(self, request: Request) -> bytes:
+        """The request's bytes, no more than are taken."""
+        limit = self.config.max_request_bytes
+        refused = Refusal(413, f"the request has more than {limit:,} bytes", code="request_too_large")
+        announced = request.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
+            raise refused
+        data = bytearray()
+        async with asyncio.timeout(self.config.timeout_s):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > limit:
+                    raise refused
+        return bytes(data)
+
+    async def _events(self, asked: Asked) -> AsyncGenerator[Fixation | Looked, None]:
+        sheet = await asyncio.to_thread(collect, asked.urls, self.config)
+        async with aclosing(self.looker.look(asked, sheet)) as looks:
+            async for told in looks:
+                yield told
+
+    async def _timed(self, events: AsyncGenerator[Fixation | Looked, None]) -> AsyncGenerator[Fixation | Looked, None]:
+        """The same events, none later than the request may take."""
+        deadline = time.monotonic() + self.config.timeout_s
+        async with aclosing(events):
+            while True:
+                try:
+                    told = await asyncio.wait_for(anext(events), max(0.001, deadline - time.monotonic()))
+                except StopAsyncIteration:
+                    return
+                yield told
+
+    async def _stream(
+        self, reply: Reply, first: Fixation | Looked, events: AsyncGenerator[Fixation | Looked, None], started: float
+    ) -> AsyncGenerator[str, None]:
+        """Chunks. An error after the first of them is a chunk of its own: the status has been sent."""
+        status, told, fixations = GONE, first, list[Fixation]()
+        try:
+            yield reply.opening()
+            async with aclosing(events):
+                while isinstance(told, Fixation):
+                    fixations.append(told)
+                    if reply.asked.trace:
+                        yield reply.fixation(told)
+                    told = await anext(events)
+            self.meter.looked(told)
+            for chunk in reply.closing(told, fixations):
+                yield chunk
+            status = 200
+        except Exception as error:
+            refused = _told(error)
+            status = refused.status
+            yield event(refused.body())
+            yield DONE
+        finally:
+            self.meter.ended(status, time.perf_counter() - started)
+
+
+def _told(error: Exception) -> Refusal:
+    """What the client hears; what nobody raised on purpose is also written to the log."""
+    refused = refusal(error)
+    if refused.status == 500:
+        logger.error("a request failed", exc_info=error)
+    return refused
+
+
+def _refused(error: Refusal) -> Response:
+    return JSONResponse(error.body(), status_code=error.status, headers=dict(error.headers))
+
+
+async def _library_error(request: Request, error: Exception) -> Response:
+    return _refused(refusal(error))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    """A path or a method that there is not."""
+    status, detail = getattr(error, "status_code", 404), getattr(error, "detail", "")
+    return _refused(Refusal(status, f"{request.method} {request.url.path[:200]}: {detail}", code="unknown_url"))

@@ -1,0 +1,108 @@
+"""Images of a request: from `data:` URIs or from allowed hosts, checked by their headers, laid out on one sheet."""
+
+import base64
+import binascii
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.serving.fetch import fetch
+from pipelines.serving.refusals import Refusal, short
+from pipelines.serving.settings import ServeConfig
+from saccade.picture import Picture, resized
+
+GAP_PX = 16
+"""White between two images of a sheet."""
+
+SHEET_PX = 40_000_000
+"""Pixels of a sheet, at most: larger images are reduced together, so that their sizes stay comparable."""
+
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in uv
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What is looked at: one image as it came, or several on white. `boxes` says where each lies."""
+
+    data: bytes | np.ndarray
+    boxes: tuple[Box, ...] = ((0.0, 0.0, 1.0, 1.0),)
+
+
+def collect(urls: Sequence[str], config: ServeConfig) -> Sheet:
+    """Everything a request shows. Blocks: run it in a thread.
+
+    Raises:
+        Refusal: an image is refused, or cannot be fetched.
+        PictureError: an image cannot be read.
+    """
+    if len(urls) > config.max_images:
+        raise Refusal(413, f"{len(urls)} images; at most {config.max_images} are taken", "messages", "too_many_images")
+    found = [_bytes_of(url, config) for url in urls]
+    pictures = [Picture.open(data) for data in found]
+    for number, picture in enumerate(pictures):
+        width_px, height_px = picture.size_px
+        if width_px * height_px > config.max_image_px:
+            raise Refusal(
+                413,
+                f"image {number + 1} is {width_px} x {height_px} px; at most {config.max_image_px:,} pixels are taken. "
+                "Scale it down",
+                "messages",
+                "image_too_large",
+            )
+    return Sheet(found[0]) if len(found) == 1 else lay_out(pictures)
+
+
+def lay_out(pictures: Sequence[Picture]) -> Sheet:
+    """Several pictures side by side or one below the other on white, whichever sheet is closer to a square."""
+    whole_px = sum(picture.width_px * picture.height_px for picture in pictures)
+    shrink = min(1.0, math.sqrt(SHEET_PX / 2 / whole_px))
+    images = []
+    for picture in pictures:
+        width_px, height_px = (max(1, round(side * shrink)) for side in picture.size_px)
+        images.append(resized(picture.rgb, width_px, height_px))
+    heights, widths = [image.shape[0] for image in images], [image.shape[1] for image in images]
+    gaps = GAP_PX * (len(images) - 1)
+    beside, below = (sum(widths) + gaps, max(heights)), (max(widths), sum(heights) + gaps)
+    across = max(beside) / min(beside) <= max(below) / min(below)
+    width, height = beside if across else below
+    if width * height > SHEET_PX:
+        raise Refusal(413, "the images are too unlike in shape for one sheet. Send them apart", "messages")
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    boxes, left, top = [], 0, 0
+    for image in images:
+        rows, cols = image.shape[:2]
+        sheet[top : top + rows, left : left + cols] = image
+        boxes.append((left / width, top / height, (left + cols) / width, (top + rows) / height))
+        left, top = (left + cols + GAP_PX, 0) if across else (0, top + rows + GAP_PX)
+    return Sheet(sheet, tuple(boxes))
+
+
+def _bytes_of(url: str, config: ServeConfig) -> bytes:
+    scheme = url[:5].lower()
+    if scheme == "data:":
+        return decode(url)
+    if scheme in ("http:", "https"):
+        return fetch(url, config.url_hosts, config.max_request_bytes, config.url_timeout_s)
+    raise Refusal(400, f"an image is a data: URI or an http(s) URL; got {short(url)}", "messages", "invalid_image_url")
+
+
+def decode(uri: str) -> bytes:
+    """The bytes of `data:image/png;base64,...`. What kind of image they are, they say themselves.
+
+    Raises:
+        Refusal: not base64, or empty.
+    """
+    head, comma, payload = uri.partition(",")
+    if not comma or not head.lower().endswith(";base64"):
+        raise Refusal(
+            400, f"a data: URI must be 'data:image/...;base64,...'; got {short(uri)}", "messages", "invalid_image_url"
+        )
+    try:
+        data = base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal(400, f"the image is not base64: {error}", "messages", "invalid_base64") from error
+    if not data:
+        raise Refusal(400, "the image is empty (0 bytes)", "messages", "invalid_base64")
+    return data

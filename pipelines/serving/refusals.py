@@ -1,0 +1,79 @@
+"""What goes wrong, in OpenAI's error form: {"error": {"message", "type", "param", "code"}} under a fitting status.
+
+400 the request is malformed or asks for what is not there; 401 no or a wrong key; 404 no such model or path; 413 too
+many bytes, pixels or images; 422 an image that cannot be read; 429 the queue is full; 503 the engine is gone, the
+server is closing, or an answer took too long; 500 the model failed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from saccade.errors import ConfigError, DataError, EngineDead, PictureError, SaccadeError
+
+SHOWN = 80
+"""Characters of a wrong value that a message repeats: it may be a whole image."""
+
+
+class Refusal(SaccadeError):  # noqa: N818
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.param, self.code = status, param, code
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the status asks for."""
+        return {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "5"}}.get(
+            self.status, {}
+        )
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's form."""
+        kind = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}.get(
+            self.status, "invalid_request_error" if self.status < 500 else "server_error"
+        )
+        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+
+
+def refusal(error: BaseException) -> Refusal:
+    """The refusal that an error of the library, of Ray or of nobody's becomes."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, PictureError):
+        return Refusal(422, str(error), "messages", "invalid_image")
+    if isinstance(error, DataError):
+        return Refusal(400, str(error), "messages", "invalid_question")
+    if isinstance(error, ConfigError):
+        return Refusal(400, str(error), "saccade", "invalid_setting")
+    if isinstance(error, EngineDead):
+        return Refusal(503, f"the model is being restarted: {error}. Ask again", code="engine_dead")
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return Refusal(503, "no answer in time. Ask again, or for fewer fixations", code="timeout")
+    if isinstance(error, SaccadeError):
+        return Refusal(500, f"the model failed on this request: {error}", code="engine_error")
+    return Refusal(500, f"the server failed on this request ({type(error).__name__})", code="internal_error")
+
+
+def invalid(error: ValidationError, within: str = "") -> Refusal:
+    """A request that does not fit its schema: the first thing wrong, its place, and as much of the value as is fit."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in (within, *first["loc"]) if part != "")
+    more = error.error_count() - 1
+    shown = short(first["input"])
+    text = f"{place or 'the request'}: {first['msg']} (got {shown})" + (f", and {more} more" if more else "")
+    return Refusal(400, text, place or None, "invalid_value")
+
+
+def short(value: Any) -> str:
+    """A value as it may be repeated in a message: never long, whatever it is."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... of {len(value):,} characters"
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**SHOWN:
+        return "a huge number"
+    return repr(value)[:SHOWN]

@@ -1,0 +1,213 @@
+"""What goes back: OpenAI's chat completion, whole or in chunks, with the trace as a top-level `saccade` object.
+
+    "saccade": {
+      "answer": "INV-2041", "readable": true, "confidence": 0.93,
+      "grid": {"rows": 64, "cols": 48, "width_px": 768, "height_px": 1024},
+      "images": [[0, 0, 1, 1]],                        where each image lies on what was looked at, x0 y0 x1 y1 in uv
+      "fixations": [{"number": 1, "gaze": [0.62, 0.18], "extent": 0.25, "reason": "...", "score": 0.81,
+                     "tokens": 273, "kept": [17, 18, ...],          canvas cells, row * cols + col
+                     "answer": "INV-2041", "readable": true, "confidence": 0.93,
+                     "visual_tok": 273, "prefill_tok": 301, "cached_tok": 0, "seconds": 0.21,
+                     "importance": "..."}],                         when asked for: a byte a token, in base64
+      "cost": {"visual_tok": 546, "image_tok": 3072, "prefill_tok": 620, "cached_tok": 273, "encoder_patches": 3072,
+               "encoder_passes": 1.0, "cache_hit": false, "seconds": {"wait": 0, "encode": 0.3, "plan": 0.1, ...}}}
+
+`usage` counts what the language model saw and said, all fixations together; tokens of earlier fixations' answers are
+`completion_tokens_details.reasoning_tokens`.
+"""
+
+import base64
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.serving.looker import Fixation, Looked
+from pipelines.serving.reader import Piece
+from pipelines.serving.schema import Asked
+
+REFUSED = "The answer could not be read in what was looked at."
+"""What `refusal` says when the model says that it cannot read the answer; `content` is empty then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The answer as it is sent: cut at the first stop string, or after `max_tokens`."""
+
+    text: str
+    finish: str  # stop, length
+    pieces: tuple[Piece, ...]
+
+    @classmethod
+    def of(cls, asked: Asked, looked: Looked, most_tok: int) -> "Final":
+        """Cuts the answer. Greedy decoding makes a cut the same as having stopped there."""
+        answer, pieces = looked.trace.answer, looked.pieces
+        text, finish = answer.text, "stop"
+        if asked.max_tok is not None and len(pieces) > asked.max_tok:
+            pieces, finish = pieces[: asked.max_tok], "length"
+            text = b"".join(piece.data for piece in pieces).decode("utf-8", "ignore").strip() if answer.readable else ""
+        elif len(answer.logprobs) >= most_tok and not _ended(looked):
+            finish = "length"
+        found = [place for place in (text.find(stop) for stop in asked.stop) if place >= 0]
+        if found:
+            text, finish = text[: min(found)], "stop"
+            pieces = _until(pieces, text)
+        return cls(text, finish, pieces)
+
+
+def _ended(looked: Looked) -> bool:
+    """Whether the answer came to its end: its last log-probability is then that of the end token."""
+    answer = looked.trace.answer
+    return answer.tokens is None or len(answer.tokens) < len(answer.logprobs)
+
+
+def _until(pieces: tuple[Piece, ...], text: str) -> tuple[Piece, ...]:
+    """The tokens that a beginning of the answer needs."""
+    size = 0
+    for number, piece in enumerate(pieces):
+        if size >= len(text.encode("utf-8", "replace")):
+            return pieces[:number]
+        size += len(piece.data)
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer's envelope: the id and the time that all its chunks carry."""
+
+    asked: Asked
+    model: str
+    most_tok: int  # the engine's own limit of an answer
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def whole(self, looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
+        """A `chat.completion`."""
+        final = Final.of(self.asked, looked, self.most_tok)
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": final.text, "refusal": refused(looked)},
+            "logprobs": self._logprobs(looked, final),
+            "finish_reason": final.finish,
+        }
+        made = {**self._head("chat.completion"), "choices": [choice], "usage": usage(looked)}
+        return {**made, "saccade": trace(looked, fixations)} if self.asked.trace else made
+
+    def opening(self) -> str:
+        """The first chunk."""
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def fixation(self, told: Fixation) -> str:
+        """A chunk of one look, with an empty delta."""
+        return self._chunk({}, saccade={"grid": grid(told), "fixation": fixation(told)})
+
+    def closing(self, looked: Looked, fixations: list[Fixation]) -> list[str]:
+        """The answer, its end, the usage if asked for, [DONE]. The trace is in the last one before [DONE]."""
+        final = Final.of(self.asked, looked, self.most_tok)
+        told = {"saccade": trace(looked, fixations)} if self.asked.trace else {}
+        delta = {"content": final.text} | ({"refusal": REFUSED} if refused(looked) else {})
+        out = [self._chunk(delta, logprobs=self._logprobs(looked, final))]
+        if not self.asked.include_usage:
+            return [*out, self._chunk({}, finish=final.finish, **told), DONE]
+        last = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(looked), **told}
+        return [*out, self._chunk({}, finish=final.finish), event(last), DONE]
+
+    def _chunk(self, delta: Mapping[str, Any], finish: str | None = None, logprobs: Any = None, **more: Any) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        usage = {"usage": None} if self.asked.include_usage else {}
+        return event({**self._head("chat.completion.chunk"), "choices": [choice], **usage, **more})
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+    def _logprobs(self, looked: Looked, final: Final) -> dict[str, Any] | None:
+        if not self.asked.logprobs:
+            return None
+        content = [
+            {"token": piece.text, "logprob": logprob, "bytes": list(piece.data), "top_logprobs": []}
+            for piece, logprob in zip(final.pieces, looked.trace.answer.logprobs, strict=False)
+        ]
+        return {"content": content, "refusal": None}
+
+
+DONE = "data: [DONE]\n\n"
+
+
+def event(data: Mapping[str, Any]) -> str:
+    """One server-sent event."""
+    return f"data: {json.dumps(data, separators=(',', ':'), allow_nan=False)}\n\n"
+
+
+def refused(looked: Looked) -> str | None:
+    """OpenAI's field for an answer that the model would not give."""
+    return None if looked.trace.answer.readable else REFUSED
+
+
+def usage(looked: Looked) -> dict[str, Any]:
+    """Tokens as the language model saw and said them, all fixations together."""
+    cost, steps = looked.trace.cost, looked.trace.steps
+    said = sum(len(step.answer.logprobs) for step in steps)
+    prompt = cost.prefill_tok + cost.cached_tok
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": said,
+        "total_tokens": prompt + said,
+        "prompt_tokens_details": {"cached_tokens": cost.cached_tok},
+        "completion_tokens_details": {"reasoning_tokens": said - len(looked.trace.answer.logprobs)},
+    }
+
+
+def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
+    """The whole trace."""
+    answer, cost = looked.trace.answer, looked.trace.cost
+    return {
+        "answer": answer.text,
+        "readable": answer.readable,
+        "confidence": answer.confidence,
+        "grid": grid(fixations[0]),
+        "images": [list(box) for box in looked.boxes],
+        "fixations": [fixation(told) for told in fixations],
+        "cost": {
+            "visual_tok": cost.visual_tok,
+            "image_tok": len(looked.seen.encoding),
+            "prefill_tok": cost.prefill_tok,
+            "cached_tok": cost.cached_tok,
+            "encoder_patches": cost.encoder_patches,
+            "encoder_passes": cost.encoder_passes,
+            "cache_hit": looked.sight.misses == 0,
+            "seconds": {"wait": looked.waited_s, **cost.seconds},
+        },
+    }
+
+
+def grid(told: Fixation) -> dict[str, int]:
+    """The canvas that `kept` counts on."""
+    found = told.grid
+    return {"rows": found.rows, "cols": found.cols, "width_px": found.width_px, "height_px": found.height_px}
+
+
+def fixation(told: Fixation) -> dict[str, Any]:
+    """One look."""
+    answer = told.answer
+    made = {
+        "number": told.number,
+        "gaze": [round(value, 4) for value in told.gaze.uv],
+        "extent": told.gaze.extent_uv,
+        "reason": told.gaze.reason,
+        "score": told.gaze.score,
+        "tokens": len(told.kept),
+        "kept": list(told.kept),
+        "answer": answer.text,
+        "readable": answer.readable,
+        "confidence": answer.confidence,
+        "visual_tok": answer.visual_tok,
+        "prefill_tok": answer.prefill_tok,
+        "cached_tok": answer.cached_tok,
+        "seconds": answer.seconds,
+    }
+    if told.importance is not None:
+        levels = (told.importance.clamp(0, 1) * 255).round().byte()
+        made["importance"] = base64.b64encode(levels.cpu().numpy().tobytes()).decode()
+    return made

@@ -1,0 +1,279 @@
+"""`POST /v1/chat/completions`: what a request may say, and what it comes to (`Asked`).
+
+The model is given one picture and one question. So:
+
+- System and developer messages, and earlier turns, are put before the last user message's text, as text. Where to look
+  is decided by the last user message alone.
+- Several images are laid out on one sheet (`pipelines.serving.pictures`), in the order in which they appear.
+- Decoding is greedy: a temperature above 0 is refused, `seed` and `top_p` change nothing.
+- What would change the answer and is not supported is refused; what would not is let through.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+from pipelines.serving.refusals import Refusal, invalid, short
+from saccade.config import Episode
+from saccade.errors import ConfigError
+from saccade.registry import settings_text
+
+MOST_BINS = 1024
+"""Numbers among a strategy's settings may not exceed this in a request: some are sizes of tensors."""
+
+INERT = {
+    "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "seed",
+    "service_tier", "store", "top_k", "top_p", "user", "verbosity",
+}  # fmt: skip
+"""Parameters that cannot change a greedy answer."""
+
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "temperature": (0,),
+    "top_logprobs": (0,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "repetition_penalty": (1,),
+    "min_p": (0,),
+    "best_of": (1,),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "modalities": (["text"],),
+    "response_format": ({"type": "text"},),
+    "reasoning_effort": ("none",),
+    "echo": (False,),
+    "ignore_eos": (False,),
+    "skip_special_tokens": (True,),
+}
+"""Parameters that would change the answer and are not supported, with the values at which they do not."""
+
+WHY = {
+    "temperature": "answers are greedy: leave it out or give 0",
+    "n": "answers are greedy, so all would be the same: leave it out or give 1",
+    "top_logprobs": "only the chosen token's log-probability is known: leave it out or give 0",
+}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TextPart(_Part):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(_Part):
+    """Where an image is. `detail` cannot ask for fewer pixels here: saccade's own knobs do."""
+
+    url: str
+    detail: Literal["auto", "high"] | None = None
+
+
+class ImagePart(_Part):
+    """An image."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class Message(_Part):
+    """One turn."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Its text parts, a line each."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+    @property
+    def urls(self) -> list[str]:
+        """Its images."""
+        if isinstance(self.content, str):
+            return []
+        return [part.image_url.url for part in self.content if isinstance(part, ImagePart)]
+
+
+class StreamOptions(_Part):
+    """What a stream also tells. Obfuscation is a padding of OpenAI's own: none is added whatever is asked."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class Body(BaseModel):
+    """A request. Parameters of `INERT` and `NEUTRAL` are taken out before it is built."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model: str
+    messages: list[Message] = Field(min_length=1, max_length=256)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    stop: str | list[str] | None = Field(None, max_length=64)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    saccade: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as it is looked at."""
+
+    question: str  # the last user message: decides where to look
+    prompt: str  # what the reader is asked: everything
+    urls: tuple[str, ...]
+    episode: Episode
+    max_tok: int | None
+    stop: tuple[str, ...]
+    logprobs: bool
+    stream: bool
+    include_usage: bool
+    trace: bool
+    importance: bool
+
+    @property
+    def needs_pieces(self) -> bool:
+        """Whether the answer must come with its tokens."""
+        return self.logprobs or self.max_tok is not None
+
+
+def parse(data: bytes, model: str, settings: Episode) -> Asked:
+    """A request's bytes to what is asked.
+
+    Raises:
+        Refusal: 400 where the request is wrong, 404 for another model.
+    """
+    try:
+        made = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refusal(400, f"the request is not JSON: {short(str(error))}", code="invalid_json") from error
+    if not isinstance(made, dict):
+        raise Refusal(400, f"the request must be a JSON object; it is {short(made)}", code="invalid_json")
+    kept = _supported(made)
+    try:
+        body = Body(**kept)
+    except ValidationError as error:
+        raise invalid(error) from error
+    if body.model != model:
+        raise Refusal(404, f"no model {short(body.model)}; this server has {model!r}", "model", "model_not_found")
+    return _asked(body, settings)
+
+
+def _supported(made: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that are left when those that change nothing are taken out; a null is as good as nothing."""
+    kept = {}
+    for name, value in made.items():
+        if value is None or name in INERT:
+            continue
+        if name in NEUTRAL:
+            if isinstance(value, bool) != isinstance(NEUTRAL[name][0], bool) or value not in NEUTRAL[name]:
+                why = WHY.get(name, "it is not supported: leave it out")
+                raise Refusal(400, f"{name} = {short(value)}: {why}", name, "unsupported_value")
+        elif name not in Body.model_fields:
+            raise Refusal(400, f"no parameter {short(name)}", name[:80], "unknown_parameter")
+        else:
+            kept[name] = value
+    return kept
+
+
+def _asked(body: Body, settings: Episode) -> Asked:
+    *earlier, last = body.messages
+    if last.role != "user":
+        raise Refusal(400, f"the last message must be the user's; its role is {last.role!r}", "messages")
+    if not last.text.strip():
+        raise Refusal(400, "the last message has no text: ask something about the image", "messages")
+    for number, message in enumerate(body.messages):
+        if message.urls and message.role != "user":
+            raise Refusal(400, f"messages.{number}: only user messages may hold images", "messages")
+    urls = tuple(url for message in body.messages for url in message.urls)
+    if not urls:
+        raise Refusal(400, "no image: this model answers questions about an image; add an image_url part", "messages")
+    limits = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit is not None]
+    stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    if "" in stop:
+        raise Refusal(400, "stop: an empty string ends every answer before it begins", "stop")
+    knobs = dict(body.saccade or {})
+    told = {name: _flag(knobs, name) for name in ("trace", "importance")}
+    return Asked(
+        question=last.text,
+        prompt=_prompt(earlier, last),
+        urls=urls,
+        episode=_episode(knobs, settings),
+        max_tok=min(limits, default=None),
+        stop=stop,
+        logprobs=bool(body.logprobs),
+        stream=bool(body.stream),
+        include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        trace=told["trace"] or told["importance"],
+        importance=told["importance"],
+    )
+
+
+def _prompt(earlier: list[Message], last: Message) -> str:
+    """All texts as one: instructions first, then earlier turns by who said them, then the question."""
+    instructions = [message.text for message in earlier if message.role in ("system", "developer")]
+    turns = [f"{m.role}: {m.text}" for m in earlier if m.role in ("user", "assistant") and m.text]
+    return "\n\n".join(part for part in (*instructions, "\n".join(turns), last.text) if part.strip())
+
+
+def _flag(knobs: dict[str, Any], name: str) -> bool:
+    value = knobs.pop(name, False)
+    if not isinstance(value, bool):
+        raise Refusal(400, f"saccade.{name} must be true or false; got {short(value)}", f"saccade.{name}")
+    return value
+
+
+def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
+    """The server's settings with a request's own over them; `tokens` is short for the budget's."""
+    if not knobs:
+        return settings
+    for name in ("sampler", "scorer", "planner", "budget", "integrate"):
+        _check(knobs.get(name), name)
+    if "tokens" in knobs:
+        if "budget" in knobs:
+            raise Refusal(400, "saccade: give tokens or budget, not both", "saccade.tokens")
+        knobs["budget"] = {"name": "fixed", "tokens": knobs.pop("tokens")}
+    try:
+        return Episode(**{**{name: getattr(settings, name) for name in Episode.model_fields}, **knobs})
+    except ValidationError as error:
+        refused = invalid(error, "saccade")
+        raise Refusal(400, f"{refused}. Settings: {settings_text(Episode)}", refused.param, refused.code) from error
+    except ConfigError as error:
+        raise Refusal(400, f"saccade: {str(error)[:2000]}", "saccade", "invalid_setting") from error
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:  # a strategy's entry of a strange shape
+        raise Refusal(400, f"saccade: {type(error).__name__}: {short(str(error))}", "saccade") from error
+
+
+def _check(value: Any, name: str) -> None:
+    """Refuses what only the operator may say: modules of their own, which are imported, and sizes without a limit."""
+    if isinstance(value, str):
+        for entry in value.split(","):
+            if "." in entry.partition(":")[0]:
+                raise Refusal(400, f"saccade.{name}: {short(entry)} is not one of saccade's own", f"saccade.{name}")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            number = isinstance(inner, int | float) and key not in ("seed", "tokens", "canny_low", "canny_high")
+            if number and abs(inner) > MOST_BINS:
+                raise Refusal(
+                    400, f"saccade.{name}.{short(key)}: {short(inner)} is beyond {MOST_BINS}", f"saccade.{name}"
+                )
+            if not number:
+                _check(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            _check(inner, name)
