@@ -5,17 +5,32 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from pipelines import options
 from pipelines.serving import arguments
 from saccade.errors import ConfigError, SaccadeError
 from saccade.registry import names, sentence
 
+
+class Commands(TyperGroup):
+    """The commands; whichever is interrupted says how to go on, and the exit code is 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:  # here: typer makes an exit of it that says nothing
+            Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
+            raise typer.Exit(130) from stopped
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Answers questions about high-resolution images with a fixed budget of visual tokens.",
     no_args_is_help=True,
     add_completion=False,
@@ -274,6 +289,3 @@ def main() -> None:
         console.print("[red]error:[/red]", end=" ")
         console.print(str(error), markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt as stopped:
-        Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
-        sys.exit(130)

@@ -13,7 +13,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with hushed():
+            ray.shutdown()
 
 
 @contextmanager
@@ -104,8 +105,16 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
     finally:
-        _close(readers)
-        ray.kill(ledger)
+        with hushed():
+            _close(readers)
+            ray.kill(ledger)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Nothing is written meanwhile: for each read of a reader that is ended Ray prints that it failed."""
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), _quiet():
+        yield
 
 
 def _close(readers: list[Any]) -> None:

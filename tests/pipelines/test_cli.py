@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipelines import cli, options
+from pipelines.batch import Stopped
 from saccade.config import Episode
 from saccade.errors import ConfigError
 from saccade.registry import names
@@ -54,6 +55,24 @@ def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str], monkey
     text = capsys.readouterr().err
     assert text.startswith("error: no kind 'smaplers'. There are: samplers")
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    "stopped, said",
+    [(Stopped("stopped. Go on by --resume"), "Go on by --resume"), (KeyboardInterrupt(), "interrupted")],
+)
+def test_an_interrupted_command_says_how_to_go_on(
+    stopped: KeyboardInterrupt, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batch(*_: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr("pipelines.batch.batch", batch)
+    monkeypatch.setattr("sys.argv", ["saccade", "batch"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert said in capsys.readouterr().err
 
 
 def test_options_overrule_the_file_and_set_overrules_both(tmp_path: Path) -> None:
