@@ -6,6 +6,7 @@ or asking another reader, costs time and never changes an answer.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from saccade.families import Prepared
@@ -39,3 +40,19 @@ class Reader(Protocol):
 
 class Engine(Encoder, Reader, Protocol):
     """Both in one process."""
+
+
+class Spec(Protocol):
+    """Settings that open an engine, or one half of it. A value: it travels to the worker that opens it."""
+
+    def open(self) -> AbstractContextManager[Engine]:
+        """Both halves. Raises ConfigError, EngineDead."""
+        ...
+
+    def open_encoder(self) -> AbstractContextManager[Encoder]:
+        """The half that encodes, without the decoder in memory. Raises ConfigError."""
+        ...
+
+    def open_reader(self) -> AbstractContextManager[Reader]:
+        """The half that reads. Raises ConfigError, EngineDead."""
+        ...

@@ -18,15 +18,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import pad
 
+from saccade.engines import Encoder, Reader
+from saccade.engines._speech import Speech
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import Family, Prepared, checkpoint_file
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
 from saccade.registry import Strategy, find
 from saccade.types import Answer, Canvas, Encoding, Part, Query
-
-CANNOT_READ = "<|cannot_read|>"
-"""The token by which a model says that the answer is not in what it was shown. Models without it never say so."""
 
 PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
 
@@ -48,14 +47,35 @@ class HF(Strategy):
         Raises:
             ConfigError: no such checkpoint, or of a family that is not supported.
         """
-        device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-        )
-        dtype = {"auto": torch.bfloat16 if device.type == "cuda" else torch.float32}.get(self.dtype)
+        with self._open(self._device()) as engine:
+            yield engine
+
+    @contextmanager
+    def open_encoder(self) -> Iterator[Encoder]:
+        """Loads what encodes: the vision tower and the embeddings, without the decoder's layers. Raises as `open`."""
+        with self._open(torch.device("cpu")) as engine:
+            engine.family.language_model.layers = torch.nn.ModuleList()  # never on the device, and gone from here on
+            engine.family.model.to(self._device())
+            engine.device = self._device()
+            yield engine
+
+    @contextmanager
+    def open_reader(self) -> Iterator[Reader]:
+        """Loads what reads; here that is everything, in this process. Raises as `open`."""
+        with self.open() as engine:
+            yield engine
+
+    def _device(self) -> torch.device:
+        auto = "cuda" if torch.cuda.is_available() else "cpu"
+        return torch.device(auto if self.device == "auto" else self.device)
+
+    @contextmanager
+    def _open(self, at: torch.device) -> Iterator["HFEngine"]:
+        dtype = {"auto": torch.bfloat16 if self._device().type == "cuda" else torch.float32}.get(self.dtype)
         path = checkpoint(self.model)
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
-            opened = family.open(path, device, dtype or getattr(torch, self.dtype), self.max_px)
+            opened = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
         engine = HFEngine(opened, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
         try:
             yield engine
@@ -104,11 +124,9 @@ class HFEngine:
     def __init__(self, family: Family, spec: HF, calibration: Calibration | None = None) -> None:
         self.family, self.spec, self.calibration = family, spec, calibration or Calibration()
         self.device: torch.device = family.model.device
-        tokenizer = family.tokenizer
-        unreadable = tokenizer.convert_tokens_to_ids(CANNOT_READ)
-        self.cannot_read = unreadable if unreadable not in (None, tokenizer.unk_token_id) else None
+        limits = family.language_model.config.max_position_embeddings, spec.max_new_tok
         ends = family.model.generation_config.eos_token_id
-        self.end_ids = set(ends if isinstance(ends, list) else [ends]) | {tokenizer.eos_token_id}
+        self.speech = Speech.of(family.tokenizer, ends, *limits)
         # Part keys -> (keys and values of that canvas, number of tokens up to the end of each part).
         self._caches: OrderedDict[tuple[str, ...], tuple[Any, tuple[int, ...]]] = OrderedDict()
 
@@ -146,38 +164,26 @@ class HFEngine:
 
     @torch.inference_mode()
     def read(self, canvas: Canvas, question: str) -> Answer:
-        """Greedy answer. Confidence is the probability of the whole answer, its end included, as the checkpoint's
-        calibration maps it to an expected score; 0 when it cannot read."""
+        """Greedy answer."""
         started = time.perf_counter()
         prefix, suffix = self.family.prompt(question)
         before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
-        self._check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
+        self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
         cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
         hidden = self._prefill(cache, self._embed(suffix), after)
         ids, logprobs = self._decode(cache, hidden, after[:, -1:] + 1)
         cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes question and answer off again
         self._keep(_keys(canvas), cache, ends)
-        readable = self.cannot_read is None or self.cannot_read not in ids
-        text = self.family.tokenizer.decode(ids, skip_special_tokens=True).strip() if readable else ""
-        return Answer(
-            text=text,
-            logprobs=tuple(logprobs),
-            confidence=self.calibration(math.exp(sum(logprobs))) if readable else 0.0,
+        return self.speech.answer(
+            ids,
+            logprobs,
+            self._embed(ids)[0].cpu() if ids else None,
+            self.calibration,
             visual_tok=len(canvas),
             cached_tok=cached_tok,
             prefill_tok=ends[-1] - cached_tok + len(suffix),
             seconds=time.perf_counter() - started,
-            readable=readable,
-            tokens=self._embed(ids)[0].cpu() if ids else None,
         )
-
-    def _check_length(self, prompt_tok: int) -> None:
-        limit = self.family.language_model.config.max_position_embeddings
-        if prompt_tok + self.spec.max_new_tok > limit:
-            raise QuestionError(
-                f"the prompt is {prompt_tok} tokens and up to {self.spec.max_new_tok} may follow; "
-                f"the model takes {limit}. Ask a shorter question or keep fewer tokens"
-            )
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self.family.embed(torch.tensor(ids, device=self.device)).unsqueeze(0)  # (1, T, D)
@@ -195,7 +201,7 @@ class HFEngine:
             if not math.isfinite(float(logprob)):
                 raise EngineError("the model gave logits that are not finite; try --set engine.dtype=float32")
             logprobs.append(float(logprob))
-            if int(token) in self.end_ids:
+            if int(token) in self.speech.end_ids:
                 break
             ids.append(int(token))
             if step + 1 < self.spec.max_new_tok:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from saccade.engines._speech import Embeddings
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import fingerprint
@@ -158,3 +159,21 @@ def test_a_checkpoint_brings_its_calibration(qwen2_5_vl: Path, tmp_path: Path) -
     assert fingerprint(str(folder)) != before, "a run may stop elsewhere now: it is another run"
     with HF(model=str(folder)).open() as opened:
         assert (opened.calibration.slope, opened.calibration.intercept) == (0.25, -1)
+
+
+def test_halves_of_an_engine(engine: HFEngine, qwen2_5_vl: Path) -> None:
+    """The encoder alone has no decoder layers and encodes the same; embeddings read from the file are the model's."""
+    pixels = Picture.open(tiny.page(300, 200))
+    with HF(model=str(qwen2_5_vl)).open_encoder() as encoder:
+        assert not list(encoder.family.language_model.layers)  # type: ignore[attr-defined]
+        alone, query = encoder.encode([encoder.prepare(pixels)])[0], encoder.query("total?")
+    both = engine.encode([engine.prepare(pixels)])[0]
+    assert torch.equal(alone.tokens, both.tokens) and alone.fingerprint == both.fingerprint
+    assert torch.equal(query.tokens, engine.query("total?").tokens)
+    ids = engine.family.tokenizer("total?")["input_ids"]
+    rows = Embeddings(str(qwen2_5_vl))
+    assert rows([]) is None
+    torch.testing.assert_close(rows(ids), engine.query("total?").tokens, rtol=0, atol=0)
+    with HF(model=str(qwen2_5_vl), max_new_tok=6).open_reader() as reader:
+        made = canvas(both, [Part.of(both)])
+        same(reader.read(made, "total?"), engine.read(made, "total?"))

@@ -1,0 +1,93 @@
+"""What the tokens of an answer say: one rule for all engines."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from saccade.errors import ConfigError, QuestionError
+from saccade.families import checkpoint_file
+from saccade.metrics.calibration import Calibration
+from saccade.types import Answer
+
+CANNOT_READ = "<|cannot_read|>"
+"""The token by which a model says that the answer is not in what it was shown. Models without it never say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """How one checkpoint ends an answer and says that it cannot read."""
+
+    tokenizer: Any
+    end_ids: frozenset[int]
+    cannot_read: int | None
+    max_prompt_tok: int  # the model's context, answer included
+    max_new_tok: int
+
+    @classmethod
+    def of(cls, tokenizer: Any, eos: int | Sequence[int] | None, *limits: int) -> Self:
+        """`eos` is the generation configuration's; `limits` are `max_prompt_tok` and `max_new_tok`."""
+        ends = {eos} if isinstance(eos, int) else set(eos or ())
+        found = tokenizer.convert_tokens_to_ids(CANNOT_READ)
+        unreadable = found if found not in (None, tokenizer.unk_token_id) else None
+        return cls(tokenizer, frozenset(ends | {tokenizer.eos_token_id}), unreadable, *limits)
+
+    def check_length(self, prompt_tok: int) -> None:
+        """Raises QuestionError: with the answer, the prompt is longer than the context, in tokens or positions."""
+        if prompt_tok + self.max_new_tok > self.max_prompt_tok:
+            raise QuestionError(
+                f"the prompt is {prompt_tok} tokens and up to {self.max_new_tok} may follow; "
+                f"the model takes {self.max_prompt_tok}. Ask a shorter question or keep fewer tokens"
+            )
+
+    def answer(
+        self,
+        ids: Sequence[int],
+        logprobs: Sequence[float],
+        tokens: Tensor | None,
+        calibration: Calibration,
+        **counts: Any,
+    ) -> Answer:
+        """The answer that `ids` (without the closing token) are; `logprobs` include the closing token's.
+
+        Confidence is the probability of the whole answer, its end included, as `calibration` maps it to an expected
+        score; 0 when it cannot read. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
+        """
+        readable = self.cannot_read is None or self.cannot_read not in ids
+        return Answer(
+            text=self.tokenizer.decode(list(ids), skip_special_tokens=True).strip() if readable else "",
+            logprobs=tuple(logprobs),
+            confidence=calibration(math.exp(sum(logprobs))) if readable else 0.0,
+            readable=readable,
+            tokens=tokens if ids else None,
+            **counts,
+        )
+
+
+class Embeddings:
+    """Input embeddings of a checkpoint, row by row from its file: a reader that runs elsewhere holds no table."""
+
+    def __init__(self, path: str) -> None:
+        from safetensors import safe_open
+
+        file = checkpoint_file(path, "model.safetensors")
+        if file is None:
+            index = checkpoint_file(path, "model.safetensors.index.json")
+            if index is None:
+                raise ConfigError(f"{path!r} has no safetensors weights")
+            parts = json.loads(index.read_text())["weight_map"]
+            file = checkpoint_file(path, next(part for key, part in parts.items() if _embeds(key)))
+        stored: Any = safe_open(file, framework="pt")
+        self._rows = stored.get_slice(next(key for key in stored.keys() if _embeds(key)))  # noqa: SIM118
+
+    def __call__(self, ids: Sequence[int]) -> Tensor | None:
+        """(T, D) of T token ids, None of none."""
+        return torch.cat([self._rows[token : token + 1] for token in ids]) if ids else None
+
+
+def _embeds(key: str) -> bool:
+    return key.endswith("embed_tokens.weight")
