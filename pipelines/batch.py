@@ -69,7 +69,7 @@ def _run(
                 plan = Plan(
                     dataset=config.dataset,
                     episode=config.episode,
-                    engine=config.engine,
+                    engine=config.engine_spec(),
                     limit_px=limit_px,
                     answers=folder.answers,
                     hidden=folder.hidden,

@@ -52,6 +52,7 @@ def ask(
         Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
     ] = None,
     model: options.Model = "nano",
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     max_px: options.MaxPx = None,
     sampler: options.Sampler = "hybrid",
@@ -69,12 +70,13 @@ def ask(
 
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
-    made = options.settings(config, options.given(context, *options.EPISODE), set)
-    engine = options.hf(options.given(context, "model", "device", "max_px"), made.pop("engine", {}))
-    chosen = options.episode(made)
+    made = options.settings(config, options.given(context, *options.MODEL_OPTIONS, *options.EPISODE), set)
+    from pipelines.resolve import asking
+
+    looks, spec = asking(made)
     from pipelines.ask import ask as run
 
-    run(image, question, engine, chosen, trace, console)
+    run(image, question, spec, looks, trace, console)
 
 
 @app.command()
@@ -117,15 +119,10 @@ def batch(
     """
     from pipelines.batch import batch as run
     from pipelines.report import table
+    from pipelines.resolve import run_config
 
-    made = options.settings(config, options.given(context, *options.EPISODE), set)
-    chosen = options.run_config(
-        made,
-        options.given(context, "output", "limit", "resume", "retry_errors", "num_encoders", "num_readers", "address"),
-        options.given(context, "model", "device", "max_px"),
-        options.given(context, "dataset", "data_path", "question", "page_px"),
-        engine,
-    )
+    every = (*options.DATA_OPTIONS, *options.RUN_OPTIONS, *options.MODEL_OPTIONS, *options.EPISODE)
+    chosen = run_config(options.settings(config, options.given(context, *every), set))
     summary = run(chosen, Console(stderr=True))
     console.print(table(summary))
     console.print(f"answers, summary.json and run.yaml are in {chosen.output}", highlight=False, soft_wrap=True)
@@ -266,7 +263,7 @@ def train_nano(
 
     made = {"size": size, "device": device, "seed": seed, "init": None if init is None else checkpoint(init)}
     try:
-        chosen = NanoTraining(**{**made, **options.settings(None, {}, set)})
+        chosen = NanoTraining(**{**made, **dict(options.pairs(set))})
     except ValidationError as error:
         raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(NanoTraining.model_fields)}") from error
     train(chosen, output)

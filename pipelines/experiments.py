@@ -58,7 +58,7 @@ class Experiment(Strategy):
                 made[name] = Episode(**settings)
             except ValidationError as error:
                 raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
-        return load("datasets", self.dataset, Dataset), HF(**self.engine), made
+        return load("datasets", self.dataset, Dataset), load("engines", {"name": "hf", **self.engine}, HF), made
 
 
 def read_experiment(path: Path) -> Experiment:

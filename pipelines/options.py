@@ -1,19 +1,17 @@
-"""The options that several commands share, written once, and how they become an `Episode` and an engine."""
+"""The options that several commands share, written once, and how a file, they and --set become one dict of settings.
 
-from collections.abc import Mapping, Sequence
+`pipelines.resolve` makes of that dict what a command runs. Light to import: every command does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
-from pydantic import ValidationError
 
-from pipelines.run_config import RunConfig
-from saccade.config import Episode
-from saccade.datasets import open_dataset
-from saccade.engines.hf import HF
 from saccade.errors import ConfigError
-from saccade.registry import names, validation_text
+from saccade.registry import named
 
 LOOK, MODEL, DATA, RUN = "How it looks", "Model", "What it answers", "Where it runs"
 
@@ -45,7 +43,10 @@ Address = Annotated[
 Model = Annotated[
     str, typer.Option(help="'nano' (bundled), a checkpoint folder, or a name on the hub.", rich_help_panel=MODEL)
 ]
-Engine = Annotated[str, typer.Option(help="auto or hf (transformers).", rich_help_panel=MODEL)]
+Engine = Annotated[
+    str,
+    typer.Option(help="hf (transformers), vllm, or auto: vllm where it and a GPU are there.", rich_help_panel=MODEL),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=MODEL)]
 MaxPx = Annotated[
     int | None,
@@ -102,6 +103,33 @@ EPISODE = (
 )
 """Options that decide how an image is looked at."""
 
+MODEL_OPTIONS = ("engine", "model", "device", "max_px")
+DATA_OPTIONS = ("dataset", "data_path", "question", "page_px")  # the data set first: another one drops the file's
+
+RUN_OPTIONS = (
+    "limit",
+    "output",
+    "resume",
+    "retry_errors",
+    "num_encoders",
+    "num_readers",
+    "address",
+)
+
+SHORT = {
+    "tokens": "budget.tokens",
+    "model": "engine.model",
+    "device": "engine.device",
+    "max_px": "engine.max_px",
+    "data_path": "dataset.data_path",
+    "question": "dataset.question",
+    "page_px": "dataset.page_px",
+}
+"""Settings inside another one that have a name of their own: as options, in files and in --set."""
+
+NAMED = ("sampler", "planner", "budget", "integrate", "dataset", "engine")
+"""Settings that are a name with settings of its own."""
+
 
 def given(context: typer.Context, *names: str) -> dict[str, Any]:
     """The named parameters that were really given on the command line: defaults must not overrule a config file."""
@@ -120,83 +148,69 @@ def settings(config: Path | None, options: Mapping[str, Any], sets: Sequence[str
         ConfigError: the file is no YAML mapping, or an entry of --set is no KEY=VALUE.
     """
     made: dict[str, Any] = {}
-    if config is not None:
-        try:
-            loaded = yaml.safe_load(config.read_text())
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{config} is not YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(loaded, dict):
-            raise ConfigError(f"{config} must hold `key: value` lines; it holds {type(loaded).__name__}")
-        made.update(loaded)
+    loaded = {} if config is None else _read(config)
+    for key in sorted(loaded, key=SHORT.__contains__):  # `engine: {...}` must not undo the `model: ...` above it
+        put(made, SHORT.get(key, key), loaded[key])
     for key, value in options.items():
-        put(made, "budget.tokens" if key == "tokens" else key, value)
+        put(made, SHORT.get(key, key), value)
+    for key, value in pairs(sets):
+        put(made, SHORT.get(key, key), value)
+    return made
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(config.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{config} is not YAML: {' '.join(str(error).split())}") from error
+    if loaded is None:
+        raise ConfigError(f"{config} is empty; it must hold `key: value` lines, as in `fixations: 2`")
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{config} must hold `key: value` lines; it holds {loaded!r:.60}")
+    return {str(key): value for key, value in loaded.items()}
+
+
+def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
+    """The entries of --set.
+
+    Raises:
+        ConfigError: one is no KEY=VALUE, or its value is no YAML.
+    """
     for entry in sets or []:
         key, equals, value = entry.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set takes KEY=VALUE, as in --set sampler.ratio=0.6; got {entry!r}")
-        put(made, key, yaml.safe_load(value))
-    return made
-
-
-DEFAULTS = {key: Episode.model_fields[key].default for key in ("sampler", "planner", "budget", "integrate")}
-"""What `--set sampler.ratio=0.6` alone is a setting of."""
+        try:
+            yield key, yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            reason = " ".join(str(getattr(error, "problem", None) or error).split())
+            raise ConfigError(f"--set {entry!r}: the value is read as YAML, and is none: {reason}") from error
 
 
 def put(made: dict[str, Any], dotted: str, value: Any) -> None:
-    """Sets a nested key; a strategy given by its bare name becomes `{"name": ...}` when one of its settings is set."""
+    """Sets a nested key. A name given again keeps the settings beside it, another name drops them."""
     head, _, rest = dotted.partition(".")
-    if not rest:
+    if rest:
+        before = made[head] if head in made else default(head)
+        if not isinstance(before, str | Mapping):
+            raise ConfigError(f"no setting {dotted!r}: {head} is {before!r} and has no settings of its own")
+        inner = dict(named(head, before))
+        put(inner, rest, value)
+        made[head] = inner
+    elif head == "engine" and isinstance(value, str):
+        put(made, "engine.name", value)  # all engines have a model: another one reads it as well
+    elif not (head in NAMED and head in made and isinstance(value, str) and _name(made[head]) == value):
         made[head] = value
-        return
-    inner = made.get(head, DEFAULTS.get(head, {}))
-    made[head] = inner = {"name": inner} if isinstance(inner, str) else dict(inner)
-    put(inner, rest, value)
 
 
-def episode(made: Mapping[str, Any]) -> Episode:
-    """An `Episode` from settings.
-
-    Raises:
-        ConfigError: a setting is unknown or out of range.
-    """
-    try:
-        return Episode(**made)
-    except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(Episode.model_fields)}") from error
+def _name(spec: Any) -> Any:
+    return spec.get("name") if isinstance(spec, Mapping) else spec
 
 
-def hf(given: Mapping[str, Any], made: Mapping[str, Any]) -> HF:
-    """The transformers engine from options and the `engine.` settings of a configuration.
+def default(key: str) -> Any:
+    """What `--set sampler.ratio=0.6` alone is a setting of."""
+    from saccade.config import Episode
 
-    Raises:
-        ConfigError: a setting is unknown or out of range.
-    """
-    try:
-        return HF(**{**made, **given})
-    except ValidationError as error:
-        raise ConfigError(f"engine: {validation_text(error)}. Settings: {', '.join(HF.model_fields)}") from error
-
-
-def run_config(
-    made: dict[str, Any], run: Mapping[str, Any], model: Mapping[str, Any], data: Mapping[str, Any], engine: str
-) -> RunConfig:
-    """A `RunConfig` from the settings of an episode (with `engine.`, `dataset.` and run settings of a file among them).
-
-    Raises:
-        ConfigError: a setting is unknown or out of range, or the engine cannot run here.
-    """
-    if engine not in ("auto", "hf"):
-        raise ConfigError(f"no engine {engine!r} here. There are: auto, {', '.join(names('engines'))}")
-    listed = dict(made.pop("dataset", {"name": "synthdoc"}))
-    name = data.get("dataset", listed.pop("name", "synthdoc"))
-    if "dataset" in data:
-        listed = {}
-    given = {"data_path": None, "question": None, **{key: data[key] for key in data if key != "dataset"}}
-    opened = open_dataset(str(name), **{**listed, **given})
-    kept = {key: made.pop(key) for key in RunConfig.model_fields if key in made and key != "episode"}
-    kept["engine"] = hf(model, kept.get("engine", {}))
-    output = run.get("output", kept.get("output", Path("runs") / (Path(str(name)).stem or "run")))
-    try:
-        return RunConfig(**{**kept, **run, "output": output, "dataset": opened.spec(), "episode": episode(made)})
-    except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(RunConfig.model_fields)}") from error
+    if key in NAMED and key in Episode.model_fields:
+        return Episode.model_fields[key].default
+    return "synthdoc" if key == "dataset" else {}

@@ -7,13 +7,14 @@ actors work on it, and where, is not part of it: a run may be resumed on another
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.engine import Opens, chosen_engine, settled
 from saccade.config import Episode
 from saccade.datasets import Dataset
-from saccade.engines.hf import HF, checkpoint, model_type
+from saccade.engines.hf import checkpoint, model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
 from saccade.registry import Strategy, find, load
@@ -28,7 +29,7 @@ class RunConfig(Strategy):
     output: Path = Field(description="Folder of the run.")
     limit: int | None = Field(None, ge=1, description="Questions, at most; None: all.")
     episode: Episode = Field(default_factory=Episode)
-    engine: HF = Field(default_factory=HF)
+    engine: dict[str, Any] = Field({"name": "auto"}, description="An engine's spec, as `dataset`.")
     num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
     num_readers: int = Field(1, ge=1, description="Actors that answer.")
     num_lookers: int = Field(1, ge=1, description="Actors that plan, score and select.")
@@ -47,6 +48,13 @@ class RunConfig(Strategy):
     def _spec(cls, value: Any) -> Any:
         return value.spec() if isinstance(value, Dataset) else value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _engine(cls, values: Any) -> Any:
+        """The engine as it opens here. Beside a cluster's workers a driver may have no GPU of its own."""
+        opened = settled(chosen_engine(values.get("engine")), here=values.get("address") is None)
+        return {**values, "engine": opened.spec()}
+
     @field_validator("output")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -63,6 +71,10 @@ class RunConfig(Strategy):
         """The data set that `dataset` describes."""
         return load("datasets", self.dataset, Dataset)
 
+    def engine_spec(self) -> Opens:
+        """The engine that `engine` describes."""
+        return cast(Opens, load("engines", self.engine, Strategy))
+
     def dump(self) -> dict[str, Any]:
         """Plain values for run.yaml."""
         return {**self.model_dump(mode="json"), "episode": self.episode.model_dump(mode="json")}
@@ -74,11 +86,11 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
     Raises:
         ConfigError: the model or the data cannot be found, or the model's family is not supported.
     """
-    path = checkpoint(config.engine.model)
+    path = checkpoint(config.engine["model"])
     find("families", model_type(path), Family)  # an unsupported family is refused here
     weights = fingerprint(path)
-    max_px = config.engine.max_px or checkpoint_max_px(path)
-    engine = config.engine.model_dump(mode="json", include={"device", "dtype", "max_new_tok"})
+    max_px = config.engine.get("max_px") or checkpoint_max_px(path)
+    engine = {key: config.engine.get(key) for key in ("name", "dtype", "max_new_tok")}
     where = {"data_path"}  # the same data elsewhere is the same data: its fingerprint says so
     return {
         "dataset": {key: value for key, value in dataset.spec().items() if key not in where},

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from saccade.errors import ConfigError, UnknownName
 
@@ -44,9 +45,10 @@ T = TypeVar("T")
 
 
 def names(kind: str) -> list[str]:
-    """Names of one kind (`samplers`, `importance`, ...): the public modules of that folder, sorted."""
+    """Names of one kind (`samplers`, `importance`, ...): the public files of that folder, sorted."""
     package = importlib.import_module(f"saccade.{kind}")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
+    modules = pkgutil.iter_modules(package.__path__)
+    return sorted(module.name for module in modules if not module.name.startswith("_") and not module.ispkg)
 
 
 def find(kind: str, name: str, base: type[T]) -> type[T]:
@@ -57,7 +59,7 @@ def find(kind: str, name: str, base: type[T]) -> type[T]:
         ConfigError: the module holds no strategy of that kind, or several.
     """
     dotted = name if "." in name else f"saccade.{kind}.{name}"
-    if "." not in name and name not in names(kind):
+    if not all(part.isidentifier() for part in dotted.split(".")) or ("." not in name and name not in names(kind)):
         raise UnknownName(
             f"no {kind} named {name!r}. In saccade/{kind}/: {', '.join(names(kind))}. "
             "A dotted name such as 'your_package.your_module' loads your own."
@@ -90,21 +92,41 @@ def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
     """
     if isinstance(spec, base):
         return spec
-    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+    settings = named(kind, spec)
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"a {kind} entry needs a 'name'; got {spec!r}")
     found = find(kind, name, base)
     try:
-        return found(**settings)
+        return found.model_validate(settings)
     except ValidationError as error:
         raise ConfigError(f"{kind} {name!r}: {validation_text(error)}. Settings: {settings_text(found)}") from error
 
 
+def named(kind: str, spec: Any) -> dict[str, Any]:
+    """`hybrid` and `{"name": "hybrid", settings}` as a new dict of the latter kind.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(spec, str):
+        return {"name": spec}
+    if not isinstance(spec, Mapping):
+        raise ConfigError(f"a {kind} entry needs a 'name': it is a name or {{name: ..., settings}}; got {spec!r}")
+    return dict(spec)
+
+
 def settings_text(strategy: type[Strategy]) -> str:
     """The settings of a strategy with their defaults, for messages and `saccade list`."""
-    fields = strategy.model_fields
-    return ", ".join(f"{key}={field.default!r}" for key, field in fields.items()) or "none"
+    fields = strategy.model_fields.items()
+    return (
+        ", ".join(f"{key} (required)" if field.is_required() else f"{key}={_default(field)!r}" for key, field in fields)
+        or "none"
+    )
+
+
+def _default(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True, validated_data={})
 
 
 def validation_text(error: ValidationError) -> str:

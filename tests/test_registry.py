@@ -54,7 +54,13 @@ def test_unknown_names_list_the_folder():
         load("samplers", "topkk", Sampler)
 
 
-@pytest.mark.parametrize("spec", [{"ratio": 0.7}, {"name": 3}])
+@pytest.mark.parametrize("name", ["../topk", ".topk", "acme..mine", "a/b", "top k", ""])
+def test_what_cannot_be_a_name_is_unknown(name):
+    with pytest.raises(UnknownName, match="no samplers named"):
+        find("samplers", name, Sampler)
+
+
+@pytest.mark.parametrize("spec", [{"ratio": 0.7}, {"name": 3}, 5, None, ["topk"]])
 def test_an_entry_needs_a_name(spec):
     with pytest.raises(ConfigError, match="needs a 'name'"):
         load("samplers", spec, Sampler)

@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from pipelines import options
-from pipelines.serving.settings import MIB, ServeConfig, key_hashes
 from saccade.errors import ConfigError
-from saccade.registry import validation_text
+
+if TYPE_CHECKING:  # it brings torch, and every command reads this file
+    from pipelines.serving.settings import ServeConfig
 
 WHERE, LIMITS = "Where it serves", "What it refuses"
 
@@ -48,7 +47,7 @@ OWN = ("num_encoders", "max_readers", "max_image_px", "max_images", "max_episode
 
 def serve_config(
     made: dict[str, Any], model: Mapping[str, Any], engine: str, own: Mapping[str, Any], more: Mapping[str, Any]
-) -> ServeConfig:
+) -> "ServeConfig":
     """A `ServeConfig` from the settings of an episode (with `engine.` and an endpoint's settings of a file among them).
 
     `more` holds api_key_file, allow_host and max_request_mib where they were given.
@@ -56,10 +55,17 @@ def serve_config(
     Raises:
         ConfigError: a setting is unknown or out of range.
     """
+    from pydantic import ValidationError
+
+    from pipelines.engine import chosen_engine
+    from pipelines.resolve import episode
+    from pipelines.serving.settings import MIB, ServeConfig, key_hashes
+    from saccade.registry import named, validation_text
+
     kept = {key: made.pop(key) for key in ServeConfig.model_fields if key in made and key not in ("episode", "engine")}
-    settings = made.pop("engine", {})
-    settings = {"name": settings} if isinstance(settings, str) else dict(settings)
-    name = settings.pop("name", "hf") if engine == "auto" else engine
+    settings = named("engines", made.pop("engine", {}))
+    if engine != "auto":
+        settings["name"] = engine
     if more.get("api_key_file") is not None:
         kept["key_hashes"] = key_hashes(more["api_key_file"])
     if more.get("allow_host") is not None:
@@ -67,6 +73,7 @@ def serve_config(
     if more.get("max_request_mib") is not None:
         kept["max_request_bytes"] = more["max_request_mib"] * MIB
     try:
-        return ServeConfig(**{**kept, **own}, engine={"name": name, **settings, **model}, episode=options.episode(made))
+        spec = chosen_engine({**settings, **model}).spec()
+        return ServeConfig(**{**kept, **own}, engine=spec, episode=episode(made))
     except ValidationError as error:
         raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(ServeConfig.model_fields)}") from error

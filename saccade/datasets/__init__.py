@@ -97,7 +97,7 @@ def open_dataset(
 ) -> Dataset:
     """A data set by name, or the one that fits a path; a name wins over a folder called the same (write `./name`).
 
-    `question` is for a folder of images. `page_px` goes to data sets that draw their own pages; others ignore it.
+    `question` is for a folder of images, `page_px` for data sets that draw their own pages.
 
     Raises:
         UnknownName: neither the name of a data set nor a path.
@@ -115,7 +115,11 @@ def open_dataset(
             f"{error} Nor is there a file or folder {dataset!r}: a path to questions.jsonl, to a .parquet file or a "
             "folder of them, or to a folder of images (with --question) is a data set too."
         ) from error
-    given = {"data_path": None if data_path is None else str(data_path), "question": question}
+    given = {
+        "data_path": None if data_path is None else str(data_path),
+        "question": question,
+        "page_px": page_px,
+    }
     for key, value in given.items():
         field = kind.model_fields.get(key)
         option = f"--{key.replace('_', '-')}"
@@ -125,8 +129,6 @@ def open_dataset(
             raise ConfigError(f"data set {dataset!r} needs {option}")
         if value is not None:
             settings[key] = value
-    if page_px is not None and "page_px" in kind.model_fields:
-        settings["page_px"] = page_px
     return load("datasets", {"name": dataset, **settings}, Dataset)
 
 

@@ -70,7 +70,8 @@ def test_a_name_wins_over_a_folder_and_a_folder_without_a_slash_is_found(
 
 def test_synthdoc_takes_the_page_size_and_others_ignore_it(tmp_path: Path) -> None:
     assert open_dataset("synthdoc", page_px=256).spec()["page_px"] == 256
-    assert open_dataset("jsonl", data_path="q.jsonl", page_px=256).name() == "jsonl"
+    with pytest.raises(ConfigError, match=r"data set 'jsonl' takes no --page-px \(got 256\)"):
+        open_dataset("jsonl", data_path="q.jsonl", page_px=256)
 
 
 @pytest.mark.parametrize(

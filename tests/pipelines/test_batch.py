@@ -211,7 +211,9 @@ def nobody_counts() -> Iterator[None]:
 def test_a_worker_of_a_killed_run_cannot_commit_any_more(config: RunConfig, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     load("datasets", config.dataset, Dataset)
-    plan = Plan({}, EPISODE, config.engine, None, folder.answers, folder.hidden, folder.new_attempt(), "n", 1, 1, 1)
+    plan = Plan(
+        {}, EPISODE, config.engine_spec(), None, folder.answers, folder.hidden, folder.new_attempt(), "n", 1, 1, 1
+    )
     sink, block = AnswersSink(plan), rows.pa.Table.from_pylist([], rows.SCHEMA)
     stream = rows.pa.BufferOutputStream()
     with rows.pa.ipc.new_stream(stream, rows.SCHEMA) as writer:

@@ -75,15 +75,6 @@ def test_an_interrupted_command_says_how_to_go_on(
     assert said in capsys.readouterr().err
 
 
-def test_options_overrule_the_file_and_set_overrules_both(tmp_path: Path) -> None:
-    file = tmp_path / "settings.yaml"
-    file.write_text("fixations: 5\nsampler: topk\nstop_at: 0.5\n")
-    made = options.settings(file, {"fixations": 2, "tokens": 111}, ["stop_at=0.7", "planner=saliency"])
-    episode = options.episode(made)
-    assert (episode.fixations, episode.sampler, episode.stop_at, episode.planner) == (2, "topk", 0.7, "saliency")
-    assert episode.budget == {"name": "fixed", "tokens": 111}
-
-
 @pytest.mark.parametrize("command", [cli.ask, cli.batch, cli.serve])
 def test_defaults_shown_are_those_of_the_library(command: Callable[..., None]) -> None:
     shown = {key: value.default for key, value in inspect.signature(command).parameters.items()}
@@ -97,8 +88,6 @@ def test_set_reaches_into_a_strategy() -> None:
     assert options.settings(None, {"sampler": "cortical"}, ["sampler.seed=3"])["sampler"]["name"] == "cortical"
     with pytest.raises(ConfigError, match="--set takes KEY=VALUE"):
         options.settings(None, {}, ["sampler.ratio"])
-    with pytest.raises(ConfigError, match=r"fixation: Extra inputs.*Settings: sampler, scorer"):
-        options.episode({"fixation": 3})
 
 
 def test_ask(tmp_path: Path, qwen2_5_vl: Path) -> None:
