@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from pydantic import Field, ValidationError
 from rich.console import Console
@@ -181,6 +180,7 @@ def _answer(row: Row, dataset: Dataset, engine: HFEngine, variants: dict[str, Ep
         try:
             if isinstance(sample, DataError):
                 raise sample
+            engine.forget()  # what another variant has read must not make this one cheaper
             seen = see(settings, once, sample.picture, questions)
             outcomes += [item for flow in episodes(settings, seen) for item in run(flow, engine)]
             grid = seen.encoding.grid
@@ -200,8 +200,7 @@ def _line(question: Question, outcome: Outcome, grid: Grid | None, settings: Epi
         return {**base, "anls": 0.0, "exact": 0.0, "error": describe(outcome)}
     covered = None
     if settings.view != "resize" and grid is not None:  # a resized page shows everything, at a lower resolution
-        shown = torch.stack([step.selection.source >= 0 for step in outcome.steps]).any(0)
-        covered = coverage(grid, shown, question.answer_boxes_uv)
+        covered = coverage(grid, outcome.shown, question.answer_boxes_uv)
     return {
         **base,
         "anls": anls(outcome.answer.text, question.answers),
@@ -212,7 +211,7 @@ def _line(question: Question, outcome: Outcome, grid: Grid | None, settings: Epi
         "confidence": outcome.answer.confidence,
         "visual_tok": outcome.cost.visual_tok,
         "prefill_tok": outcome.cost.prefill_tok,
-        "encoder_patches": outcome.cost.encoder_patches,
+        "encoder_passes": outcome.cost.encoder_passes,
         "fixations": len(outcome.steps),
         "read_s": outcome.cost.seconds["read"],
         "plan_s": outcome.cost.seconds["plan"],

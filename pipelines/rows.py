@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 from saccade.config import Episode
 from saccade.errors import describe
@@ -74,14 +73,11 @@ def scored_rows(
     outcomes: Sequence[Trace | Exception],
     settings: Episode,
 ) -> list[dict[str, Any]]:
-    """One row per asked question. On a shared canvas every question has seen what all of them looked at."""
-    steps = None
-    if settings.canvas == "shared" and settings.view == "foveate":
-        steps = [step for outcome in outcomes if isinstance(outcome, Trace) for step in outcome.steps]
+    """One row per asked question."""
     rows = []
     for number, (question, outcome) in enumerate(zip(questions, outcomes, strict=True)):
         if isinstance(outcome, Trace):
-            row = _answered(image_id, seen, question, outcome, outcome.steps if steps is None else steps)
+            row = _answered(image_id, seen, question, outcome)
             if settings.view == "resize":  # it shows everything, but nothing at full resolution
                 row["coverage"] = None
             rows.append(row)
@@ -94,17 +90,14 @@ def scored_rows(
     return rows
 
 
-def _answered(image_id: str, seen: Seen, question: Question, trace: Trace, steps: Sequence[Step]) -> dict[str, Any]:
-    shown = torch.zeros(len(seen.encoding), dtype=torch.bool)
-    for step in steps:
-        shown[step.selection.index] = True
+def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> dict[str, Any]:
     text, cost = trace.answer.text, trace.cost
     return {
         **_given(image_id, question),
         "answer": text,
         "score": anls(text, question.answers),
         "exact": exact(text, question.answers),
-        "coverage": coverage(seen.encoding.grid, shown, question.answer_boxes_uv),
+        "coverage": coverage(seen.encoding.grid, trace.shown, question.answer_boxes_uv),
         "confidence": trace.answer.confidence,
         "visual_tok": cost.visual_tok,
         "cached_tok": cost.cached_tok,

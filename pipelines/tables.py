@@ -6,7 +6,7 @@ from typing import Any
 
 from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean
 
-COSTS = ("visual_tok", "prefill_tok", "encoder_patches", "fixations", "read_s", "plan_s")
+COSTS = ("visual_tok", "prefill_tok", "fixations", "read_s", "plan_s")  # a question
 
 
 def summarise(
@@ -23,6 +23,9 @@ def summarise(
         for cost in COSTS:
             values = [row[cost] for row in answered.values() if cost in row]
             entry[cost] = sum(values) / len(values) if values else None
+        entry["encoder_passes"] = sum(row.get("encoder_passes", 0.0) for row in answered.values()) / max(
+            1, len(set(pages))
+        )
         entry["cannot_read"] = sum(not row.get("readable", True) for row in answered.values()) / max(1, len(answered))
         entry["bins"] = [_dumped(_bin_mean(answered, low, high)) for low, high in zip(bins[:-1], bins[1:], strict=True)]
         if name in against:
@@ -67,7 +70,6 @@ def to_markdown(results: Mapping[str, Any]) -> str:
     ]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     entries = results["variants"]
-    most = max((entry["encoder_patches"] or 0) for entry in entries.values()) or 1
     for name, entry in entries.items():
         difference = ""
         if entry.get("difference"):
@@ -79,24 +81,29 @@ def to_markdown(results: Mapping[str, Any]) -> str:
             difference,
             _mean(entry["exact"]),
             _mean(entry["coverage"]),
-            *map(_mean, entry["bins"]),
+            *map(_interval, entry["bins"]),
             _number(entry["fixations"], 1),
             _number(entry["prefill_tok"], 0),
-            _number((entry["encoder_patches"] or 0) / most, 2),
+            _number(entry["encoder_passes"], 2),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     first = next(iter(entries.values()))
+    sizes = [str(b["num_questions"] if b else 0) for b in first["bins"]]
     scored = first["anls"] or {"num_questions": 0, "num_pages": 0, "num_resamples": 0, "seed": 0}
     lines += [
         "",
         f"{results.get('title', '')}: n = {scored['num_questions']} questions on {scored['num_pages']} pages; "
         f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
-        "Columns in px: ANLS by x-height. coverage: share of the answer box shown at full resolution. "
-        "encoder: patches relative to the full view. "
+        f"{_px_note(sizes)}coverage: share of the answer box shown at full resolution. looks, prefill: fixations and "
+        "prompt tokens computed, a question. encoder: passes an image, 1 = every patch of the full view once. "
         f"Commit {results.get('commit')}, {results.get('processor')}.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _px_note(sizes: Sequence[str]) -> str:
+    return f"Columns in px: ANLS by x-height ({', '.join(sizes)} questions). " if sizes else ""
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -56,6 +56,11 @@ class Episode(Strategy):
         return name if name in VIEWS else "foveate"
 
     @property
+    def shared(self) -> bool:
+        """Whether all questions of an image look on one canvas. A view is the same for all of them anyway."""
+        return self.canvas == "shared" and self.view == "foveate"
+
+    @property
     def whole_budget_tok(self) -> int:
         """Visual tokens that all fixations of one question may use together."""
         return self.fixations * self.strategies.budget.most_tok

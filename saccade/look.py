@@ -69,8 +69,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
         PictureError: the picture cannot be used.
     """
     started = time.perf_counter()
-    full = encoder.prepare(picture)
-    views = [full if settings.view != "resize" else encoder.prepare(picture, settings.whole_budget_tok)]
+    resize = settings.view == "resize"
+    views = [encoder.prepare(picture, settings.whole_budget_tok if resize else None)]
     if settings.glimpse and settings.view == "foveate":
         views.append(encoder.prepare(picture, settings.glimpse))
     encodings = [encoder.encode([view])[0] for view in views]
@@ -78,7 +78,10 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     if len(encodings) > 1:
         glimpse = replace(encodings[1], grid=coarse_on(encodings[1].grid, encodings[0].grid))
     asked = tuple((question, _query(encoder, question)) for question in questions)
-    return Seen(picture, encodings[0], glimpse, asked, full.patches.shape[0], time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
+    full = encoder.prepare(picture) if resize else views[0]
+    return Seen(picture, encodings[0], glimpse, asked, full.patches.shape[0], seconds)
 
 
 def _query(encoder: Encoder, question: Question) -> Query | SaccadeError:
@@ -104,17 +107,17 @@ def episode(
         canvas = canvas.add(Part.of(seen.glimpse))
     shown = torch.zeros(1, len(seen.encoding), dtype=torch.bool)
     lookers = [_Looker(settings, seen, question, query) for question, query in asked]
-    cap = settings.canvas_cap if settings.canvas == "shared" else len(seen.encoding) + len(canvas)
+    cap = settings.canvas_cap if settings.shared else len(seen.encoding) + len(canvas)
     while any(looker.looking for looker in lookers):
         for looker in [looker for looker in lookers if looker.looking]:
             gaze, selection = looker.choose(shown, cap - len(canvas))
             if len(selection):
                 shown[0, selection.index] = True
                 canvas = canvas.add(Part.of(seen.encoding, selection))
-            yield from looker.read(canvas, gaze, selection)
+            yield from looker.read(canvas, shown, gaze, selection)
     for looker in lookers:
         if not looker.sure and not looker.failed and looker.read_tok < len(canvas):
-            yield from looker.read_again(canvas)  # others have added to the canvas since
+            yield from looker.read_again(canvas, shown)  # others have added to the canvas since
     return [looker.outcome(seen, charged=first and number == 0) for number, looker in enumerate(lookers)]
 
 
@@ -128,6 +131,7 @@ class _Looker:
         self.failed: SaccadeError | None = None
         self.steps: list[Step] = []
         self.answers: list[Answer] = []
+        self.shown = torch.zeros(len(self.encoding), dtype=torch.bool)
         self.plan_s = 0.0
         if isinstance(query, SaccadeError):
             self.failed, self.looking = query, False
@@ -140,10 +144,9 @@ class _Looker:
             self.keep_tok, self.num_looks = len(seen.encoding), 1
         elif sampler.blind:
             self.keep_tok, self.num_looks = self.keep_tok * self.num_looks, 1
-        self.importance: Tensor | None = None
+        self.importance: Tensor | None = None  # by the scorer alone; made when a planner brings none of its own
         self.flow: Generator[Gaze, Step, None] | None = None
         if sampler is not None and not sampler.blind:
-            self.importance = self.strategies.score(self.scene)
             self.flow = self.strategies.planner.flow(self.scene, self.strategies.score)
         self.plan_s += time.perf_counter() - started
 
@@ -161,38 +164,45 @@ class _Looker:
                 gaze = Gaze((0.5, 0.5), f"blind: {sampler.name()}", 0.0, extent_uv=1.0)
             else:
                 gaze = next(self.flow) if not self.steps else self.flow.send(self.steps[-1])
-            importance = gaze.importance.unsqueeze(0) if gaze.importance is not None else self.importance
-            if importance is None:
-                importance = torch.zeros(1, len(self.encoding))
-            chosen = sampler(self.scene.without(shown), importance, torch.tensor([gaze.uv]), keep)[0]
+            chosen = sampler(self.scene.without(shown), self._importance(gaze), torch.tensor([gaze.uv]), keep)[0]
         self.plan_s += time.perf_counter() - started
         return gaze, chosen
 
-    def read(self, canvas: Canvas, gaze: Gaze, selection: Selection) -> Generator[Ask, Answer, None]:
+    def _importance(self, gaze: Gaze) -> Tensor:
+        """(1, N) of this look: the planner's, else the scorer's; none for a blind sampler."""
+        if gaze.importance is not None:
+            return gaze.importance.unsqueeze(0)
+        if self.importance is None:
+            blind = self.flow is None
+            self.importance = torch.zeros(1, len(self.encoding)) if blind else self.strategies.score(self.scene)
+        return self.importance
+
+    def read(self, canvas: Canvas, shown: Tensor, gaze: Gaze, selection: Selection) -> Generator[Ask, Answer, None]:
         """Asks about the canvas as it is now; decides whether to look again."""
         if len(selection) == 0 and self.steps:  # everything is shown or the canvas is full: there is nothing to add
             self.looking = False
             return
-        answer = yield from self._ask(canvas)
+        answer = yield from self._ask(canvas, shown)
         if answer is None:
             return
         self.steps.append(Step(gaze, selection, answer))
         self.sure = answer.confidence >= self.settings.stop_at
         self.looking = not self.sure and len(self.steps) < self.num_looks and len(selection) > 0
 
-    def read_again(self, canvas: Canvas) -> Generator[Ask, Answer, None]:
+    def read_again(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, None]:
         """The last step's answer, from a canvas on which other questions have looked since."""
-        answer = yield from self._ask(canvas)
+        answer = yield from self._ask(canvas, shown)
         if answer is not None and self.steps:
             self.steps[-1] = replace(self.steps[-1], answer=answer)
 
-    def _ask(self, canvas: Canvas) -> Generator[Ask, Answer, Answer | None]:
+    def _ask(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, Answer | None]:
         try:
             answer = yield Ask(canvas, self.question.text)
         except SaccadeError as error:
             self.failed, self.looking = error, False
             return None
         self.answers.append(answer)
+        self.shown = shown[0].clone()
         return answer
 
     @property
@@ -218,7 +228,7 @@ class _Looker:
                 "read": sum(answer.seconds for answer in self.answers),
             },
         )
-        return Trace(self.question.id, self.question.text, tuple(self.steps), answer, cost)
+        return Trace(self.question.id, self.question.text, tuple(self.steps), answer, cost, self.shown)
 
 
 def run(flow: Generator[Ask, Answer, list[Outcome]], reader: Reader) -> list[Outcome]:
@@ -262,8 +272,7 @@ def episodes(settings: Episode, seen: Seen) -> list[Generator[Ask, Answer, list[
 
     Their outcomes, laid end to end, are in the order of the questions.
     """
-    shared = settings.canvas == "shared" and settings.view == "foveate"
-    groups = [seen.asked] if shared else [(item,) for item in seen.asked]
+    groups = [seen.asked] if settings.shared else [(item,) for item in seen.asked]
     return [episode(settings, seen, group, first=number == 0) for number, group in enumerate(groups)]
 
 

@@ -126,6 +126,26 @@ def test_a_full_shared_canvas_is_still_read(engine: HFEngine, picture: Picture) 
     assert {trace.answer.visual_tok for trace in made} == {20}
 
 
+def test_what_an_answer_was_read_from_is_known(engine: HFEngine, picture: Picture) -> None:
+    """Sure at once: never read again, so what others add to the shared canvas later is not what it saw."""
+    reader = Script(lambda question, tok: 1.0 if question == ASKED[1].text else 0.1)
+    made = traces(engine, picture, reader, canvas="shared", canvas_cap=110, fixations=3)
+    assert [int(trace.shown.sum()) for trace in made] == [trace.answer.visual_tok for trace in made]
+    first, sure, third = (trace.shown for trace in made)
+    assert int(sure.sum()) == 40 < int(first.sum()) == int(third.sum())
+    assert not (sure & ~first).any()
+
+
+@pytest.mark.parametrize("view", ["full", "resize"])
+def test_a_cap_on_shared_canvases_does_not_crop_a_view(engine: HFEngine, picture: Picture, view: str) -> None:
+    private, shared = (
+        traces(engine, picture, Script(), sampler=view, canvas=canvas, canvas_cap=30, fixations=3)
+        for canvas in ("private", "shared")
+    )
+    assert [t.cost.visual_tok for t in shared] == [t.cost.visual_tok for t in private]
+    assert shared[0].cost.visual_tok > 30
+
+
 @pytest.mark.parametrize("view", ["full", "resize", "random", "uniform"])
 def test_one_look_spends_the_whole_budget(engine: HFEngine, picture: Picture, view: str) -> None:
     made = traces(engine, picture, Script(), sampler=view, fixations=3)

@@ -1,6 +1,7 @@
 """Edge density (I10): where the picture itself has strokes, borders and texture, before any model has seen it."""
 
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -22,6 +23,8 @@ SILENCE = 0.01
 
 Pixels = NDArray[np.float32]
 
+_POOLED: WeakKeyDictionary[Picture, dict[tuple[object, ...], Tensor]] = WeakKeyDictionary()  # gone with the picture
+
 
 class Edges(Scorer):
     """Mean edge strength of the pixels a token covers, at the resolution the encoder saw."""
@@ -32,8 +35,16 @@ class Edges(Scorer):
     cutoff_cycles_px: float = Field(0.1, gt=0, lt=0.5, description="Fourier: keeps frequencies above it.")
 
     def raw(self, scene: Scene) -> Tensor:
-        maps = [pool(self._map(p, g), g) for p, g in zip(scene.pictures, scene.grids, strict=True)]
+        maps = [self._pooled(p, g) for p, g in zip(scene.pictures, scene.grids, strict=True)]
         return pad_sequence(maps, batch_first=True).to(scene.valid.device)
+
+    def _pooled(self, picture: Picture, grid: Grid) -> Tensor:
+        """(N,) of one picture. Free of the question, so all questions and looks at a picture share it."""
+        known = _POOLED.setdefault(picture, {})
+        key = (self, grid.rows, grid.cols, grid.width_px, grid.height_px)
+        if key not in known:
+            known[key] = pool(self._map(picture, grid), grid)
+        return known[key]
 
     def _map(self, picture: Picture, grid: Grid) -> Pixels:
         """(H, W) float32 edge strength of a picture."""

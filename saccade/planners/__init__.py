@@ -1,7 +1,8 @@
 """Planners decide where to look next. One file a planner; the file's name is the planner's name.
 
 A planner is a generator: it yields a `Gaze` and is sent the `Step` that gaze caused. It sees neither engine, Ray nor
-asyncio, so replaying the steps of a stored trace through it must give the same gazes.
+asyncio, so replaying the steps of a stored trace through it must give the same gazes. "Not yet shown" is by its own
+steps: on a shared canvas other questions may have shown a gazed token, and the sampler then adds what lies around it.
 """
 
 from abc import abstractmethod

@@ -76,3 +76,13 @@ def test_upscaled_pictures_keep_their_own_resolution():
     page = np.full((32, 48, 3), 255, np.uint8)
     page[8:16, 16:24] = np.eye(8, dtype=np.uint8)[..., None] * 255
     assert torch.equal(Edges()(scene_of(page)).argmax(), torch.tensor(8))
+
+
+def test_a_picture_is_filtered_once_however_many_questions_look_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    measure = Edges._map
+    monkeypatch.setattr(Edges, "_map", lambda self, p, g: calls.append(self) or measure(self, p, g))
+    made = scene_of(noise())
+    first = Edges()(made)
+    assert torch.equal(Edges()(made), first) and len(calls) == 1
+    assert not torch.equal(Edges(method="canny")(made), first) and len(calls) == 2

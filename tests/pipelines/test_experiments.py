@@ -51,7 +51,9 @@ def test_every_variant_answers_every_question(file: Path, tmp_path: Path) -> Non
     made = results["variants"]
     assert made["full"]["coverage"]["mean"] == pytest.approx(1.0)
     assert made["resize"]["coverage"] is None, "a resized page shows nothing at full resolution"
-    assert made["resize"]["encoder_patches"] < made["full"]["encoder_patches"] == made["topk"]["encoder_patches"]
+    assert (
+        made["resize"]["encoder_passes"] < made["full"]["encoder_passes"] == made["topk"]["encoder_passes"] == 0.75
+    ), "three of the four pages, once each"
     assert made["topk"]["visual_tok"] == 20
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == json.loads(json.dumps(results))
     assert "| topk | 20 |" in (tmp_path / "out" / "table.md").read_text()
@@ -70,6 +72,20 @@ def test_it_goes_on_where_it_was(file: Path, tmp_path: Path, monkeypatch: pytest
     for name in VARIANTS:
         for key in ("n", "errors", "anls", "visual_tok", "coverage"):
             assert half["variants"][name][key] == whole["variants"][name][key], (name, key)
+
+
+def test_what_a_variant_costs_does_not_depend_on_the_others(file: Path, tmp_path: Path) -> None:
+    experiment = read_experiment(file).with_settings(
+        variants={"one": {**VARIANTS["topk"], "fixations": 1}, "two": VARIANTS["topk"]}, against={}
+    )
+    turned = experiment.with_settings(variants=dict(reversed(experiment.variants.items())))
+    made = [
+        run_experiment(e, tmp_path / str(i), Console(quiet=True))["variants"]
+        for i, e in enumerate((experiment, turned))
+    ]
+    for name in ("one", "two"):
+        assert made[0][name]["prefill_tok"] == made[1][name]["prefill_tok"], name
+    assert made[0]["two"]["prefill_tok"] > made[0]["one"]["prefill_tok"], "it reads twice"
 
 
 def test_another_experiment_is_refused(file: Path, tmp_path: Path) -> None:

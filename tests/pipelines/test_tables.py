@@ -18,7 +18,7 @@ def row(variant: str, number: int, anls: float, x_height_px: float = 7.0, **more
         "coverage": 0.5,
         "visual_tok": 273,
         "prefill_tok": 300,
-        "encoder_patches": 4096 if number % 2 == 0 else 0,
+        "encoder_passes": 1.0 if number % 2 == 0 else 0.0,
         "fixations": 2,
         "read_s": 0.1,
         "plan_s": 0.2,
@@ -40,7 +40,7 @@ def test_means_differences_and_bins() -> None:
     assert entry["difference"]["low"] == pytest.approx(0.2), "resampling pages: means of 0.25 and 0.2"
     assert entry["difference"]["high"] == pytest.approx(0.25)
     assert [b["mean"] for b in entry["bins"]] == pytest.approx([0.75, 0.5])
-    assert entry["encoder_patches"] == 2048
+    assert entry["encoder_passes"] == 1.0, "each of the two pages once"
     assert entry["cannot_read"] == pytest.approx(0.25)
     assert "difference" not in made["resize"]
 

@@ -46,7 +46,8 @@ def live_trace() -> tuple[Trace, Grid]:
         Step(Gaze((0.5, 0.25), "residual query 1.00", 0.4), first, answer("A", 0.8)),
         Step(Gaze((0.875, 0.75), "residual query 0.50", 0.2), second, answer("", 0.0)),
     )
-    return Trace("q1", "Which letter?", steps, answer("A", 0.75), Cost(4, 9, 0, 12, 1.0, {"read": 0.02})), grid
+    cost, shown = Cost(4, 9, 0, 12, 1.0, {"read": 0.02}), (first.source >= 0) | (second.source >= 0)
+    return Trace("q1", "Which letter?", steps, answer("A", 0.75), cost, shown), grid
 
 
 def live_row() -> dict[str, object]:
