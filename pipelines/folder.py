@@ -43,6 +43,10 @@ class RunFolder:
         self.encoded, self.staging = self.hidden / "encoded", self.hidden / "staging"
         self.deaths = self.hidden / "deaths.jsonl"
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing of anyone's: a run that ended before its data was listed leaves `.saccade` only."""
+        return self.path.is_dir() and {entry.name for entry in self.path.iterdir()} <= {".saccade"}
+
     def begin(self, dataset: Dataset, num_questions: int | None) -> None:
         """Lists the images, unless an attempt with this configuration did.
 
@@ -75,8 +79,9 @@ class RunFolder:
         return retry_errors and bool(pq.read_table(file, columns=["error"])["error"].is_valid().to_numpy().any())
 
     def new_attempt(self) -> str:
-        """Shuts out every earlier attempt; the name of this one."""
+        """Shuts out every earlier attempt; the name of this one. What was summed up before it is no longer true."""
         attempt = uuid.uuid4().hex[:8]
+        self.summary_json.unlink(missing_ok=True)
         if self.staging.exists():
             shutil.rmtree(self.staging, ignore_errors=True)
         for folder in (self.answers, self.encoded, self.staging / attempt):
@@ -113,7 +118,7 @@ def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFo
             process is writing to it.
     """
     folder = RunFolder(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not folder.is_empty():
         _must_be_a_run(folder, resume)
     folder.hidden.mkdir(parents=True, exist_ok=True)
     with (folder.hidden / "lock").open("w") as lock:  # released by the system however this process ends
@@ -130,8 +135,7 @@ def _must_be_a_run(folder: RunFolder, resume: bool) -> None:
     where = repr(str(folder.path))
     if not resume:
         raise ResumeRefused(f"{where} is there and not empty. Go on with the run in it by --resume, or name another")
-    ended_early = folder.path.is_dir() and {entry.name for entry in folder.path.iterdir()} <= {".saccade"}
-    if not folder.run_yaml.exists() and not ended_early:
+    if not folder.run_yaml.exists():
         raise ResumeRefused(f"{where} holds no run (no run.yaml), so there is nothing to --resume. Name another folder")
 
 
@@ -142,6 +146,13 @@ def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
         folder.run_yaml.unlink()  # nothing is answered: begun anew
     elif changed:
         raise ResumeRefused(
-            f"{str(folder.path)!r} was begun with other settings: {'; '.join(changed)}. "
+            f"{str(folder.path)!r} was begun with other settings: {'; '.join(map(_explained, changed))}. "
             "Give the ones it was begun with, or another --output"
         )
+
+
+def _explained(change: str) -> str:
+    """A change that only shows two hashes, with what it means."""
+    what = {"data": "the questions or images of the data set changed", "engine.weights": "the model's weights changed"}
+    name = change.partition(":")[0]
+    return f"{what[name]} ({change})" if name in what else change

@@ -65,6 +65,11 @@ def _question(fields: dict[str, Any]) -> Question:
     return Question(**fields)
 
 
+def num_questions(path: Path) -> int:
+    """Questions that a manifest lists."""
+    return sum(len(json.loads(text)) for text in pq.read_table(path, columns=["questions"])["questions"].to_pylist())
+
+
 def find(path: Path, image_id: str) -> Row:
     """One image of a manifest.
 

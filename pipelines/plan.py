@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.engine import Opens
 from saccade.config import Episode
+from saccade.engines import Spec
 from saccade.errors import EngineDead, describe
 
 
@@ -17,7 +17,7 @@ class Plan:
 
     dataset: dict[str, Any]
     episode: Episode
-    engine: Opens
+    engine: Spec
     limit_px: int | None
     answers: Path
     hidden: Path  # the run's .saccade folder

@@ -6,11 +6,12 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from pipelines.engine import Opens, chosen_engine, settled
+from pipelines.engine import chosen_engine, settled
 from pipelines.options import SHORT, default
 from pipelines.run_config import RunConfig
 from saccade.config import Episode
 from saccade.datasets import open_dataset
+from saccade.engines import Spec
 from saccade.errors import ConfigError
 from saccade.registry import named, validation_text
 
@@ -24,7 +25,7 @@ def refuse_unknown(made: Mapping[str, Any], settings: Iterable[str]) -> None:
         raise ConfigError(f"no setting {wrong}. Settings: {', '.join([*known, *short])}")
 
 
-def asking(made: Mapping[str, Any]) -> tuple[Episode, Opens]:
+def asking(made: Mapping[str, Any]) -> tuple[Episode, Spec]:
     """What `saccade ask` is set to.
 
     Raises:
@@ -32,7 +33,7 @@ def asking(made: Mapping[str, Any]) -> tuple[Episode, Opens]:
     """
     refuse_unknown(made, [*Episode.model_fields, "engine"])
     looks = episode({key: made[key] for key in made if key != "engine"})
-    return looks, cast(Opens, settled(chosen_engine(made.get("engine")), here=True))
+    return looks, cast(Spec, settled(chosen_engine(made.get("engine")), here=True))
 
 
 def episode(made: Mapping[str, Any]) -> Episode:

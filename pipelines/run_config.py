@@ -11,9 +11,10 @@ from typing import Any, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.engine import Opens, chosen_engine, settled
+from pipelines.engine import chosen_engine, settled
 from saccade.config import Episode
 from saccade.datasets import Dataset
+from saccade.engines import Spec
 from saccade.engines.hf import checkpoint, model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
@@ -71,9 +72,9 @@ class RunConfig(Strategy):
         """The data set that `dataset` describes."""
         return load("datasets", self.dataset, Dataset)
 
-    def engine_spec(self) -> Opens:
+    def engine_spec(self) -> Spec:
         """The engine that `engine` describes."""
-        return cast(Opens, load("engines", self.engine, Strategy))
+        return cast(Spec, load("engines", self.engine, Strategy))
 
     def dump(self) -> dict[str, Any]:
         """Plain values for run.yaml."""

@@ -22,6 +22,7 @@ from saccade.engines import Encoder, Reader
 from saccade.engines._speech import Speech
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import Family, Prepared, checkpoint_file
+from saccade.machine import resolved_device
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
 from saccade.registry import Strategy, find
@@ -45,7 +46,7 @@ class HF(Strategy):
         """Loads the checkpoint; frees it at the end.
 
         Raises:
-            ConfigError: no such checkpoint, or of a family that is not supported.
+            ConfigError: no such device or checkpoint, or one of a family that is not supported.
         """
         with self._open(self._device()) as engine:
             yield engine
@@ -66,8 +67,7 @@ class HF(Strategy):
             yield engine
 
     def _device(self) -> torch.device:
-        auto = "cuda" if torch.cuda.is_available() else "cpu"
-        return torch.device(auto if self.device == "auto" else self.device)
+        return resolved_device(self.device)
 
     @contextmanager
     def _open(self, at: torch.device) -> Iterator["HFEngine"]:

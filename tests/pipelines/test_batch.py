@@ -1,6 +1,7 @@
 """A run's folder: what is refused, what is done again, what is left alone. The graph is replaced by a loop; no Ray."""
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -121,6 +122,60 @@ def test_a_lost_summary_is_made_again_without_work(config: RunConfig, loop: Loop
     assert summary["questions"] == 18 and summary["seconds"] is None and len(loop.done) == NUM_IMAGES
 
 
+def test_a_summary_of_before_does_not_outlive_an_attempt(config: RunConfig, loop: Loop) -> None:
+    assert batch(config, QUIET)["errors_by_reason"] == {"EngineError: none": 18}
+    loop.error, loop.most, loop.stops = "EngineError: again", NUM_IMAGES - 1, KeyboardInterrupt()
+    with pytest.raises(Stopped):
+        batch(config.with_settings(resume=True, retry_errors=True), QUIET)
+    summary = batch(config.with_settings(resume=True), QUIET)  # nothing is left to do
+    assert summary["errors_by_reason"] == {"EngineError: again": 15, "EngineError: none": 3}
+
+
+def test_a_mistake_in_the_data_leaves_a_folder_that_can_be_used(config: RunConfig, loop: Loop, data: Path) -> None:
+    lines = data.read_text()
+    data.write_text(lines.replace('"image"', '"imgae"'))
+    with pytest.raises(ConfigError):
+        batch(config, QUIET)
+    data.write_text(lines)
+    assert batch(config, QUIET)["questions"] == NUM_IMAGES * NUM_QUESTIONS
+
+
+@pytest.mark.parametrize("limit, said", [(18, False), (19, True)])
+def test_fewer_questions_than_asked_for_are_told(config: RunConfig, loop: Loop, limit: int, said: bool) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    batch(config.with_settings(limit=limit), console)
+    assert ("jsonl holds 18 questions, fewer than --limit 19" in console.file.getvalue()) == said  # type: ignore[attr-defined]
+
+
+def test_generated_pages_can_be_more(tmp_path: Path, qwen2_5_vl: Path, loop: Loop) -> None:
+    console, spec = Console(file=io.StringIO(), width=200), {"name": "synthdoc", "num_pages": 1, "page_px": 256}
+    batch(configured(tmp_path, tmp_path / "run", qwen2_5_vl, dataset=spec, limit=100), console)
+    assert "--set dataset.num_pages=N draws more pages" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "before, now, refused",
+    [({}, {"device": "cpu"}, False), ({}, {"dtype": "float32"}, False), ({}, {"dtype": "bfloat16"}, True)],
+)
+def test_what_auto_stood_for_is_part_of_a_run(
+    config: RunConfig,
+    loop: Loop,
+    before: dict[str, Any],
+    now: dict[str, Any],
+    refused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    engine = {key: config.engine[key] for key in ("name", "model", "max_new_tok")}
+    batch(config.with_settings(engine={**engine, **before}), QUIET)
+    again = config.with_settings(resume=True, engine={**engine, **now})
+    if not refused:
+        assert batch(again, QUIET)["images"] == NUM_IMAGES
+        return
+    with pytest.raises(ResumeRefused, match="engine.dtype: float32 -> bfloat16"):
+        batch(again, QUIET)
+
+
 def test_a_dead_engine_ends_the_run_loudly(config: RunConfig, loop: Loop) -> None:
     loop.most, loop.stops = 1, EngineDead("reader 0 died")  # type: ignore[assignment]
     with pytest.raises(EngineDead, match=r"reader 0 died\. 1 of 6 images are done\. Go on .*--resume"):
@@ -151,12 +206,12 @@ def test_other_data_or_weights_are_refused(
     spec = {"name": "jsonl", "data_path": str(moved)}
     assert batch(config.with_settings(resume=True, dataset=spec), QUIET)["images"] == 6, "the same data elsewhere"
     moved.write_text(moved.read_text() + '{"id": "new", "image": "0.png", "question": "And now?"}\n')
-    with pytest.raises(ResumeRefused, match="data: [0-9a-f]+ -> [0-9a-f]+"):
+    with pytest.raises(ResumeRefused, match=r"the questions or images of the data set changed \(data: [0-9a-f]+ -> "):
         batch(config.with_settings(resume=True, dataset=spec), QUIET)
     from tests import tiny
 
     other = configured(data, config.output, tiny.qwen2_5_vl(tmp_path / "other", seed=1), resume=True)
-    with pytest.raises(ResumeRefused, match="engine.weights: [0-9a-f]+ -> [0-9a-f]+"):
+    with pytest.raises(ResumeRefused, match=r"the model's weights changed \(engine.weights: [0-9a-f]+ -> "):
         batch(other, QUIET)
 
 
