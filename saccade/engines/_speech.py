@@ -89,5 +89,14 @@ class Embeddings:
         return torch.cat([self._rows[token : token + 1] for token in ids]) if ids else None
 
 
+def ends(path: str, config: Any) -> Any:
+    """Token ids that end an answer, as transformers takes them: from generation_config.json, else the configuration."""
+    from transformers import GenerationConfig
+
+    if checkpoint_file(path, "generation_config.json") is not None:
+        return GenerationConfig.from_pretrained(path).eos_token_id
+    return getattr(config.get_text_config(), "eos_token_id", None)
+
+
 def _embeds(key: str) -> bool:
     return key.endswith("embed_tokens.weight")

