@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from saccade.config import Episode
-from saccade.engines import Engine
+from saccade.engines import Engine, Spec
 from saccade.engines.hf import HF
 from saccade.errors import SaccadeError
 from saccade.look import Outcome, episodes, run, see
@@ -55,7 +55,7 @@ class Eye:
 
 
 @contextmanager
-def load(model: str = "nano", *, engine: HF | None = None, **settings: Any) -> Iterator[Eye]:
+def load(model: str = "nano", *, engine: Spec | None = None, **settings: Any) -> Iterator[Eye]:
     """Opens a model to look with; closes it at the end of the block.
 
         with saccade.load() as eye:
