@@ -1,7 +1,9 @@
 """The readers: a pool of named actors that hold an engine each and that every looker shares."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import ray
 
@@ -12,7 +14,10 @@ from saccade.types import Answer, Canvas
 
 
 class ReaderActor:
-    """Answers one request at a time. A request holds the whole canvas, so a restarted reader needs no history."""
+    """Answers; a request holds the whole canvas, so a restarted reader needs no history.
+
+    Requests run together on an engine that batches them (`aread`), on another one in turn.
+    """
 
     def __init__(self, plan: Plan) -> None:
         import torch
@@ -20,26 +25,33 @@ class ReaderActor:
         torch.set_num_threads(plan.threads)
         self.plan, self.stack = plan, ExitStack()
         self.failed: Exception | None = None
+        self.turns = ThreadPoolExecutor(1, "read")
         try:
-            self.engine = self.stack.enter_context(plan.engine.open())
+            self.engine: Any = self.stack.enter_context(plan.engine.open_reader())
         except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
             self.failed = error
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Closes the engine."""
+        self.turns.shutdown()
         self.stack.close()
 
-    def ready(self) -> None:
+    async def ready(self) -> None:
         """Raises what went wrong when the engine was opened."""
         if self.failed is not None:
             raise self.failed
 
-    def read(self, canvas: Canvas, question: str) -> Answer | SaccadeError:
+    async def read(self, canvas: Canvas, question: str) -> Answer | SaccadeError:
         """The answer, or the error that costs this question. Canvas and answer travel packed by `freeze`."""
         if self.failed is not None:
             return EngineError(describe(self.failed))
         try:
-            return freeze(self.engine.read(thaw(canvas), question))
+            if hasattr(self.engine, "aread"):
+                answer = await self.engine.aread(thaw(canvas), question)
+            else:
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(self.turns, self.engine.read, thaw(canvas), question)
+            return freeze(answer)  # type: ignore[no-any-return]
         except SaccadeError as error:
             survived(error, self.plan)
             return error

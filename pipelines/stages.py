@@ -49,7 +49,7 @@ class Encode:
         torch.set_num_threads(plan.threads)
         self.plan, self.stack = plan, ExitStack()
         self.dataset = load("datasets", plan.dataset, Dataset)
-        self.engine = self.stack.enter_context(plan.engine.open())
+        self.engine = self.stack.enter_context(plan.engine.open_encoder())
         self.ledger = ray.get_actor(plan.ledger, plan.namespace)
         passes = plan.hidden / "encoded" / f"{plan.attempt}-{socket.gethostname()}-{os.getpid()}.jsonl"
         self.passes = self.stack.enter_context(passes.open("a", buffering=1))
