@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from saccade.config import Episode
 from saccade.engines.hf import HFEngine
+from saccade.eye import Eye
 from saccade.families.llava import Llava
 from saccade.families.qwen2_5_vl import Qwen25VL
 from saccade.picture import Picture
@@ -133,6 +135,37 @@ def test_received_against_eager_weights(family_engine: HFEngine, monkeypatch: py
         model.model.get_image_features(*[given[key] for key in ("pixel_values", "image_grid_thw") if key in given])
     expected = weights[-2][1:] if isinstance(family, Llava) else weights[-1].view(-1, 4).sum(-1)
     torch.testing.assert_close(encoding.received, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_encoder_alone_encodes_alike(family_engine: HFEngine) -> None:
+    """`open_encoder` leaves the decoder's layers away; a query needs the embeddings only."""
+    prepared = family_engine.prepare(Picture.open(tiny.page(301, 203)))
+    (whole,) = family_engine.encode([prepared])
+    with family_engine.spec.open_encoder() as half:
+        (alone,) = half.encode([prepared])
+        assert torch.equal(Part.of(alone).wide, Part.of(whole).wide) and torch.equal(alone.received, whole.received)
+        assert torch.equal(half.query("total?").tokens, family_engine.query("total?").tokens)
+
+
+def test_an_episode_with_a_glimpse(family_engine: HFEngine) -> None:
+    """Coarse tokens, two looks, two questions: what was cached on the way changes no answer."""
+    settings = Episode(glimpse=6, fixations=2, budget={"name": "fixed", "tokens": 12}, stop_at=2.0)
+    picture, asked = tiny.page(301, 203), ["total?", "What is the date?"]
+    warm = Eye(HFEngine(family_engine.family, family_engine.spec), settings).look_many(picture, asked)
+    for question, trace in zip(asked, warm, strict=True):
+        (cold,) = Eye(HFEngine(family_engine.family, family_engine.spec), settings).look_many(picture, [question])
+        assert trace.answer.visual_tok == 6 + 2 * 12 and len(trace.steps) == 2
+        assert [len(step.selection) for step in trace.steps] == [12, 12]
+        assert trace.answer.confidence == pytest.approx(cold.answer.confidence, rel=1e-4)
+    assert warm[1].steps[0].answer.cached_tok > 6, "the second question finds the glimpse in the cache"
+
+
+def test_half_precision_gives_finite_answers(family_engine: HFEngine) -> None:
+    with family_engine.spec.with_settings(dtype="bfloat16").open() as half:
+        encoding = encoded(half)
+        assert encoding.tokens.dtype == torch.bfloat16 and encoding.received.dtype == torch.float32
+        answer = half.read(canvas_of(encoding, *some(encoding, 20, 10)), "total?")
+    assert np.isfinite(answer.logprobs).all()
 
 
 @pytest.mark.parametrize("budget", [1, 7, 30])
