@@ -10,6 +10,7 @@ Run again with the same `--out` it goes on where it stopped (Ctrl-C included). T
 """
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -24,6 +25,8 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from saccade.datasets.synthdoc import VALIDATION_SEED
+from saccade.errors import ConfigError
+from saccade.machine import num_cpus, resolved_device
 from saccade.training.dense import dense_head, train_dense
 from saccade.training.loop import Interrupt, Progress, State, autocast, build_optimizers, rank_and_size, update
 from saccade.training.model import HEAD_FILE, SIZES, build_model, load_head, load_model, save_model
@@ -53,7 +56,7 @@ class NanoTraining(BaseModel):
     joint_rate: float = Field(8e-4, gt=0)
     vision_share: float = Field(0.3, gt=0, description="Of the joint rate, for the vision tower.")
     page_px: int | None = Field(None, description="Longest side of most pages; None: 512 and crops of 1024.")
-    device: str = Field("auto", description="auto, cpu, cuda.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all GPUs that are seen.")
     processes: int = Field(0, ge=0, description="That train together; 0: one a core (CPU) or one a GPU.")
     workers: int = Field(
         0, ge=0, description="Processes that draw pages, for each that trains; 0: it draws them itself."
@@ -155,7 +158,7 @@ def _train(rank: int, size: int, device_type: str, config: NanoTraining, out: Pa
         os.environ.setdefault("MASTER_PORT", "29517")
         torch.distributed.init_process_group("nccl" if device_type == "cuda" else "gloo", rank=rank, world_size=size)
     if device_type == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // size))
+        torch.set_num_threads(max(1, num_cpus() // size))
     model: Any = load_model(Path(config.init)) if config.init else build_model(SIZES[config.size], config.seed)
     head = dense_head(model.config.text_config.hidden_size)
     if config.init:
@@ -184,25 +187,41 @@ def _train_together(rank: int, size: int, device_type: str, config: NanoTraining
         sys.exit(INTERRUPTED)
 
 
+def _where(config: NanoTraining) -> tuple[str, int]:
+    """Kind of device, and how many processes train together."""
+    kind = resolved_device(config.device).type
+    most = torch.cuda.device_count() if kind == "cuda" else config.processes
+    if config.processes > most:
+        raise ConfigError(f"processes={config.processes} on {most} GPUs: one process trains on one GPU")
+    return kind, config.processes or most or num_cpus()
+
+
 def train(config: NanoTraining, out: Path) -> Path:
-    """Trains, or goes on training, in folder `out`; returns the folder of the checkpoint. Raises KeyboardInterrupt."""
+    """Trains, or goes on training, in folder `out`; returns the folder of the checkpoint.
+
+    Raises:
+        ConfigError: there is no such device, or no checkpoint at `init`; nothing has been started.
+        KeyboardInterrupt: interrupted; it says how to go on.
+    """
+    kind, size = _where(config)
+    if config.init is not None and not (Path(config.init) / "config.json").exists():
+        raise ConfigError(f"no checkpoint to start from in {config.init!r} (--init): it has no config.json")
     out.mkdir(parents=True, exist_ok=True)
-    kind = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    size = config.processes or (torch.cuda.device_count() if kind == "cuda" else os.cpu_count() or 1)
     settings, recorded = out / "training.json", config.model_dump_json(indent=2)
     if settings.exists() and NanoTraining.model_validate_json(settings.read_text()) != config:
         print(f"settings differ from those of {settings}; going on with the new ones", flush=True)
     settings.write_text(recorded)
     since = time.monotonic()
-    if size == 1:
-        _train(0, 1, kind, config, out)
-    else:
-        try:
+    try:
+        if size == 1:
+            _train(0, 1, kind, config, out)
+        else:
+            logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it warns of what it ends
             spawn(_train_together, args=(size, kind, config, out), nprocs=size)  # type: ignore[no-untyped-call]
-        except ProcessExitedException as ended:
-            if ended.exit_code != INTERRUPTED:
-                raise
-            raise KeyboardInterrupt from ended
+    except (KeyboardInterrupt, ProcessExitedException) as ended:
+        if isinstance(ended, ProcessExitedException) and ended.exit_code != INTERRUPTED:
+            raise
+        raise KeyboardInterrupt(f"stopped; the same command goes on with what is in {out}") from ended
     print(f"{out / 'checkpoint'} after {(time.monotonic() - since) / 60:.1f} min", flush=True)
     return out / "checkpoint"
 
@@ -220,8 +239,10 @@ def main(argv: list[str] | None = None) -> None:
     out = given.pop("out")
     try:
         train(NanoTraining.model_validate_strings({k: v for k, v in given.items() if v is not None}), out)
-    except KeyboardInterrupt:
-        print(f"stopped; run again with --out {out} to go on", flush=True)
+    except ConfigError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt as stopped:
+        print(stopped, flush=True)
 
 
 if __name__ == "__main__":

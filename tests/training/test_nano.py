@@ -9,7 +9,8 @@ import torch
 from pydantic import ValidationError
 
 from saccade.datasets.synthdoc import VALIDATION_SEED
-from saccade.training import loop
+from saccade.errors import ConfigError
+from saccade.training import loop, nano
 from saccade.training.evaluate import evaluate, summary
 from saccade.training.model import SIZES, build_model, load_model
 from saccade.training.nano import NanoTraining, train
@@ -20,7 +21,7 @@ TINY = {"size": "tiny", "crops": 4, "pages": 1, "device": "cpu", "processes": 1,
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two threads on a busy machine wait for each other more than they work."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(nano, "num_cpus", lambda: 1)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -58,6 +59,22 @@ def test_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     second = train(config, tmp_path / "b")
     for name, value in weights(first).items():
         torch.testing.assert_close(weights(second)[name], value, atol=1e-3, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "settings, text",
+    [
+        ({"device": "cuda"}, "no device 'cuda' here: torch sees 0 GPUs"),
+        ({"init": "nowhere"}, r"no checkpoint to start from in 'nowhere' \(--init\)"),
+    ],
+)
+def test_what_is_not_there_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], text: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=text):
+        train(NanoTraining(**TINY | {"processes": 0} | settings), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_validation_seeds_are_refused() -> None:
