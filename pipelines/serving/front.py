@@ -19,6 +19,7 @@ from pipelines.serving.meter import Meter
 from pipelines.serving.pictures import collect
 from pipelines.serving.refusals import Refusal, refusal
 from pipelines.serving.reply import DONE, Reply, event
+from pipelines.serving.sample import sample
 from pipelines.serving.schema import Asked, parse
 from pipelines.serving.settings import ServeConfig, hashed
 from saccade.errors import SaccadeError
@@ -50,6 +51,9 @@ class Front:
         app.exception_handler(SaccadeError)(_library_error)
         app.get("/")(self.index)
         app.get("/healthz")(self.healthz)
+        app.get("/about")(self.about)
+        app.get("/sample")(self.sample)
+        app.get("/sample.png")(self.sample_page)
         keyed = APIRouter(dependencies=[Depends(self.check_key)])
         keyed.get("/metrics")(self.metrics)
         keyed.get("/v1/models")(self.models)
@@ -78,6 +82,20 @@ class Front:
         if self.looker.draining:
             raise Refusal(503, "the server is closing", code="draining")
         return JSONResponse({"status": "ok", "looking": self.looker.looking, "waiting": self.looker.waiting})
+
+    async def about(self) -> Response:
+        """What the page must know to ask."""
+        defaults = self.config.episode.model_dump(mode="json")
+        needs_key = bool(self.config.key_hashes)
+        return JSONResponse({"model": self.config.model_name, "defaults": defaults, "needs_key": needs_key})
+
+    async def sample(self) -> Response:
+        """A question about the sample page."""
+        return JSONResponse({"question": (await asyncio.to_thread(sample))[1]})
+
+    async def sample_page(self) -> Response:
+        """The sample page."""
+        return Response((await asyncio.to_thread(sample))[0], media_type="image/png")
 
     async def metrics(self) -> Response:
         """Prometheus' text form."""
