@@ -92,6 +92,8 @@ def batch(
     retry_errors: options.RetryErrors = False,
     num_encoders: options.NumEncoders = 1,
     num_readers: options.NumReaders = 1,
+    encoder_gpus: options.EncoderGpus = None,
+    reader_gpus: options.ReaderGpus = None,
     address: options.Address = None,
     model: options.Model = "nano",
     engine: options.Engine = "auto",

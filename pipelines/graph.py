@@ -24,10 +24,11 @@ from pipelines.ledger import Ledger
 from pipelines.plan import Plan
 from pipelines.progress import Watch
 from pipelines.readers import ReaderActor
-from pipelines.run_config import RunConfig, share_of_cpus
+from pipelines.run_config import RunConfig, gpu_shares, share_of_cpus, thread_share
 from pipelines.sink import AnswersSink
 from pipelines.stages import Encode, Look
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
+from saccade.machine import num_cpus
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
 CLOSE_S = 10.0  # readers have this long to close their engines
@@ -47,7 +48,7 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as an exception
-    local = {"include_dashboard": False, "num_cpus": max(2, os.cpu_count() or 2)} if address is None else {}
+    local = {"include_dashboard": False, "num_cpus": max(2, num_cpus())} if address is None else {}
     options = {"namespace": namespace, "log_to_driver": False, "logging_level": logging.ERROR, **local}
     try:
         with _quiet():
@@ -84,7 +85,7 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
         ConfigError: the model does not open, or the cluster has not what the actors need.
         EngineDead: a worker died more often than `max_restarts`.
     """
-    cpus = _actor_cpus(config)
+    cpus, config = _actor_cpus(config), with_gpus(config)
     ledger = ray.remote(Ledger).options(name=plan.ledger, namespace=plan.namespace, num_cpus=0).remote(config.in_flight)
     readers: list[Any] = []
     try:
@@ -163,20 +164,31 @@ def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
 
 
 def threads(config: RunConfig) -> int:
-    """CPU threads of one encoder or reader: the cluster's CPUs, shared."""
-    return max(1, int(ray.cluster_resources()["CPU"]) // (config.num_encoders + config.num_readers))
+    """CPU threads of one encoder or reader: the cluster's CPUs, shared, and no more than its smallest node has."""
+    nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+    return thread_share([cpus for cpus in nodes if cpus], config.num_encoders + config.num_readers)
 
 
 def _actor_cpus(config: RunConfig) -> float:
     """Logical CPUs of one encoder or reader."""
-    there = ray.cluster_resources()
-    needed = config.num_encoders * config.encoder_gpus + config.num_readers * config.reader_gpus
-    if needed > there.get("GPU", 0):
-        raise ConfigError(
-            f"{config.num_encoders} encoders and {config.num_readers} readers need {needed:g} GPUs together; "
-            f"Ray has {there.get('GPU', 0):g}. Lower --num-encoders, --num-readers or their share of a GPU"
-        )
-    return share_of_cpus(there["CPU"] - config.num_lookers * LOOKER_CPUS, config.num_encoders + config.num_readers)
+    there = ray.cluster_resources()["CPU"]
+    return share_of_cpus(there - config.num_lookers * LOOKER_CPUS, config.num_encoders + config.num_readers)
+
+
+def with_gpus(config: RunConfig) -> RunConfig:
+    """The same run with a share of the GPUs for each actor, where none was given and the device is no CPU.
+
+    Raises:
+        ConfigError: the cluster has not so many.
+    """
+    num_gpus = int(ray.cluster_resources().get("GPU", 0))
+    encoder, reader = config.encoder_gpus, config.reader_gpus
+    if config.engine.get("device") == "cpu":
+        encoder, reader = encoder or 0, reader or 0
+    elif reader is None and config.engine.get("tensor_parallel", 1) > 1:
+        reader = config.engine["tensor_parallel"]
+    encoder, reader = gpu_shares(num_gpus, config.num_encoders, config.num_readers, encoder, reader)
+    return config.with_settings(encoder_gpus=encoder, reader_gpus=reader)
 
 
 def _cause(error: Exception) -> Exception:

@@ -36,8 +36,22 @@ RetryErrors = Annotated[
 ]
 NumEncoders = Annotated[int, typer.Option(min=1, help="Actors that encode images.", rich_help_panel=RUN)]
 NumReaders = Annotated[int, typer.Option(min=1, help="Actors that answer.", rich_help_panel=RUN)]
+EncoderGpus = Annotated[
+    float | None,
+    typer.Option(
+        min=0, help="GPUs per encoder, 0.5 for half of one (default: all there are, shared).", rich_help_panel=RUN
+    ),
+]
+ReaderGpus = Annotated[
+    float | None, typer.Option(min=0, help="GPUs per reader (default: all there are, shared).", rich_help_panel=RUN)
+]
 Address = Annotated[
-    str | None, typer.Option(help="A Ray cluster: auto or host:port (default: this machine).", rich_help_panel=RUN)
+    str | None,
+    typer.Option(
+        help="A Ray cluster: auto or host:port (default: this machine). --output, the data and a checkpoint folder "
+        "must be on storage that all its nodes share, under the same path.",
+        rich_help_panel=RUN,
+    ),
 ]
 
 Model = Annotated[
@@ -113,6 +127,8 @@ RUN_OPTIONS = (
     "retry_errors",
     "num_encoders",
     "num_readers",
+    "encoder_gpus",
+    "reader_gpus",
     "address",
 )
 

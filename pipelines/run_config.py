@@ -6,6 +6,7 @@ actors work on it, and where, is not part of it: a run may be resumed on another
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,8 +35,8 @@ class RunConfig(Strategy):
     num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
     num_readers: int = Field(1, ge=1, description="Actors that answer.")
     num_lookers: int = Field(1, ge=1, description="Actors that plan, score and select.")
-    encoder_gpus: float = Field(0, ge=0, description="GPUs (or a fraction of one) per encoder.")
-    reader_gpus: float = Field(0, ge=0, description="GPUs (or a fraction of one) per reader.")
+    encoder_gpus: float | None = Field(None, ge=0, description="GPUs per encoder; None: the GPUs there are, shared.")
+    reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: as `encoder_gpus`.")
     threads: int | None = Field(None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared.")
     episodes_per_reader: int = Field(4, ge=1, description="Episodes that are open on one reader at a time.")
     in_flight: int = Field(IN_FLIGHT, ge=1, description="Images encoded but not yet written, at most.")
@@ -53,7 +54,13 @@ class RunConfig(Strategy):
     @classmethod
     def _engine(cls, values: Any) -> Any:
         """The engine as it opens here. Beside a cluster's workers a driver may have no GPU of its own."""
-        opened = settled(chosen_engine(values.get("engine")), here=values.get("address") is None)
+        engine = chosen_engine(values.get("engine"))
+        if str(getattr(engine, "device", "")).startswith("cuda:"):
+            raise ConfigError(
+                f"--device {getattr(engine, 'device', '')}: Ray chooses the GPU of each worker. Give --device cuda; "
+                "CUDA_VISIBLE_DEVICES says which GPUs it may choose from"
+            )
+        opened = settled(engine, here=values.get("address") is None)
         return {**values, "engine": opened.spec()}
 
     @field_validator("output")
@@ -119,6 +126,46 @@ def checkpoint_max_px(path: str) -> int | None:
 def share_of_cpus(total: float, num_actors: int) -> float:
     """Logical CPUs of each actor, so that 1.5 stay free for tasks: one that splits the manifest takes a whole one."""
     return max(0.01, min(1.0, math.floor((total - 1.5) / num_actors * 100 + 1e-6) / 100))
+
+
+def thread_share(cpus_of_nodes: Sequence[float], num_actors: int) -> int:
+    """CPU threads of each actor: an equal share of all CPUs, if the smallest node has that many."""
+    return max(1, int(min(sum(cpus_of_nodes) // num_actors, min(cpus_of_nodes))))
+
+
+def gpu_shares(
+    num_gpus: int, num_encoders: int, num_readers: int, encoder: float | None, reader: float | None
+) -> tuple[float, float]:
+    """GPUs of each encoder and reader; None: an equal share of the GPUs that the others leave, one GPU at most.
+
+    Ray puts an actor on a part of one GPU or on whole ones, so the shares are such that they fit GPU by GPU.
+
+    Raises:
+        ConfigError: there are not so many GPUs.
+    """
+    given = [encoder] * num_encoders + [reader] * num_readers
+    free, sharing = [1.0] * num_gpus, given.count(None)
+    fits = all(_take(free, share) for share in sorted((share for share in given if share), reverse=True))
+    shares = [math.floor(1e4 / parts) / 1e4 for parts in range(1, 101)]  # Ray counts in steps of 0.0001
+    equal = next((share for share in shares if sum(int(room / share + 1e-6) for room in free) >= sharing), 0.0)
+    if not fits or (num_gpus and sharing and not equal):
+        raise ConfigError(
+            f"{num_encoders} encoders (--encoder-gpus {_shown(encoder)}) and {num_readers} readers (--reader-gpus "
+            f"{_shown(reader)}) do not fit {num_gpus} GPUs, which is what Ray has: an actor gets a part of one GPU, or "
+            "whole ones. Lower the shares, --num-encoders or --num-readers; or give --device cpu"
+        )
+    return equal if encoder is None else encoder, equal if reader is None else reader
+
+
+def _take(free: list[float], share: float) -> bool:
+    """Takes a share from the GPUs' free parts, if it fits: a part from the first one, or whole ones."""
+    whole = max(1, round(share))
+    fitting = [place for place, room in enumerate(free) if room >= min(share, 1) - 1e-6][:whole]
+    if len(fitting) < whole or (share > 1 and share != whole):
+        return False
+    for place in fitting:
+        free[place] -= min(share, 1)
+    return True
 
 
 def changes(before: Any, after: Any, name: str = "") -> list[str]:

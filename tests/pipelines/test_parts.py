@@ -9,14 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipelines import manifest, stages
+from pipelines import graph, manifest, stages
 from pipelines.files import replaced
 from pipelines.ledger import Ledger
-from pipelines.run_config import changes, share_of_cpus
+from pipelines.run_config import RunConfig, changes, gpu_shares, share_of_cpus, thread_share
 from pipelines.wire import freeze, thaw
 from saccade.config import Episode
 from saccade.datasets import Row, Skip
 from saccade.engines.hf import HFEngine
+from saccade.errors import ConfigError
 from saccade.look import see
 from saccade.picture import Picture
 from saccade.types import Encoding, Part, Question
@@ -119,3 +120,53 @@ def test_what_changed_is_named_with_both_values() -> None:
 @pytest.mark.parametrize("total, actors, share", [(1.9, 2, 0.2), (1.9, 4, 0.1), (16, 2, 1.0), (1, 2, 0.01)])
 def test_actors_leave_room_for_tasks(total: float, actors: int, share: float) -> None:
     assert share_of_cpus(total, actors) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("cpus, actors, threads", [([2], 2, 1), ([8], 2, 4), ([64, 8], 2, 8), ([4, 4], 16, 1)])
+def test_threads_fit_the_smallest_node(cpus: list[float], actors: int, threads: int) -> None:
+    assert thread_share(cpus, actors) == threads
+
+
+@pytest.mark.parametrize(
+    "gpus, encoders, readers, given, shares",
+    [
+        (0, 1, 1, (None, None), (0, 0)),
+        (1, 1, 1, (None, None), (0.5, 0.5)),
+        (2, 1, 1, (None, None), (1, 1)),
+        (8, 1, 1, (None, None), (1, 1)),
+        (2, 1, 2, (None, None), (0.5, 0.5)),  # thirds of two would leave one actor without a place
+        (1, 1, 2, (None, None), (0.3333, 0.3333)),
+        (1, 1, 1, (0.25, None), (0.25, 0.5)),
+        (4, 2, 2, (0.5, None), (0.5, 1)),
+        (4, 1, 1, (None, 2), (1, 2)),
+        (2, 1, 1, (0, None), (0, 1)),
+    ],
+)
+def test_gpus_are_shared_so_that_actors_fit(
+    gpus: int, encoders: int, readers: int, given: tuple[float | None, float | None], shares: tuple[float, float]
+) -> None:
+    assert gpu_shares(gpus, encoders, readers, *given) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    "gpus, given", [(0, (None, 1)), (1, (1, None)), (1, (0.6, 0.6)), (2, (0, 1.5)), (1, (None, 2))]
+)
+def test_gpus_that_are_not_there_are_refused(gpus: int, given: tuple[float | None, float | None]) -> None:
+    with pytest.raises(ConfigError, match=f"do not fit {gpus} GPUs"):
+        gpu_shares(gpus, 1, 1, *given)
+
+
+@pytest.mark.parametrize("device, share", [("auto", 0.5), ("cpu", 0.0)])
+def test_engines_open_on_the_clusters_gpus(
+    device: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}
+    monkeypatch.setattr(graph.ray, "cluster_resources", lambda: {"CPU": 12.0, "GPU": 1.0})
+    monkeypatch.setattr(
+        graph.ray, "nodes", lambda: [node, {**node, "Resources": {"CPU": 8.0}}, {**node, "Alive": False}]
+    )
+    config = RunConfig(dataset={"name": "synthdoc"}, output=tmp_path, engine={"device": device}, address="head:6379")
+    shared = graph.with_gpus(config)
+    assert (shared.encoder_gpus, shared.reader_gpus, graph.threads(config)) == (share, share, 4)
+    with pytest.raises(ConfigError, match="Ray chooses the GPU of each worker"):
+        config.with_settings(engine={"device": "cuda:1"})
