@@ -8,6 +8,7 @@ A picture's requests go to the same encoder and the same reader, whose caches kn
 ingress on purpose: its counters are what /metrics tells, its queue is the endpoint's queue.
 """
 
+import logging
 import math
 import os
 import signal
@@ -46,7 +47,6 @@ STICKY = RequestRouterConfig(
     request_router_kwargs={"num_fallback_replicas": 1},
 )
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
-START_S = 600.0
 CLOSE_S = 15.0  # what Serve and Ray may take to end, once nothing is being answered
 
 
@@ -154,6 +154,7 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
     find("families", model_type(checkpoint(str(getattr(config.engine_spec, "model", "nano")))), Family)
     check_free(host, port)
     with ray_started(None, "saccade"):
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # what matters reaches us as an exception
         try:
             serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=LOGGING)
             handle = serve.run(app(config), name="saccade", route_prefix="/")
