@@ -4,9 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from pipelines.files import picture_path
 from saccade.config import Episode
 from saccade.engines import Spec
-from saccade.errors import SaccadeError
+from saccade.errors import ConfigError, SaccadeError
 from saccade.look import episodes, run, see
 from saccade.picture import Picture
 from saccade.types import Question, Scene, Trace
@@ -19,8 +20,13 @@ def ask(image: Path, question: str, spec: Spec, settings: Episode, trace_path: P
     """Answers, prints a line a fixation, and draws the trace when a path is given.
 
     Raises:
+        ConfigError: the question is empty, or the trace cannot be drawn there; nothing has been loaded.
         SaccadeError: the image or the question cannot be used.
     """
+    if not question.strip():
+        raise ConfigError("the question is empty: give it in quotes behind the image")
+    if trace_path is not None:
+        picture_path(trace_path)
     picture = Picture.open(image)
     with spec.open() as engine:
         seen = see(settings, engine, picture, [Question("ask", question)])

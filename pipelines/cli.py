@@ -1,6 +1,7 @@
 """The command line. Every command is thin: it reads options, calls the library or a pipeline, and prints.
 
-`saccade COMMAND --help` explains a command by itself.
+`saccade COMMAND --help` explains a command by itself. Commands import what they need when they run: help comes at once,
+and `saccade doctor` runs where a package is missing.
 """
 
 import sys
@@ -13,8 +14,6 @@ from typer.core import TyperGroup
 
 from pipelines import options
 from pipelines.serving import arguments
-from saccade.errors import ConfigError, SaccadeError
-from saccade.registry import names, sentence
 
 
 class Commands(TyperGroup):
@@ -226,6 +225,9 @@ def list_(
 
     Without KIND all kinds are listed.
     """
+    from saccade.errors import ConfigError
+    from saccade.registry import names, sentence
+
     if kind and kind not in KINDS:
         raise ConfigError(f"no kind {kind!r}. There are: {', '.join(KINDS)}")
     for each in (kind,) if kind else KINDS:
@@ -260,6 +262,7 @@ def train_nano(
     from pydantic import ValidationError
 
     from saccade.engines.hf import checkpoint
+    from saccade.errors import ConfigError
     from saccade.registry import validation_text
     from saccade.training.nano import NanoTraining, train
 
@@ -283,8 +286,20 @@ def main() -> None:
     """Entry point: expected errors are one line on stderr and exit code 2; Ctrl-C is 130."""
     try:
         app()
-    except SaccadeError as error:
+    except Exception as error:
+        if (text := expected(error)) is None:
+            raise
         console = Console(stderr=True, highlight=False)
         console.print("[red]error:[/red]", end=" ")
-        console.print(str(error), markup=False, soft_wrap=True)
+        console.print(text, markup=False, soft_wrap=True)
         sys.exit(2)
+
+
+def expected(error: Exception) -> str | None:
+    """What an error that is no fault of the code says: saccade's own, and a package that is not installed."""
+    own = sys.modules.get("saccade.errors")  # an error of it comes from where it was imported
+    if own is not None and isinstance(error, own.SaccadeError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("saccade", "pipelines"):
+        return f"the package {error.name!r} is missing: `saccade doctor` says how to install it"
+    return None

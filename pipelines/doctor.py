@@ -1,18 +1,20 @@
-"""`saccade doctor`: what is installed, which engine would be used, what is missing and the command that fixes it."""
+"""`saccade doctor`: what is installed, which engine would be used, what is missing and the command that fixes it.
+
+It must run where anything is missing: nothing but the standard library, packaging and what prints is imported above.
+"""
 
 import importlib.metadata
-import os
 import platform
 import shutil
+from collections.abc import Iterator
 
+from packaging.requirements import Requirement
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from saccade.engines.hf import HF
-from saccade.errors import SaccadeError
-from saccade.picture import Picture
-
-PACKAGES = ("torch", "transformers", "ray", "pyarrow", "pydantic", "typer", "pillow", "opencv-python-headless")
+Finding = tuple[str, str, str]
+"""What was looked at, what was found, and the command that fixes it (empty: nothing to fix)."""
 
 
 def examine(console: Console) -> int:
@@ -20,17 +22,13 @@ def examine(console: Console) -> int:
     table = Table(box=None, pad_edge=False)
     for column in ("", "found", "what to do"):
         table.add_column(column, overflow="fold")
-    broken = False
     table.add_row("python", platform.python_version(), "")
-    for name in PACKAGES:
-        found = version(name)
-        broken |= found is None
-        table.add_row(name, found or "[red]missing[/red]", "" if found else f"pip install {name}")
-    table.add_row("processor", *processor())
-    found, fix = bundled_model()
-    broken |= bool(fix)
-    table.add_row("nano", found, fix)
-    table.add_row("engine", "hf (transformers)", "")
+    broken = False
+    for name, found, fix in [*packages(), bundled_model()]:
+        broken |= bool(fix)
+        table.add_row(name, f"[red]{escape(found)}[/red]" if fix else escape(found), escape(fix))
+    for name, found, hint in (processor(), engine()):
+        table.add_row(name, escape(found), escape(hint))
     console.print(table)
     console.print(
         "[red]not ready[/red]"
@@ -38,6 +36,30 @@ def examine(console: Console) -> int:
         else "[green]ready[/green]: saccade batch --dataset synthdoc --limit 32 --output runs/demo"
     )
     return int(broken)
+
+
+def packages() -> Iterator[Finding]:
+    """Each package that saccade declares, with its version."""
+    for requirement in requirements():
+        found = version(requirement.name)
+        if found is None:
+            yield requirement.name, "missing", pip(requirement)
+        elif not requirement.specifier.contains(found, prereleases=True):
+            yield requirement.name, f"{found}, not {requirement.specifier}", pip(requirement)
+        else:
+            yield requirement.name, found, ""
+
+
+def requirements() -> list[Requirement]:
+    """What saccade needs here, without its extras."""
+    declared = map(Requirement, importlib.metadata.requires("saccade") or [])
+    return [made for made in declared if made.marker is None or made.marker.evaluate({"extra": ""})]
+
+
+def pip(requirement: Requirement) -> str:
+    """The command that installs a version that fits."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"pip install '{requirement.name}{extras}{requirement.specifier}'"
 
 
 def version(package: str) -> str | None:
@@ -48,28 +70,58 @@ def version(package: str) -> str | None:
         return None
 
 
-def processor() -> tuple[str, str]:
+def processor() -> Finding:
     """The device that `--device auto` takes, and a hint when a GPU is present but torch cannot use it."""
-    import torch
-
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()} ({torch.cuda.device_count()} in all), bfloat16", ""
-    hint = "torch sees no GPU: install its CUDA build" if shutil.which("nvidia-smi") else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores, float32", hint
-
-
-def bundled_model() -> tuple[str, str]:
-    """Whether the bundled model loads and encodes a blank page."""
-    import numpy as np
-
     try:
-        with HF().open() as engine:
-            blank = engine.prepare(Picture.open(np.full((64, 64, 3), 255, np.uint8)))
-            parameters = sum(p.numel() for p in engine.family.model.parameters())
-            return (
-                f"loads and encodes ({parameters / 1e6:.1f} M parameters, {len(engine.encode([blank])[0])} tokens)",
-                "",
-            )
-    except (SaccadeError, OSError, ImportError) as error:
-        return f"[red]does not load[/red]: {error}", "pip install --force-reinstall --no-deps saccade"
+        import torch
+
+        from saccade.machine import num_cpus
+    except ImportError as error:
+        return "processor", f"unknown: {error}", ""
+    if torch.cuda.is_available():
+        name = f"{torch.cuda.get_device_name()} ({torch.cuda.device_count()} in all), bfloat16"
+        return "processor", name, ""
+    hint = "torch sees no GPU: install its CUDA build" if shutil.which("nvidia-smi") else ""
+    return "processor", f"{num_cpus()} CPU cores, float32", hint
+
+
+def engine() -> Finding:
+    """What `--engine auto` takes."""
+    try:
+        from pipelines.engine import automatic, installed
+    except ImportError as error:
+        return "engine", f"unknown: {error}", ""
+    more = "vllm is installed as well" if installed("vllm") else "vllm is not installed"
+    return "engine", "vllm" if automatic({}) == "vllm" else f"hf (transformers); {more}", ""
+
+
+def bundled_model() -> Finding:
+    """Whether the bundled model loads and encodes a blank page."""
+    try:
+        import numpy as np
+
+        from saccade.engines.hf import HF
+        from saccade.errors import SaccadeError
+        from saccade.picture import Picture
+    except ImportError as error:
+        return "nano", f"does not load: {error}", repair(error)
+    try:
+        with HF().open() as opened:
+            blank = opened.prepare(Picture.open(np.full((64, 64, 3), 255, np.uint8)))
+            parameters = sum(p.numel() for p in opened.family.model.parameters())
+            tokens = len(opened.encode([blank])[0])
+            return "nano", f"loads and encodes ({parameters / 1e6:.1f} M parameters, {tokens} tokens)", ""
+    except ImportError as error:
+        return "nano", f"does not load: {error}", repair(error)
+    except (SaccadeError, OSError) as error:
+        return "nano", f"does not load: {error}", "pip install --force-reinstall --no-deps saccade"
+
+
+def repair(error: ImportError) -> str:
+    """The command that installs again what could not be imported."""
+    module = (error.name or "").partition(".")[0]
+    there = importlib.metadata.packages_distributions().get(module, [])
+    for requirement in requirements():
+        if requirement.name in there:
+            return pip(requirement).replace("install", "install --force-reinstall", 1)
+    return f"pip install {module}" if module else "pip install --force-reinstall saccade"

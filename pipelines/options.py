@@ -1,6 +1,7 @@
 """The options that several commands share, written once, and how a file, they and --set become one dict of settings.
 
-`pipelines.resolve` makes of that dict what a command runs. Light to import: every command does.
+`pipelines.resolve` makes of that dict what a command runs. Nothing of saccade is imported before it is needed:
+`saccade doctor` must run where a package is missing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +10,6 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-
-from saccade.errors import ConfigError
-from saccade.registry import named
 
 LOOK, MODEL, DATA, RUN = "How it looks", "Model", "What it answers", "Where it runs"
 
@@ -27,7 +25,10 @@ DataPath = Annotated[
     Path | None, typer.Option(help="Where the named data set lies on this machine.", rich_help_panel=DATA)
 ]
 Question = Annotated[str | None, typer.Option(help="What to ask of every image of a folder.", rich_help_panel=DATA)]
-Limit = Annotated[int | None, typer.Option(min=1, help="Questions at most.", rich_help_panel=DATA)]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Questions at most: the first ones, image by image.", rich_help_panel=DATA),
+]
 PagePx = Annotated[int, typer.Option(min=256, help="Longest side of generated pages (synthdoc).", rich_help_panel=DATA)]
 Output = Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/DATASET).", rich_help_panel=RUN)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.", rich_help_panel=RUN)]
@@ -175,6 +176,8 @@ def settings(config: Path | None, options: Mapping[str, Any], sets: Sequence[str
 
 
 def _read(config: Path) -> dict[str, Any]:
+    from saccade.errors import ConfigError
+
     try:
         loaded = yaml.safe_load(config.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -192,6 +195,8 @@ def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
     Raises:
         ConfigError: one is no KEY=VALUE, or its value is no YAML.
     """
+    from saccade.errors import ConfigError
+
     for entry in sets or []:
         key, equals, value = entry.partition("=")
         if not equals or not key:
@@ -205,6 +210,9 @@ def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
 
 def put(made: dict[str, Any], dotted: str, value: Any) -> None:
     """Sets a nested key. A name given again keeps the settings beside it, another name drops them."""
+    from saccade.errors import ConfigError
+    from saccade.registry import named
+
     head, _, rest = dotted.partition(".")
     if rest:
         before = made[head] if head in made else default(head)

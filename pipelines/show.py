@@ -8,6 +8,7 @@ import pyarrow.dataset as arrow
 import yaml
 
 from pipelines import manifest
+from pipelines.files import picture_path
 from saccade.datasets import Dataset
 from saccade.errors import ConfigError
 from saccade.registry import load
@@ -26,6 +27,8 @@ def show(run: Path, question_id: str | None, what: str, output: Path | None) -> 
     """
     if what not in PICTURES:
         raise ConfigError(f"no picture {what!r}. There are: {', '.join(PICTURES)}")
+    if output is not None:
+        picture_path(output)
     row = answered(run, question_id)
     settings = yaml.safe_load((run / "run.yaml").read_text())
     dataset = load("datasets", settings["dataset"], Dataset)

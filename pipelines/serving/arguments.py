@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from saccade.errors import ConfigError
-
 if TYPE_CHECKING:  # it brings torch, and every command reads this file
     from pipelines.serving.settings import ServeConfig
 
@@ -60,6 +58,7 @@ def serve_config(
     from pipelines.engine import chosen_engine
     from pipelines.resolve import episode
     from pipelines.serving.settings import MIB, ServeConfig, key_hashes
+    from saccade.errors import ConfigError
     from saccade.registry import named, validation_text
 
     kept = {key: made.pop(key) for key in ServeConfig.model_fields if key in made and key not in ("episode", "engine")}

@@ -1,7 +1,11 @@
 """The command line: help that teaches, one-line errors, settings that overrule each other in the right order."""
 
+import importlib.metadata
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,14 +13,17 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pipelines import cli, options
+from pipelines import cli, doctor, options
 from pipelines.batch import Stopped
 from saccade.config import Episode
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.registry import names
 from tests import tiny
 
 COMMANDS = ["", "ask", "batch", "doctor", "experiment", "list", "serve", "show", "train", "train nano"]
+
+DECLARED = ["numpy>=2.0", "ray[data,serve]>=2.60,<2.61", "transformers>=5.16.1,<5.20", 'pytest>=8; extra == "test"']
 
 
 def plain(text: str) -> str:
@@ -100,6 +107,64 @@ def test_ask(tmp_path: Path, qwen2_5_vl: Path) -> None:
     assert "40 of 99 visual tokens" in result.output
     with Image.open(tmp_path / "looked.png") as drawn:
         assert min(drawn.size) > 200
+
+
+@pytest.mark.parametrize(
+    "question, trace, text",
+    [
+        ("What?", "looked.bogus", "a picture is drawn as .png; got"),
+        ("What?", "nowhere/looked.png", "there is no folder .*nowhere' to draw looked.png into"),
+        (" ", "looked.png", "the question is empty"),
+    ],
+)
+def test_ask_refuses_before_it_loads(
+    question: str, trace: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(tiny.page(300, 240)).save(tmp_path / "page.png")
+    monkeypatch.setattr(HF, "open", None)  # not callable
+    arguments = ["ask", str(tmp_path / "page.png"), question, "--trace", str(tmp_path / trace)]
+    with pytest.raises(ConfigError, match=text):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["page.png"]
+
+
+def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`saccade ARGUMENTS` where a module cannot be imported."""
+    code = f"import sys; sys.modules[{module!r}] = None; from pipelines.cli import main; main()"
+    wide = {**os.environ, "COLUMNS": "200"}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=wide)
+
+
+def test_doctor_runs_where_a_package_cannot_be_imported() -> None:
+    result = without("cv2", "doctor")
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    found = " ".join(result.stdout.split())
+    assert "nano does not load" in found and "not ready" in found
+    assert "--force-reinstall 'opencv-python-headless>=4.10'" in found
+
+
+def test_a_missing_package_is_one_line_that_leads_to_the_doctor() -> None:
+    result = without("cv2", "list", "samplers")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: the package 'cv2' is missing: `saccade doctor` says how to install it\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; import pipelines.cli; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "ray", "transformers", "saccade", "pydantic", "cv2"} & set(loaded)
+
+
+def test_doctor_compares_versions_with_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"transformers": "4.57.1", "ray": None}
+    monkeypatch.setattr(doctor, "version", lambda name: there.get(name, "99!1"))
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: DECLARED)
+    assert list(doctor.packages()) == [
+        ("numpy", "99!1", ""),
+        ("ray", "missing", "pip install 'ray[data,serve]<2.61,>=2.60'"),
+        ("transformers", "4.57.1, not <5.20,>=5.16.1", "pip install 'transformers<5.20,>=5.16.1'"),
+    ]
 
 
 def test_doctor_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
