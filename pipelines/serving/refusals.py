@@ -58,14 +58,30 @@ def refusal(error: BaseException) -> Refusal:
     return Refusal(500, f"the server failed on this request ({type(error).__name__})", code="internal_error")
 
 
-def invalid(error: ValidationError, within: str = "") -> Refusal:
-    """A request that does not fit its schema: the first thing wrong, its place, and as much of the value as is fit."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in (within, *first["loc"]) if part != "")
-    more = error.error_count() - 1
-    shown = short(first["input"])
-    text = f"{place or 'the request'}: {first['msg']} (got {shown})" + (f", and {more} more" if more else "")
+def invalid(error: ValidationError, given: Mapping[str, Any], within: str = "") -> Refusal:
+    """A request that does not fit its schema: one thing that is wrong, where, and as much of the value as is fit.
+
+    Where a value may be of several shapes, pydantic tells of each; what got farthest is what was meant.
+    """
+    found = error.errors(include_url=False, include_context=False)
+    told = max(found, key=lambda item: len(item["loc"]))
+    place = ".".join(part for part in (within, *_place(told["loc"], told["type"], given)) if part)
+    text = f"{place or 'the request'}: {told['msg']} (got {short(told['input'])})"
     return Refusal(400, text, place or None, "invalid_value")
+
+
+def _place(location: tuple[int | str, ...], kind: str, given: Any) -> list[str]:
+    """The parts of a pydantic location that are in the request; others name shapes that were tried."""
+    parts = []
+    for number, part in enumerate(location):
+        inside = (isinstance(given, Mapping) and part in given) or (
+            isinstance(given, list) and isinstance(part, int) and part < len(given)
+        )
+        if inside:
+            given = given[part]
+        if inside or (kind in ("missing", "extra_forbidden") and number == len(location) - 1):
+            parts.append(str(part)[:SHOWN])
+    return parts
 
 
 def short(value: Any) -> str:

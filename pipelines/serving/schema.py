@@ -168,7 +168,7 @@ def parse(data: bytes, model: str, settings: Episode) -> Asked:
     try:
         body = Body(**kept)
     except ValidationError as error:
-        raise invalid(error) from error
+        raise invalid(error, kept) from error
     if body.model != model:
         raise Refusal(404, f"no model {short(body.model)}; this server has {model!r}", "model", "model_not_found")
     return _asked(body, settings)
@@ -251,7 +251,7 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
     try:
         return Episode(**{**{name: getattr(settings, name) for name in Episode.model_fields}, **knobs})
     except ValidationError as error:
-        refused = invalid(error, "saccade")
+        refused = invalid(error, knobs, "saccade")
         raise Refusal(400, f"{refused}. Settings: {settings_text(Episode)}", refused.param, refused.code) from error
     except ConfigError as error:
         raise Refusal(400, f"saccade: {str(error)[:2000]}", "saccade", "invalid_setting") from error

@@ -99,6 +99,21 @@ def test_what_is_not_supported_is_said(more: dict[str, Any], status: int, param:
     assert (error.status, error.param) == (status, param) and message in str(error)
 
 
+@pytest.mark.parametrize(
+    ("content", "param", "message"),
+    [
+        ([{"type": "image_url", "image_url": "data:xx"}], "messages.0.content.0.image_url", "valid dictionary"),
+        ([{"type": "input_audio"}], "messages.0.content.0", "does not match any of the expected tags"),
+        ([{"type": "text", "text": 3}], "messages.0.content.0.text", "valid string"),
+        ([{"type": "image_url", "image_url": {}}], "messages.0.content.0.image_url.url", "Field required"),
+        (3, "messages.0.content", "valid"),
+    ],
+)
+def test_a_wrong_part_is_pointed_at(content: Any, param: str, message: str) -> None:
+    error = refused({**body(), "messages": [{"role": "user", "content": content}]})
+    assert error.param == param and message in str(error)
+
+
 def test_what_changes_nothing_is_let_through() -> None:
     neutral = {"temperature": 0.0, "n": 1, "seed": 7, "top_p": 0.9, "user": "me", "tools": [], "logit_bias": None}
     assert parsed(body(**neutral)).prompt == "What is field 1?"
