@@ -79,7 +79,8 @@ def main(argv: list[str] | None = None) -> None:
     given = parser.parse_args(argv)
     report = calibrate(given.checkpoint, given.page_px, given.pages)
     file = given.checkpoint / CALIBRATION_FILE
-    file.write_text(json.dumps(report, indent=1) + "\n")
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in report.items()]
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(f"{file}\n{file.read_text()}", end="")
 
 
