@@ -1,17 +1,20 @@
-"""What the tokens of an answer say: one rule for all engines."""
+"""What an engine knows of a checkpoint besides its layers: prompt, what an answer's tokens say, their embeddings."""
 
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from saccade.errors import ConfigError, QuestionError
-from saccade.families import checkpoint_file
+from saccade.families import Family, checkpoint_file
+from saccade.families._prompt import open_tokenizer
 from saccade.metrics.calibration import Calibration
+from saccade.registry import find
 from saccade.types import Answer
 
 CANNOT_READ = "<|cannot_read|>"
@@ -66,6 +69,12 @@ class Speech:
             tokens=tokens if ids else None,
             **counts,
         )
+
+
+def outline(path: str, config: Any) -> Family:
+    """A family without weights: its prompt and its positions, which need the configuration and the tokenizer alone."""
+    family: Any = find("families", str(config.model_type), Family)
+    return family(SimpleNamespace(config=config), open_tokenizer(path), None, "")  # type: ignore[no-any-return]
 
 
 class Embeddings:

