@@ -8,6 +8,7 @@ A picture's requests go to the same encoder and the same reader, whose caches kn
 ingress on purpose: its counters are what /metrics tells, its queue is the endpoint's queue.
 """
 
+import io
 import logging
 import math
 import os
@@ -15,7 +16,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from typing import Any
 
 import ray
@@ -153,7 +154,7 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
     """
     find("families", model_type(checkpoint(str(getattr(config.engine_spec, "model", "nano")))), Family)
     check_free(host, port)
-    with ray_started(None, "saccade"):
+    with ExitStack() as ended, ray_started(None, "saccade"):
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # what matters reaches us as an exception
         try:
             serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=LOGGING)
@@ -164,6 +165,8 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
         try:
             yield handle
         finally:
+            # Ray reports every actor that Serve ends as if it had failed.
+            ended.enter_context(redirect_stderr(io.StringIO()))
             serve.shutdown()
 
 
@@ -203,9 +206,8 @@ def run(config: ServeConfig, host: str, port: int, console: Console) -> None:
     console.print(f"starting {config.model_name} on Ray Serve", highlight=False)
     with serving(config, host, port) as handle:
         shown = f"[{host}]" if ":" in host else host
-        console.print(
-            f"http://{shown}:{port}/ (a page), /v1/chat/completions, /metrics; Ctrl-C ends it", soft_wrap=True
-        )
+        where = f"http://{shown}:{port}/ (a page), /v1/chat/completions, /metrics; Ctrl-C ends it"
+        console.print(where, soft_wrap=True, markup=False)
         while not stopped.wait(1.0):
             pass
         console.print("closing: what is being answered is answered first", highlight=False)

@@ -25,10 +25,11 @@ MOST_BINS = 1024
 """Numbers among a strategy's settings may not exceed this in a request: some are sizes of tensors."""
 
 INERT = {
-    "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "seed",
+    "ignore_eos", "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "seed",
     "service_tier", "store", "top_k", "top_p", "user", "verbosity",
 }  # fmt: skip
-"""Parameters that cannot change a greedy answer."""
+"""Parameters that cannot change a greedy answer. `vllm bench serve` sends `ignore_eos`: an answer ends where the model
+ends it all the same, and `usage` counts what was said."""
 
 NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -48,7 +49,6 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "response_format": ({"type": "text"},),
     "reasoning_effort": ("none",),
     "echo": (False,),
-    "ignore_eos": (False,),
     "skip_special_tokens": (True,),
 }
 """Parameters that would change the answer and are not supported, with the values at which they do not."""
