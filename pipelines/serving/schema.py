@@ -25,8 +25,8 @@ MOST_BINS = 1024
 """Numbers among a strategy's settings may not exceed this in a request: some are sizes of tensors."""
 
 INERT = {
-    "ignore_eos", "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "seed",
-    "service_tier", "store", "top_k", "top_p", "user", "verbosity",
+    "ignore_eos", "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
+    "seed", "service_tier", "store", "top_k", "top_p", "user", "verbosity",
 }  # fmt: skip
 """Parameters that cannot change a greedy answer. `vllm bench serve` sends `ignore_eos`: an answer ends where the model
 ends it all the same, and `usage` counts what was said."""
