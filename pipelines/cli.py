@@ -6,27 +6,14 @@ and `saccade doctor` runs where a package is missing.
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 
 from pipelines import options
+from pipelines.exits import Commands, expected
 from pipelines.serving import arguments
-
-
-class Commands(TyperGroup):
-    """The commands; whichever is interrupted says how to go on, and the exit code is 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Runs a command."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stopped:  # here: typer makes an exit of it that says nothing
-            Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
-            raise typer.Exit(130) from stopped
-
 
 app = typer.Typer(
     cls=Commands,
@@ -165,14 +152,11 @@ def serve(
 
     Example: saccade serve --port 8000 --model nano
     """
-    made = options.settings(config, options.given(context, *options.EPISODE), set)
-    chosen = arguments.serve_config(
-        made,
-        options.given(context, "model", "device", "max_px"),
-        engine,
-        options.given(context, *arguments.OWN),
-        options.given(context, "api_key_file", "allow_host", "max_request_mib"),
-    )
+    every = (*options.MODEL_OPTIONS, *options.EPISODE, *arguments.OWN)
+    made = options.settings(config, options.given(context, *every), set)
+    from pipelines.serving.resolve import serve_config
+
+    chosen = serve_config(made)
     from pipelines.serve import run
 
     run(chosen, host, port, console)
@@ -293,13 +277,3 @@ def main() -> None:
         console.print("[red]error:[/red]", end=" ")
         console.print(text, markup=False, soft_wrap=True)
         sys.exit(2)
-
-
-def expected(error: Exception) -> str | None:
-    """What an error that is no fault of the code says: saccade's own, and a package that is not installed."""
-    own = sys.modules.get("saccade.errors")  # an error of it comes from where it was imported
-    if own is not None and isinstance(error, own.SaccadeError):
-        return str(error)
-    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("saccade", "pipelines"):
-        return f"the package {error.name!r} is missing: `saccade doctor` says how to install it"
-    return None
