@@ -8,15 +8,13 @@ A picture's requests go to the same encoder and the same reader, whose caches kn
 ingress on purpose: its counters are what /metrics tells, its queue is the endpoint's queue.
 """
 
-import io
 import logging
 import math
-import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
@@ -26,8 +24,8 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from rich.console import Console
 
-from pipelines.graph import ray_started
-from pipelines.run_config import checkpoint_max_px
+from pipelines.graph import hushed, ray_started
+from pipelines.run_config import checkpoint_max_px, gpu_shares
 from pipelines.serving.backends import Remote
 from pipelines.serving.encoder import EncoderReplica
 from pipelines.serving.front import Front
@@ -37,6 +35,7 @@ from pipelines.serving.settings import ServeConfig
 from saccade.engines.hf import checkpoint, model_type
 from saccade.errors import ConfigError, EngineDead
 from saccade.families import Family, Prepared
+from saccade.machine import num_cpus
 from saccade.registry import find
 from saccade.types import Encoding
 
@@ -97,7 +96,7 @@ class Ingress:
 
 def app(config: ServeConfig) -> Application:
     """The endpoint for Ray Serve: `serve run pipelines.serve:app max_queue=8`, or `args:` in a Serve configuration."""
-    cpus = share(config)
+    cpus, (encoder_gpus, reader_gpus) = share(config), gpus(config)
     common = {
         "graceful_shutdown_timeout_s": config.drain_s,
         "max_constructor_retry_count": 2,
@@ -106,7 +105,7 @@ def app(config: ServeConfig) -> Application:
     encoder = serve.deployment(Encoder).options(
         num_replicas=config.num_encoders,
         max_ongoing_requests=max(2 * config.encode_batch, config.max_episodes),
-        ray_actor_options={"num_cpus": cpus, "num_gpus": config.encoder_gpus},
+        ray_actor_options={"num_cpus": cpus, "num_gpus": encoder_gpus},
         request_router_config=STICKY,
         **common,
     )
@@ -117,7 +116,7 @@ def app(config: ServeConfig) -> Application:
             max_replicas=config.max_readers,
             target_ongoing_requests=max(1.0, config.reads_per_reader / 2),
         ),
-        ray_actor_options={"num_cpus": cpus, "num_gpus": config.reader_gpus},
+        ray_actor_options={"num_cpus": cpus, "num_gpus": reader_gpus},
         request_router_config=STICKY,
         **common,
     )
@@ -133,9 +132,24 @@ def share(config: ServeConfig) -> float:
     return max(0.01, min(config.cpus, math.floor(100 * there / (1 + config.num_encoders + config.max_readers)) / 100))
 
 
+def gpus(config: ServeConfig) -> tuple[float, float]:
+    """GPUs of each encoder and reader: what is set, or an equal share of those there are.
+
+    Raises:
+        ConfigError: there are not so many.
+    """
+    encoder, reader = config.encoder_gpus, config.reader_gpus
+    if config.engine.get("device") == "cpu":
+        encoder, reader = encoder or 0, reader or 0
+    elif reader is None and config.engine.get("tensor_parallel", 1) > 1:
+        reader = config.engine["tensor_parallel"]
+    there = int(ray.cluster_resources().get("GPU", 0)) if ray.is_initialized() else 0
+    return gpu_shares(there, config.num_encoders, config.max_readers, encoder, reader)
+
+
 def threads(config: ServeConfig) -> int:
     """CPU threads of one encoder or reader: the machine's CPUs, shared."""
-    return config.threads or max(1, (os.cpu_count() or 1) // (config.num_encoders + config.max_readers))
+    return config.threads or max(1, num_cpus() // (config.num_encoders + config.max_readers))
 
 
 def limit_px(config: ServeConfig) -> int | None:
@@ -166,7 +180,7 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
             yield handle
         finally:
             # Ray reports every actor that Serve ends as if it had failed.
-            ended.enter_context(redirect_stderr(io.StringIO()))
+            ended.enter_context(hushed())
             serve.shutdown()
 
 

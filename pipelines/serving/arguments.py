@@ -1,13 +1,9 @@
-"""The options of `saccade serve` that no other command has, and how options become a `ServeConfig`."""
+"""The options of `saccade serve` that no other command has. Light: the command line imports it for every command."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:  # it brings torch, and every command reads this file
-    from pipelines.serving.settings import ServeConfig
 
 WHERE, LIMITS = "Where it serves", "What it refuses"
 
@@ -39,40 +35,15 @@ MaxEpisodes = Annotated[
 ]
 MaxQueue = Annotated[int, typer.Option(min=0, help="Requests that wait; more get 429.", rich_help_panel=LIMITS)]
 
-OWN = ("num_encoders", "max_readers", "max_image_px", "max_images", "max_episodes", "max_queue")
-"""Options that are settings of the same name."""
-
-
-def serve_config(
-    made: dict[str, Any], model: Mapping[str, Any], engine: str, own: Mapping[str, Any], more: Mapping[str, Any]
-) -> "ServeConfig":
-    """A `ServeConfig` from the settings of an episode (with `engine.` and an endpoint's settings of a file among them).
-
-    `more` holds api_key_file, allow_host and max_request_mib where they were given.
-
-    Raises:
-        ConfigError: a setting is unknown or out of range.
-    """
-    from pydantic import ValidationError
-
-    from pipelines.engine import chosen_engine
-    from pipelines.resolve import episode
-    from pipelines.serving.settings import MIB, ServeConfig, key_hashes
-    from saccade.errors import ConfigError
-    from saccade.registry import named, validation_text
-
-    kept = {key: made.pop(key) for key in ServeConfig.model_fields if key in made and key not in ("episode", "engine")}
-    settings = named("engines", made.pop("engine", {}))
-    if engine != "auto":
-        settings["name"] = engine
-    if more.get("api_key_file") is not None:
-        kept["key_hashes"] = key_hashes(more["api_key_file"])
-    if more.get("allow_host") is not None:
-        kept["url_hosts"] = tuple(more["allow_host"])
-    if more.get("max_request_mib") is not None:
-        kept["max_request_bytes"] = more["max_request_mib"] * MIB
-    try:
-        spec = chosen_engine({**settings, **model}).spec()
-        return ServeConfig(**{**kept, **own}, engine=spec, episode=episode(made))
-    except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(ServeConfig.model_fields)}") from error
+OWN = (
+    "num_encoders",
+    "max_readers",
+    "max_image_px",
+    "max_images",
+    "max_episodes",
+    "max_queue",
+    "api_key_file",
+    "allow_host",
+    "max_request_mib",
+)
+"""Options of `saccade serve` alone; most are settings of the same name."""

@@ -87,7 +87,7 @@ class EncoderReplica:
     def __init__(self, config: ServeConfig, threads: int) -> None:
         torch.set_num_threads(threads)
         self.config, self.stack = config, ExitStack()
-        self.engine = self.stack.enter_context(config.open_encoder())
+        self.engine: Any = self.stack.enter_context(config.engine_spec.open_encoder())
         self.passes = self.stack.enter_context(ThreadPoolExecutor(1, "encode"))
         self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * config.encode_batch)))
         self.fingerprint = str(getattr(getattr(self.engine, "family", None), "fingerprint", ""))
@@ -178,7 +178,7 @@ class View:
         key = (picture.sha256, self.replica.fingerprint, max_tok)
         kept = self.replica.cache.get(key)
         if kept is None:
-            made = self.replica.engine.prepare(picture, max_tok)
+            made: Prepared = self.replica.engine.prepare(picture, max_tok)
         else:
             made = Prepared(torch.empty(kept.num_patches, 0), (1, 0, 0), kept.grid, picture.sha256, "kept")
             self.found[id(made)] = kept
@@ -199,4 +199,5 @@ class View:
 
     def query(self, question: str) -> Query:
         """The question's tokens, from the thread that the engine runs in."""
-        return self.replica.passes.submit(self.replica.engine.query, question).result()
+        asked: Query = self.replica.passes.submit(self.replica.engine.query, question).result()
+        return asked

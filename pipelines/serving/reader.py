@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pipelines.serving.settings import ServeConfig
 from pipelines.wire import freeze, thaw
+from saccade.engines._speech import CANNOT_READ
 from saccade.errors import EngineDead, EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas
 
@@ -22,6 +23,7 @@ class Piece:
 
     text: str
     data: bytes  # what the token stands for, which may be part of a character
+    known: bool = True  # False: the text is right, but not in which tokens the model said it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class ReaderReplica:
     def __init__(self, config: ServeConfig, threads: int) -> None:
         torch.set_num_threads(threads)
         self.stack = ExitStack()
-        self.engine: Any = self.stack.enter_context(config.open_reader())
+        self.engine: Any = self.stack.enter_context(config.engine_spec.open_reader())
         # One thread: a request that was given up goes on in it to its end, and the next one waits for that.
         self.turns = self.stack.enter_context(ThreadPoolExecutor(1, "read"))
         self.dead = ""
@@ -76,21 +78,27 @@ class ReaderReplica:
         return freeze(Said(answer, pieces_of(self.engine, answer) if with_pieces else ()))
 
 
+@torch.inference_mode()
 def pieces_of(engine: Any, answer: Answer) -> tuple[Piece, ...]:
-    """The tokens of an answer, as many as it has embeddings: each is found by its row of the embedding table.
+    """The tokens of an answer, found by their embeddings: as rows of the table, where the engine holds one.
 
-    Raises:
-        EngineError: the engine does not tell which tokens its answer has.
+    Where it does not, the tokenizer's own way to say the text is compared with them; when it is another, the pieces are
+    the tokenizer's and not `known`.
     """
     if answer.tokens is None or not len(answer.tokens):
         return ()
-    family = getattr(engine, "family", None)
-    if family is None:
-        raise EngineError("this engine does not tell the tokens of an answer: leave logprobs and max_tokens out")
-    return tuple(_piece(family.tokenizer, token) for token in _rows(family, answer.tokens))
+    family = engine.family
+    tokenizer = family.tokenizer
+    if hasattr(family.model, "get_input_embeddings"):
+        return tuple(_piece(tokenizer, token) for token in _rows(family, answer.tokens))
+    for text in (answer.text, f" {answer.text}", CANNOT_READ):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) == len(answer.tokens) and torch.equal(engine.embeddings(ids), answer.tokens):
+            return tuple(_piece(tokenizer, token) for token in ids)
+    ids = tokenizer(answer.text, add_special_tokens=False)["input_ids"]
+    return tuple(replace(_piece(tokenizer, token), known=False) for token in ids)
 
 
-@torch.inference_mode()
 def _rows(family: Any, embeddings: Tensor) -> Sequence[int]:
     """(T,) ids of (T, D) embeddings, which are rows of the table: first by one column, then by all."""
     table = family.model.get_input_embeddings().weight  # (V, D)

@@ -126,7 +126,12 @@ class Reply:
         if not self.asked.logprobs:
             return None
         content = [
-            {"token": piece.text, "logprob": logprob, "bytes": list(piece.data), "top_logprobs": []}
+            {
+                "token": piece.text if piece.known else "",
+                "logprob": logprob,
+                "bytes": list(piece.data) if piece.known else None,
+                "top_logprobs": [],
+            }
             for piece, logprob in zip(final.pieces, looked.trace.answer.logprobs, strict=False)
         ]
         return {"content": content, "refusal": None}

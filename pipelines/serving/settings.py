@@ -1,14 +1,13 @@
 """What an endpoint is: its model, how it looks unless a request says otherwise, and what it refuses."""
 
 import hashlib
-from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from pipelines.engine import chosen_engine, settled
 from saccade.config import Episode
-from saccade.engines import Encoder, Reader
 from saccade.errors import ConfigError
 from saccade.registry import Strategy, load
 
@@ -18,7 +17,7 @@ MIB = 2**20
 class ServeConfig(Strategy):
     """Settings of one endpoint. Checked as a whole when built, before anything is started."""
 
-    engine: dict[str, Any] = Field({"name": "hf"}, description="{'name': ENGINE, settings}: who encodes and reads.")
+    engine: dict[str, Any] = Field({"name": "auto"}, description="{'name': ENGINE, settings}: who encodes and reads.")
     episode: Episode = Field(default_factory=Episode, description="How it looks, unless a request says otherwise.")
     served_name: str | None = Field(None, description="Model name that requests give; None: the checkpoint's.")
     max_request_bytes: int = Field(32 * MIB, ge=1024, description="Bytes of a request, images in base64 included.")
@@ -37,43 +36,35 @@ class ServeConfig(Strategy):
     min_readers: int = Field(1, ge=1, description="Reader replicas, at least.")
     max_readers: int = Field(1, ge=1, description="Reader replicas, at most: more are started under load.")
     reads_per_reader: int = Field(8, ge=1, description="Reads sent to one reader at a time.")
-    encoder_gpus: float = Field(0, ge=0, description="GPUs (or a fraction of one) per encoder.")
-    reader_gpus: float = Field(0, ge=0, description="GPUs (or a fraction of one) per reader.")
+    encoder_gpus: float | None = Field(None, ge=0, description="GPUs per encoder; None: the GPUs there are, shared.")
+    reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: as `encoder_gpus`.")
     cpus: float = Field(0.4, gt=0, description="Logical CPUs of each replica.")
     threads: int | None = Field(None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared.")
     drain_s: float = Field(30, ge=0, description="What is being answered has this long to end when the server closes.")
 
-    @field_validator("episode", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _episode(cls, value: Any) -> Any:
-        return Episode(**value) if isinstance(value, dict) else value
+    def _parts(cls, values: Any) -> Any:
+        """The engine as it opens here, the episode from its settings."""
+        looks = values.get("episode", {})
+        engine = settled(chosen_engine(values.get("engine")), here=False)
+        return {**values, "engine": engine.spec(), "episode": Episode(**looks) if isinstance(looks, dict) else looks}
 
     @model_validator(mode="after")
     def _check(self) -> "ServeConfig":
-        load("engines", self.engine, Strategy)
         if self.max_readers < self.min_readers:
             raise ConfigError(f"max_readers is {self.max_readers}, below min_readers, which is {self.min_readers}")
         return self
 
     @property
     def engine_spec(self) -> Any:
-        """The engine's settings: a value with `open()`."""
+        """The engine's settings: a value with `open_encoder()` and `open_reader()`."""
         return load("engines", self.engine, Strategy)
 
     @property
     def model_name(self) -> str:
         """What requests call the model."""
         return self.served_name or PurePath(str(getattr(self.engine_spec, "model", "saccade"))).name
-
-    def open_encoder(self) -> AbstractContextManager[Encoder]:
-        """The engine, or only what encodes where an engine can be opened in halves."""
-        spec = self.engine_spec
-        return getattr(spec, "open_encoder", spec.open)()  # type: ignore[no-any-return]
-
-    def open_reader(self) -> AbstractContextManager[Reader]:
-        """The engine, or only what reads where an engine can be opened in halves."""
-        spec = self.engine_spec
-        return getattr(spec, "open_reader", spec.open)()  # type: ignore[no-any-return]
 
 
 def key_hashes(path: Path) -> tuple[str, ...]:
