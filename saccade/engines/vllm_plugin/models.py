@@ -10,9 +10,10 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from saccade.engines.vllm_plugin import fields
 from saccade.engines.vllm_plugin.positions import Placed, canvas_positions
 from saccade.engines.vllm_plugin.processing import CanvasInfo, CanvasParser, CanvasProcessor
+from saccade.engines.vllm_plugin.tower import Foveating
 
 
-class Positions:
+class Positions(Foveating):
     """Positions of prompts that hold a canvas; those of all others are the family's own."""
 
     def get_mrope_input_positions(self, input_tokens: list[int], mm_features: list[Any]) -> tuple[torch.Tensor, int]:
@@ -28,7 +29,8 @@ class Positions:
             if feature.data is not None and fields.CELLS in feature.data
         ]
         if not parts:
-            return super().get_mrope_input_positions(input_tokens, mm_features)  # type: ignore[misc,no-any-return]
+            return super().get_mrope_input_positions(input_tokens, mm_features)
+        assert len(parts) == len(mm_features), "a canvas beside something else was let through"
         return canvas_positions(len(input_tokens), parts)
 
 

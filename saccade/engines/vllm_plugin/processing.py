@@ -12,6 +12,7 @@ from vllm.multimodal.parse import DictEmbeddingItems
 from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 
 from saccade.engines.vllm_plugin import fields
+from saccade.engines.vllm_plugin.pixels import PixelInfo, PixelProcessor
 from saccade.engines.vllm_plugin.positions import Placed, canvas_positions
 
 
@@ -50,7 +51,7 @@ class CanvasParser:
         )
 
 
-class CanvasInfo:
+class CanvasInfo(PixelInfo):
     """Knows the sizes of the model, and whether it takes pixels."""
 
     ctx: Any
@@ -89,20 +90,20 @@ class CanvasInfo:
         return super().get_mm_max_tokens_per_item(seq_len, mm_counts)  # type: ignore[misc]
 
 
-class CanvasProcessor:
+class CanvasProcessor(PixelProcessor):
     """Sizes the placeholders and looks at the prompt as a whole."""
 
     info: Any
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
-        own = super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs)  # type: ignore[misc]
+        own = super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs)
         return {**own, **field_configs(hf_inputs, self.info.canvas[1])}
 
     def _get_prompt_updates(
         self, mm_items: Any, hf_processor_mm_kwargs: Any, out_mm_kwargs: Any
     ) -> Sequence[PromptUpdate]:
         if self.info.takes_pixels:
-            return super()._get_prompt_updates(mm_items, hf_processor_mm_kwargs, out_mm_kwargs)  # type: ignore[misc,no-any-return]
+            return super()._get_prompt_updates(mm_items, hf_processor_mm_kwargs, out_mm_kwargs)
         image_token_id, merge = self.info.get_hf_config().image_token_id, self.info.canvas[1]
 
         def placeholder(number: int) -> list[int]:
@@ -117,7 +118,7 @@ class CanvasProcessor:
         Raises:
             ValueError: canvases stand beside videos or run into each other, or the prompt has too many positions.
         """
-        made = super().apply(inputs, timing_ctx)  # type: ignore[misc]
+        made = super().apply(inputs, timing_ctx)
         parts = [
             Placed(place.offset, item[fields.CELLS].data, *item[fields.SHAPE].data.tolist())
             for item, place in zip(

@@ -1,0 +1,144 @@
+"""What a request of pixels may ask for, and the tokens that follow from it. Nothing here needs vLLM.
+
+    mm_processor_kwargs={"saccade": {"tokens": 273, "sampler": "hybrid", "scorer": "edges"}}
+
+`edges` looks at the picture itself, so its selection is known before the request is scheduled. `received`, `variance`
+and `norm` look at the vision tower's output: they choose in the worker.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from torch import Tensor
+
+from saccade.errors import SaccadeError
+from saccade.geometry.tokens import normalise
+from saccade.importance import Mix, Scorer
+from saccade.picture import Picture
+from saccade.registry import load, validation_text
+from saccade.samplers import Sampler
+from saccade.types import Encoding, Grid, Query, Scene
+
+KEY = "saccade"  # among the request's mm_processor_kwargs
+BEFORE = ("edges",)  # scorers that look at the picture
+BEHIND = ("received", "variance", "norm")  # scorers that look at what the tower made of it
+MOST_TOK = 2**20
+MOST_SETTING = 1024  # of a number among a strategy's settings, seeds apart: bins of a map are memory
+
+
+class Foveation(BaseModel):
+    """How many tokens of each image are kept, and which."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokens: StrictInt = Field(ge=1, le=MOST_TOK, description="Tokens of each image; an image of fewer keeps them all.")
+    sampler: str | dict[str, Any] = Field("hybrid", description="Name, or name and settings.")
+    scorer: str | list[str | dict[str, Any]] = Field("edges", description="Name or weighted mix of names.")
+    gaze: tuple[float, float] | None = Field(None, description="x right, y down in [0, 1]; None: most important token.")
+
+    @classmethod
+    def parse(cls, given: object) -> Self:
+        """Checked to the last name and setting.
+
+        Raises:
+            ValueError: what is wrong, and what may be said instead.
+        """
+        try:
+            if not isinstance(given, Mapping):
+                raise ValueError(f'it is {{"tokens": ..., "sampler": ..., "scorer": ...}}, not {given!r}')
+            made = cls.model_validate(given)
+            if made.gaze is not None and not all(0 <= side <= 1 for side in made.gaze):
+                raise ValueError(f"gaze {list(made.gaze)} is off the picture: x and y are from 0 to 1")
+            _own(made.sampler, made.scorer)
+            made.parts()
+        except ValidationError as error:
+            raise ValueError(f"mm_processor_kwargs {KEY!r}: {validation_text(error)}") from None
+        except (ValueError, SaccadeError) as error:
+            told = str(error).partition(" A dotted name")[0]  # requests name none
+            raise ValueError(f"mm_processor_kwargs {KEY!r}: {told}") from None
+        return made
+
+    def strategy(self) -> Sampler:
+        """The sampler."""
+        return load("samplers", self.sampler, Sampler)
+
+    def parts(self) -> list[tuple[float, Scorer]]:
+        """Weight, of 1 altogether, and scorer; none where the sampler asks none.
+
+        Raises:
+            ValueError, ConfigError: no such scorer or sampler, or none that can do without a question.
+        """
+        parts = Mix.parse(self.scorer).parts
+        for _, spec in parts:
+            if spec["name"] not in (*BEFORE, *BEHIND):
+                raise ValueError(
+                    f"scorer {spec['name']!r} needs a question, and an image is read by vLLM without one. "
+                    f"Use {', '.join((*BEFORE, *BEHIND))}"
+                )
+        if self.strategy().blind:
+            return []
+        total = sum(weight for weight, _ in parts)
+        return [(weight / total, load("importance", spec, Scorer)) for weight, spec in parts]
+
+    def early(self) -> list[tuple[float, Scorer]]:
+        """The parts that need the picture alone."""
+        return [part for part in self.parts() if part[1].name() in BEFORE]
+
+    def late(self) -> list[tuple[float, Scorer]]:
+        """The parts that need the tower's output."""
+        return [part for part in self.parts() if part[1].name() in BEHIND]
+
+
+def _own(*names: Any) -> None:
+    """Refuses what a stranger must not choose: modules to import, and settings that eat the memory."""
+    for given in names:
+        for entry in given if isinstance(given, list) else [given]:
+            settings = {"name": entry} if isinstance(entry, str) else entry
+            if "." in str(settings.get("name", "")).partition(":")[0]:
+                raise ValueError(f"{settings['name']!r} is not one of saccade's own")
+            for key, value in settings.items():
+                if key != "seed" and isinstance(value, int | float) and not -MOST_SETTING <= value <= MOST_SETTING:
+                    raise ValueError(f"{key} is {value}; at most {MOST_SETTING}")
+
+
+def weighed(parts: list[tuple[float, Scorer]], scene: Scene) -> Tensor:
+    """(1, N) float32: the weighted sum of these scorers."""
+    scores = [weight * scorer(scene) for weight, scorer in parts]
+    return sum(scores[1:], scores[0]) if scores else torch.zeros(scene.valid.shape, device=scene.valid.device)
+
+
+def scene_of(picture: Picture, grid: Grid, encoding: Encoding | None = None) -> Scene:
+    """A scene of one picture without a question; without an encoding, of the picture alone."""
+    nothing = torch.zeros(len(grid), 0)
+    bare = Encoding(nothing, nothing.unsqueeze(1), torch.zeros(len(grid)), grid, "", "", 0)
+    return Scene.of([(picture, encoding or bare, Query("", torch.zeros(0, 0), torch.zeros(0)))])
+
+
+def choose(wanted: Foveation, picture: Picture, grid: Grid, importance: Tensor) -> Tensor:
+    """(K,) int64, raster order: the tokens kept, by importance (1, N) of any scale on the CPU. K = min(tokens, N)."""
+    scene, sampler = scene_of(picture, grid), wanted.strategy()
+    importance = normalise(importance, scene.present)
+    gaze = torch.tensor([wanted.gaze or (0.5, 0.5)])
+    if wanted.gaze is None and not sampler.blind:
+        gaze = grid.centre_uv[importance[0].argmax()].unsqueeze(0)
+    return sampler(scene, importance, gaze, wanted.tokens)[0].index
+
+
+def packed(wanted: Foveation, sha256: str) -> Tensor:
+    """(bytes,) uint8: what the worker needs to choose by itself."""
+    return torch.frombuffer(bytearray(json.dumps([wanted.model_dump(), sha256]).encode()), dtype=torch.uint8)
+
+
+def unpacked(plan: Tensor) -> tuple[Foveation, Picture]:
+    """Back from `packed`. The picture knows its hash, not its pixels."""
+    fields, sha256 = json.loads(bytes(plan.tolist()))
+    picture = Picture(_gone)
+    picture.__dict__["sha256"] = sha256  # where cached_property keeps it
+    return Foveation(**fields), picture
+
+
+def _gone() -> bytes:
+    raise AssertionError("the pixels stayed with the process that decoded them")

@@ -1,0 +1,142 @@
+"""Foveation of ordinary images inside vLLM: the request's wishes are checked, the placeholder is sized, and where the
+picture itself decides, the tokens are chosen, all before the request is scheduled.
+
+Each class goes in front of the family's own. A selected image is its family's own input with one field more, INDEX:
+the tokens kept, or -1 for each of them where the vision tower decides (`tower`), which then needs PLAN and BASE too.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from vllm.multimodal.inputs import MultiModalFieldConfig
+from vllm.multimodal.parse import ImageProcessorItems
+from vllm.multimodal.processing import InputProcessingContext, PromptReplacement, PromptUpdate
+
+from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, packed, scene_of, weighed
+from saccade.geometry.grid import plain_grid
+from saccade.picture import Picture
+
+INDEX = "saccade_index"  # (K,) int64 per image
+PLAN = "saccade_plan"  # (bytes,) uint8 per image, empty where INDEX says it all
+BASE = "saccade_base"  # (N,) float32 per image: the part of the importance that the picture gives
+OURS = (INDEX, PLAN, BASE)
+
+
+class Context(InputProcessingContext):  # type: ignore[misc]
+    """Keeps our key away from the checkpoint's processor, whether it came with the request or with the server."""
+
+    def get_merged_mm_kwargs(self, kwargs: Mapping[str, object], **more: Any) -> dict[str, Any]:
+        """As vLLM's, without our key."""
+        merged: dict[str, Any] = super().get_merged_mm_kwargs(kwargs, **more)
+        return {key: value for key, value in merged.items() if key != KEY}
+
+
+class PixelInfo:
+    """Goes in front of a family's ProcessingInfo."""
+
+    def __init__(self, ctx: Any) -> None:
+        super().__init__(Context(**{field.name: getattr(ctx, field.name) for field in dataclasses.fields(ctx)}))  # type: ignore[call-arg]
+
+    def foveation(self, kwargs: Mapping[str, object]) -> Foveation | None:
+        """What a request asks for, on top of what the server was started with; None: all tokens.
+
+        Raises:
+            ValueError: it cannot be had.
+        """
+        config = self.ctx.get_mm_config()  # type: ignore[attr-defined]
+        given = config.merge_mm_processor_kwargs(kwargs).get(KEY)
+        if given is None:
+            return None
+        wanted = Foveation.parse(given)
+        if config.is_multimodal_pruning_enabled():
+            raise ValueError("vLLM's own pruning of videos rewrites positions: start it without video_pruning_rate")
+        if wanted.late() and config.mm_encoder_tp_mode == "data":
+            raise ValueError(f"with mm_encoder_tp_mode 'data' only edges can choose, not {wanted.scorer!r}")
+        return wanted
+
+
+class PixelProcessor:
+    """Goes in front of a family's MultiModalProcessor."""
+
+    info: Any
+
+    def apply(self, inputs: Any, timing_ctx: Any) -> Any:
+        """The processed prompt. Raises ValueError: what is asked for cannot be had, or there are no images for it."""
+        self.info.foveation(inputs.hf_processor_mm_kwargs)
+        return super().apply(inputs, timing_ctx)  # type: ignore[misc]
+
+    def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> Any:
+        made = super()._apply_hf_processor_main(mm_items=mm_items, hf_kwargs=hf_kwargs)  # type: ignore[misc]
+        wanted, images = self.info.foveation(hf_kwargs), mm_items.get("image")
+        if wanted is None or not isinstance(images, ImageProcessorItems) or not images.get_count():
+            return made
+        config = self.info.get_hf_config().vision_config
+        merge, cell_px = config.spatial_merge_size, config.spatial_merge_size * config.patch_size
+        rows_cols = (made["image_grid_thw"][:, 1:] // merge).tolist()
+        pictures = [_picture(images.get(number)) for number in range(images.get_count())]
+        chosen = [
+            _fields(wanted, picture, rows, cols, cell_px)
+            for picture, (rows, cols) in zip(pictures, rows_cols, strict=True)
+        ]
+        for key in OURS if wanted.late() else (INDEX,):
+            made[key] = [one[key] for one in chosen]
+        return made
+
+    def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
+        own = super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs)  # type: ignore[misc]
+        return {**own, **{key: MultiModalFieldConfig.batched("image", keep_on_cpu=True) for key in OURS}}
+
+    def _get_prompt_updates(
+        self, mm_items: Any, hf_processor_mm_kwargs: Any, out_mm_kwargs: Any
+    ) -> Sequence[PromptUpdate]:
+        updates = super()._get_prompt_updates(mm_items, hf_processor_mm_kwargs, out_mm_kwargs)  # type: ignore[misc]
+        return [_shorter(update, out_mm_kwargs) if update.modality == "image" else update for update in updates]
+
+
+def _shorter(update: PromptReplacement, out_mm_kwargs: Any) -> PromptReplacement:
+    """The family's placeholder, cut to the tokens that are kept."""
+    whole: Callable[[int], list[int]] = update.replacement
+
+    def placeholder(number: int) -> list[int]:
+        item = out_mm_kwargs["image"][number]
+        return whole(number)[: len(item[INDEX].data)] if INDEX in item else whole(number)
+
+    return dataclasses.replace(update, replacement=placeholder)
+
+
+def _fields(wanted: Foveation, picture: Picture, rows: int, cols: int, cell_px: int) -> dict[str, Tensor]:
+    """INDEX, PLAN and BASE of one image of rows x cols tokens."""
+    num_tok, none = rows * cols, torch.zeros(0)
+    if wanted.tokens >= num_tok:
+        return {INDEX: torch.arange(num_tok), PLAN: none.to(torch.uint8), BASE: none}
+    grid = plain_grid(rows, cols, cols * cell_px, rows * cell_px)
+    base = weighed(wanted.early(), scene_of(picture, grid))
+    if wanted.late():
+        return {
+            INDEX: torch.full((wanted.tokens,), -1),
+            PLAN: packed(wanted, picture.sha256),
+            BASE: base[0],
+        }
+    return {INDEX: choose(wanted, picture, grid, base), PLAN: none.to(torch.uint8), BASE: none}
+
+
+def _picture(image: Any) -> Picture:
+    """An image as vLLM hands it to the processor: Pillow, or (H, W, 3) or (3, H, W) uint8.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if isinstance(image, Image.Image):
+        pixels = np.array(image.convert("RGB"))
+    else:
+        pixels = np.asarray(image)
+        if pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.shape[2] != 3:
+            pixels = pixels.transpose(1, 2, 0)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"{KEY!r} chooses from RGB images of uint8; this one is {pixels.shape} {pixels.dtype}")
+    return Picture.open(np.ascontiguousarray(pixels))
