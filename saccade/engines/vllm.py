@@ -7,6 +7,7 @@ holds the whole canvas: an engine that was started again needs no history.
 
 import asyncio
 import itertools
+import math
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -107,6 +108,8 @@ class VLLMReader:
         self._llm: Any = None
         try:
             self._llm = self._run(self._start(path, PREFIX + architecture))
+            limits = self._llm.model_config.max_model_len, spec.max_new_tok
+            self.speech = Speech.of(self.family.tokenizer, ends(path, config), *limits)
         except ValueError as error:  # pydantic's errors are some of these
             self.close()
             raise ConfigError(f"vLLM refuses: {_short(error)}") from error
@@ -114,8 +117,6 @@ class VLLMReader:
             self.close()
             raise EngineDead(f"vLLM did not start: {_short(error)}") from error
         self.dtype: torch.dtype = self._llm.model_config.dtype
-        limits = self._llm.model_config.max_model_len, spec.max_new_tok
-        self.speech = Speech.of(self.family.tokenizer, ends(path, config), *limits)
 
     def close(self) -> None:
         """Ends the engine's process; requests that still wait are cancelled."""
@@ -185,6 +186,10 @@ class VLLMReader:
             raise _ours(error) from error
         (made,) = output.outputs
         logprobs = [chosen[token].logprob for token, chosen in zip(made.token_ids, made.logprobs, strict=True)]
+        if made.finish_reason not in ("stop", "length") or not math.isfinite(sum(logprobs)):
+            raise EngineError(
+                f"vLLM ended the answer ({made.finish_reason}) with logits that are not finite, or broken off"
+            )
         closed = bool(made.token_ids) and made.token_ids[-1] in self.speech.end_ids
         ids = list(made.token_ids[:-1] if closed else made.token_ids)
         cached_tok = int(output.num_cached_tokens or 0)
