@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import importlib.metadata
 import logging
 import time
 from collections.abc import AsyncGenerator
@@ -46,7 +45,7 @@ class Front:
 
     def app(self) -> FastAPI:
         """The ASGI app."""
-        app = FastAPI(title="saccade", version=importlib.metadata.version("saccade"), docs_url=None, redoc_url=None)
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         app.exception_handler(HTTPException)(_http_error)
         app.exception_handler(SaccadeError)(_library_error)
         app.get("/")(self.index)
