@@ -74,7 +74,7 @@ class Foveating:
                 rows = super().embed_multimodal(  # type: ignore[misc]
                     **{**kwargs, "pixel_values": pixels[patches[0] : patches[1]], "image_grid_thw": grids[some]}
                 )
-            encodings = self._encodings(rows, grids[some], heard) if heard else [None] * len(some)
+            encodings = self._encodings(rows, grids[some], heard) if any(wanted) else [None] * len(some)
             for number, row, one, encoding in zip(some, rows, wanted, encodings, strict=True):
                 if one is None or encoding is None:
                     kept = index[number]
@@ -91,10 +91,10 @@ class Foveating:
         if self._moved:
             self._offsets.zero_()
             self._moved = False
-        if multimodal_embeddings and any(rows.shape[-1] > self._row_width for rows in multimodal_embeddings):
+        if any(rows.shape[-1] > self._row_width for rows in multimodal_embeddings or ()):
             cells = torch.cat([self._cells(rows) for rows in multimodal_embeddings])
-            here = kwargs["is_multimodal"].to(self._offsets.device).nonzero().flatten()
-            self._offsets[1:, here] = cells.T
+            here = kwargs["is_multimodal"].nonzero().flatten()  # of a tensor on the CPU: no wait for the GPU
+            self._offsets[1:, here.to(self._offsets.device)] = cells.T
             self._moved = True
             multimodal_embeddings = [rows[:, : self._row_width] for rows in multimodal_embeddings]
         return super().embed_input_ids(input_ids, multimodal_embeddings, **kwargs)  # type: ignore[misc,no-any-return]
@@ -149,9 +149,10 @@ class Foveating:
 
     def _encodings(self, rows: Sequence[Tensor], grids: Tensor, heard: dict[str, Any]) -> list[Encoding]:
         """What the tower made of some images, as scorers see it."""
-        merge, made, at = int(self.visual.spatial_merge_size), [], 0
+        merge, patch_px = int(self.visual.spatial_merge_size), int(self.config.vision_config.patch_size)
+        made, at = [], 0
         for row, (_, height, width) in zip(rows, grids.tolist(), strict=True):
-            grid = plain_grid(height // merge, width // merge, width, height)
+            grid = plain_grid(height // merge, width // merge, width * patch_px, height * patch_px)
             mine, at = slice(at, at + height * width), at + height * width
             raster: Any = slice(None)
             if hasattr(self.visual, "get_window_index_thw"):  # up to its merger, tokens are in the order of windows
@@ -228,8 +229,9 @@ def _passes(counts: Sequence[int], most_tok: int) -> Iterator[list[int]]:
 def _check(vllm_config: Any) -> None:
     """Raises ValueError: a setting with which positions chosen by the tower would not arrive."""
     speculative = vllm_config.speculative_config
-    if vllm_config.parallel_config.pipeline_parallel_size > 1:
-        raise ValueError("saccade's models read pixels on one pipeline stage: pipeline_parallel_size is 1")
+    parallel = vllm_config.parallel_config
+    if parallel.pipeline_parallel_size > 1 or parallel.prefill_context_parallel_size > 1 or parallel.use_ubatching:
+        raise ValueError("saccade's models read pixels without pipeline, context or micro-batch parallelism")
     if speculative is not None and speculative.method not in ("ngram", "suffix"):
         raise ValueError("saccade's models read pixels without a draft model; of speculative methods, ngram and suffix")
     if vllm_config.compilation_config.compile_mm_encoder:
