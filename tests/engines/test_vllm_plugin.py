@@ -3,7 +3,13 @@
 None of this needs vLLM.
 """
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -139,3 +145,40 @@ def test_a_part_that_does_not_fit_itself_is_refused() -> None:
             fields.of(Canvas(4, 9, (part,)), torch.float32, MERGE)
     with pytest.raises(ValueError, match="different widths"):
         fields.of(Canvas(4, 9, (whole, Part(torch.randn(3, WIDTH + 1), row, row, "b"))), torch.float32, MERGE)
+
+
+ORPHAN = """
+import multiprocessing, os, signal, sys, time
+from saccade.engines.vllm_plugin import start
+
+def core():
+    start.follow_owner(), start.follow_owner()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    os.environ[start.OWNER] = str(os.getpid() if sys.argv[1] == "owner" else 1)
+    multiprocessing.get_context("fork").Process(target=core).start()
+    time.sleep(3)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("owner", ["owner", "another"])
+def test_an_engine_ends_with_its_owner(owner: str, tmp_path: Path) -> None:
+    """And only with the process that opened it: a `vllm serve` of somebody else's is left alone."""
+    script = tmp_path / "orphan.py"
+    script.write_text(ORPHAN)
+    # Its output ends when the last process that holds it does.
+    run = subprocess.Popen([sys.executable, str(script), owner], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    core, ended = int(run.stdout.readline()), False
+    assert run.wait(30) == -signal.SIGKILL
+    try:
+        for _ in range(100):
+            os.kill(core, 0)
+            time.sleep(0.1 if owner == "owner" else 0.02)
+        os.kill(core, signal.SIGKILL)
+    except ProcessLookupError:
+        ended = True
+    assert ended == (owner == "owner")

@@ -23,5 +23,8 @@ def register() -> None:
     """Tells vLLM of the architectures. May be called any number of times; imports no model."""
     from vllm import ModelRegistry
 
+    from saccade.engines.vllm_plugin.start import follow_owner
+
+    follow_owner()
     for architecture, name in MODELS.items():
         ModelRegistry.register_model(PREFIX + architecture, f"{__name__}.models:{name}")

@@ -1,11 +1,16 @@
 """Starting vLLM, without the warnings of its own imports: nobody who uses saccade could mend them."""
 
+import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 import warnings
 from importlib.metadata import entry_points
 from typing import Any
 
 from saccade.errors import ConfigError
+
+OWNER = "SACCADE_ENGINE_OWNER"  # environment: process that opened an engine, whose core is to end with it
 
 
 def prepare() -> None:
@@ -17,6 +22,7 @@ def prepare() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # several engines and encoders share the cores
+    os.environ[OWNER] = str(os.getpid())
     try:
         import vllm  # noqa: F401
     except ImportError as error:
@@ -25,6 +31,22 @@ def prepare() -> None:
         ) from error
     if not any(plugin.value.startswith("saccade.") for plugin in entry_points(group="vllm.general_plugins")):
         raise ConfigError("vLLM does not know saccade's models: install saccade again (pip install -e .)")
+
+
+def follow_owner() -> None:
+    """In a process that an engine's owner started: ends it with its owner.
+
+    vLLM's core outlives an owner that is killed (a Ray actor, say), and keeps its memory. Elsewhere nothing is done.
+    """
+    owner = multiprocessing.parent_process()
+    if owner is None or os.environ.get(OWNER) != str(owner.pid) or any(t.name == OWNER for t in threading.enumerate()):
+        return
+
+    def wait() -> None:
+        multiprocessing.connection.wait([owner.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, name=OWNER, daemon=True).start()
 
 
 def on_cpu() -> bool:
