@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -134,10 +135,20 @@ class VLLMReader:
 
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Like `read`. Requests that wait together are batched; a cancelled one is taken out of the engine."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._answer(canvas, question), self._loop))
+        return await asyncio.wrap_future(self._submit(self._answer(canvas, question)))
+
+    def forget(self) -> None:
+        """Empties the prefix cache: the next canvas pays for all of itself."""
+        self._run(self._llm.reset_prefix_cache())
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        if self._loop.is_closed():
+            work.close()
+            raise EngineDead("this engine has been closed")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._submit(work).result()
 
     async def _start(self, path: str, architecture: str) -> Any:
         spec, cpu = self.spec, start.on_cpu()
@@ -268,6 +279,10 @@ class VLLMEngine:
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer; many at once are batched."""
         return await self.reader.aread(canvas, question)
+
+    def forget(self) -> None:
+        """Empties the reader's prefix cache."""
+        self.reader.forget()
 
 
 def _ours(error: Exception) -> EngineError:

@@ -93,5 +93,9 @@ def test_a_dead_engine_says_so(tight: Pair) -> None:
     (core,) = tight.vllm._llm.engine_core.resources.engine_manager.processes
     core.kill()
     for _ in range(2):
-        with pytest.raises(EngineDead):
+        with pytest.raises(EngineDead, match="died"):
             tight.vllm.read(canvas, "total?")
+    tight.vllm.close()
+    tight.vllm.close()
+    with pytest.raises(EngineDead, match="has been closed"):
+        tight.vllm.read(canvas, "total?")
