@@ -37,6 +37,10 @@ class Reader(Protocol):
         """Answers greedily from the canvas alone. Raises QuestionError, EngineError."""
         ...
 
+    def forget(self) -> None:
+        """Drops what was read before: the next canvas pays for all of itself."""
+        ...
+
 
 class Engine(Encoder, Reader, Protocol):
     """Both in one process."""
