@@ -2,6 +2,8 @@
 
     mm_processor_kwargs={"saccade": {"tokens": 273, "sampler": "hybrid", "scorer": "edges"}}
 
+vLLM's server takes these from a request only if started with `--trust-request-mm-kwargs`.
+
 `edges` looks at the picture itself, so its selection is known before the request is scheduled. `received`, `variance`
 and `norm` look at the vision tower's output: they choose in the worker.
 """
