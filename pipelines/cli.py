@@ -259,11 +259,25 @@ def train_nano(
 
 
 @app.command()
-def doctor() -> None:
-    """Say what is installed, which engine would be used, what is missing, and the command that fixes it."""
+def doctor(
+    verify: Annotated[bool, typer.Option("--verify", help="Read a page with vLLM and with transformers.")] = False,
+    model: Annotated[str, typer.Option("--model", help="The model that --verify reads with.")] = "nano",
+) -> None:
+    """Say what is installed, which engine would be used, what is missing, and the command that fixes it.
+
+    With --verify, also whether vLLM reads a page as transformers does, here and with your model: the same
+    log-probabilities for all tokens and for fixations that grow a canvas.
+
+    Example: saccade doctor --verify --model Qwen/Qwen2.5-VL-7B-Instruct
+    """
     from pipelines.doctor import examine
 
-    raise typer.Exit(examine(console))
+    status = examine(console)
+    if verify:
+        from pipelines.verify import verify as compare
+
+        status = max(status, compare(model, console))
+    raise typer.Exit(status)
 
 
 def main() -> None:

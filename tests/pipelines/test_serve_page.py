@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipelines.serving.settings import hashed
 from tests.pipelines.serve_client import in_process, png
+from tests.pipelines.test_serve_http import Slow
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -36,8 +37,10 @@ class Server(uvicorn.Server):
 
 @pytest.fixture(scope="module")
 def site(qwen2_5_vl: Path) -> Iterator[str]:
-    with in_process(qwen2_5_vl) as endpoint, served(endpoint.front.app()) as address:
-        yield address
+    """Every read takes a while, so that fixations come apart from each other."""
+    with in_process(qwen2_5_vl) as quick, in_process(qwen2_5_vl, Slow(quick.local, 0.2)) as endpoint:
+        with served(endpoint.front.app()) as address:
+            yield address
 
 
 class served:  # noqa: N801

@@ -138,7 +138,9 @@ def test_vllm_is_taken_where_it_and_a_gpu_are_there(monkeypatch: pytest.MonkeyPa
     assert engines.automatic({"only_hf_has_this": 1}) == "hf"
 
 
-@pytest.mark.parametrize("device, text", [("bogus", "no device 'bogus'. There are: auto"), ("cuda:7", "torch sees 0")])
+@pytest.mark.parametrize(
+    "device, text", [("bogus", "no device 'bogus'. There are: auto"), ("cuda:7", "torch sees 0|Ray chooses the GPU")]
+)
 def test_a_device_that_is_not_there_is_refused_before_anything_starts(
     device: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
