@@ -73,14 +73,14 @@ class Family(ABC):
         if the canvas were full, and so does the suffix, whatever was left out.
         """
 
-    @abstractmethod
     def embed(self, token_ids: Tensor) -> Tensor:
         """(T,) int64 -> (T, D) input embeddings of the language model."""
+        return self.model.get_input_embeddings()(token_ids)  # type: ignore[no-any-return]
 
     @property
-    @abstractmethod
     def language_model(self) -> Any:
         """The decoder of transformers; `forward` calls it."""
+        return self.model.model.language_model
 
     def forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
         """Runs the decoder on (1, T, D) at positions (P, T) behind what `cache` holds, and adds to it.
@@ -97,9 +97,9 @@ class Family(ABC):
         )
         return out.last_hidden_state  # type: ignore[no-any-return]
 
-    @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) last hidden states -> (..., vocabulary)."""
+        return self.model.lm_head(hidden)  # type: ignore[no-any-return]
 
 
 def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:

@@ -48,16 +48,6 @@ class QwenVL(Family):
             processor = type(processor).from_pretrained(path, min_pixels=least, max_pixels=max_px)
         return cls(model, open_tokenizer(path), processor, f"{fingerprint(path)}-{dtype}-{dict(processor.size)}")
 
-    @property
-    def language_model(self) -> Any:
-        return self.model.model.language_model
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return self.model.lm_head(hidden)  # type: ignore[no-any-return]
-
-    def embed(self, token_ids: Tensor) -> Tensor:
-        return self.model.get_input_embeddings()(token_ids)  # type: ignore[no-any-return]
-
     # Pixels
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:

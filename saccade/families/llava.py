@@ -59,16 +59,6 @@ class Llava(Family):
         model = LlavaForConditionalGeneration.from_pretrained(path, dtype=dtype).to(device).eval()
         return cls(model, open_tokenizer(path, TEMPLATE), processor, f"{fingerprint(path)}-{dtype}")
 
-    @property
-    def language_model(self) -> Any:
-        return self.model.model.language_model
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        return self.model.lm_head(hidden)  # type: ignore[no-any-return]
-
-    def embed(self, token_ids: Tensor) -> Tensor:
-        return self.model.get_input_embeddings()(token_ids)  # type: ignore[no-any-return]
-
     # Pixels
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:

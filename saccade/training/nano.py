@@ -34,7 +34,7 @@ from saccade.training.reader import Batch, collate, losses
 from saccade.training.views import drawn_kind, make_view
 
 INTERRUPTED = 130  # exit status of a process stopped by Ctrl-C
-WHOLE_SHARE = 0.2  # of the joint steps, on whole 1024-px pages
+WHOLE_SHARE = 0.35  # of the joint steps, on whole 1024-px pages
 MAX_SEED = VALIDATION_SEED // 2  # phases add to it
 
 

@@ -60,6 +60,12 @@ class _Sheet:
     side: int
     x_height_scale: float
 
+    def contrast(self) -> NDArray[np.float64]:
+        """(rows * cols,) standard deviation of each token's pixels; 1: the sharpest of the sheet."""
+        patches = self.image.reshape(self.rows, PATCH_PX, self.cols, PATCH_PX)
+        spread = patches.std(axis=(1, 3), dtype=np.float64).ravel()
+        return spread / max(float(spread.max()), 1.0)
+
 
 def _sheet(page: Page, draw: np.random.Generator, max_tok: int | None, crop_tok: int) -> _Sheet:
     """The whole page resized to at most max_tok tokens, or a crop of at most crop_tok x crop_tok tokens of it."""
@@ -87,10 +93,11 @@ def _token_of(centre: NDArray[np.float32], rows: int, cols: int) -> Ints:
 
 
 def _foveate(sheet: _Sheet, draw: np.random.Generator, gaze: tuple[float, float], keep: int, shown: set[int]) -> Ints:
-    """`keep` tokens that were not shown, denser near the gaze (row, column), in raster order."""
+    """`keep` tokens that were not shown, denser near the gaze (row, column) and on print, in raster order."""
     row, col = np.divmod(np.arange(sheet.rows * sheet.cols), sheet.cols)
     distance = np.hypot(row - gaze[0], col - gaze[1])
     score = -np.log1p(distance / draw.uniform(2, 12)) + draw.uniform(0, 0.6) * draw.gumbel(size=len(row))
+    score += draw.uniform(0, 3) * sheet.contrast()  # as looks do whose scorer leaves blank paper out
     score[list(shown)] = -np.inf
     best = np.argsort(-score)[: max(0, min(keep, len(row) - len(shown)))]
     return np.sort(best)
