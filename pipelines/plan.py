@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.turns import is_gone
 from saccade.config import Episode
 from saccade.engines import Spec
-from saccade.errors import EngineDead, describe
+from saccade.errors import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,8 @@ class Plan:
 
 
 def survived(error: Exception, plan: Plan) -> Exception:
-    """An error that costs one row comes back. One that costs the engine ends this process, and Ray starts another.
-
-    After a CUDA error nothing in the process works any more; a failed allocation is over once it is reported.
-    """
-    import torch
-
-    lost = isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
-    if isinstance(error, EngineDead) or lost:
+    """An error that costs one row comes back. One that costs the engine ends this process, and Ray starts another."""
+    if is_gone(error):
         with (plan.hidden / "deaths.jsonl").open("a") as file:
             file.write(json.dumps({"attempt": plan.attempt, "pid": os.getpid(), "error": describe(error)}) + "\n")
         os._exit(1)

@@ -1,13 +1,12 @@
 """The readers: a pool of named actors that hold an engine each and that every looker shares."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
 
 import ray
 
 from pipelines.plan import Plan, survived
+from pipelines.turns import Turns
 from pipelines.wire import freeze, thaw
 from saccade.errors import EngineDead, EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas
@@ -25,15 +24,14 @@ class ReaderActor:
         torch.set_num_threads(plan.threads)
         self.plan, self.stack = plan, ExitStack()
         self.failed: Exception | None = None
-        self.turns = ThreadPoolExecutor(1, "read")
         try:
-            self.engine: Any = self.stack.enter_context(plan.engine.open_reader())
+            self.turns = Turns(self.stack.enter_context(plan.engine.open_reader()))
+            self.stack.callback(self.turns.close)
         except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
             self.failed = error
 
     async def close(self) -> None:
         """Closes the engine."""
-        self.turns.shutdown()
         self.stack.close()
 
     async def ready(self) -> None:
@@ -46,12 +44,7 @@ class ReaderActor:
         if self.failed is not None:
             return EngineError(describe(self.failed))
         try:
-            if hasattr(self.engine, "aread"):
-                answer = await self.engine.aread(thaw(canvas), question)
-            else:
-                loop = asyncio.get_running_loop()
-                answer = await loop.run_in_executor(self.turns, self.engine.read, thaw(canvas), question)
-            return freeze(answer)  # type: ignore[no-any-return]
+            return freeze(await self.turns.read(thaw(canvas), question))
         except SaccadeError as error:
             survived(error, self.plan)
             return error

@@ -200,7 +200,8 @@ class Answer:
     prefill_tok: int  # prompt tokens computed for this answer
     seconds: float
     readable: bool = True
-    tokens: Tensor | None = None  # (T, D) embeddings of the answer's tokens, for planners; not stored
+    token_ids: tuple[int, ...] = ()  # of the answer, without the closing one; not stored
+    tokens: Tensor | None = None  # (T, D) their embeddings, for planners; not stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -16,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
 from pipelines.wire import freeze
 from saccade.config import Episode
-from saccade.errors import EngineDead, EngineError, SaccadeError, describe
+from saccade.errors import SaccadeError
 from saccade.families import Prepared
 from saccade.look import Seen, see
 from saccade.picture import Picture
@@ -81,27 +81,18 @@ def _tensors(value: Encoding | Grid) -> dict[str, Any]:
     return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
 
 
-class EncoderReplica:
+class EncoderReplica(Replica):
     """Holds the vision tower. All its passes run in one thread: an engine takes one request at a time."""
 
     def __init__(self, config: ServeConfig, threads: int) -> None:
-        torch.set_num_threads(threads)
-        self.config, self.stack = config, ExitStack()
+        super().__init__(threads)
+        self.config = config
         self.engine: Any = self.stack.enter_context(config.engine_spec.open_encoder())
         self.passes = self.stack.enter_context(ThreadPoolExecutor(1, "encode"))
         self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * config.encode_batch)))
         self.fingerprint = str(getattr(getattr(self.engine, "family", None), "fingerprint", ""))
         self.cache = Cache(config.cache_bytes)
         self.under_way: dict[Key, asyncio.Future[Encoding]] = {}
-        self.dead = ""
-
-    def __del__(self) -> None:
-        self.stack.close()
-
-    def check_health(self) -> None:
-        """Raises when the engine is gone: Serve then starts another replica."""
-        if self.dead:
-            raise EngineDead(self.dead)
 
     async def see(self, data: bytes | np.ndarray, settings: Episode, question: str) -> Sight | SaccadeError:
         """What an episode starts from, or the error that costs this request."""
@@ -112,19 +103,10 @@ class EncoderReplica:
 
         try:
             seen = await asyncio.get_running_loop().run_in_executor(self.preparers, work)
-        except SaccadeError as error:
-            return error
         except Exception as error:
-            return self._failed(error)
+            return self.failed(error)
         bare = replace(seen, picture=None)  # type: ignore[arg-type]
         return Sight(freeze(bare), view.hits, view.misses, self.cache.size_bytes)
-
-    def _failed(self, error: Exception) -> SaccadeError:
-        """An error that nobody raised on purpose; after a CUDA error nothing in the process works any more."""
-        if isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError):
-            self.dead = describe(error)
-            return EngineDead(self.dead)
-        return EngineError(describe(error))
 
     async def encoding(self, key: Key, prepared: Prepared) -> Encoding:
         """An encoding that is not kept: from the pass that is making it already, or from a new one."""

@@ -60,7 +60,7 @@ class Final:
 def _ended(looked: Looked) -> bool:
     """Whether the answer came to its end: its last log-probability is then that of the end token."""
     answer = looked.trace.answer
-    return answer.tokens is None or len(answer.tokens) < len(answer.logprobs)
+    return len(answer.token_ids) < len(answer.logprobs)
 
 
 def _until(pieces: tuple[Piece, ...], text: str) -> tuple[Piece, ...]:
@@ -127,9 +127,9 @@ class Reply:
             return None
         content = [
             {
-                "token": piece.text if piece.known else "",
+                "token": piece.text,
                 "logprob": logprob,
-                "bytes": list(piece.data) if piece.known else None,
+                "bytes": list(piece.data),
                 "top_logprobs": [],
             }
             for piece, logprob in zip(final.pieces, looked.trace.answer.logprobs, strict=False)

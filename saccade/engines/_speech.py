@@ -66,6 +66,7 @@ class Speech:
             logprobs=tuple(logprobs),
             confidence=calibration(math.exp(sum(logprobs))) if readable else 0.0,
             readable=readable,
+            token_ids=tuple(ids),
             tokens=tokens if ids else None,
             **counts,
         )

@@ -63,8 +63,8 @@ class _Sheet:
     def contrast(self) -> NDArray[np.float64]:
         """(rows * cols,) standard deviation of each token's pixels; 1: the sharpest of the sheet."""
         patches = self.image.reshape(self.rows, PATCH_PX, self.cols, PATCH_PX)
-        spread = patches.std(axis=(1, 3), dtype=np.float64).ravel()
-        return spread / max(float(spread.max()), 1.0)
+        spread: NDArray[np.float64] = patches.std(axis=(1, 3), dtype=np.float64).ravel()
+        return np.divide(spread, max(float(spread.max()), 1.0))
 
 
 def _sheet(page: Page, draw: np.random.Generator, max_tok: int | None, crop_tok: int) -> _Sheet:

@@ -1,42 +1,38 @@
 """Parts of the endpoint by themselves: the tokens of an answer, settings from options."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pipelines import options
-from pipelines.serving.reader import pieces_of
+from pipelines.serving.reader import Piece, pieces_of
+from pipelines.serving.replica import Replica
 from pipelines.serving.resolve import serve_config
 from pipelines.serving.settings import MIB, hashed
 from saccade.engines.hf import HFEngine
-from saccade.errors import ConfigError
-from saccade.types import Answer
+from saccade.errors import ConfigError, EngineDead, QuestionError
 
 
-def said(engine: HFEngine, ids: list[int], text: str) -> Answer:
-    """An answer of these tokens."""
-    tokens = engine.family.embed(torch.tensor(ids)).detach()
-    return Answer(text, (-0.1,) * (len(ids) + 1), 0.5, 0, 0, 0, 0.0, True, tokens)
-
-
-def test_tokens_of_an_answer_are_found_by_their_embeddings(engine: HFEngine) -> None:
+def test_tokens_of_an_answer_are_text_and_bytes(engine: HFEngine) -> None:
     tokenizer = engine.family.tokenizer
     for text in ("12.50", "é€", " two words"):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        pieces = pieces_of(engine, said(engine, ids, text.strip()))
-        assert b"".join(piece.data for piece in pieces).decode() == text and all(piece.known for piece in pieces)
+        pieces = pieces_of(tokenizer, ids)
+        assert b"".join(piece.data for piece in pieces).decode() == text
         assert len(pieces) == len(ids)
+    half = pieces_of(tokenizer, tokenizer("é", add_special_tokens=False)["input_ids"][:1])
+    assert half == (Piece("\ufffd", "é".encode()[:1]),)  # a byte-level token may be a part of a character
 
 
-def test_an_engine_without_a_table_compares_what_its_tokenizer_says(engine: HFEngine) -> None:
-    family = SimpleNamespace(tokenizer=engine.family.tokenizer, model=SimpleNamespace())
-    bare = SimpleNamespace(family=family, embeddings=lambda ids: engine.family.embed(torch.tensor(ids)).detach())
-    ids = family.tokenizer(" 12.50", add_special_tokens=False)["input_ids"]
-    assert pieces_of(bare, said(engine, ids, "12.50")) == pieces_of(engine, said(engine, ids, "12.50"))
-    strange = pieces_of(bare, said(engine, ids, "another text"))
-    assert "".join(piece.text for piece in strange) == "another text" and not any(piece.known for piece in strange)
+def test_an_error_costs_a_request_or_the_engine() -> None:
+    replica = Replica(threads=1)
+    assert isinstance(replica.failed(QuestionError("empty")), QuestionError)
+    assert str(replica.failed(ValueError("odd"))) == "ValueError: odd"
+    replica.check_health()
+    assert isinstance(replica.failed(torch.AcceleratorError("device-side assert")), EngineDead)
+    with pytest.raises(EngineDead, match="device-side assert"):
+        replica.check_health()
 
 
 def test_settings_come_from_options_files_and_set(tmp_path: Path) -> None:

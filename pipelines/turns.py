@@ -1,0 +1,39 @@
+"""How a process uses the engine it holds: many reads at a time or one after another, and when the engine is gone."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+
+from saccade.errors import EngineDead
+from saccade.types import Answer, Canvas
+
+
+class Turns:
+    """A reader as asyncio uses it. One with `aread` batches requests itself, another one takes them in turn."""
+
+    def __init__(self, reader: Any) -> None:
+        self.reader = reader
+        # One thread: a request that was given up goes on in it to its end, and the next one waits for that.
+        self._thread = ThreadPoolExecutor(1, "read")
+
+    async def read(self, canvas: Canvas, question: str) -> Answer:
+        """The answer. Raises what the reader raises."""
+        if hasattr(self.reader, "aread"):
+            return await self.reader.aread(canvas, question)  # type: ignore[no-any-return]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.reader.read, canvas, question)
+
+    def close(self) -> None:
+        """Waits for the read that is going on."""
+        self._thread.shutdown()
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether an error took the engine with it.
+
+    After a CUDA error nothing in the process works any more; a failed allocation is over once it is reported.
+    """
+    lost = isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
+    return lost or isinstance(error, EngineDead)
