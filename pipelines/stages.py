@@ -145,7 +145,7 @@ class Look:
     async def _episode(self, number: int, flow: Flow, num_questions: int) -> Sequence[Trace | Exception]:
         async with self.readers.slots[number]:
             try:
-                return await arun(flow, lambda canvas, question: self.readers.read(number, canvas, question))
+                return await arun(flow, lambda ask: self.readers.read(number, ask.canvas, ask.question))
             except EngineDead:
                 raise
             except Exception as error:  # a strategy failed on this image

@@ -38,11 +38,21 @@ Outcome = Trace | SaccadeError
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Where a question looked, and what that look adds to the canvas."""
+
+    gaze: Gaze
+    selection: Selection
+    importance: Tensor | None = None  # (N,) in [0, 1], by which it chose; None: it chose by none
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """What an episode wants read."""
+    """What an episode wants read, and the question's last look at it."""
 
     canvas: Canvas
     question: str
+    look: Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +120,11 @@ def episode(
     cap = settings.canvas_cap if settings.shared else len(seen.encoding) + len(canvas)
     while any(looker.looking for looker in lookers):
         for looker in [looker for looker in lookers if looker.looking]:
-            gaze, selection = looker.choose(shown, cap - len(canvas))
-            if len(selection):
-                shown[0, selection.index] = True
-                canvas = canvas.add(Part.of(seen.encoding, selection))
-            yield from looker.read(canvas, shown, gaze, selection)
+            look = looker.choose(shown, cap - len(canvas))
+            if len(look.selection):
+                shown[0, look.selection.index] = True
+                canvas = canvas.add(Part.of(seen.encoding, look.selection))
+            yield from looker.read(canvas, shown, look)
     for looker in lookers:
         if not looker.sure and not looker.failed and looker.read_tok < len(canvas):
             yield from looker.read_again(canvas, shown)  # others have added to the canvas since
@@ -150,7 +160,7 @@ class _Looker:
             self.flow = self.strategies.planner.flow(self.scene, self.strategies.score)
         self.plan_s += time.perf_counter() - started
 
-    def choose(self, shown: Tensor, room_tok: int) -> tuple[Gaze, Selection]:
+    def choose(self, shown: Tensor, room_tok: int) -> Look:
         """Where this question looks now, and the tokens that look adds: none of those already shown."""
         started = time.perf_counter()
         keep = max(0, min(self.keep_tok, room_tok))
@@ -158,46 +168,49 @@ class _Looker:
         if sampler is None:
             gaze = Gaze((0.5, 0.5), f"view: {self.settings.view}", 0.0, extent_uv=1.0)
             fresh = (~shown[0]).nonzero().flatten()[:keep]
-            chosen = Selection.keep(fresh, len(self.encoding))
+            look = Look(gaze, Selection.keep(fresh, len(self.encoding)))
         else:
-            if self.flow is None:
-                gaze = Gaze((0.5, 0.5), f"blind: {sampler.name()}", 0.0, extent_uv=1.0)
-            else:
-                gaze = next(self.flow) if not self.steps else self.flow.send(self.steps[-1])
-            chosen = sampler(self.scene.without(shown), self._importance(gaze), torch.tensor([gaze.uv]), keep)[0]
+            gaze, importance = self._aim(sampler.name())
+            weighed = torch.zeros(1, len(self.encoding)) if importance is None else importance.unsqueeze(0)
+            chosen = sampler(self.scene.without(shown), weighed, torch.tensor([gaze.uv]), keep)[0]
+            look = Look(gaze, chosen, importance)
         self.plan_s += time.perf_counter() - started
-        return gaze, chosen
+        return look
 
-    def _importance(self, gaze: Gaze) -> Tensor:
-        """(1, N) of this look: the planner's, else the scorer's; none for a blind sampler."""
+    def _aim(self, sampler: str) -> tuple[Gaze, Tensor | None]:
+        """The next gaze and the importance (N,) of its look: the planner's, else the scorer's; blind: none."""
+        if self.flow is None:
+            return Gaze((0.5, 0.5), f"blind: {sampler}", 0.0, extent_uv=1.0), None
+        gaze = next(self.flow) if not self.steps else self.flow.send(self.steps[-1])
         if gaze.importance is not None:
-            return gaze.importance.unsqueeze(0)
+            return gaze, gaze.importance
         if self.importance is None:
-            blind = self.flow is None
-            self.importance = torch.zeros(1, len(self.encoding)) if blind else self.strategies.score(self.scene)
-        return self.importance
+            self.importance = self.strategies.score(self.scene)[0]
+        return gaze, self.importance
 
-    def read(self, canvas: Canvas, shown: Tensor, gaze: Gaze, selection: Selection) -> Generator[Ask, Answer, None]:
+    def read(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer, None]:
         """Asks about the canvas as it is now; decides whether to look again."""
-        if len(selection) == 0 and self.steps:  # everything is shown or the canvas is full: there is nothing to add
+        empty = len(look.selection) == 0
+        if empty and self.steps:  # everything is shown or the canvas is full: there is nothing to add
             self.looking = False
             return
-        answer = yield from self._ask(canvas, shown)
+        answer = yield from self._ask(canvas, shown, look)
         if answer is None:
             return
-        self.steps.append(Step(gaze, selection, answer))
+        self.steps.append(Step(look.gaze, look.selection, answer))
         self.sure = answer.confidence >= self.settings.stop_at
-        self.looking = not self.sure and len(self.steps) < self.num_looks and len(selection) > 0
+        self.looking = not self.sure and len(self.steps) < self.num_looks and not empty
 
     def read_again(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, None]:
         """The last step's answer, from a canvas on which other questions have looked since."""
-        answer = yield from self._ask(canvas, shown)
-        if answer is not None and self.steps:
-            self.steps[-1] = replace(self.steps[-1], answer=answer)
+        last = self.steps[-1]
+        answer = yield from self._ask(canvas, shown, Look(last.gaze, last.selection))
+        if answer is not None:
+            self.steps[-1] = replace(last, answer=answer)
 
-    def _ask(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, Answer | None]:
+    def _ask(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer, Answer | None]:
         try:
-            answer = yield Ask(canvas, self.question.text)
+            answer = yield Ask(canvas, self.question.text, look)
         except SaccadeError as error:
             self.failed, self.looking = error, False
             return None
@@ -248,15 +261,13 @@ def run(flow: Generator[Ask, Answer, list[Outcome]], reader: Reader) -> list[Out
         return stop.value  # type: ignore[no-any-return]
 
 
-async def arun(
-    flow: Generator[Ask, Answer, list[Outcome]], read: Callable[[Canvas, str], Awaitable[Answer]]
-) -> list[Outcome]:
+async def arun(flow: Generator[Ask, Answer, list[Outcome]], read: Callable[[Ask], Awaitable[Answer]]) -> list[Outcome]:
     """Drives an episode with a reader elsewhere; many may run at once."""
     try:
         ask = next(flow)
         while True:
             try:
-                answer = await read(ask.canvas, ask.question)
+                answer = await read(ask)
             except EngineDead:
                 raise
             except SaccadeError as error:

@@ -10,7 +10,7 @@ from saccade.config import Episode
 from saccade.engines.hf import HFEngine
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
 from saccade.eye import Eye
-from saccade.look import arun, episodes, replay, run, see
+from saccade.look import Ask, arun, episodes, replay, run, see
 from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Question, Scene, Trace
 from tests import tiny
@@ -194,9 +194,9 @@ def test_a_dead_engine_is_not_an_answer(engine: HFEngine, picture: Picture) -> N
 def test_both_drivers_give_the_same(engine: HFEngine, picture: Picture) -> None:
     chosen = Episode(budget={"name": "fixed", "tokens": 20}, scorer="variance", canvas="shared", canvas_cap=110)
 
-    async def read(canvas: Canvas, question: str) -> Answer:
+    async def read(ask: Ask) -> Answer:
         await asyncio.sleep(0)
-        return Script().read(canvas, question)
+        return Script().read(ask.canvas, ask.question)
 
     seen = see(chosen, engine, picture, ASKED)
     (one,), (two,) = episodes(chosen, seen), episodes(chosen, seen)

@@ -1,13 +1,10 @@
 """One request as an episode: many run at once in one event loop, each fixation is told as soon as it is read."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
 
-from pydantic import PrivateAttr
 from torch import Tensor
 
 from pipelines.serving.backends import Backends
@@ -17,11 +14,9 @@ from pipelines.serving.reader import Piece, Said
 from pipelines.serving.refusals import Refusal
 from pipelines.serving.schema import Asked
 from pipelines.serving.settings import ServeConfig
-from saccade.config import Episode, Strategies
-from saccade.look import Seen, arun, episodes
+from saccade.look import Ask, Seen, arun, episodes
 from saccade.picture import Picture
-from saccade.planners import Planner, Score
-from saccade.types import Answer, Canvas, Gaze, Grid, Scene, Step, Trace
+from saccade.types import Answer, Gaze, Grid, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +44,6 @@ class Looked:
 
 
 DRAIN_POLL_S = 0.05
-
-Told = Callable[[Gaze, Tensor | None], None]
 
 
 class Looker:
@@ -127,98 +120,18 @@ class Looker:
         seen = replace(sight.seen, picture=picture)
         if asked.episode.view == "foveate":  # scorers may look at pixels: decode them before, not in the event loop
             await asyncio.to_thread(lambda: picture.rgb)
-        episode = Watched.of(asked.episode)
-        told = _Teller(seen, tell)
-        episode.watch(told.gaze, asked.importance)
+        said: list[Said] = []
 
-        async def read(canvas: Canvas, question: str) -> Answer:
-            said = await self.backends.read(canvas, asked.prompt, asked.needs_pieces, affinity)
-            told.read(canvas, said)
-            return said.answer
+        async def read(ask: Ask) -> Answer:
+            said.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
+            grid, look, answer = seen.encoding.grid, ask.look, said[-1].answer
+            cells = (grid.row * grid.cols + grid.col)[look.selection.index]
+            importance = look.importance if asked.importance else None
+            tell(Fixation(len(said), look.gaze, tuple(cells.tolist()), answer, importance, grid))
+            return answer
 
-        (outcome,) = await arun(episodes(episode, seen)[0], read)
+        (outcome,) = await arun(episodes(asked.episode, seen)[0], read)
         if not isinstance(outcome, Trace):
             raise outcome
-        told.rest(outcome)
-        pieces = next((said.pieces for said in told.said if said.answer is outcome.answer), ())
+        pieces = next((each.pieces for each in said if each.answer is outcome.answer), ())
         tell(Looked(outcome, pieces, seen, sheet.boxes, sight, waited_s))
-
-
-class _Teller:
-    """Puts together what the planner said and what the reader said."""
-
-    def __init__(self, seen: Seen, tell: Callable[[Fixation | Looked], None]) -> None:
-        self.seen, self.tell = seen, tell
-        self.aimed: tuple[Gaze, Tensor | None] | None = None
-        self.said: list[Said] = []
-        self.number = 0
-        self.parts = 0 if seen.glimpse is None else 1  # of the canvas, told so far
-
-    def gaze(self, gaze: Gaze, importance: Tensor | None) -> None:
-        """The planner looks somewhere."""
-        self.aimed = gaze, importance
-
-    def read(self, canvas: Canvas, said: Said) -> None:
-        """The reader answered. Looks that no planner aimed (views, blind samplers) are told by `rest`."""
-        self.said.append(said)
-        if self.aimed is None or len(canvas.parts) <= self.parts:
-            return
-        part, self.parts = canvas.parts[-1], len(canvas.parts)
-        kept = (part.row * canvas.cols + part.col).tolist()
-        self._tell(self.aimed[0], kept, said.answer, self.aimed[1])
-
-    def rest(self, trace: Trace) -> None:
-        """Looks that were not told when they happened."""
-        grid = self.seen.encoding.grid
-        cells = grid.row * grid.cols + grid.col
-        for step in trace.steps[self.number :]:
-            self._tell(step.gaze, cells[step.selection.index].tolist(), step.answer, None)
-
-    def _tell(self, gaze: Gaze, kept: list[int], answer: Answer, importance: Tensor | None) -> None:
-        self.number += 1
-        grid = self.seen.encoding.grid
-        self.tell(Fixation(self.number, gaze, tuple(kept), answer, importance, grid))
-
-
-class Watched(Episode):
-    """An episode's settings, with a listener that hears of every gaze the moment it is chosen."""
-
-    @classmethod
-    def of(cls, settings: Episode) -> "Watched":
-        """The same settings, checked already."""
-        return cls(**{name: getattr(settings, name) for name in Episode.model_fields})
-
-    def watch(self, told: Told, importance: bool) -> None:
-        """Calls `told` from now on, with the importance of each look where it is wanted."""
-        self.strategies.planner = Listening.to(self.strategies.planner, told, importance)
-
-    @cached_property
-    def strategies(self) -> Strategies:
-        """The strategies that the settings name."""
-        return Strategies(self)
-
-
-class Listening(Planner):
-    """Another planner, overheard."""
-
-    _planner: Any = PrivateAttr(None)
-    _told: Any = PrivateAttr(None)
-    _importance: bool = PrivateAttr(False)
-
-    @classmethod
-    def to(cls, planner: Planner, told: Told, importance: bool) -> "Listening":
-        """Gazes, and what they favour where it is wanted, go to `told`."""
-        made = cls()
-        made._planner, made._told, made._importance = planner, told, importance
-        return made
-
-    def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
-        """The other planner's gazes."""
-        inner = self._planner.flow(scene, score)
-        gaze: Gaze = next(inner)
-        whole = score(scene)[0] if self._importance and gaze.importance is None else None  # (N,)
-        while True:
-            favoured = gaze.importance if gaze.importance is not None else whole
-            self._told(gaze, favoured if self._importance else None)
-            step: Step = yield gaze
-            gaze = inner.send(step)

@@ -53,7 +53,7 @@ async def looked(all_seen: Sequence[Seen], settings: Episode, read: Read) -> lis
 
     async def one(flow: Any) -> list[Any]:
         async with room:
-            return await arun(flow, read)
+            return await arun(flow, lambda ask: read(ask.canvas, ask.question))
 
     flows = [flow for seen in all_seen for flow in episodes(settings, seen)]
     made = [outcome for part in await asyncio.gather(*map(one, flows)) for outcome in part]
