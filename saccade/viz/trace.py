@@ -10,31 +10,25 @@ them in order. Where everything was kept at once (full, resize) the page is plai
 
 from collections.abc import Sequence
 from math import hypot
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from matplotlib.patheffects import Normal, withStroke
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from saccade.errors import ConfigError
 from saccade.picture import Picture
 from saccade.types import Grid, Trace
 from saccade.viz.layout import Box, Plan, arrange, badges, page_size
-from saccade.viz.lettering import DPI, FAINT, INK, MUTED, Block, Style, font, measure
-from saccade.viz.pixels import COLOURS, heat, limits, lit, rgb, scaled, shade
+from saccade.viz.lettering import FAINT, INK, font
+from saccade.viz.pixels import COLOURS, heat, limits, lit, rgb, scaled
+from saccade.viz.sheet import Axes, axes_at, blank, render, save, scale, show, write
 from saccade.viz.view import TraceView
 
-SAVED_DPI = 200  # written into the file: a page of 1024 px is 13 cm wide on paper
+__all__ = ["draw", "draw_trace", "render", "save"]
 
 Boxes = Sequence[tuple[float, float, float, float]]
-Axes = Any  # Matplotlib's types are not checked
 
 
 def draw_trace(
@@ -67,72 +61,22 @@ def draw(
     width, height = page_size(picture.width_px, picture.height_px)
     page = scaled(picture.rgb, width, height)
     plan = arrange(view, width, height, heat=importance is not None, boxes=bool(boxes_uv))
-    figure = Figure(figsize=(plan.width / DPI, plan.height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    sheet = _axes(figure, plan, Box(0, 0, plan.width, plan.height), "sheet")
-    _write(sheet, plan.title, plan.margin, plan.margin)
+    figure = blank(plan.width, plan.height)
+    sheet = axes_at(figure, Box(0, 0, plan.width, plan.height), "sheet")
+    write(sheet, plan.title, plan.margin, plan.margin)
     _list(sheet, view, plan)
-    shown = _axes(figure, plan, plan.page, "page")
-    _show(shown, lit(page, view), plan.page)
+    shown = axes_at(figure, plan.page, "page")
+    show(shown, lit(page, view), plan.page)
     _answer_boxes(shown, boxes_uv, plan.page)
     _scanpath(shown, view, plan)
     if plan.heat is not None and importance is not None:
         field = np.asarray(importance, dtype=np.float64)
-        _scale(sheet, plan, field)
-        mapped = _axes(figure, plan, plan.heat, "importance")
-        _show(mapped, heat(scaled(page, plan.heat.width, plan.heat.height), field), plan.heat)
+        base = plan.heat.y - 0.65 * plan.em
+        scale(sheet, float(plan.heat.x), base, limits(field), plan.em, "importance")
+        mapped = axes_at(figure, plan.heat, "importance")
+        show(mapped, heat(scaled(page, plan.heat.width, plan.heat.height), field), plan.heat)
         _dots(mapped, view, plan.heat, 0.24 * plan.em)
     return figure
-
-
-def render(figure: Figure) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 pixels of a drawn figure."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3].copy()
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Writes a drawn figure as PNG, the same bytes for the same trace; makes the folder.
-
-    Raises:
-        ConfigError: the name does not end in .png.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"a trace is drawn as .png; got {str(path)!r}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(render(figure)).save(path, optimize=True, dpi=(SAVED_DPI, SAVED_DPI))
-    return path
-
-
-def _axes(figure: Figure, plan: Plan, box: Box, label: str) -> Axes:
-    """Axes over a box of the sheet whose data coordinates are its pixels, y down. Nothing is drawn of them."""
-    place = (box.x / plan.width, 1 - (box.y + box.height) / plan.height, box.width / plan.width)
-    axes = figure.add_axes((*place, box.height / plan.height), label=label)
-    axes.set_xlim(0, box.width)
-    axes.set_ylim(box.height, 0)
-    axes.set_axis_off()
-    return axes
-
-
-def _show(axes: Axes, pixels: NDArray[np.uint8], box: Box) -> None:
-    """An image of exactly the axes' size, pixel on pixel, in a hairline."""
-    axes.imshow(pixels, extent=(0, box.width, box.height, 0), aspect="auto", interpolation="nearest")
-    frame = Rectangle((-0.5, -0.5), box.width + 1, box.height + 1, fill=False, ec="#9aa1ab", lw=1, clip_on=False)
-    frame.set_snap(False)  # snapped, it would leave a white gap
-    axes.add_patch(frame)
-
-
-def _text(axes: Axes, x: float, y: float, text: str, style: Style, align: str = "left") -> None:
-    axes.text(
-        x, y, text, font=font(style.size_px, style.bold), color=style.colour, ha=align, va="baseline", parse_math=False
-    )
-
-
-def _write(axes: Axes, lines: Block, x: float, y: float) -> None:
-    for line in lines.lines:
-        _text(axes, x, y + line.y_px, line.text, line.style)
 
 
 def _list(sheet: Axes, view: TraceView, plan: Plan) -> None:
@@ -140,7 +84,7 @@ def _list(sheet: Axes, view: TraceView, plan: Plan) -> None:
     indent = round(2.2 * plan.em)
     for number, (box, lines) in enumerate(plan.items):
         _badge(sheet, box.x + plan.badge, box.y + 0.62 * plan.em, number, plan)
-        _write(sheet, lines, box.x + indent, box.y)
+        write(sheet, lines, box.x + indent, box.y)
         thick, length = 0.22 * plan.em, box.width - indent
         top = box.y + box.height - thick
         level = min(1.0, max(0.0, view.looks[number].confidence))
@@ -199,23 +143,6 @@ def _answer_boxes(axes: Axes, boxes_uv: Boxes, box: Box) -> None:
         corner, width, height = (x0 * box.width, y0 * box.height), (x1 - x0) * box.width, (y1 - y0) * box.height
         axes.add_patch(Rectangle(corner, width, height, fill=False, ec="white", lw=3.5, zorder=3))
         axes.add_patch(Rectangle(corner, width, height, fill=False, ec="black", lw=1.5, ls=(0, (5, 3)), zorder=3))
-
-
-def _scale(sheet: Axes, plan: Plan, field: NDArray[np.float64]) -> None:
-    """The line over the heat map: its name, and its colours between the lowest and the highest value."""
-    assert plan.heat is not None
-    low, high = limits(field)
-    style = Style(0.88 * plan.em, colour=MUTED)
-    x, base, width = float(plan.heat.x), plan.heat.y - 0.65 * plan.em, 3.2 * plan.em
-    form = ".2f" if high - low >= 0.05 else ".2g"
-    for text in ("importance", f"{low:{form}}"):
-        _text(sheet, x, base, text, style)
-        x += measure(text, style) + 0.6 * plan.em
-    steps = np.arange(64)
-    bars = [Rectangle((x + step * width / 64, base - 0.62 * plan.em), width / 64, 0.62 * plan.em) for step in steps]
-    colours = shade(steps / 63)
-    sheet.add_collection(PatchCollection(bars, facecolors=colours, lw=0, antialiased=False), autolim=False)
-    _text(sheet, x + width + 0.6 * plan.em, base, f"{high:{form}}", style)
 
 
 def _dots(axes: Axes, view: TraceView, box: Box, radius: float) -> None:
