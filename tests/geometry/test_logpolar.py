@@ -116,3 +116,52 @@ def test_a_batch_is_its_images_and_tables_are_kept():
     before = logpolar._forward_table.cache_info().hits
     log_polar(images, gazes, R, T)
     assert logpolar._forward_table.cache_info().hits == before + 1
+
+
+@pytest.mark.parametrize("gaze", GAZES)
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_arrays_are_mapped_like_tensors(gaze, channels):
+    rng = np.random.default_rng(3)
+    image = cv2.GaussianBlur((255 * rng.random((H, W, *channels))).astype(np.uint8), (0, 0), 2)
+    tensor = torch.from_numpy(image).float().reshape(H, W, -1).permute(2, 0, 1)[None]
+    there = log_polar(image, gaze, R, T)
+    expected = log_polar(tensor, torch.tensor([gaze]), R, T)
+    assert there.shape == (R, T, *channels) and there.dtype == np.uint8
+    as_tensor = torch.from_numpy(there).float().reshape(R, T, -1).permute(2, 0, 1)[None]
+    step = np.abs(np.diff(image.astype(float), axis=1)).max()
+    tolerance = 0.5 + 2 * step / 32  # rounding to a whole value, and places rounded to 1/32 px in x and y
+    assert (as_tensor - expected).abs().max() <= tolerance
+    back = inverse_log_polar(there, gaze, H, W)
+    assert back.shape == image.shape
+    back = torch.from_numpy(back).float().reshape(H, W, -1).permute(2, 0, 1)[None]
+    steps = max(np.abs(np.diff(there.astype(float), axis=axis)).max() for axis in (0, 1))
+    assert (back - inverse_log_polar(as_tensor, torch.tensor([gaze]), H, W)).abs().max() <= 0.5 + 2 * steps / 32
+
+
+def test_acuity_spaces_the_rows():
+    side, per_deg = 2401, 20.0  # 60 deg from the middle to the middle of an edge
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    radius = torch.hypot(x - 1200.0, y - 1200.0)[None, None]
+    gaze = torch.tensor([[0.5, 0.5]])
+    rows = log_polar(radius, gaze, 257, 8, spacing="acuity", px_per_deg=per_deg)[0, 0, :, 0] / per_deg  # degrees
+    # Density of rows ~ acuity: the row number is ln(1 + 0.35 e), from 0 at the gaze to its value at the corner.
+    far = 1200 * 2**0.5 / per_deg
+    inside = rows < 59
+    expected = torch.expm1(torch.linspace(0, 1, 257) * np.log1p(0.35 * far)) / 0.35
+    assert (rows - expected)[inside].abs().max() < 0.05
+    share = (rows < 5).sum().item() / (rows < 60).sum().item()
+    assert share == pytest.approx(np.log1p(0.35 * 5) / np.log1p(0.35 * 60), abs=0.01) == pytest.approx(0.327, abs=0.01)
+    # The seed integrates 1/acuity = (1 + 0.35 e)/60 instead: 1.4 % of its rows would lie within 5 deg.
+    assert (5 + 0.175 * 25) / (60 + 0.175 * 3600) == pytest.approx(0.0136, abs=1e-4)
+
+
+def test_acuity_is_the_log_map_of_its_alpha_and_takes_no_other():
+    image, gaze = torch.from_numpy(smooth())[None, None], torch.tensor([[0.31, 0.72]])
+    acuity = log_polar(image, gaze, R, T, spacing="acuity", px_per_deg=10)
+    assert torch.equal(acuity, log_polar(image, gaze, R, T, alpha_px=10 / 0.35))
+    back = inverse_log_polar(acuity, gaze, H, W, spacing="acuity", px_per_deg=10)
+    assert torch.equal(back, inverse_log_polar(acuity, gaze, H, W, alpha_px=10 / 0.35))
+    with pytest.raises(ValueError, match="alpha_px=2.0 with spacing='acuity', which sets it"):
+        log_polar(image, gaze, R, T, alpha_px=2.0, spacing="acuity")
+    with pytest.raises(ValueError, match="no spacing 'linear'. There are: log, acuity"):
+        log_polar(image, gaze, R, T, spacing="linear")
