@@ -108,14 +108,16 @@ def test_a_wrong_position_fails(both: Pair) -> None:
 
 
 def test_no_leak_between_images(both: Pair) -> None:
-    """Many pictures, same selection and question, caches warm: each its own answer."""
-    encodings = [both.encode(112, 112, seed=seed) for seed in range(40)]
-    asked = [(canvas_of(e, *some(e, 10)), "total?") for e in encodings]
+    """200 pictures, same selection and question, in the engine together, cold and warm: each its own answer."""
+    encodings = [both.encode(224, 168, seed=seed) for seed in range(200)]
+    asked = [(canvas_of(e, *some(e, 30)), "total?") for e in encodings]
     expected = [both.expected(*one) for one in asked]
-    for _ in range(2):
+    assert len({answer.logprobs for answer in expected}) == len(asked)
+    before_tok = len(both.hf.family.prompt("total?")[0])
+    for warm in (False, True):
         for answer, own in zip(at_once(both, *asked), expected, strict=True):
             close(answer, own)
-    assert len({answer.logprobs for answer in expected}) == len(asked)
+            assert answer.cached_tok > before_tok or not warm, "tokens of the picture come from the cache"
 
 
 def test_an_episode_is_the_same(both: Pair) -> None:
