@@ -15,13 +15,15 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipelines.engine import chosen_engine, settled
 from pipelines.provenance import provenance
 from pipelines.tables import summarise, to_markdown
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, Skip, limit
-from saccade.engines.hf import HF, HFEngine
+from saccade.engines import Engine, Spec
+from saccade.engines.hf import checkpoint
 from saccade.errors import ConfigError, DataError, ResumeRefused, describe
-from saccade.families import Prepared
+from saccade.families import Prepared, fingerprint
 from saccade.look import Outcome, episodes, run, see
 from saccade.metrics.anls import anls
 from saccade.metrics.coverage import coverage
@@ -37,12 +39,12 @@ class Experiment(Strategy):
     title: str
     dataset: dict[str, Any] = Field(description="A data set and its settings: {name: synthdoc, ...}.")
     limit: int | None = Field(None, ge=1, description="Questions at most.")
-    engine: dict[str, Any] = Field({}, description="Settings of the transformers engine.")
+    engine: dict[str, Any] = Field({}, description="An engine and its settings; without a name transformers.")
     variants: dict[str, dict[str, Any]] = Field(min_length=1, description="Row name -> settings of `Episode`.")
     against: dict[str, str] = Field({}, description="Row name -> row it is compared with, question by question.")
     bins: tuple[float, ...] = Field((), description="Edges of the letter-height bins, px of x-height.")
 
-    def opened(self) -> tuple[Dataset, HF, dict[str, Episode]]:
+    def opened(self) -> tuple[Dataset, Spec, dict[str, Episode]]:
         """Everything the settings name, checked.
 
         Raises:
@@ -57,7 +59,8 @@ class Experiment(Strategy):
                 made[name] = Episode(**settings)
             except ValidationError as error:
                 raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
-        return load("datasets", self.dataset, Dataset), load("engines", {"name": "hf", **self.engine}, HF), made
+        spec: Any = settled(chosen_engine({"name": "hf", **self.engine}), here=True)
+        return load("datasets", self.dataset, Dataset), spec, made
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -86,7 +89,11 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
     output.mkdir(parents=True, exist_ok=True)
     rows_file = output / "rows.jsonl"
     with spec.open() as engine:
-        origin = {"experiment": experiment.spec(), "encoder": engine.family.fingerprint, "data": dataset.fingerprint()}
+        origin = {
+            "experiment": experiment.spec(),
+            "encoder": fingerprint(checkpoint(spec.model)),
+            "data": dataset.fingerprint(),
+        }
         _claim(output / "experiment.json", origin)
         done = {row["image_id"] for row in _rows(rows_file)}
         images = [row for row in limit(dataset.rows(), experiment.limit) if not isinstance(row, Skip)]
@@ -143,7 +150,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 class _Once:
     """An engine that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
 
-    def __init__(self, engine: HFEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._prepared: dict[int | None, Prepared] = {}
         self._encoded: dict[str, Encoding] = {}
@@ -163,7 +170,7 @@ class _Once:
         return self.engine.query(question)
 
 
-def _answer(row: Row, dataset: Dataset, engine: HFEngine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:
+def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:
     """One line per variant and question of one image."""
     once = _Once(engine)
     lines: list[dict[str, Any]] = []

@@ -17,7 +17,6 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import Reader
 from saccade.engines.hf import HF
-from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Encoding, Part, Selection
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
@@ -81,9 +80,10 @@ def verify(model: str, console: Console) -> int:
         EngineDead: vLLM did not start.
     """
     spec = chosen_engine({"name": "vllm", "model": model})
-    row = next(iter(SynthDoc(page_px=512, num_pages=1).rows()))
+    data = SynthDoc(page_px=512, num_pages=1)
+    row = next(iter(data.rows()))
     assert isinstance(row, Row)
-    question, page = row.questions[0].text, Picture.open(SynthDoc(page_px=512, num_pages=1).picture(row.source).rgb)
+    question, page = row.questions[0].text, data.picture(row.source)
     console.print("reading with transformers")
     with HF(model=model).open() as hf:
         asked = canvases(hf.encode([hf.prepare(page)])[0])

@@ -49,6 +49,11 @@ class Engine(Encoder, Reader, Protocol):
 class Spec(Protocol):
     """Settings that open an engine, or one half of it. A value: it travels to the worker that opens it."""
 
+    @property
+    def model(self) -> str:
+        """'nano' (bundled), a checkpoint folder, or a name on the hub."""
+        ...
+
     def open(self) -> AbstractContextManager[Engine]:
         """Both halves. Raises ConfigError, EngineDead."""
         ...

@@ -19,26 +19,22 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from saccade.engines import Encoder, Reader
+from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._speech import Speech
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import Family, Prepared, checkpoint_file
 from saccade.machine import resolved_device
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
-from saccade.registry import Strategy, find
+from saccade.registry import find
 from saccade.types import Answer, Canvas, Encoding, Part, Query
 
 PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
 
 
-class HF(Strategy):
+class HF(Checkpoint):
     """transformers: reads any supported checkpoint on CPU or GPU."""
 
-    model: str = Field("nano", description="'nano' (bundled), a checkpoint folder, or a name on the hub.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$", description="auto: bfloat16 on CUDA.")
-    max_px: int | None = Field(None, ge=1, description="Pixels an image is scaled to at most; None: the checkpoint's.")
-    max_new_tok: int = Field(96, ge=1, description="Answers are cut after this many tokens.")
     num_canvases: int = Field(8, ge=1, description="Canvases whose keys and values are kept.")
 
     @contextmanager

@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 
 from saccade.engines import Encoder
+from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._speech import Embeddings, Speech, ends, outline
 from saccade.engines.hf import HF, checkpoint, model_type
 from saccade.engines.vllm_plugin import MODELS, PREFIX, fields, start
@@ -26,7 +27,6 @@ from saccade.errors import ConfigError, EngineDead, EngineError, describe
 from saccade.families import Prepared, checkpoint_file
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
-from saccade.registry import Strategy
 from saccade.types import Answer, Canvas, Encoding, Query
 
 T = TypeVar("T")
@@ -36,14 +36,9 @@ MESSAGE_CHARS = 400  # of an error of vLLM's
 CLOSE_S = 20.0  # the engine's process has this long to end
 
 
-class VLLM(Strategy):
+class VLLM(Checkpoint):
     """vLLM: reads Qwen2-VL, Qwen2.5-VL and Qwen3-VL checkpoints on GPUs, and on a CPU in float32."""
 
-    model: str = Field("nano", description="'nano' (bundled), a checkpoint folder, or a name on the hub.")
-    device: str = Field("auto", description="Where pictures are encoded: auto, cpu, cuda, cuda:1, ...")
-    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$", description="auto: bfloat16 on CUDA.")
-    max_px: int | None = Field(None, ge=1, description="Pixels an image is scaled to at most; None: the checkpoint's.")
-    max_new_tok: int = Field(96, ge=1, description="Answers are cut after this many tokens.")
     max_prompt_tok: int | None = Field(None, ge=1, description="Context with answer; None: the checkpoint's.")
     max_num_batched_tok: int | None = Field(None, ge=1, description="Tokens per step of the engine; None: vLLM's.")
     max_num_seqs: int | None = Field(None, ge=1, description="Requests that run together; None: vLLM's.")
@@ -65,8 +60,7 @@ class VLLM(Strategy):
     @contextmanager
     def open_encoder(self) -> Iterator[Encoder]:
         """The vision tower, by transformers. Raises ConfigError: no such checkpoint, or of an unknown family."""
-        settings = {"model": self.model, "device": self.device, "dtype": self.dtype, "max_px": self.max_px}
-        with HF(**settings).open_encoder() as encoder:
+        with HF(**self.common()).open_encoder() as encoder:
             yield encoder
 
     @contextmanager

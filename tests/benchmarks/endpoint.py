@@ -33,6 +33,7 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.eye import Eye
+from saccade.machine import num_cpus
 from tests.pipelines.serve_client import InProcess
 from tests.pipelines.test_serve_ray import free_port
 
@@ -133,7 +134,7 @@ def main() -> None:
         "served_by_concurrency": served,
         "added_s": {"in_process": inside["median_s"] - alone, "served": served["1"]["median_s"] - alone},
         "throughput_of_engine_loop": {n: found["per_s"] * alone for n, found in served.items()},
-        "cores": os.cpu_count(),
+        "cores": num_cpus(),
         "load": os.getloadavg(),
         **provenance(),
     }

@@ -7,7 +7,6 @@ counted on either side. Writes results/graph_throughput.json beside this file.
 """
 
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.eye import Eye
+from saccade.machine import num_cpus
 
 IMAGES, QUESTIONS = 64, 4
 DATASET = SynthDoc(page_px=512, num_pages=IMAGES, questions_per_page=QUESTIONS)
@@ -31,7 +31,7 @@ EPISODE = Episode(fixations=3, stop_at=2)
 
 def loop() -> float:
     """Images a second of `Eye.outcomes` in a for-loop, all cores."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(num_cpus())
     rows = [row for row in DATASET.rows() if isinstance(row, Row)]
     with HF().open() as engine:
         eye = Eye(engine, EPISODE)
@@ -59,7 +59,7 @@ def main() -> None:
         "loop_images_per_s": [before, after],
         "graph_images_per_s": inside,
         "ratio": inside / ((before + after) / 2),
-        "cores": os.cpu_count(),
+        "cores": num_cpus(),
         **provenance(),
     }
     path = Path(__file__).parent / "results" / "graph_throughput.json"
