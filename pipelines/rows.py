@@ -12,7 +12,7 @@ from saccade.look import Seen
 from saccade.metrics.anls import anls
 from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact
-from saccade.types import Question, Step, Trace
+from saccade.types import Grid, Question, Step, Trace
 
 FIXATION = pa.struct(
     [
@@ -20,7 +20,7 @@ FIXATION = pa.struct(
         ("gaze_y", pa.float32()),
         ("reason", pa.string()),
         ("tokens", pa.int32()),  # that this look added
-        ("kept", pa.list_(pa.int32())),  # which: indices into the encoding, raster order
+        ("kept", pa.list_(pa.int32())),  # which: canvas cells, row * cols + col
         ("answer", pa.string()),
         ("confidence", pa.float32()),
     ]
@@ -45,7 +45,7 @@ SCHEMA = pa.schema(
         ("encoder_passes", pa.float64()),  # those patches over the ones of one full pass
         ("seconds", SECONDS),
         ("error", pa.string()),  # null, or "Type: message"
-        ("grid", GRID),  # of the encoding, which `kept` indexes in raster order
+        ("grid", GRID),  # of the canvas, whose cells `kept` counts in raster order
         ("fixations", pa.list_(FIXATION)),
         ("metadata", pa.string()),  # JSON
     ]
@@ -107,7 +107,7 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "seconds": {key: cost.seconds.get(key, 0.0) for key in ("encode", "plan", "read")},
         "error": None,
         "grid": {name: getattr(seen.encoding.grid, name) for name in (field.name for field in GRID)},
-        "fixations": [_fixation(step) for step in trace.steps],
+        "fixations": [_fixation(step, seen.encoding.grid) for step in trace.steps],
     }
 
 
@@ -121,13 +121,14 @@ def _given(image_id: str, question: Question) -> dict[str, Any]:
     }
 
 
-def _fixation(step: Step) -> dict[str, Any]:
+def _fixation(step: Step, grid: Grid) -> dict[str, Any]:
+    cells = grid.row * grid.cols + grid.col  # a coarse token stands for the cell at its centre
     return {
         "gaze_x": step.gaze.uv[0],
         "gaze_y": step.gaze.uv[1],
         "reason": step.gaze.reason,
         "tokens": len(step.selection),
-        "kept": step.selection.index.tolist(),
+        "kept": cells[step.selection.index].tolist(),
         "answer": step.answer.text,
         "confidence": step.answer.confidence,
     }

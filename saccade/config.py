@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from saccade.budgets import Budget
 from saccade.errors import ConfigError
+from saccade.geometry.levels import MAX_LEVELS
 from saccade.importance import Mix
 from saccade.integration import Integrator
 from saccade.planners import Planner
@@ -30,6 +31,7 @@ class Episode(Strategy):
     budget: Spec = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation.")
     fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")
     glimpse: int = Field(0, ge=0, description="Coarse tokens of the whole image that open every canvas; 0: none.")
+    levels: int = Field(1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8 a side.")
     canvas: Literal["private", "shared"] = Field("private", description="One canvas a question, or one an image.")
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")

@@ -16,6 +16,7 @@ from saccade.config import Episode
 from saccade.engines import Encoder, Reader
 from saccade.errors import DataError, EngineDead, SaccadeError
 from saccade.geometry.grid import coarse_on
+from saccade.geometry.levels import level_tok, stack
 from saccade.picture import Picture
 from saccade.planners import Planner, Score
 from saccade.types import (
@@ -73,7 +74,9 @@ class Seen:
 
 
 def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
-    """Encodes what an episode needs: the full view, or the resized one, the glimpse, and the questions.
+    """Encodes what an episode needs: the full view at all its levels, or the resized one, the glimpse, the questions.
+
+    A page too small for another level (its tokens would be as many as those of the level before) has fewer.
 
     Raises:
         PictureError: the picture cannot be used.
@@ -81,17 +84,23 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     started = time.perf_counter()
     resize = settings.view == "resize"
     views = [encoder.prepare(picture, settings.whole_budget_tok if resize else None)]
+    if settings.view == "foveate":
+        sizes = [level_tok(views[0].grid, level) for level in range(settings.levels)]
+        views += [
+            encoder.prepare(picture, size) for before, size in zip(sizes, sizes[1:], strict=False) if size < before
+        ]
+    num_levels = len(views)
     if settings.glimpse and settings.view == "foveate":
         views.append(encoder.prepare(picture, settings.glimpse))
     encodings = [encoder.encode([view])[0] for view in views]
-    glimpse = None
-    if len(encodings) > 1:
-        glimpse = replace(encodings[1], grid=coarse_on(encodings[1].grid, encodings[0].grid))
+    whole, glimpse = stack(encodings[:num_levels]), None
+    if len(encodings) > num_levels:
+        glimpse = replace(encodings[-1], grid=coarse_on(encodings[-1].grid, whole.grid))
     asked = tuple((question, _query(encoder, question)) for question in questions)
     seconds = time.perf_counter() - started
     # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
     full = encoder.prepare(picture) if resize else views[0]
-    return Seen(picture, encodings[0], glimpse, asked, full.patches.shape[0], seconds)
+    return Seen(picture, whole, glimpse, asked, full.patches.shape[0], seconds)
 
 
 def _query(encoder: Encoder, question: Question) -> Query | SaccadeError:
@@ -149,6 +158,7 @@ class _Looker:
         started = time.perf_counter()
         self.scene = Scene.of([(seen.picture, seen.encoding, query)])
         self.keep_tok, self.num_looks = self.strategies.budget(self.scene)[0], settings.fixations
+        self.scene = replace(self.scene, shares=self.strategies.budget.shares(self.scene))
         sampler = self.strategies.sampler
         if sampler is None:  # a view: all of its tokens at once
             self.keep_tok, self.num_looks = len(seen.encoding), 1

@@ -252,9 +252,11 @@ class Scene:
     centre_uv: Tensor  # (B, N, 2)
     row: Tensor  # (B, N) int64
     col: Tensor  # (B, N) int64
+    level: Tensor  # (B, N) int64, 0 = full resolution (and padding)
     query_tokens: Tensor  # (B, T, D)
     query_weight: Tensor  # (B, T) float32, 0 at padding
     attention: Tensor | None = None  # (B, N) float32, of the language model on the image
+    shares: Tensor | None = None  # (B, levels) float32, the budget's wish for each level, finest first
 
     @classmethod
     def of(cls, items: Sequence[tuple[Picture, Encoding, Query]]) -> Self:
@@ -277,6 +279,7 @@ class Scene:
             centre_uv=pad([e.grid.centre_uv for e in encodings]),
             row=pad([e.grid.row for e in encodings]),
             col=pad([e.grid.col for e in encodings]),
+            level=pad([e.grid.level for e in encodings]),
             query_tokens=pad([q.tokens for q in queries]),
             query_weight=pad([q.weight for q in queries]),
         )

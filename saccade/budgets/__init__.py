@@ -2,6 +2,8 @@
 
 from abc import abstractmethod
 
+from torch import Tensor
+
 from saccade.registry import Strategy
 from saccade.types import Scene
 
@@ -12,6 +14,13 @@ class Budget(Strategy):
     @abstractmethod
     def __call__(self, scene: Scene) -> list[int]:
         """One number of tokens per fixation for each image of the batch."""
+
+    def shares(self, scene: Scene) -> Tensor | None:
+        """(B, levels) float32: the share of a look's tokens that each level should get, finest first; None: no wish.
+
+        Rows sum to 1. Samplers that choose level by level (`pyramid`) follow it.
+        """
+        return None
 
     @property
     @abstractmethod

@@ -41,6 +41,8 @@ def in_boxes(grid: Grid, boxes_uv: Sequence[tuple[float, float, float, float]]) 
     """(N,) bool: tokens that overlap any box (x0, y0, x1, y1) by more than nothing."""
     if not boxes_uv:
         return torch.zeros(len(grid), dtype=torch.bool)
+    if grid.source is not None:
+        return _cells_of(grid, in_boxes(_cells(grid), boxes_uv).float()) > 0
     boxes = torch.tensor(boxes_uv, dtype=torch.float32)  # (A, 4)
     low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2  # (N, 2)
     overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])
@@ -48,17 +50,25 @@ def in_boxes(grid: Grid, boxes_uv: Sequence[tuple[float, float, float, float]]) 
 
 
 def box_coverage(grid: Grid, shown: Tensor, boxes_uv: Sequence[tuple[float, float, float, float]]) -> float:
-    """Share of the boxes' area inside the image that the tokens `shown` (N,) bool cover."""
+    """Share of the boxes' area inside the image that the tokens `shown` (N,) bool cover, at full resolution.
+
+    A coarse token covers much and shows little: levels above 0 do not count.
+    """
     boxes = torch.tensor(boxes_uv, dtype=torch.float32)  # (A, 4)
     low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2  # (N, 2)
     overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])
-    area = overlap.clamp(min=0).prod(-1)  # (N, A)
+    area = overlap.clamp(min=0).prod(-1) * (grid.level == 0).unsqueeze(-1)  # (N, A)
     total = float(area.sum())
     return min(1.0, float(area[shown].sum()) / total) if total > 0 else 0.0
 
 
 def pool(values: NDArray[np.float32], grid: Grid) -> Tensor:
-    """(N,) float32: the mean of a map over the whole image, (height, width), under each token, at its level's scale."""
+    """(N,) float32: the mean of a map over the whole image, (height, width), under each token, at its level's scale.
+
+    Of a merged token: over the cells that went into it.
+    """
+    if grid.source is not None:
+        return _cells_of(grid, pool(values, _cells(grid)))
     centre, extent, levels = grid.centre_uv.cpu(), grid.extent_uv.cpu(), grid.level.cpu()
     pooled = torch.zeros(len(grid))
     for level in set(levels.tolist()):
@@ -68,6 +78,19 @@ def pool(values: NDArray[np.float32], grid: Grid) -> Tensor:
         col, row = (centre[here] * torch.tensor([cols, rows])).floor().long().unbind(-1)
         pooled[here] = cells[row.clamp(max=rows - 1), col.clamp(max=cols - 1)]
     return pooled
+
+
+def _cells(grid: Grid) -> Grid:
+    """The plain grid whose cells a merged one was made of."""
+    return plain_grid(grid.rows, grid.cols, grid.width_px, grid.height_px)
+
+
+def _cells_of(grid: Grid, values: Tensor) -> Tensor:
+    """(N,) float32: the mean of the cells' values (H*W,) in each token of a merged grid."""
+    assert grid.source is not None
+    source, kept = grid.source.cpu(), grid.source.cpu() >= 0
+    summed = torch.zeros(len(grid)).index_add_(0, source[kept], values[kept])
+    return summed / torch.bincount(source[kept], minlength=len(grid)).clamp(min=1)
 
 
 def _area_mean(values: NDArray[np.float32], rows: int, cols: int) -> NDArray[np.float32]:

@@ -1,0 +1,93 @@
+"""Levels: one image encoded at several sizes as one set of tokens, and how many tokens each level gets."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from saccade.geometry.grid import coarse_on
+from saccade.types import Encoding, Grid, Scene
+
+MAX_LEVELS = 4
+PER_TOKEN = ("centre_uv", "extent_uv", "level", "row", "col")
+"""Fields of a `Grid` with one entry a token."""
+
+
+def level_tok(grid: Grid, level: int) -> int:
+    """Tokens that level `level` of a page with this full-resolution grid holds at most: both sides over 2^level."""
+    return max(1, round(grid.rows / 2**level)) * max(1, round(grid.cols / 2**level))
+
+
+def stack(encodings: Sequence[Encoding]) -> Encoding:
+    """Encodings of one picture at sizes 1, 1/2, 1/4, ... as one encoding on the canvas of the first.
+
+    Token order is level 0, then 1, ...; equal values are then decided for the finer token. A token of level l > 0
+    stands at the floor of its centre and may share its cell. Every level's patches are charged. Attention received is
+    an average over a level's own tokens, so it is multiplied by N_l / N_0: an even spread is then the same at all
+    levels, and level 0 stays as it was. One encoding comes back as it is.
+    """
+    first = encodings[0]
+    if len(encodings) == 1:
+        return first
+    grids = [first.grid, *(coarse_on(e.grid, first.grid, level) for level, e in enumerate(encodings) if level)]
+    deepstack = [e.deepstack for e in encodings if e.deepstack is not None]
+    return Encoding(
+        tokens=torch.cat([e.tokens for e in encodings]),
+        features=torch.cat([e.features for e in encodings]),
+        received=torch.cat([e.received * (len(e) / len(first)) for e in encodings]),
+        grid=replace(
+            first.grid,
+            **{name: torch.cat([getattr(grid, name) for grid in grids]) for name in PER_TOKEN},
+        ),
+        picture_hash=first.picture_hash,
+        fingerprint="+".join(e.fingerprint for e in encodings),  # caches must not take one pyramid for another
+        num_patches=sum(e.num_patches for e in encodings),
+        deepstack=torch.cat(deepstack) if deepstack else None,
+    )
+
+
+def num_levels(scene: Scene) -> int:
+    """Levels of the batch: 1 + the highest that any of its images has."""
+    return 1 + max(int(grid.level.max()) for grid in scene.grids)
+
+
+def level_masks(level: Tensor, among: Tensor, levels: int) -> Tensor:
+    """(levels, B, N) bool: the tokens `among` (B, N) of each level (B, N)."""
+    return torch.stack([(level == number) & among for number in range(levels)])
+
+
+def counts(shares: Tensor, keep: int | Tensor, room: Tensor) -> Tensor:
+    """Shares of levels to whole numbers of tokens: (B, L) >= 0 -> (B, L) int64, summing to min(keep, all room).
+
+    `room` (B, L) int64 is what each level can give, `keep` one number or (B,). What a level has no room for goes to
+    the others in proportion to their shares; once only levels of share 0 have room, in proportion to that room.
+    Fractions are settled by the largest remainder (Hamilton), ties to the finer level.
+    """
+    wish, room = shares.double(), room.long()
+    total = torch.minimum(torch.as_tensor(keep, device=room.device).expand(len(room)), room.sum(-1)).double()
+    full = torch.zeros_like(room, dtype=torch.bool)
+    ideal = torch.zeros_like(wish)
+    for _ in range(room.shape[1] + 1):  # each round fills a level or is the last
+        open_wish = wish.masked_fill(full, 0.0)
+        none = open_wish.sum(-1, keepdim=True) <= 0
+        weight = torch.where(none, room.double().masked_fill(full, 0.0), open_wish)
+        left = (total - (room * full).sum(-1)).unsqueeze(-1)
+        share = left * weight / weight.sum(-1, keepdim=True).clamp(min=1e-300)
+        ideal = torch.where(full, room.double(), share)
+        full = full | (ideal >= room)
+    whole = (ideal + 1e-9).floor()  # 3 x 0.1 x 10 is 3
+    rest = (ideal - whole).masked_fill(full, -1.0).round(decimals=9)
+    missing = (total - whole.sum(-1)).long().unsqueeze(-1)  # (B, 1)
+    order = torch.argsort(rest, dim=-1, descending=True, stable=True)
+    place = torch.empty_like(order).scatter_(
+        -1, order, torch.arange(room.shape[1], device=room.device).expand_as(order)
+    )
+    return whole.long() + (place < missing).long()
+
+
+def fit_shares(table: Tensor, levels: int) -> Tensor:
+    """(B, T) shares, finest first -> (B, levels) float32 that sum to 1: cut to the levels there are, or 0 beyond T."""
+    padded = torch.nn.functional.pad(table.float(), (0, max(0, levels - table.shape[-1])))[..., :levels]
+    total = padded.sum(-1, keepdim=True)
+    return torch.where(total > 0, padded / total.clamp(min=1e-30), torch.full_like(padded, 1 / levels))

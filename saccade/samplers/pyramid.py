@@ -1,0 +1,53 @@
+"""Pyramid sampling (S6): every level of the image gives its share of the tokens, its most important ones."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.geometry.levels import counts, level_masks, num_levels
+from saccade.geometry.tokens import rank
+from saccade.samplers import Sampler
+from saccade.types import Scene
+
+Share = Annotated[float, Field(ge=0)]
+
+
+class Pyramid(Sampler):
+    """The best tokens of each level by importance, 40/30/20/10 % of a look from the first level to the last.
+
+    Whole numbers by the largest remainder; what a level has no tokens for goes to the others in proportion to their
+    shares. A budget that offers shares of its own (`Scene.shares`) overrules these. An image encoded at fewer levels
+    has the first shares, scaled to 1: with one level this is top-K. For looks at `levels: 2` and more. Shares and
+    top-K in each level are the reading of PyramidDrop in seed 002, not the published PyramidDrop (Xing et al. 2025),
+    which prunes between decoder layers.
+    """
+
+    shares: tuple[Share, ...] = Field(
+        (0.4, 0.3, 0.2, 0.1), min_length=1, description="Weights of the levels, in `order`."
+    )
+    order: Literal["coarse_first", "fine_first"] = Field(
+        "coarse_first", description="The first share is the coarsest level's, or full resolution's."
+    )
+
+    def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
+        levels = num_levels(scene)
+        masks = level_masks(scene.level, scene.valid, levels)  # (L, B, N)
+        wish = self._wish(scene, levels) if scene.shares is None else scene.shares
+        wish = torch.nn.functional.pad(wish, (0, levels - wish.shape[-1]))
+        quota = counts(wish.to(importance.device), keep, masks.sum(-1).T)  # (B, L)
+        inside = torch.stack([rank(importance, mask) for mask in masks])  # (L, B, N) place in its level
+        chosen = ((inside < quota.T.unsqueeze(-1)) & masks).any(0)
+        ranks = rank(importance, scene.valid)
+        return (ranks.shape[-1] * chosen - ranks).float()
+
+    def _wish(self, scene: Scene, levels: int) -> Tensor:
+        """(B, levels) its own shares, laid on each image's levels."""
+        device = scene.valid.device
+        table = torch.tensor(self.shares, device=device)
+        height = torch.tensor([int(grid.level.max()) for grid in scene.grids], device=device).unsqueeze(-1)  # (B, 1)
+        level = torch.arange(levels, device=device).expand(len(scene.grids), levels)
+        place = height - level if self.order == "coarse_first" else level
+        there = (level <= height) & (place < len(table))
+        return table[place.clamp(0, len(table) - 1)] * there

@@ -1,0 +1,163 @@
+"""Episodes over several levels of one picture: what is encoded, charged, shown; and that one level changes nothing."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from saccade.budgets import Budget
+from saccade.config import Episode
+from saccade.engines.hf import HFEngine
+from saccade.importance import Scorer
+from saccade.look import Seen, episodes, run, see
+from saccade.picture import Picture
+from saccade.planners import Planner
+from saccade.registry import find, names
+from saccade.samplers import Sampler
+from saccade.types import Answer, Canvas, Part, Question, Scene, Selection, Trace
+from saccade.viz.view import TraceView
+from tests import tiny
+from tests.helpers import importance_of
+from tests.levels import pyramid_item
+
+ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?")]
+SMALL = {"budget": {"name": "fixed", "tokens": 20}, "scorer": "variance", "stop_at": 2}
+
+
+class Quiet:
+    """A reader that is never sure."""
+
+    def __init__(self) -> None:
+        self.canvases: list[Canvas] = []
+
+    def read(self, canvas: Canvas, question: str) -> Answer:
+        self.canvases.append(canvas)
+        return Answer("?", (-1.0,), 0.1, len(canvas), 0, 0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    return Picture.open(tiny.page(440, 400))  # 16 x 14 = 224 tokens, then 8 x 7 and 4 x 4
+
+
+def looked(engine: HFEngine, picture: Picture, **settings: object) -> tuple[Seen, list[Trace], Quiet]:
+    chosen, reader = Episode(**{**SMALL, **settings}), Quiet()
+    seen = see(chosen, engine, picture, ASKED)
+    made = [outcome for flow in episodes(chosen, seen) for outcome in run(flow, reader)]
+    assert all(isinstance(item, Trace) for item in made), made
+    return seen, made, reader  # type: ignore[return-value]
+
+
+def test_every_level_is_encoded_and_charged(engine: HFEngine, picture: Picture) -> None:
+    seen, (first, second), _ = looked(engine, picture, levels=3, sampler="pyramid")
+    grid = seen.encoding.grid
+    sizes = torch.bincount(grid.level).tolist()
+    assert sizes[0] == 224
+    assert 48 <= sizes[1] <= 56
+    assert 12 <= sizes[2] <= 16
+    assert (grid.rows, grid.cols) == (14, 16)
+    assert seen.full_patches == 4 * 224
+    assert first.cost.encoder_patches == 4 * sum(sizes)
+    assert first.cost.encoder_passes == pytest.approx(sum(sizes) / 224)
+    assert second.cost.encoder_patches == 0
+    alone = engine.encode([engine.prepare(picture, 56)])[0]
+    assert torch.equal(seen.encoding.tokens[224 : 224 + sizes[1]], alone.tokens)
+    # A coarse token stands at the floor of its centre.
+    assert torch.equal(grid.row, (grid.centre_uv[:, 1] * 14).floor().long())
+    assert torch.equal(grid.col, (grid.centre_uv[:, 0] * 16).floor().long())
+
+
+def test_a_look_spreads_over_the_levels_on_one_canvas(engine: HFEngine, picture: Picture) -> None:
+    seen, (trace, _), reader = looked(engine, picture, levels=3, sampler="pyramid", fixations=2)
+    level = seen.encoding.grid.level
+    first = torch.bincount(level[trace.steps[0].selection.index], minlength=3).tolist()
+    assert sum(first) == 20
+    assert first == [4, 7, 9]  # 2 : 3 : 4 of 20 is 4.44, 6.67, 8.89
+    assert len(torch.cat([step.selection.index for step in trace.steps]).unique()) == 40
+    canvas = reader.canvases[1]
+    assert (canvas.rows, canvas.cols, len(canvas)) == (14, 16, 40)
+
+
+def test_one_level_changes_nothing(engine: HFEngine, picture: Picture) -> None:
+    plain, one = Episode(**SMALL), Episode(**SMALL, levels=1)  # type: ignore[arg-type]
+    seen = see(one, engine, picture, ASKED)
+    whole = engine.encode([engine.prepare(picture)])[0]
+    assert torch.equal(seen.encoding.tokens, whole.tokens)
+    assert torch.equal(seen.encoding.received, whole.received)
+    assert seen.encoding.fingerprint == whole.fingerprint
+    assert Part.of(seen.encoding).key == Part.of(whole).key
+    assert plain == one
+
+
+def test_a_view_and_a_tiny_page_have_no_more_levels(engine: HFEngine, picture: Picture) -> None:
+    for view in ("full", "resize"):
+        seen, _, _ = looked(engine, picture, levels=4, sampler=view)
+        assert int(seen.encoding.grid.level.max()) == 0
+    dot = Picture.open(tiny.page(28, 28))
+    assert torch.bincount(looked(engine, dot, levels=4)[0].encoding.grid.level).tolist()[1:] in ([], [1])
+
+
+def test_the_glimpse_stays_beside_the_levels(engine: HFEngine, picture: Picture) -> None:
+    seen, _, reader = looked(engine, picture, levels=2, glimpse=16)
+    assert seen.glimpse is not None
+    assert len(seen.glimpse) == 16
+    assert len(reader.canvases[0]) == 16 + 20
+    assert seen.encoder_patches == 4 * (len(seen.encoding) + 16)
+
+
+def test_the_model_answers_from_several_levels(engine: HFEngine, picture: Picture) -> None:
+    """The real reader takes fine and coarse tokens that share a cell."""
+    chosen = Episode(**{**SMALL, "levels": 3, "sampler": "pyramid", "fixations": 2})  # type: ignore[arg-type]
+    (trace,) = run(episodes(chosen, see(chosen, engine, picture, ASKED[:1]))[0], engine)
+    assert isinstance(trace, Trace)
+    assert trace.cost.visual_tok == 40
+    view = TraceView.from_trace(trace, see(chosen, engine, picture, ASKED[:1]).encoding.grid)
+    assert all(0 <= cell < view.num_cells for cell in view.kept)
+
+
+@pytest.mark.parametrize("canvas", ["private", "shared"])
+@pytest.mark.parametrize("planner", names("planners"))
+def test_every_planner_looks_over_levels(engine: HFEngine, picture: Picture, planner: str, canvas: str) -> None:
+    find("planners", planner, Planner)
+    _, made, _ = looked(engine, picture, levels=3, planner=planner, canvas=canvas, fixations=3)
+    assert all(len(trace.steps) == 3 for trace in made)
+
+
+@pytest.mark.parametrize("name", names("samplers"))
+@pytest.mark.parametrize("keep", [1, 13, 60, 84, 200])
+def test_every_sampler_takes_levels(name: str, keep: int) -> None:
+    scene = Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)])
+    importance, sampler = importance_of(84, 36), find("samplers", name, Sampler)()
+    found: list[Selection] = sampler(scene, importance, torch.full((2, 2), 0.4), keep)
+    assert [len(selection) for selection in found] == [min(keep, 84), min(keep, 36)]
+    assert all(int(selection.index.max()) < size for selection, size in zip(found, (84, 36), strict=True))
+
+
+@pytest.mark.parametrize("name", names("importance"))
+def test_every_scorer_scores_levels(name: str) -> None:
+    scores = find("importance", name, Scorer)()(Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)]))
+    assert scores.shape == (2, 84)
+    assert not scores.isnan().any()
+    assert (scores[1, 36:] == 0).all()
+
+
+@pytest.mark.parametrize("name", names("importance"))
+def test_scoring_levels_does_not_spoil_the_page_alone(name: str) -> None:
+    """What a scorer keeps of a picture (maps of its pixels) must not be taken for another stack of the same picture."""
+    score: Callable[[Scene], torch.Tensor] = find("importance", name, Scorer)()
+    picture, both, query = pyramid_item(8, 8, levels=2)
+    _, three, _ = pyramid_item(8, 8, levels=3)
+    assert score(Scene.of([(picture, both, query)])).shape == (1, 80)
+    assert score(Scene.of([(picture, three, query)])).shape == (1, 84)
+
+
+@pytest.mark.parametrize("name", names("budgets"))
+def test_every_budget_takes_levels(name: str) -> None:
+    budget = find("budgets", name, Budget)()
+    scene = Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)])
+    assert len(budget(scene)) == 2
+    shares = budget.shares(scene)
+    if shares is not None:
+        assert shares.shape == (2, 3)
+        assert torch.allclose(shares.sum(-1), torch.ones(2))
+        assert (shares >= 0).all()
