@@ -15,6 +15,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.picture import Picture
+from saccade.selection import Selection as Selection  # a noun of its own file
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().numpy().tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Grid:
     cols: int  # W
     width_px: int  # of the image as it was encoded
     height_px: int
+    source: Tensor | None = None  # (H*W,) int64 after merging: the token each cell went into, -1 = dropped
 
     def __len__(self) -> int:
         return self.row.shape[0]
@@ -106,36 +112,6 @@ class Gaze:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which tokens a look keeps. Pruning and merging are one type: `source` says where each token went."""
-
-    index: Tensor  # (K,) int64, strictly increasing
-    source: Tensor  # (N,) int64, the kept slot each token went into, -1 = dropped
-
-    @classmethod
-    def keep(cls, index: Tensor, num_tok: int) -> Self:
-        """Pure pruning: `index` (K,) in any order, without duplicates."""
-        index = index.sort().values
-        source = torch.full((num_tok,), -1, dtype=torch.int64, device=index.device)
-        source[index] = torch.arange(len(index), device=index.device)
-        return cls(index, source)
-
-    def __len__(self) -> int:
-        return self.index.shape[0]
-
-    @property
-    def weights(self) -> Tensor:
-        """(K,) float32: how many tokens went into each slot."""
-        return torch.bincount(self.source[self.source >= 0], minlength=len(self)).to(torch.float32)
-
-    def scatter(self, values: Tensor, fill: float = 0.0) -> Tensor:
-        """Paints one value per kept slot (K, ...) back on all tokens (N, ...); dropped tokens get `fill`."""
-        painted = values[self.source.clamp(min=0)]
-        dropped = (self.source < 0).view(-1, *[1] * (values.ndim - 1))
-        return painted.masked_fill(dropped, fill)
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """Tokens that enter the canvas together. Equal keys mean equal tokens: caches rely on it."""
 
@@ -147,19 +123,22 @@ class Part:
 
     @classmethod
     def of(cls, encoding: Encoding, selection: Selection | None = None) -> Self:
-        """The selected tokens of an encoding (all of them without a selection)."""
-        grid, chosen = encoding.grid, b"all"
-        index: Tensor | slice = slice(None)
-        if selection is not None:
-            index, chosen = selection.index, selection.index.cpu().numpy().tobytes()
+        """The selected tokens of an encoding (all of them without a selection), merged where the selection merges."""
+        grid, levels, chosen = encoding.grid, encoding.deepstack, b"all"
         identity = f"{encoding.picture_hash}|{encoding.fingerprint}|{grid.rows}x{grid.cols}|".encode()
-        return cls(
-            encoding.tokens[index],
-            grid.row[index],
-            grid.col[index],
-            hashlib.sha256(identity + chosen).hexdigest(),
-            None if encoding.deepstack is None else encoding.deepstack[index],
-        )
+        if selection is None:
+            return cls(encoding.tokens, grid.row, grid.col, hashlib.sha256(identity + chosen).hexdigest(), levels)
+        chosen = _bytes(selection.index)
+        row, col = selection.cells(grid)
+        if not selection.merges:
+            tokens = encoding.tokens[selection.index]
+            levels = None if levels is None else levels[selection.index]
+        else:
+            chosen += b"|merged|" + _bytes(selection.source)
+            chosen += b"" if selection.weight is None else b"|" + _bytes(selection.weight.double())
+            tokens = selection.mean(encoding.tokens)
+            levels = None if levels is None else selection.mean(levels)
+        return cls(tokens, row, col, hashlib.sha256(identity + chosen).hexdigest(), levels)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -234,7 +213,7 @@ class Trace:
     steps: tuple[Step, ...]
     answer: Answer
     cost: Cost
-    shown: Tensor  # (N,) bool, tokens of the encoding on the canvas when it was last read, whoever looked there
+    shown: Tensor  # (N,) bool, tokens on the canvas, unmerged, when it was last read, whoever looked there
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(path for top in ("saccade", "pipelines") for path in (ROOT / top).rglob("*.py"))
 
 LAYERS: list[set[str]] = [
-    {"errors", "machine", "picture", "types"},
+    {"errors", "machine", "picture", "selection", "types"},
     {"registry", "geometry"},
     {"importance", "samplers", "planners", "budgets", "integration", "reduction", "metrics"},
     {"families", "engines", "datasets", "nano"},
