@@ -85,6 +85,9 @@ Tokens = Annotated[int, typer.Option(min=1, help="Visual tokens per fixation.", 
 Glimpse = Annotated[
     int, typer.Option(min=0, help="Coarse tokens of the whole image that open the canvas.", rich_help_panel=LOOK)
 ]
+Levels = Annotated[
+    int, typer.Option(min=1, help="Sizes the image is encoded at, up to 4: 1, 1/2, 1/4, 1/8.", rich_help_panel=LOOK)
+]
 CanvasKind = Annotated[
     str,
     typer.Option("--canvas", help="private: one canvas a question; shared: one an image.", rich_help_panel=LOOK),
@@ -111,6 +114,7 @@ EPISODE = (
     "fixations",
     "tokens",
     "glimpse",
+    "levels",
     "canvas",
     "canvas_cap",
     "integrate",

@@ -16,7 +16,7 @@ from saccade.config import Episode
 from saccade.engines import Encoder, Reader
 from saccade.errors import DataError, EngineDead, SaccadeError
 from saccade.geometry.grid import coarse_on
-from saccade.geometry.levels import level_tok, stack
+from saccade.geometry.levels import coarser_tok, stack
 from saccade.picture import Picture
 from saccade.planners import Planner, Score
 from saccade.types import (
@@ -76,8 +76,6 @@ class Seen:
 def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
     """Encodes what an episode needs: the full view at all its levels, or the resized one, the glimpse, the questions.
 
-    A page too small for another level (its tokens would be as many as those of the level before) has fewer.
-
     Raises:
         PictureError: the picture cannot be used.
     """
@@ -85,10 +83,7 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     resize = settings.view == "resize"
     views = [encoder.prepare(picture, settings.whole_budget_tok if resize else None)]
     if settings.view == "foveate":
-        sizes = [level_tok(views[0].grid, level) for level in range(settings.levels)]
-        views += [
-            encoder.prepare(picture, size) for before, size in zip(sizes, sizes[1:], strict=False) if size < before
-        ]
+        views += [encoder.prepare(picture, size) for size in coarser_tok(views[0].grid, settings.levels)]
     num_levels = len(views)
     if settings.glimpse and settings.view == "foveate":
         views.append(encoder.prepare(picture, settings.glimpse))

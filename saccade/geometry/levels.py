@@ -19,6 +19,12 @@ def level_tok(grid: Grid, level: int) -> int:
     return max(1, round(grid.rows / 2**level)) * max(1, round(grid.cols / 2**level))
 
 
+def coarser_tok(grid: Grid, levels: int) -> list[int]:
+    """`level_tok` of levels 1 to `levels` - 1; fewer for a page too small to have fewer tokens at the next level."""
+    sizes = [level_tok(grid, level) for level in range(levels)]
+    return [size for before, size in zip(sizes, sizes[1:], strict=False) if size < before]
+
+
 def stack(encodings: Sequence[Encoding]) -> Encoding:
     """Encodings of one picture at sizes 1, 1/2, 1/4, ... as one encoding on the canvas of the first.
 
