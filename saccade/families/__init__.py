@@ -12,16 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from saccade.errors import ConfigError
 from saccade.families import _wheels
 from saccade.metrics.calibration import CALIBRATION_FILE
 from saccade.picture import Picture
+from saccade.reduction import Reduction
 from saccade.types import Canvas, Encoding, Grid
+
+ANY_DEPTH = 1000  # blocks; no tower has more
 
 _wheels.install()  # before any family imports transformers
 
@@ -43,6 +47,8 @@ class Family(ABC):
     model: Any  # the transformers model
     tokenizer: Any  # the transformers tokenizer
     fingerprint: str
+    takes_reduction: ClassVar[bool] = False  # inside its vision tower
+    reduction: Reduction | None = None  # inside the tower; what it does behind it is the engine's to call
 
     @classmethod
     @abstractmethod
@@ -72,6 +78,20 @@ class Family(ABC):
         P is 3 with M-RoPE (time, row, column) and 1 where an image is a line of tokens. A token stands where it would
         if the canvas were full, and so does the suffix, whatever was left out.
         """
+
+    def reduce(self, reduction: Reduction) -> None:
+        """Encodes with this reduction from here on, under another fingerprint.
+
+        Raises:
+            ConfigError: it works inside the tower, and this family's tower takes none.
+        """
+        if not self.takes_reduction and reduction.active(ANY_DEPTH):
+            raise ConfigError(
+                f"the reduction {reduction.name()!r} works inside the vision tower, and {type(self).__name__}'s takes "
+                "none; those of Qwen2-VL, Qwen2.5-VL (nano) and Qwen3-VL do"
+            )
+        self.reduction = reduction
+        self.fingerprint += "-" + hashlib.sha256(repr(reduction.spec()).encode()).hexdigest()[:8]
 
     def embed(self, token_ids: Tensor) -> Tensor:
         """(T,) int64 -> (T, D) input embeddings of the language model."""

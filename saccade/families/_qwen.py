@@ -15,6 +15,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from saccade.errors import ConfigError, PictureError
 from saccade.families import Family, Prepared, fingerprint, largest_grid
 from saccade.families._prompt import around_image, open_tokenizer
+from saccade.families._qwen_tower import QwenBlocks, encode, start
 from saccade.families._received import received
 from saccade.geometry.grid import plain_grid
 from saccade.geometry.rotary import rotate
@@ -26,6 +27,7 @@ class QwenVL(Family):
     """A Qwen-VL checkpoint; a family's file says what is its own."""
 
     model_class: ClassVar[Any]  # of transformers
+    takes_reduction = True
 
     def __init__(self, model: Any, tokenizer: Any, processor: Any, fingerprint: str) -> None:
         self.model, self.tokenizer, self.processor = model, tokenizer, processor
@@ -75,9 +77,11 @@ class QwenVL(Family):
 
     @torch.inference_mode()
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        if self.reduction is not None and self.reduction.active(len(self.model.model.visual.blocks)):
+            groups = [[item] for item in batch] if self.reduction.stopping else [batch]
+            return [encoding for group in groups for encoding in self._encode_reduced(group)]
         tower, merged = self.model.model.visual, self.merge**2
-        patches = torch.cat([p.patches for p in batch]).to(tower.device, tower.dtype)
-        grid_thw = torch.tensor([p.grid_thw for p in batch], device=tower.device)
+        patches, grid_thw = self._packed(batch)
         with self._listening() as attention:
             out = tower(patches, grid_thw)
         raster = self._raster(grid_thw)
@@ -101,9 +105,37 @@ class QwenVL(Family):
             for item, tokens, feature, seen, levels_of in zip(batch, *columns, deepstack, strict=True)
         ]
 
+    def _packed(self, batch: Sequence[Prepared]) -> tuple[Tensor, Tensor]:
+        """Patches of all pictures, and (pictures, 3) patches in time, height and width."""
+        tower = self.model.model.visual
+        patches = torch.cat([p.patches for p in batch]).to(tower.device, tower.dtype)
+        return patches, torch.tensor([p.grid_thw for p in batch], device=tower.device)
+
+    def _encode_reduced(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        assert self.reduction is not None
+        patches, grid_thw = self._packed(batch)
+        order, window = self._windows(grid_thw)
+        tokens = start(self._embedded(patches, grid_thw), grid_thw, self.merge, order, window)
+        blocks = QwenBlocks(self.model.model.visual, self._full())
+        return encode(blocks, batch, tokens, order, self.reduction, self.fingerprint)
+
+    def _embedded(self, patches: Tensor, grid_thw: Tensor) -> Tensor:
+        """(patches, F) as the first block takes them, still in the processor's order."""
+        return self.model.model.visual.patch_embed(patches)  # type: ignore[no-any-return]
+
+    def _full(self) -> list[int]:
+        """The blocks of the tower in which every patch attends to every patch."""
+        return list(range(len(self.model.model.visual.blocks)))
+
     def _last_full(self) -> Any:
-        """The last block of the tower in which every patch attends to every patch."""
-        return self.model.model.visual.blocks[-1]
+        """The last of these; the last block where a tower has none."""
+        return self.model.model.visual.blocks[max(self._full(), default=-1)]
+
+    def _windows(self, grid_thw: Tensor) -> tuple[Tensor, Tensor]:
+        """The tower's order: which token comes at each place, and its window. Here raster, a picture one window."""
+        counts, device = grid_thw.prod(-1) // self.merge**2, grid_thw.device
+        picture = torch.arange(len(counts), device=device).repeat_interleave(counts)
+        return torch.arange(len(picture), device=device), picture
 
     def _raster(self, grid_thw: Tensor) -> Tensor | slice:
         """Index that brings tokens from the tower's order into raster order."""

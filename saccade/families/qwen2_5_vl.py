@@ -1,7 +1,5 @@
 """Qwen2.5-VL: a windowed vision tower, a 2 x 2 merger and M-RoPE positions (Bai et al. 2025, arXiv:2502.13923)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
@@ -15,18 +13,21 @@ class Qwen25VL(QwenVL):
 
     model_class = Qwen2_5_VLForConditionalGeneration
 
-    def _last_full(self) -> Any:
+    def _full(self) -> list[int]:
         tower = self.model.model.visual
-        full = [i for i in tower.fullatt_block_indexes if i < len(tower.blocks)] or [len(tower.blocks) - 1]
-        return tower.blocks[full[-1]]
+        return [layer for layer in tower.fullatt_block_indexes if layer < len(tower.blocks)]
 
-    def _raster(self, grid_thw: Tensor) -> Tensor:
-        """The tower keeps tokens in window order up to its merger."""
+    def _windows(self, grid_thw: Tensor) -> tuple[Tensor, Tensor]:
         tower = self.model.model.visual
-        window_index, _ = get_vision_window_index(
+        order, ends = get_vision_window_index(
             grid_thw,
             spatial_merge_size=self.merge,
             window_size=tower.window_size,
             patch_size=tower.patch_size,
         )
-        return torch.argsort(window_index)
+        lengths = ends.diff() // self.merge**2
+        return order, torch.arange(len(lengths), device=order.device).repeat_interleave(lengths.to(order.device))
+
+    def _raster(self, grid_thw: Tensor) -> Tensor:
+        """The tower keeps tokens in window order up to its merger."""
+        return torch.argsort(self._windows(grid_thw)[0])

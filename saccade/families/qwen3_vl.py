@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import Qwen3VLForConditionalGeneration
+from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
 from saccade.families._qwen import QwenVL
 
@@ -18,6 +19,19 @@ class Qwen3VL(QwenVL):
     """A Qwen3-VL checkpoint."""
 
     model_class = Qwen3VLForConditionalGeneration
+
+    def _embedded(self, patches: Tensor, grid_thw: Tensor) -> Tensor:
+        """With the learned positions, interpolated to each picture's grid."""
+        tower = self.model.model.visual
+        index, weights = get_vision_interpolation_indices_and_weights(
+            grid_thw,
+            num_grid_per_side=tower.num_grid_per_side,
+            mode=tower.interpolation_mode,
+            align_corners=tower.interpolation_align_corners,
+            spatial_merge_size=self.merge,
+        )
+        states = super()._embedded(patches, grid_thw)
+        return states + (tower.pos_embed(index) * weights[..., None]).sum(1).to(states.dtype)
 
     def forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
         width = self.language_model.config.hidden_size

@@ -52,8 +52,11 @@ def in_boxes(grid: Grid, boxes_uv: Sequence[tuple[float, float, float, float]]) 
 def box_coverage(grid: Grid, shown: Tensor, boxes_uv: Sequence[tuple[float, float, float, float]]) -> float:
     """Share of the boxes' area inside the image that the tokens `shown` (N,) bool cover, at full resolution.
 
-    A coarse token covers much and shows little: levels above 0 do not count.
+    A coarse token covers much and shows little: levels above 0 do not count. A merged token covers the cells that went
+    into it, wherever they are, and not what lies between them.
     """
+    if grid.source is not None:
+        return box_coverage(_cells(grid), shown[grid.source.clamp(min=0)] & (grid.source >= 0), boxes_uv)
     boxes = torch.tensor(boxes_uv, dtype=torch.float32)  # (A, 4)
     low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2  # (N, 2)
     overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])

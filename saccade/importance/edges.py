@@ -41,7 +41,8 @@ class Edges(Scorer):
     def _pooled(self, picture: Picture, grid: Grid) -> Tensor:
         """(N,) of one picture. Free of the question, so all questions and looks at a picture share it."""
         known = _POOLED.setdefault(picture, {})
-        key = (self, len(grid), grid.rows, grid.cols, grid.width_px, grid.height_px)
+        merged = None if grid.source is None else grid.source.cpu().numpy().tobytes()
+        key = (self, merged, len(grid), grid.rows, grid.cols, grid.width_px, grid.height_px)
         if key not in known:
             known[key] = pool(self._map(picture, grid), grid)
         return known[key]

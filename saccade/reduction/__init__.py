@@ -39,6 +39,9 @@ class Reduction(Strategy):
     proportional: ClassVar[bool] = False
     """Whether a token of size s counts s times as a key: log s is added to its attention (Bolya et al. 2023)."""
 
+    stopping: ClassVar[bool] = False
+    """Whether `stops` may end a tower early; pictures then go through it one by one."""
+
     def active(self, num_layers: int) -> bool:
         """Whether anything is done inside a tower of that many blocks; if not, the untouched tower runs, bit by bit."""
         return True
