@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from saccade.registry import Strategy
+from saccade.errors import ConfigError
+from saccade.reduction import Reduction
+from saccade.reduction._drop import Drop
+from saccade.registry import Strategy, load
 
 
 class Checkpoint(Strategy):
@@ -14,7 +17,17 @@ class Checkpoint(Strategy):
     device: str = Field("auto", description="Of pictures, and of answers in transformers: auto, cpu, cuda, cuda:1, ...")
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$", description="auto: bfloat16 on CUDA.")
     max_px: int | None = Field(None, ge=1, description="Pixels an image is scaled to at most; None: the checkpoint's.")
+    reduction: str | dict[str, Any] | None = Field(None, description="What reduces tokens in or behind the tower.")
     max_new_tok: int = Field(96, ge=1, description="Answers are cut after this many tokens.")
+
+    @field_validator("reduction")
+    @classmethod
+    def _reduction(cls, value: Any) -> Any:
+        """Spelled out with all its settings, so that a result says which they were."""
+        made = None if value is None else load("reduction", value, Reduction)
+        if isinstance(made, Drop):
+            raise ConfigError(f"{made.name()} drops tokens inside the decoder: --set engine.drop.name={made.name()}")
+        return made and made.spec()
 
     def common(self) -> dict[str, Any]:
         """These settings alone, for another engine with the same checkpoint."""

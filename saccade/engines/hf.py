@@ -7,35 +7,44 @@ tokens and the question, nothing else.
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
-from torch.nn.functional import pad
 
 from saccade.engines import Encoder, Reader
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._speech import Speech
+from saccade.engines._staged import Staged, joined
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import Family, Prepared, checkpoint_file
 from saccade.machine import resolved_device
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
-from saccade.registry import find
+from saccade.reduction import Reduction
+from saccade.reduction._drop import drop_of
+from saccade.registry import find, load
 from saccade.types import Answer, Canvas, Encoding, Part, Query
 
+StepOn = Callable[[Tensor, Tensor], Tensor]  # runs one more token, (1, 1, D) at (P, 1): its last hidden state (1, D)
 PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
 
 
 class HF(Checkpoint):
     """transformers: reads any supported checkpoint on CPU or GPU."""
 
+    drop: str | dict[str, Any] | None = Field(None, description="What drops tokens inside the decoder: fastv, ...")
     num_canvases: int = Field(8, ge=1, description="Canvases whose keys and values are kept.")
+
+    @field_validator("drop")
+    @classmethod
+    def _drop(cls, value: Any) -> Any:
+        return value and drop_of(value).spec()
 
     @contextmanager
     def open(self) -> Iterator["HFEngine"]:
@@ -72,6 +81,8 @@ class HF(Checkpoint):
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
             opened = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
+        if self.reduction is not None:
+            opened.reduce(load("reduction", self.reduction, Reduction))
         engine = HFEngine(opened, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
         try:
             yield engine
@@ -120,6 +131,7 @@ class HFEngine:
     def __init__(self, family: Family, spec: HF, calibration: Calibration | None = None) -> None:
         self.family, self.spec, self.calibration = family, spec, calibration or Calibration()
         self.device: torch.device = family.model.device
+        self.drop = drop_of(spec.drop) if spec.drop else None
         limits = family.language_model.config.max_position_embeddings, spec.max_new_tok
         ends = family.model.generation_config.eos_token_id
         self.speech = Speech.of(family.tokenizer, ends, *limits)
@@ -145,7 +157,9 @@ class HFEngine:
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """One pass of the vision tower; encodings are on the CPU."""
-        return [_to_cpu(encoding) for encoding in self.family.encode(batch)]
+        encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
+        behind = self.family.reduction
+        return encodings if behind is None else [behind.after(encoding) for encoding in encodings]
 
     @torch.inference_mode()
     def query(self, question: str) -> Query:
@@ -165,11 +179,19 @@ class HFEngine:
         prefix, suffix = self.family.prompt(question)
         before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
         self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
-        cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
-        hidden = self._prefill(cache, self._embed(suffix), after)
-        ids, logprobs = self._decode(cache, hidden, after[:, -1:] + 1)
-        cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes question and answer off again
-        self._keep(_keys(canvas), cache, ends)
+        cuts = () if self.drop is None else self.drop.cuts(len(self.family.language_model.layers), len(canvas))
+        if cuts:
+            staged, cached_tok, canvas_tok = Staged(self.family, cuts), 0, len(prefix) + len(canvas)
+            visual = [self._visual(part) for part in canvas.parts]
+            embeds = joined([self._embed(prefix), *visual, self._embed(suffix)])
+            hidden = staged.prefill(embeds, torch.cat([before, *parts, after], 1), len(prefix), len(canvas))[:, -1]
+            ids, logprobs = self._decode(staged.step, hidden, after[:, -1:] + 1)
+        else:
+            cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
+            hidden, canvas_tok = self._prefill(cache, self._embed(suffix), after), ends[-1]
+            ids, logprobs = self._decode(lambda *at: self._prefill(cache, *at), hidden, after[:, -1:] + 1)
+            cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes question and answer off again
+            self._keep(_keys(canvas), cache, ends)
         return self.speech.answer(
             ids,
             logprobs,
@@ -177,7 +199,7 @@ class HFEngine:
             self.calibration,
             visual_tok=len(canvas),
             cached_tok=cached_tok,
-            prefill_tok=ends[-1] - cached_tok + len(suffix),
+            prefill_tok=canvas_tok - cached_tok + len(suffix),
             seconds=time.perf_counter() - started,
         )
 
@@ -188,7 +210,7 @@ class HFEngine:
         """Runs (1, T, D) embeddings at positions (P, T) behind the cache; returns the last hidden state (1, D)."""
         return self.family.forward(embeds, positions.to(self.device), cache)[:, -1]
 
-    def _decode(self, cache: Any, hidden: Tensor, position: Tensor) -> tuple[list[int], list[float]]:
+    def _decode(self, step_on: StepOn, hidden: Tensor, position: Tensor) -> tuple[list[int], list[float]]:
         """Greedy tokens from `position` (P, 1) until an end token; their log-probabilities, the end's included."""
         ids: list[int] = []
         logprobs: list[float] = []
@@ -201,7 +223,7 @@ class HFEngine:
                 break
             ids.append(int(token))
             if step + 1 < self.spec.max_new_tok:
-                hidden = self._prefill(cache, self._embed([ids[-1]]), position + step)
+                hidden = step_on(self._embed([ids[-1]]), position + step)
         return ids, logprobs
 
     def _canvas_cache(
@@ -214,7 +236,7 @@ class HFEngine:
         embeds = [self._embed(prefix), *(self._visual(part) for part in canvas.parts)][len(ends) :]
         positions = [before, *parts][len(ends) :]
         if embeds:
-            self._prefill(cache, _joined(embeds), torch.cat(positions, 1))
+            self._prefill(cache, joined(embeds), torch.cat(positions, 1))
         for embed in embeds:
             ends = (*ends, (ends[-1] if ends else 0) + embed.shape[1])
         return cache, ends, cached_tok
@@ -252,12 +274,6 @@ class HFEngine:
             length = ends[known - 1]
             copy.update(layer.keys[:, :, :length], layer.values[:, :, :length], number)
         return copy, ends[:known]
-
-
-def _joined(embeds: Sequence[Tensor]) -> Tensor:
-    """(1, T, .) one behind the other; text gets zeros where visual tokens have DeepStack levels."""
-    width = max(embed.shape[-1] for embed in embeds)
-    return torch.cat([pad(embed, (0, width - embed.shape[-1])) for embed in embeds], 1)
 
 
 def _keys(canvas: Canvas) -> tuple[str, ...]:
