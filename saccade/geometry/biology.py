@@ -5,6 +5,7 @@ project started from. They are rounded readings of the papers, not the papers' o
 them it says of them.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +46,7 @@ class Hyperbola:
 
     @property
     def rms(self) -> float:
-        return (sum(value**2 for value in self.residual) / len(self.residual)) ** 0.5
+        return math.sqrt(sum(value**2 for value in self.residual) / len(self.residual))
 
     def __call__(self, eccentricity: Tensor) -> Tensor:
         return self.scale / (eccentricity + self.e0_deg)

@@ -41,3 +41,16 @@ def magnification_mm_per_deg(eccentricity: Tensor, m0_mm: float = M0_MM, e0_deg:
     A distance along a meridian is the integral of M, M0 log(1 + e/e0): the rho of a log-polar map with alpha = e0.
     """
     return m0_mm / (eccentricity + e0_deg)
+
+
+def in_bands(eccentricity: Tensor, bands_deg: Sequence[float]) -> Tensor:
+    """(B, N) degrees -> (B, len(bands_deg) - 1, N) bool: which lie in [bands_deg[i], bands_deg[i + 1])."""
+    edges = torch.tensor(bands_deg, dtype=eccentricity.dtype, device=eccentricity.device)[:, None]
+    e = eccentricity[:, None]
+    return (e >= edges[:-1]) & (e < edges[1:])
+
+
+def band_shares(eccentricity: Tensor, weight: Tensor, bands_deg: Sequence[float]) -> Tensor:
+    """(B, N) degrees and weights (kept: 1, dropped: 0) -> (B, len(bands_deg) - 1) share of the weight in each band."""
+    inside = in_bands(eccentricity, bands_deg) * weight[:, None]
+    return inside.sum(-1) / weight.sum(-1, keepdim=True)

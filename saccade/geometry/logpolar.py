@@ -12,6 +12,7 @@ The look-up tables are kept for the last few (size, bins, gazes). Tensors are sa
 picture as `Picture.rgb` has it, by OpenCV's `remap` with fixed-point tables (1/32 px), on CPU several times as fast.
 """
 
+import math
 from functools import lru_cache
 from typing import Any, Literal, overload
 
@@ -72,7 +73,7 @@ def log_polar(
     if isinstance(images, Tensor):
         assert isinstance(gaze_uv, Tensor)
         height, width = images.shape[-2:]
-        table = _forward_table(height, width, num_rho, num_theta, _gazes(gaze_uv), alpha).to(images)
+        table = _forward_table(height, width, num_rho, num_theta, gaze_key(gaze_uv), alpha).to(images)
         return F.grid_sample(images, _per_image(table, images), padding_mode="border", align_corners=False)
     x, y = gaze_uv
     key = (images.shape[0], images.shape[1], num_rho, num_theta, ((float(x), float(y)),), alpha)
@@ -116,12 +117,23 @@ def inverse_log_polar(
     if isinstance(polar, Tensor):
         assert isinstance(gaze_uv, Tensor)
         num_rho, num_theta = polar.shape[-2:]
-        table = _inverse_table(height_px, width_px, num_rho, num_theta, _gazes(gaze_uv), alpha).to(polar)
+        table = inverse_table(height_px, width_px, num_rho, num_theta, gaze_key(gaze_uv), alpha).to(polar)
         wrapped = torch.cat([polar, polar[..., :1]], dim=-1)  # the angle 2 pi is the angle 0
         return F.grid_sample(wrapped, _per_image(table, polar), padding_mode="border", align_corners=True)
     x, y = gaze_uv
     key = (height_px, width_px, polar.shape[0], polar.shape[1], ((float(x), float(y)),), alpha)
     return _remap(np.concatenate([polar, polar[:, :1]], axis=1), _inverse_fixed(*key))
+
+
+def cell_px(
+    radius_px: Tensor, farthest_px: float, num_rho: int, num_theta: int, alpha_px: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Pixels from row to row and from column to column at these radii (any shape): how much the map compresses (G8).
+
+    Both grow in proportion to the eccentricity beyond alpha, so the pixels of a cell with its square.
+    """
+    rows = (radius_px + alpha_px) * math.log1p(farthest_px / alpha_px) / (num_rho - 1)
+    return rows, radius_px * (2 * math.pi / num_theta)
 
 
 def _alpha(alpha_px: float | None, spacing: Spacing, px_per_deg: float) -> float:
@@ -135,7 +147,7 @@ def _alpha(alpha_px: float | None, spacing: Spacing, px_per_deg: float) -> float
     return px_per_deg / ACUITY_PER_DEG
 
 
-def _gazes(gaze_uv: Tensor) -> Gazes:
+def gaze_key(gaze_uv: Tensor) -> Gazes:
     """Gazes as a key of the tables: one when all are equal."""
     same = bool((gaze_uv == gaze_uv[:1]).all())
     return tuple((x, y) for x, y in (gaze_uv[:1] if same else gaze_uv).tolist())
@@ -174,7 +186,7 @@ def _forward_table(height: int, width: int, num_rho: int, num_theta: int, gazes:
 
 
 @lru_cache(maxsize=4)
-def _inverse_table(height: int, width: int, num_rho: int, num_theta: int, gazes: Gazes, alpha_px: float) -> Tensor:
+def inverse_table(height: int, width: int, num_rho: int, num_theta: int, gazes: Gazes, alpha_px: float) -> Tensor:
     """(G, height, width, 2) float32 places in a map with its first column repeated, for align_corners=True."""
     centre, log_reach = reach(height, width, gazes, alpha_px)
     dx = (torch.arange(width) - centre[:, :1])[:, None, :]  # (G, 1, W)
@@ -197,8 +209,8 @@ def _forward_fixed(
 def _inverse_fixed(
     height: int, width: int, num_rho: int, num_theta: int, gazes: Gazes, alpha_px: float
 ) -> tuple[Pixels, Pixels]:
-    """`_inverse_table` as OpenCV's fixed-point maps, in cells of the map with its first column repeated."""
-    turn, rho = _inverse_table(height, width, num_rho, num_theta, gazes, alpha_px)[0].double().unbind(-1)
+    """`inverse_table` as OpenCV's fixed-point maps, in cells of the map with its first column repeated."""
+    turn, rho = inverse_table(height, width, num_rho, num_theta, gazes, alpha_px)[0].double().unbind(-1)
     return _fixed((turn + 1) * (num_theta / 2), (rho + 1) * ((num_rho - 1) / 2))
 
 

@@ -4,7 +4,14 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from saccade.geometry.fovea import E0_DEG, M0_MM, eccentricity_deg, magnification_mm_per_deg, token_eccentricity_deg
+from saccade.geometry.fovea import (
+    E0_DEG,
+    M0_MM,
+    band_shares,
+    eccentricity_deg,
+    magnification_mm_per_deg,
+    token_eccentricity_deg,
+)
 from saccade.geometry.grid import plain_grid
 
 
@@ -31,3 +38,10 @@ def test_magnification_halves_at_e0_and_its_integral_is_logarithmic():
     assert far == pytest.approx(1.73)
     distance, _ = quad(lambda e: float(magnification_mm_per_deg(torch.tensor(e, dtype=torch.float64))), 0, 10)
     assert distance == pytest.approx(M0_MM * torch.log1p(torch.tensor(10 / E0_DEG)).item(), rel=1e-5)
+
+
+def test_shares_by_band_are_counted():
+    degrees = torch.tensor([[0.0, 4.9, 5.0, 12.0, 25.0], [1.0, 2.0, 3.0, 21.0, 7.0]])
+    kept = torch.tensor([[1.0, 1.0, 1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0, 0.0]])
+    found = band_shares(degrees, kept, (0, 5, 20, float("inf")))
+    assert found.tolist() == [[0.5, 0.25, 0.25], [0.5, 0.0, 0.5]]
