@@ -98,7 +98,7 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
     find("families", model_type(path), Family)  # an unsupported family is refused here
     weights = fingerprint(path)
     max_px = config.engine.get("max_px") or checkpoint_max_px(path)
-    engine = {key: config.engine.get(key) for key in ("name", "dtype", "max_new_tok")}
+    engine = {key: config.engine.get(key) for key in ("name", "dtype", "max_new_tok", "reduction", "drop")}
     where = {"data_path"}  # the same data elsewhere is the same data: its fingerprint says so
     return {
         "dataset": {key: value for key, value in dataset.spec().items() if key not in where},
