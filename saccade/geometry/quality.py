@@ -90,7 +90,9 @@ def ssim_by_band(
     px_per_deg: float = PX_PER_DEG,
 ) -> Tensor:
     """(B, len(bands_deg) - 1) mean SSIM of the pixels between two eccentricities; NaN where a band holds none."""
-    inside = in_bands(eccentricity_deg(*images.shape[-2:], gaze_uv, px_per_deg).flatten(1), bands_deg)  # (B, bands, HW)
+    height, width = images.shape[-2:]
+    eccentricity = eccentricity_deg(height, width, gaze_uv, px_per_deg).flatten(1)  # (B, HW)
+    inside = in_bands(eccentricity, bands_deg)  # (B, bands, HW)
     similarity = ssim_map(images, others).flatten(1)[:, None]
     return (similarity * inside).sum(-1) / inside.sum(-1)
 
