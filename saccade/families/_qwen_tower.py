@@ -79,9 +79,10 @@ def encode(
     into[order] = tokens.into  # in raster order
     kept = torch.bincount(tokens.image, minlength=len(batch)).tolist()
     columns = [visual, tokens.states, _heard(tokens), *tokens.levels]
-    parts = zip(*(column.split(kept) for column in columns), strict=True)
+    parts = zip(*(torch.split(column, kept) for column in columns), strict=True)
     made, first = [], 0
-    for item, num, cells, part in zip(batch, kept, into.split([len(p.grid) for p in batch]), parts, strict=True):
+    pictures = torch.split(into, [len(item.grid) for item in batch])
+    for item, num, cells, part in zip(batch, kept, pictures, parts, strict=True):
         grid, where = merged_grid(item.grid, torch.where(cells >= 0, cells - first, -1).cpu(), num)
         first += num
         found, features, seen, *levels = (column[where.to(column.device)] for column in part)

@@ -138,10 +138,9 @@ def _attended(
         query, key = rotate(query, cos, sin), rotate(key, cos, sin)
     size = tokens.size if proportional else torch.ones_like(tokens.size)
     index, valid = groups
-    heads = [_grouped(each, index, num_patches) for each in (query, key, value)]
-    mixed = scaled_dot_product_attention(
-        *heads, attn_mask=_bias(size, index, valid, num_patches, query.dtype), scale=blocks.scaling
-    )
+    q, k, v = (_grouped(each, index, num_patches) for each in (query, key, value))
+    bias = _bias(size, index, valid, num_patches, query.dtype)
+    mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=blocks.scaling)
     mixed = mixed.transpose(1, 2).reshape(*index.shape, -1)  # (G, S, M * heads * C)
     back = mixed.new_empty(num_tok, mixed.shape[-1])
     back[index[valid]] = mixed[valid]
@@ -150,7 +149,7 @@ def _attended(
     if listen:
         counts = (torch.bincount(tokens.image) * num_patches).tolist()
         per_patch = size.repeat_interleave(num_patches)
-        parts = zip(*(each.split(counts) for each in (query, key, per_patch)), strict=True)
+        parts = zip(*(torch.split(each, counts) for each in (query, key, per_patch)), strict=True)
         images = [received(q.transpose(0, 1), k.transpose(0, 1), blocks.scaling, s) for q, k, s in parts]
         heard = torch.cat(images).view(num_tok, num_patches).sum(-1)
     return replace(tokens, states=states.view_as(tokens.states), received=heard), bare

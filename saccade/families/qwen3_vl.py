@@ -31,7 +31,8 @@ class Qwen3VL(QwenVL):
             spatial_merge_size=self.merge,
         )
         states = super()._embedded(patches, grid_thw)
-        return states + (tower.pos_embed(index) * weights[..., None]).sum(1).to(states.dtype)
+        learned: Tensor = (tower.pos_embed(index) * weights[..., None]).sum(1)
+        return states + learned.to(states.dtype)
 
     def forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
         width = self.language_model.config.hidden_size
