@@ -2,11 +2,14 @@
 
 import inspect
 import pickle
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from saccade.budgets import Budget
 from saccade.errors import ConfigError
@@ -14,10 +17,12 @@ from saccade.importance import Scorer
 from saccade.integration import Integrator
 from saccade.picture import Picture
 from saccade.planners import Planner
+from saccade.reduction import Reduction, Stage
 from saccade.registry import Strategy, find, load, names
 from saccade.samplers import Sampler
 from saccade.types import Gaze, Scene, Selection
 from tests.helpers import answer, importance_of, item, step
+from tests.importance.heads import TRAINED, tiny_head
 
 KINDS: dict[str, type[Strategy]] = {
     "samplers": Sampler,
@@ -25,28 +30,43 @@ KINDS: dict[str, type[Strategy]] = {
     "planners": Planner,
     "budgets": Budget,
     "integration": Integrator,
+    "reduction": Reduction,
 }
 EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
 
-NOT_MIRRORED = {"random", "cortical"}  # their draw belongs to positions, not to what is there
+# Their draw belongs to positions, not to what is there; ptp: a token on the border of two regions is in the right one.
+NOT_MIRRORED = {"random", "cortical", "ptp"}
 SIZES = [(5, 9), (7, 3), (6, 6)]
 NUM_TOK = [rows * cols for rows, cols in SIZES]
 GAZES = torch.tensor([[0.31, 0.62], [0.9, 0.1], [0.5, 0.5]])
 KEEPS = [1, 2, 10, 20, 40, 45, 100]
 
 
+HEADS = tempfile.TemporaryDirectory()
+REQUIRED = {("importance", name): {"head": tiny_head(Path(HEADS.name) / kind, kind)} for name, kind in TRAINED.items()}
+"""Settings of the strategies that have no meaningful default: those that must be trained."""
+
+
+def made(kind: str, name: str) -> Strategy:
+    """A strategy with its defaults."""
+    return find(kind, name, KINDS[kind])(**REQUIRED.get((kind, name), {}))
+
+
 def every(kind: str) -> pytest.MarkDecorator:
     """The strategies of one kind, with their defaults."""
-    found = [find(kind, name, KINDS[kind])() for name in names(kind)]
-    return pytest.mark.parametrize("strategy", found, ids=names(kind))
+    return pytest.mark.parametrize("strategy", [made(kind, name) for name in names(kind)], ids=names(kind))
 
 
 def batch() -> Scene:
-    return Scene.of([item(*size, seed=seed) for seed, size in enumerate(SIZES)])
+    scene = Scene.of([item(*size, seed=seed) for seed, size in enumerate(SIZES)])
+    attended = [alone(number).attention[0] for number in range(len(SIZES))]
+    return replace(scene, attention=pad_sequence(attended, batch_first=True))
 
 
 def alone(number: int) -> Scene:
-    return Scene.of([item(*SIZES[number], seed=number)])
+    """With some attention of a language model, which no encoding brings."""
+    scene = Scene.of([item(*SIZES[number], seed=number)])
+    return replace(scene, attention=scene.received.square())
 
 
 def indices(selections: list[Selection]) -> list[list[int]]:
@@ -55,7 +75,7 @@ def indices(selections: list[Selection]) -> list[list[int]]:
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_strategies_are_documented_values(kind, name):
-    strategy = find(kind, name, KINDS[kind])()
+    strategy = made(kind, name)
     assert inspect.getdoc(type(strategy)) and type(strategy).__doc__, "no docstring"
     assert inspect.getmodule(type(strategy)).__doc__, "no module docstring"
     assert load(kind, strategy.spec(), KINDS[kind]) == strategy
@@ -63,7 +83,7 @@ def test_strategies_are_documented_values(kind, name):
     assert pickle.loads(pickle.dumps(strategy)) == strategy
     assert all(field.description for field in type(strategy).model_fields.values()), "a setting without a description"
     with pytest.raises(ConfigError, match="not_a_setting"):
-        load(kind, {"name": name, "not_a_setting": 1}, KINDS[kind])
+        load(kind, {**strategy.spec(), "not_a_setting": 1}, KINDS[kind])
 
 
 @every("samplers")
@@ -110,8 +130,11 @@ def is_mirrored(sampler: Sampler, keep: int) -> bool:
     """Whether the mirror image of a 5 x 9 scene gives the mirror image of the kept tokens."""
     flip = torch.arange(45).view(5, 9).flip(1).flatten()  # where each token comes from
     importance, gaze, mirrored = importance_of(45), GAZES[:1], GAZES[:1] * torch.tensor([-1, 1]) + torch.tensor([1, 0])
+    picture, encoding, query = item(*SIZES[0], seed=0)
+    moved = {name: getattr(encoding, name)[flip] for name in ("tokens", "features", "received")}
     here = sampler(alone(0), importance, gaze, keep)[0].index
-    there = sampler(alone(0), importance[:, flip], mirrored, keep)[0].index
+    other = Scene.of([(picture, replace(encoding, **moved), query)])
+    there = sampler(other, importance[:, flip], mirrored, keep)[0].index
     return sorted(flip[there].tolist()) == here.tolist()
 
 
@@ -160,7 +183,8 @@ def test_scorers_give_zeros_for_constant_input(strategy):
             received=torch.full_like(encoding.received, fill),
         )
         blank = Picture.open(np.full((64, 80, 3), 200, np.uint8))
-        scores = strategy(Scene.of([(blank, same, query), item(6, 6)]))
+        scene = Scene.of([(blank, same, query), item(6, 6)])
+        scores = strategy(replace(scene, attention=scene.received))
         assert not scores.isnan().any()
         assert scores[0].sum() == 0
 
@@ -222,3 +246,32 @@ def test_integrators_choose_one_of_the_answers(strategy):
         assert chosen in [one.answer for one in steps[:count]]
         assert chosen.readable  # "cannot read" loses
     assert strategy(steps[2:3]) is steps[2].answer  # unless there is nothing else
+
+
+@every("reduction")
+def test_reductions_decide_for_every_token_and_the_same_again(strategy):
+    make = torch.Generator().manual_seed(0)
+    valid = torch.arange(12)[None] < torch.tensor([12, 7, 12, 1])[:, None]
+    fixed = torch.zeros_like(valid)
+    fixed[:, 0] = True
+    stage = Stage(
+        layer=1,
+        num_layers=4,
+        states=torch.randn(4, 12, 4, 8, generator=make),
+        keys=torch.randn(4, 12, 4, 6, generator=make),
+        size=valid.float(),
+        valid=valid,
+        fixed=fixed,
+        image=torch.tensor([0, 0, 1, 1]),
+    )
+    decided = strategy.inside(stage) if strategy.active(4) else None
+    if decided is None:
+        return
+    source, weight = decided
+    assert source.shape == valid.shape and source.dtype == torch.int64
+    assert (source[~valid] == -1).all() and (weight[valid] > 0).all()
+    for slot, here in zip(source, valid, strict=True):
+        used = slot[here & (slot >= 0)]
+        assert used.unique().tolist() == list(range(len(used.unique()))), "slots have gaps"
+        assert (slot == slot[0]).sum() == 1 and slot[0] >= 0, "a fixed token was merged or dropped"
+    assert torch.equal(strategy.inside(stage)[0], source)

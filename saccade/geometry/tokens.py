@@ -5,6 +5,8 @@ from torch import Tensor
 
 CONSTANT = 1e-6
 """Spread relative to the largest value below which an image's scores are called constant: float32 rounding."""
+PAIR_BYTES = 16 * 2**20
+"""Of similarities or distances between tokens that are held at once."""
 
 
 def normalise(raw: Tensor, present: Tensor) -> Tensor:
@@ -65,3 +67,74 @@ def logpolar_bins(offset: Tensor, present: Tensor, num_rho: int, num_theta: int,
     turn = torch.atan2(offset[..., 0].abs(), offset[..., 1]) / (2 * torch.pi)  # 0 below, 1/2 above, both sides alike
     theta = (turn * num_theta + 0.5).long() * offset[..., 0].sign().long().masked_fill(offset[..., 0] == 0, 1)
     return rho * num_theta + theta.remainder(num_theta)
+
+
+def over_words(similarity: Tensor, weight: Tensor, how: str) -> Tensor:
+    """(B, N) of similarities (B, N, T) and word weights (B, T) in [0, 1]: the best word ("max"), or their "mean".
+
+    A word of weight w counts w times its similarity where that is positive, and at w = 0 (padding, or found) not at
+    all: min(w s, s), because a lower weight makes a match less relevant, but a mismatch no less of one.
+    """
+    weight = weight.float().unsqueeze(1)  # (B, 1, T)
+    if how == "mean":
+        return (similarity * weight).sum(-1) / weight.sum(-1).clamp(min=1e-9)
+    best = torch.minimum(similarity * weight, similarity).masked_fill(weight == 0, float("-inf"))
+    if best.shape[-1] == 0:
+        return best.new_zeros(best.shape[:-1])
+    return best.amax(-1).masked_fill((weight == 0).all(-1), 0.0)
+
+
+def mean_vector(vectors: Tensor, present: Tensor) -> Tensor:
+    """(B, 1, C) float32 mean over the real tokens of each image: vectors (B, N, C), present (B, N)."""
+    share = present.float() / present.sum(-1, keepdim=True).clamp(min=1)
+    return share.unsqueeze(1) @ vectors.float()
+
+
+def mean_cosine(vectors: Tensor, present: Tensor) -> Tensor:
+    """(B, N) float32: mean cosine of each token with all other real tokens of its image; 0 if there is no other.
+
+    Exact without N x N values: a mean of cosines is the dot product with the mean of the unit vectors.
+    """
+    unit = torch.nn.functional.normalize(vectors.float(), dim=-1) * present.unsqueeze(-1)
+    own = unit.square().sum(-1)  # 1, or 0 for a vector of zeros
+    others = (unit @ unit.sum(1).unsqueeze(-1)).squeeze(-1) - own
+    return others / (present.sum(-1, keepdim=True) - 1).clamp(min=1)
+
+
+def nearest_cosine(vectors: Tensor, present: Tensor, count: int) -> Tensor:
+    """(B, N) float32: mean cosine of each token with the `count` most similar other real tokens of its image.
+
+    Similarities are made in chunks of rows; fewer others than `count`: all of them; none: 0.
+    """
+    unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
+    num, chunks, found = unit.shape[1], [], min(count, unit.shape[1] - 1)
+    if found < 1:
+        return unit.new_zeros(unit.shape[:2])
+    for start, rows in _row_chunks(unit):
+        similar = (rows @ unit.transpose(1, 2)).masked_fill_(~present.unsqueeze(1), float("-inf"))
+        similar[:, torch.arange(rows.shape[1]), torch.arange(start, start + rows.shape[1])] = float("-inf")
+        best = similar.topk(found, dim=-1).values
+        real = best.isfinite()
+        chunks.append(best.masked_fill(~real, 0.0).sum(-1) / real.sum(-1).clamp(min=1))
+    return torch.cat(chunks, 1).view(-1, num)
+
+
+def mean_distances(vectors: Tensor, present: Tensor) -> Tensor:
+    """(B, N) float32: mean Euclidean distance of each token to all real tokens of its image, itself included.
+
+    N x N distances, in chunks of rows. Vectors are first moved to their mean, by way of the first token, so that equal
+    ones are exactly 0 apart.
+    """
+    apart = vectors.float() - vectors[:, :1].float()
+    apart -= mean_vector(apart, present)
+    parts = []
+    for _, rows in _row_chunks(apart):
+        distance = torch.cdist(rows, apart, compute_mode="use_mm_for_euclid_dist")
+        parts.append((distance @ present.float().unsqueeze(-1)).squeeze(-1))
+    return torch.cat(parts, 1) / present.sum(-1, keepdim=True).clamp(min=1)
+
+
+def _row_chunks(vectors: Tensor) -> list[tuple[int, Tensor]]:
+    """First index and rows (B, rows, C) of chunks whose comparison with all N tokens takes `PAIR_BYTES`."""
+    rows = max(1, PAIR_BYTES // (4 * vectors.shape[0] * vectors.shape[1]))
+    return [(number * rows, part) for number, part in enumerate(torch.split(vectors, rows, dim=1))]

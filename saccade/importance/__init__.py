@@ -2,8 +2,10 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -12,9 +14,15 @@ from saccade.geometry.tokens import normalise
 from saccade.registry import Strategy, load
 from saccade.types import Scene
 
+GROUP_TOK = 4096
+"""Tokens of the images that are scored together: more at once is no faster on a CPU, and needs memory."""
+
 
 class Scorer(Strategy):
     """Scene batch -> (B, N) float32 in [0, 1], 0 at padding. The highest valid token of an image scores 1."""
+
+    needs_attention: ClassVar[bool] = False
+    """Whether it reads `Scene.attention`, for which the language model reads the glimpse before the first look."""
 
     @abstractmethod
     def raw(self, scene: Scene) -> Tensor:
@@ -22,7 +30,12 @@ class Scorer(Strategy):
 
     def __call__(self, scene: Scene) -> Tensor:
         """(B, N) float32 in [0, 1]."""
-        return normalise(self.raw(scene), scene.present)
+        num_images, num_tok = scene.present.shape
+        group = max(1, GROUP_TOK // max(1, num_tok))
+        if num_images <= group:
+            return normalise(self.raw(scene), scene.present)
+        groups = [self.raw(_images(scene, slice(at, at + group))) for at in range(0, num_images, group)]
+        return normalise(torch.cat(groups), scene.present)
 
 
 class Mix(Strategy):
@@ -57,8 +70,32 @@ class Mix(Strategy):
             parts.append((weight, load("importance", settings, Scorer).spec()))
         return cls(parts=tuple(parts))
 
+    @property
+    def attention_scorer(self) -> Scorer | None:
+        """The part that reads the language model's attention, if one does.
+
+        Raises:
+            ConfigError: several do, and differ.
+        """
+        loaded = [load("importance", spec, Scorer) for _, spec in self.parts]
+        found = [scorer for scorer in loaded if scorer.needs_attention]
+        if any(other != found[0] for other in found[1:]):
+            raise ConfigError("a mix reads the language model's attention in one way: these scorers differ in settings")
+        return found[0] if found else None
+
     def __call__(self, scene: Scene) -> Tensor:
         """(B, N) float32 in [0, 1]."""
         total = sum(weight for weight, _ in self.parts)
         scores = [weight / total * load("importance", spec, Scorer)(scene) for weight, spec in self.parts]
         return normalise(sum(scores[1:], scores[0]), scene.present) if len(scores) > 1 else scores[0]
+
+
+def vectors(scene: Scene, at: str) -> Tensor:
+    """(B, N, C) of each token: itself "after" the merger, its patches one behind the other "before" it. Not a copy."""
+    return scene.tokens if at == "after" else scene.features.flatten(2)
+
+
+def _images(scene: Scene, some: slice) -> Scene:
+    """Some images of a batch, padded as they were."""
+    present = {field.name: getattr(scene, field.name) for field in fields(scene)}
+    return replace(scene, **{name: value[some] for name, value in present.items() if value is not None})

@@ -10,11 +10,14 @@ from saccade.types import Scene
 
 
 class Variance(Scorer):
-    """Variance over the width of a token, or of the liveliest of its patches before the merger."""
+    """Variance over the width of a token, or of the liveliest of its patches before the merger.
 
-    space: Literal["features", "tokens"] = Field("features", description="Before the merger, or after it.")
+    Cost: 4 C FLOPs a token of C values, no pass of a model.
+    """
+
+    at: Literal["before", "after"] = Field("before", description="Before the merger, or after it.")
 
     def raw(self, scene: Scene) -> Tensor:
-        if self.space == "tokens":
+        if self.at == "after":
             return scene.tokens.float().var(-1, correction=0)
         return scene.features.float().var(-1, correction=0).amax(-1)  # (B, N, M) over patches

@@ -107,7 +107,7 @@ def same(both: Pair, got: Any, canvas: Canvas, question: str = "total?") -> None
         {"scorer": "received"},
         {"scorer": "variance"},
         {"scorer": "norm:0.3,edges:0.7", "sampler": "topk"},
-        {"scorer": [{"name": "variance", "space": "tokens"}], "sampler": {"name": "hybrid", "ratio": 0.4}},
+        {"scorer": [{"name": "variance", "at": "after"}], "sampler": {"name": "hybrid", "ratio": 0.4}},
         {"sampler": "uniform"},
         {"sampler": "cortical", "scorer": "received"},
     ],

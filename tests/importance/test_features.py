@@ -18,8 +18,8 @@ SCENE = Scene.of([item(3, 4)])
 def test_before_and_after_the_merger(scorer, of):
     features, tokens = SCENE.features[0].numpy(), SCENE.tokens[0].numpy()
     before = [max(of(patch) for patch in patches) for patches in features]
-    assert scorer(space="features").raw(SCENE)[0].tolist() == pytest.approx(before, rel=1e-5)
-    assert scorer(space="tokens").raw(SCENE)[0].tolist() == pytest.approx([of(t) for t in tokens], rel=1e-5)
+    assert scorer(at="before").raw(SCENE)[0].tolist() == pytest.approx(before, rel=1e-5)
+    assert scorer(at="after").raw(SCENE)[0].tolist() == pytest.approx([of(t) for t in tokens], rel=1e-5)
 
 
 def test_received_is_what_the_encoder_measured():

@@ -22,8 +22,8 @@ def test_a_mix_is_the_weighted_sum():
 
 
 def test_a_list_carries_settings():
-    mix = Mix.parse([{"name": "norm", "weight": 2, "space": "tokens"}, "received:0.5"])
-    assert mix.parts[0] == (2.0, {"name": "norm", "space": "tokens"})
+    mix = Mix.parse([{"name": "norm", "weight": 2, "at": "after"}, "received:0.5"])
+    assert mix.parts[0] == (2.0, {"name": "norm", "at": "after"})
     assert Mix(**mix.model_dump()) == mix
 
 
@@ -34,5 +34,5 @@ def test_weights_are_positive_numbers(text):
 
 
 def test_unknown_scorers_are_named():
-    with pytest.raises(UnknownName, match="'norms'.*edges, norm"):
+    with pytest.raises(UnknownName, match="'norms'.*norm, preset"):
         Mix.parse("norms")

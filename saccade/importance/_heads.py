@@ -1,0 +1,223 @@
+"""Trained heads: what I2, I13 and I16 learn, and the files they travel in.
+
+A head is a folder of `head.safetensors` (weights) and `head.json`: its kind, where it looks (`at`: before or after the
+merger), its widths, and notes on its training. Nothing in it is executed.
+
+Shapes: B images, N tokens, M patches a token (1 after the merger), C their width, T words, D their width, E inner.
+"""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu, layer_norm, normalize
+
+from saccade.errors import ConfigError
+from saccade.geometry.tokens import over_words
+from saccade.types import Scene
+
+WEIGHTS, CARD = "head.safetensors", "head.json"
+CHUNK_VALUES = 2**21
+"""Values of projected patches that are held at once (8 MiB): a page of 65,536 patches never is as a whole."""
+
+
+class Head(nn.Module):
+    """(B, N) logits of a scene's tokens: the softmax over an image's tokens is what training fits."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, at: str, token_width: int, word_width: int, inner: int) -> None:
+        super().__init__()
+        if at not in ("before", "after"):
+            raise ConfigError(f"a head looks 'before' or 'after' the merger, not {at!r}")
+        self.at, self.token_width, self.word_width, self.inner = at, token_width, word_width, inner
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What `__init__` takes."""
+        names = ("at", "token_width", "word_width", "inner")
+        return {name: getattr(self, name) for name in names}
+
+    def patches(self, scene: Scene) -> Tensor:
+        """(B, N, M, C) of what the head looks at.
+
+        Raises:
+            ConfigError: it was trained for another model's widths.
+        """
+        found = scene.features if self.at == "before" else scene.tokens.unsqueeze(2)
+        widths = found.shape[-1], scene.query_tokens.shape[-1]
+        if widths != (self.token_width, self.word_width):
+            raise ConfigError(
+                f"this {self.kind} head was trained for tokens of width {self.token_width} {self.at} the merger and "
+                f"words of {self.word_width}; this model's are {widths[0]} and {widths[1]}. Train one for this model"
+            )
+        return found
+
+    def chunks(self, patches: Tensor, width: int) -> tuple[Tensor, ...]:
+        """Runs of tokens, (B, n, M, C), whose patches take `CHUNK_VALUES` at `width` values each."""
+        per_token = patches.shape[0] * patches.shape[2] * max(width, patches.shape[-1])
+        return torch.split(patches, max(1, CHUNK_VALUES // per_token), dim=1)
+
+    def forward(self, scene: Scene) -> Tensor:
+        """(B, N) float32 logits; anything at padding."""
+        raise NotImplementedError
+
+
+def scaled(patches: Tensor) -> Tensor:
+    """Patches at mean 0 and variance 1 over their width: towers differ in the size of what they give."""
+    return layer_norm(patches.float(), patches.shape[-1:])
+
+
+class Late(Head):
+    """Late interaction: the best cosine of a projected patch with a projected word, by a learned temperature."""
+
+    kind = "late"
+
+    def __init__(self, at: str, token_width: int, word_width: int, inner: int = 64) -> None:
+        super().__init__(at, token_width, word_width, inner)
+        self.token = nn.Linear(token_width, inner, bias=False)
+        self.word = nn.Linear(word_width, inner, bias=False)
+        self.sharpness = nn.Parameter(torch.tensor(2.3))  # log of the factor 10
+
+    def forward(self, scene: Scene) -> Tensor:
+        patches, found = self.patches(scene), []
+        words = normalize(self.word(scene.query_tokens.float()), dim=-1).transpose(1, 2)  # (B, E, T)
+        for some in self.chunks(patches, self.inner + words.shape[-1]):
+            near = normalize(self.token(some.float()), dim=-1).flatten(1, 2) @ words  # (B, n M, T)
+            found.append(near.view(*some.shape[:3], -1).amax(2))
+        return over_words(torch.cat(found, 1), scene.query_weight, "max") * self.sharpness.exp()
+
+
+class MLP(Head):
+    """A perceptron on the patch, one per level or one for all, plus the dot product with the projected question.
+
+    The projection is part of the head, so features of any width meet words of any width.
+    """
+
+    kind = "mlp"
+
+    def __init__(self, at: str, token_width: int, word_width: int, inner: int = 64, levels: int = 1) -> None:
+        super().__init__(at, token_width, word_width, inner)
+        self.levels = levels
+        self.first = nn.ModuleList(nn.Linear(token_width, inner) for _ in range(levels))
+        self.last = nn.ModuleList(nn.Linear(inner, 1) for _ in range(levels))
+        self.question = nn.Linear(word_width, token_width, bias=False)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {**super().sizes, "levels": self.levels}
+
+    def forward(self, scene: Scene) -> Tensor:
+        patches, level = self.patches(scene), scene.level
+        if self.levels > 1 and int(level.max()) >= self.levels:
+            raise ConfigError(
+                f"this head was trained on {self.levels} levels; the scene has {int(level.max()) + 1}. Ask for fewer"
+            )
+        weight = scene.query_weight.float().unsqueeze(1)
+        mean = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)  # (B, 1, D)
+        asked = self.question(mean).transpose(1, 2) / self.token_width**0.5  # (B, C, 1)
+        found, start = [], 0
+        for some in self.chunks(patches, self.inner):
+            own, values = level[:, start : start + some.shape[1]], scaled(some)
+            seen = (values.flatten(1, 2) @ asked).view(some.shape[:3])
+            for number, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
+                judged = last(gelu(first(values))).squeeze(-1)
+                seen = seen + judged if self.levels == 1 else seen + judged * (own == number).unsqueeze(-1)
+            found.append(seen.amax(2))
+            start += some.shape[1]
+        return torch.cat(found, 1)
+
+
+class Cross(Head):
+    """Cross-attention: words are queries, patches keys; a token's logit is the log of the attention it receives.
+
+    The attention of each word and head is a softmax over all patches of the image; it is summed over a token's
+    patches and averaged over heads, and over words by weight.
+    """
+
+    kind = "cross"
+
+    def __init__(self, at: str, token_width: int, word_width: int, inner: int = 64, heads: int = 4) -> None:
+        super().__init__(at, token_width, word_width, inner)
+        if inner % heads:
+            raise ConfigError(f"inner = {inner} is not a multiple of heads = {heads}")
+        self.heads = heads
+        self.query, self.key = nn.Linear(word_width, inner), nn.Linear(token_width, inner)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {**super().sizes, "heads": self.heads}
+
+    def forward(self, scene: Scene) -> Tensor:
+        patches, weight = self.patches(scene), scene.query_weight.float()
+        images, tokens, merged = patches.shape[:3]
+        split = (images, -1, self.heads, self.inner // self.heads)
+        keys = torch.cat([self.key(scaled(some)) for some in self.chunks(patches, self.inner)], 1)
+        keys = keys.reshape(split).permute(0, 2, 3, 1)  # (B, heads, E / heads, N M)
+        queries = self.query(scaled(scene.query_tokens)).view(split).transpose(1, 2)  # (B, heads, T, E / heads)
+        absent = ~scene.present.repeat_interleave(merged, 1)[:, None, None]
+        step = max(1, CHUNK_VALUES // (images * self.heads * tokens * merged))
+        total = keys.new_zeros(images, tokens * merged)
+        for some, share in zip(torch.split(queries, step, 2), torch.split(weight, step, 1), strict=True):
+            logits = (some @ keys / split[-1] ** 0.5).masked_fill(absent, float("-inf"))
+            total = total + (logits.softmax(-1).mean(1) * share.unsqueeze(-1)).sum(1)
+        received = total.view(images, tokens, merged).sum(-1) / weight.sum(-1, keepdim=True).clamp(min=1e-9)
+        return received.clamp(min=1e-20).log()
+
+
+KINDS: dict[str, type[Head]] = {head.kind: head for head in (Late, MLP, Cross)}
+
+
+def save_head(head: Head, folder: Path, **notes: Any) -> None:
+    """Writes a head and what is to be known of its training (plain values) into a folder."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
+    save_file(weights, folder / WEIGHTS)
+    (folder / CARD).write_text(json.dumps({"kind": head.kind, **head.sizes, "notes": notes}, indent=1) + "\n")
+
+
+def card_of(folder: str, kind: str) -> dict[str, Any]:
+    """What the folder's `head.json` says.
+
+    Raises:
+        ConfigError: there is no head in it, or one of another kind.
+    """
+    try:
+        card = json.loads((Path(folder).expanduser() / CARD).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no trained head in {folder!r}: {error}. saccade.training.importance writes one") from error
+    if not isinstance(card, dict) or card.get("kind") != kind:
+        raise ConfigError(f"the head in {folder!r} is not of the kind {kind!r}; {CARD} says {card!r}"[:400])
+    return card
+
+
+def load_head(folder: str, kind: str, device: torch.device | str = "cpu") -> Head:
+    """A head as `save_head` wrote it, in evaluation mode; read once however often it is asked for.
+
+    Raises:
+        ConfigError: there is none of that kind, or its weights do not fit its card.
+    """
+    at = Path(folder).expanduser()
+    card = card_of(folder, kind)
+    if not (at / WEIGHTS).exists():
+        raise ConfigError(f"{folder!r} has a {CARD} but no {WEIGHTS}")
+    return _loaded(str(at), kind, str(device), (at / WEIGHTS).stat().st_mtime_ns, json.dumps(card))
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: str, kind: str, device: str, _written_ns: int, card_text: str) -> Head:
+    from safetensors.torch import load_file
+
+    card = json.loads(card_text)
+    sizes = {key: value for key, value in card.items() if key not in ("kind", "notes")}
+    try:
+        head = KINDS[kind](**sizes)
+        head.load_state_dict(load_file(Path(folder) / WEIGHTS))
+    except (TypeError, RuntimeError) as error:
+        raise ConfigError(f"the head in {folder!r} does not fit its {CARD}: {error}") from error
+    return head.requires_grad_(False).eval().to(device)

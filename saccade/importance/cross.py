@@ -1,0 +1,29 @@
+"""Learned cross-attention (I16): where the words of the question attend on the page, after training."""
+
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from saccade.importance import Scorer
+from saccade.importance._heads import card_of, load_head
+from saccade.types import Scene
+
+
+class CrossAttention(Scorer):
+    """Attention a token receives from the words: softmax(W_q t . W_k v / sqrt(E / heads)) over the image's patches.
+
+    Mean over heads and, by weight, over words (Vaswani et al. 2017). `head` is a folder of
+    `saccade.training.importance`; it looks before or after the merger, as it was trained.
+    Cost: 2 E M (C + T) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
+    """
+
+    head: str = Field(description="Folder of a trained head.")
+
+    @field_validator("head")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        card_of(value, "cross")
+        return value
+
+    def raw(self, scene: Scene) -> Tensor:
+        logits: Tensor = load_head(self.head, "cross", scene.tokens.device)(scene)
+        return logits.exp()

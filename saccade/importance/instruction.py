@@ -1,0 +1,27 @@
+"""Instruction relevance (I3): what the words of the question would attend to (PTP 2025, arXiv:2509.15704)."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from saccade.geometry.tokens import over_words
+from saccade.importance import Scorer
+from saccade.types import Scene
+
+
+class Instruction(Scorer):
+    """Largest scaled dot product v . t / sqrt(D) of a token with a word of the question.
+
+    Unlike a cosine it grows with the token's norm. Tokens after the merger and words share the language model's space,
+    so nothing is projected. Before the merger they do not: `late` and `cross` bring a trained projection. Words of
+    lower weight count less, as in `query`.
+    Cost: 2 T D FLOPs a token for T words, no pass of a model.
+    """
+
+    words: Literal["max", "mean"] = Field("max", description="The best word decides, or all of them by weight.")
+
+    def raw(self, scene: Scene) -> Tensor:
+        width = scene.query_tokens.shape[-1]
+        product = scene.tokens[..., :width].float() @ scene.query_tokens.float().transpose(1, 2)  # (B, N, T)
+        return over_words(product / width**0.5, scene.query_weight, self.words)

@@ -1,0 +1,33 @@
+"""Late interaction (I2): the best match of any word of the question, in a space trained for it."""
+
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from saccade.geometry.tokens import cosine, over_words
+from saccade.importance import Scorer
+from saccade.importance._heads import card_of, load_head
+from saccade.types import Scene
+
+
+class LateInteraction(Scorer):
+    """MaxSim of projections: a token's largest cosine with a word, both projected (ColBERT: Khattab & Zaharia 2020).
+
+    `head` is a folder of `saccade.training.importance`; its projections are of tokens after the merger or of features
+    before it (then the best of a token's patches counts). Without one both projections are the identity: the plain
+    cosine of `query`, after the merger. Words of lower weight count less, as in `query`.
+    Cost: 2 E (M C + T M) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
+    """
+
+    head: str | None = Field(None, description="Folder of a trained head; none: plain cosine.")
+
+    @field_validator("head")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None:
+            card_of(value, "late")
+        return value
+
+    def raw(self, scene: Scene) -> Tensor:
+        if self.head is None:
+            return over_words(cosine(scene.tokens, scene.query_tokens), scene.query_weight, "max")
+        return load_head(self.head, "late", scene.tokens.device)(scene)  # type: ignore[no-any-return]

@@ -1,0 +1,28 @@
+"""Learned importance (I13): a small network on each token, and what it has to do with the question."""
+
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from saccade.importance import Scorer
+from saccade.importance._heads import card_of, load_head
+from saccade.types import Scene
+
+
+class Learned(Scorer):
+    """MLP(token) + token . W question / sqrt(C), the best of a token's patches; one MLP for all levels or one a level.
+
+    `head` is a folder of `saccade.training.importance`. It looks before or after the merger, as it was trained; W
+    brings the question (the mean of its words by weight) to the tokens' width.
+    Cost: 2 L E M C FLOPs a token of M patches of C values, E = 64, L levels; no pass of a model.
+    """
+
+    head: str = Field(description="Folder of a trained head.")
+
+    @field_validator("head")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        card_of(value, "mlp")
+        return value
+
+    def raw(self, scene: Scene) -> Tensor:
+        return load_head(self.head, "mlp", scene.tokens.device)(scene)  # type: ignore[no-any-return]

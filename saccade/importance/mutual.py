@@ -1,0 +1,35 @@
+"""Mutual information with the question (I14): where asking changes what one would look at."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.geometry.tokens import over_words
+from saccade.importance import Scorer
+from saccade.types import Scene
+
+
+class Mutual(Scorer):
+    """A token's term p log2(p / u) of the divergence (Kullback & Leibler 1951) of p(token | question) from uniform u.
+
+    p is the softmax over tokens of (v . t) / (sqrt(D) temperature), mean over the words t by weight, u = 1 / N. The
+    terms sum to the divergence in bits. They fall below 0 for tokens less likely than u, lowest at u / e, not at 0.
+    After the merger only, where tokens and words share a space.
+    Cost: 2 T D FLOPs a token for T words, no pass of a model.
+    """
+
+    temperature: float = Field(1.0, gt=0, description="Above 1: spread over more tokens.")
+
+    def raw(self, scene: Scene) -> Tensor:
+        return divergence(scene, self.temperature)
+
+
+def divergence(scene: Scene, temperature: float) -> Tensor:
+    """(B, N) float32 bits: each token's term of the divergence, 0 at padding."""
+    width, present = scene.query_tokens.shape[-1], scene.present
+    product = scene.tokens[..., :width].float() @ scene.query_tokens.float().transpose(1, 2)  # (B, N, T)
+    logits = over_words(product, scene.query_weight, "mean") / (width**0.5 * temperature)
+    log_p = logits.masked_fill(~present, float("-inf")).log_softmax(-1)
+    bits = (log_p + present.sum(-1, keepdim=True).log()) / torch.log(torch.tensor(2.0))
+    terms: Tensor = log_p.exp() * bits
+    return terms.masked_fill(~present, 0.0)
