@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -42,7 +43,8 @@ def in_boxes(grid: Grid, boxes_uv: Sequence[tuple[float, float, float, float]]) 
     if not boxes_uv:
         return torch.zeros(len(grid), dtype=torch.bool)
     if grid.source is not None:
-        return _cells_of(grid, in_boxes(_cells(grid), boxes_uv).float()) > 0
+        merged = _cells_of(grid, in_boxes(_cells(grid), boxes_uv).float()) > 0
+        return torch.where(grid.level == 0, merged, in_boxes(replace(grid, source=None), boxes_uv))
     boxes = torch.tensor(boxes_uv, dtype=torch.float32)  # (A, 4)
     low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2  # (N, 2)
     overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])
@@ -70,13 +72,11 @@ def pool(values: NDArray[np.float32], grid: Grid) -> Tensor:
 
     Of a merged token: over the cells that went into it.
     """
-    if grid.source is not None:
-        return _cells_of(grid, pool(values, _cells(grid)))
     centre, extent, levels = grid.centre_uv.cpu(), grid.extent_uv.cpu(), grid.level.cpu()
-    pooled = torch.zeros(len(grid))
-    for level in set(levels.tolist()):
+    pooled = torch.zeros(len(grid)) if grid.source is None else _cells_of(grid, pool(values, _cells(grid)))
+    for level in set(levels.tolist()) - ({0} if grid.source is not None else set()):
         here = levels == level
-        cols, rows = (1 / extent[here][0]).round().long().tolist()
+        cols, rows = (1 / extent[here].amin(0)).round().long().tolist()  # merged tokens are larger
         cells = torch.from_numpy(_area_mean(values, rows, cols))  # (rows, cols)
         col, row = (centre[here] * torch.tensor([cols, rows])).floor().long().unbind(-1)
         pooled[here] = cells[row.clamp(max=rows - 1), col.clamp(max=cols - 1)]

@@ -1,11 +1,13 @@
 """Bipartite soft matching against a transcription in loops, merging by hand, and grids of merged cells."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from saccade.geometry.grid import box_coverage, in_boxes, plain_grid, pool
+from saccade.geometry.grid import box_coverage, coarse_on, in_boxes, plain_grid, pool
+from saccade.geometry.levels import PER_TOKEN
 from saccade.geometry.merging import match, merge, merged_grid, packed, padded, slots, strongest, unmerge
 
 
@@ -133,3 +135,14 @@ def test_dropped_cells_are_never_covered():
     grid, _ = merged_grid(plain_grid(1, 4, 64, 16), torch.tensor([0, -1, -1, 1]), 2)
     everything = torch.ones(2, dtype=torch.bool)
     assert box_coverage(grid, everything, [(0.0, 0.0, 1.0, 1.0)]) == pytest.approx(0.5)
+
+
+def test_merged_tokens_beside_coarser_ones():
+    """Level 0 of two tokens (three of four cells, and the last), level 1 of one over the whole page."""
+    fine, _ = merged_grid(plain_grid(1, 4, 64, 16), torch.tensor([0, 0, 0, 1]), 2)
+    coarse = coarse_on(plain_grid(1, 1, 16, 16), fine)
+    both = replace(fine, **{k: torch.cat([getattr(fine, k), getattr(coarse, k)]) for k in PER_TOKEN})
+    values = torch.tensor([[1.0, 2.0, 3.0, 8.0]]).numpy()
+    assert pool(values, both).tolist() == [2.0, 8.0, 3.5]
+    assert in_boxes(both, [(0.8, 0.0, 0.9, 1.0)]).tolist() == [False, True, True]
+    assert box_coverage(both, torch.tensor([True, False, True]), [(0.0, 0.0, 1.0, 1.0)]) == pytest.approx(0.75)
