@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines import options
+from pipelines import options, seeing
 from pipelines.exits import Commands, expected
 from pipelines.serving import arguments
 
@@ -26,7 +26,7 @@ train = typer.Typer(help="Train the models that saccade ships.", no_args_is_help
 app.add_typer(train, name="train")
 console = Console()
 
-KINDS = ("samplers", "importance", "planners", "budgets", "integration", "datasets", "families", "engines")
+KINDS = ("samplers", "importance", "planners", "budgets", "integration", "reduction", "datasets", "families", "engines")
 
 
 @app.command()
@@ -165,20 +165,7 @@ def serve(
     run(chosen, host, port, console)
 
 
-@app.command()
-def show(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished or running `saccade batch`.", exists=True)],
-    id: Annotated[str | None, typer.Option(help="The question (default: the first that was answered).")] = None,
-    what: Annotated[str, typer.Option(help="trace: kept tokens, numbered gazes and answers on the picture.")] = "trace",
-    output: Annotated[Path | None, typer.Option(help="The PNG (default: RUN/show/ID.png).")] = None,
-) -> None:
-    """Draw where a run looked for one question.
-
-    Example: saccade show runs/demo --id synthdoc-0-2-6
-    """
-    from pipelines.show import show as draw
-
-    console.print(f"drawn in {draw(run, id, what, output)}", highlight=False, soft_wrap=True)
+app.command()(seeing.show)
 
 
 @app.command()

@@ -1,6 +1,12 @@
-"""`saccade show`: where a run looked for one question, from what the run stored."""
+"""`saccade show`: pictures of a run, of one image, or of an experiment. One file of `saccade/viz/pictures/` a picture.
+
+A run stores where it looked, so its trace is drawn from the stored row alone. Pictures that need the tokens encode
+the page again, with the run's model and settings; an image is looked at with the bundled model.
+"""
 
 import json
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,41 +15,213 @@ import yaml
 
 from pipelines import manifest
 from pipelines.files import picture_path
+from saccade.config import Episode
 from saccade.datasets import Dataset
-from saccade.errors import ConfigError
-from saccade.registry import load
-from saccade.viz.trace import draw, save
+from saccade.engines.hf import HF
+from saccade.errors import ConfigError, SaccadeError
+from saccade.look import Seen, episodes, run, see
+from saccade.picture import Picture
+from saccade.registry import load, names
+from saccade.types import Question, Sample, Scene, Trace
+from saccade.viz.curves import Curve, of_looks, of_results
+from saccade.viz.pictures import Drawing
+from saccade.viz.sheet import save
+from saccade.viz.subject import Subject
 from saccade.viz.view import TraceView
 
-PICTURES = ("trace",)
+PICTURES = "viz.pictures"  # the folder, as the registry names it
+UNASKED = "What is this?"  # for pictures that do not depend on the question
 
 
-def show(run: Path, question_id: str | None, what: str, output: Path | None) -> Path:
-    """Draws one answered question of a run; the path of the PNG.
+def show(
+    target: Path,
+    what: str,
+    output: Path | None,
+    *,
+    question_id: str | None = None,
+    question: str | None = None,
+    scorer: str | None = None,
+    model: str = "nano",
+) -> Path:
+    """Draws one picture; the path of the PNG.
 
     Raises:
-        ConfigError: no run, no such question, or no such picture.
+        ConfigError: no such picture, nothing to draw it of, or an option that does not go with the target.
         DataError: the question ended in an error, or its image cannot be read any more.
     """
-    if what not in PICTURES:
-        raise ConfigError(f"no picture {what!r}. There are: {', '.join(PICTURES)}")
+    name = what.replace("-", "_")
+    if "." not in name and name not in names(PICTURES):
+        raise ConfigError(f"no picture {what!r}. There are: {', '.join(names(PICTURES))}")
+    drawing = load(PICTURES, name, Drawing)
     if output is not None:
         picture_path(output)
-    row = answered(run, question_id)
-    settings = yaml.safe_load((run / "run.yaml").read_text())
-    dataset = load("datasets", settings["dataset"], Dataset)
-    listed = manifest.find(run / ".saccade" / "manifest.parquet", row["image_id"])
-    sample = dataset.sample(listed, settings["max_px"])
-    boxes = next(question.answer_boxes_uv for question in sample.questions if question.id == row["id"])
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in row["id"])
-    figure = draw(TraceView.from_row(row), sample.picture, boxes_uv=boxes)
-    return save(figure, output or run / "show" / f"{name}.png")
+    if results := results_of(target):
+        _only(target, "an experiment", id=question_id, question=question, scorer=scorer)
+        subject: Subject = OfExperiment(target, results)
+        default = results.parent / f"{name}.png"
+    elif target.is_dir():
+        _only(target, "a run", question=question, model=None if model == "nano" else model)
+        subject = OfRun(target, question_id, scorer)
+        suffix = "" if name == "trace" else f"-{name}"
+        default = target / "show" / f"{file_name(subject.row['id'])}{suffix}.png"
+        if name == "rate_distortion":
+            default = target / "show" / f"{name}.png"
+    else:
+        _only(target, "an image", id=question_id)
+        if drawing.asks and not (question or "").strip():
+            raise ConfigError(f"--what {what} depends on what is asked: give --question 'What is the total?'")
+        subject = OfImage(target, question or UNASKED, scorer, model)
+        default = Path(f"{file_name(target.stem)}-{name}.png")
+    return save(drawing(subject), output or default)
+
+
+def _only(target: Path, kind: str, **options: str | None) -> None:
+    """Refuses options that do nothing for a target of this kind."""
+    if given := [f"--{key}" for key, value in options.items() if value is not None]:
+        raise ConfigError(f"{target} is {kind}, which does not go with {' and '.join(given)}")
+
+
+def results_of(target: Path) -> Path | None:
+    """The results.json of an experiment's folder, or such a file itself."""
+    if target.is_dir():
+        return target / "results.json" if (target / "results.json").exists() else None
+    return target if target.suffix == ".json" else None
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
+
+
+class OfExperiment(Subject):
+    """Scores and tokens of every variant; no pixels."""
+
+    def __init__(self, target: Path, results: Path) -> None:
+        super().__init__(Episode())
+        self.has = f"the experiment {target}"
+        self.results = read_results(results)
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """One a family of variants."""
+        return of_results(self.results)
+
+
+class OfRun(Subject):
+    """One question of a run: its stored row, its page, and what the run's own model makes of it."""
+
+    def __init__(self, folder: Path, question_id: str | None, scorer: str | None = None) -> None:
+        self.folder, self.row = folder, answered(folder, question_id)
+        self.run = yaml.safe_load((folder / "run.yaml").read_text())
+        super().__init__(_scored_by(self.run.get("episode") or {}, scorer))
+        self.has = f"the run {folder}"
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The image with all its questions, from the data set that the run was of."""
+        return sample_of(self.folder, self.run, self.row["image_id"])
+
+    @property
+    def picture(self) -> Picture:
+        """The page, read again from where the data set has it."""
+        return self.sample.picture
+
+    @property
+    def asked(self) -> Question:
+        """The row's question, with its boxes."""
+        return next(question for question in self.sample.questions if question.id == self.row["id"])
+
+    @property
+    def boxes_uv(self) -> tuple[tuple[float, float, float, float], ...]:  # type: ignore[override]
+        """Where the answer stands."""
+        return self.asked.answer_boxes_uv
+
+    @cached_property
+    def view(self) -> TraceView:
+        """What the run stored."""
+        return TraceView.from_row(self.row)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The page as the run's model encodes it, in this process."""
+        engine = {**self.run.get("engine", {}), "device": "auto", "max_px": self.run.get("max_px")}
+        settings = {key: value for key, value in engine.items() if key in HF.model_fields}
+        with HF(**settings).open() as opened:
+            return scene_of(see(self.settings, opened, self.picture, [self.asked]))
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """The run's one curve: what its answers would have scored after each look."""
+        rows = arrow.dataset(self.folder / "answers", format="parquet").to_table().to_pylist()
+        curve = None if self.settings.shared else of_looks(rows)
+        return () if curve is None else (curve,)
+
+
+class OfImage(Subject):
+    """An image that is looked at here and now."""
+
+    live = True
+
+    def __init__(self, image: Path, question: str, scorer: str | None, model: str) -> None:
+        super().__init__(_scored_by({}, scorer))
+        self.has = f"the image {image}"
+        self.question, self.model, self._picture = Question("show", question), model, Picture.open(image)
+
+    @property
+    def picture(self) -> Picture:
+        """The image."""
+        return self._picture
+
+    @cached_property
+    def _looked(self) -> tuple[Seen, Trace]:
+        with HF(model=self.model).open() as engine:
+            seen = see(self.settings, engine, self.picture, [self.question])
+            outcome = run(episodes(self.settings, seen)[0], engine)[0]
+        if not isinstance(outcome, Trace):
+            raise outcome
+        return seen, outcome
+
+    @property
+    def view(self) -> TraceView:
+        """Where it looks."""
+        seen, trace = self._looked
+        return TraceView.from_trace(trace, seen.encoding.grid)
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The image as the model encodes it."""
+        if "_looked" in self.__dict__:
+            return scene_of(self._looked[0])
+        with HF(model=self.model).open() as engine:
+            return scene_of(see(self.settings, engine, self.picture, [self.question]))
+
+
+def scene_of(seen: Seen) -> Scene:
+    """A batch of one, of the first question.
+
+    Raises:
+        SaccadeError: the question cannot be asked.
+    """
+    query = seen.asked[0][1]
+    if isinstance(query, SaccadeError):
+        raise query
+    return Scene.of([(seen.picture, seen.encoding, query)])
+
+
+def sample_of(folder: Path, settings: Mapping[str, Any], image_id: str) -> Sample:
+    """One image of a run, opened by the data set that run.yaml names.
+
+    Raises:
+        ConfigError: the data set is not there any more.
+        DataError: the image cannot be read any more.
+    """
+    dataset: Dataset = load("datasets", settings["dataset"], Dataset)
+    return dataset.sample(manifest.find(folder / ".saccade" / "manifest.parquet", image_id), settings["max_px"])
 
 
 def answered(run: Path, question_id: str | None) -> dict[str, Any]:
     """One row of a run's answers: the question's, or the first that is no error row."""
-    if not (run / "run.yaml").exists() or not any((run / "answers").glob("*.parquet")):
-        raise ConfigError(f"{run} holds no answers: is it the --output of a `saccade batch`?")
+    must_hold_answers(run)
     answers = arrow.dataset(run / "answers", format="parquet")
     wanted = arrow.field("id") == question_id if question_id is not None else arrow.field("error").is_null()
     found = answers.head(1, filter=wanted).to_pylist()
@@ -53,3 +231,32 @@ def answered(run: Path, question_id: str | None) -> dict[str, Any]:
             f"no question {question_id!r} was answered in {run}. There are: {json.dumps(some)[1:-1]}, ..."
         )
     return dict(found[0])
+
+
+def must_hold_answers(run: Path) -> None:
+    """Raises ConfigError if a folder is not that of a run, or nothing is answered in it yet."""
+    if not (run / "run.yaml").exists() or not any((run / "answers").glob("*.parquet")):
+        raise ConfigError(
+            f"{run} holds no answers: is it the --output of a `saccade batch`, or of a `saccade experiment` "
+            "(results.json)?"
+        )
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """A results.json.
+
+    Raises:
+        ConfigError: it is no such file.
+    """
+    try:
+        results = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    if not isinstance(results, dict) or not isinstance(results.get("variants"), dict):
+        raise ConfigError(f"{path} is not the results.json of a `saccade experiment`: it has no variants")
+    return results
+
+
+def _scored_by(settings: Mapping[str, Any], scorer: str | None) -> Episode:
+    """The settings of an episode, with other scorers where they are given."""
+    return Episode(**{**settings, **({} if scorer is None else {"scorer": scorer})})

@@ -1,0 +1,93 @@
+"""Accuracy against tokens, from what was measured: an experiment's results, or the looks of one run.
+
+A run stores what was answered after every look, so one run gives a curve: the mean ANLS if every question had stopped
+after its first look, its second, and so on; a question that stopped earlier keeps its answer.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from saccade.errors import DataError
+from saccade.metrics.anls import anls
+from saccade.metrics.bootstrap import bootstrap_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One way of looking: mean visual tokens a question, mean ANLS and its 95 % interval (None: a single page)."""
+
+    name: str
+    visual_tok: float
+    score: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points of one family, by tokens."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+def of_results(results: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """One curve a family of variants: `resize@273` and `resize@819` are two points of `resize`.
+
+    A family is a variant's name up to its first "@" or comma; `hybrid, until sure` chooses its tokens by itself and is
+    one of its own: only names that end in a number of tokens or looks (`@273`, `, 2 x 273`) are points of a curve.
+
+    Raises:
+        DataError: these are not the results of an experiment.
+    """
+    families: dict[str, list[Point]] = {}
+    try:
+        for name, entry in results["variants"].items():
+            score, tokens = entry["anls"], entry["visual_tok"]
+            if score is not None and tokens is not None:
+                point = Point(name, float(tokens), score["mean"], score["low"], score["high"])
+                families.setdefault(family(name), []).append(point)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"not the results of `saccade experiment`: {type(error).__name__} {error}") from error
+    return tuple(
+        Curve(name, tuple(sorted(points, key=lambda point: point.visual_tok))) for name, points in families.items()
+    )
+
+
+def family(variant: str) -> str:
+    """`resize` of `resize@273`, `hybrid` of `hybrid, 2 x 273`; the whole name of any other."""
+    found = re.fullmatch(r"(.+?)(?:@\d+|, \d+ x \d+)", variant)
+    return found[1] if found else variant
+
+
+def of_looks(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
+    """What stored rows of answers would have scored after 1, 2, ... looks; None where no answers are known.
+
+    An error row scores 0, as in every table, and has no tokens. After its last look a question has its final answer.
+    """
+    scored = [row for row in rows if row.get("score") is not None]
+    answered = [row for row in scored if not row.get("error")]
+    if not answered:
+        return None
+    points = []
+    for looks in range(1, max(len(row["fixations"]) for row in answered) + 1):
+        interval = bootstrap_mean([_after(row, looks) for row in scored], [row["image_id"] for row in scored])
+        assert interval is not None  # all of them have a score
+        mean_tok = sum(_tokens(row, looks) for row in answered) / len(answered)
+        name = "1 look" if looks == 1 else f"{looks} looks"
+        points.append(Point(name, mean_tok, interval.mean, interval.low, interval.high))
+    return Curve("this run", tuple(points))
+
+
+def _after(row: Mapping[str, Any], looks: int) -> float:
+    """ANLS of the answer after that many looks."""
+    if row.get("error") or looks >= len(row["fixations"]):
+        return float(row["score"])
+    return anls(row["fixations"][looks - 1]["answer"] or "", row["answers"]) or 0.0
+
+
+def _tokens(row: Mapping[str, Any], looks: int) -> int:
+    """Visual tokens on the canvas then: what later looks added is taken off, so that a glimpse stays counted."""
+    return int(row["visual_tok"]) - sum(int(look["tokens"]) for look in row["fixations"][looks:])

@@ -1,0 +1,120 @@
+"""How alike the tokens are: their cosine matrix, its histogram, and which tokens have many doubles (V8)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import normalize, pad
+
+from saccade.viz.charts import SIZE, SMALL, chart, dressed
+from saccade.viz.lettering import MUTED, font
+from saccade.viz.pictures import Drawing
+from saccade.viz.pixels import COLOURS
+from saccade.viz.subject import Subject, on_grid
+
+NUM_BINS = 200  # of the histogram, over cosines from -1 to 1
+CHUNK = 1024  # rows of the matrix that exist at a time
+SIDE = 512  # pixels of the drawn matrix, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Cosines between all pairs of N tokens."""
+
+    matrix: Tensor  # (S, S) float32: means over blocks of `block` x `block` pairs
+    block: int
+    counts: Tensor  # (NUM_BINS,) int64: pairs of two different tokens, each counted once in either order
+    doubles: Tensor  # (N,) float32: share of the other tokens whose cosine with this one is above the threshold
+
+    @property
+    def redundant(self) -> float:
+        """Share of pairs of different tokens above the threshold."""
+        return float(self.doubles.mean())
+
+
+def likeness(tokens: Tensor, threshold: float) -> Likeness:
+    """Cosines of tokens (N, D), in chunks of rows: 16,384 tokens never need their 16,384 x 16,384 matrix at once.
+
+    The mean cosine of a block of pairs is the product of the mean directions of its rows and columns.
+    """
+    unit = normalize(tokens.detach().float().cpu(), dim=-1)
+    num_tok = unit.shape[0]
+    counts, doubles = torch.zeros(NUM_BINS, dtype=torch.int64), torch.zeros(num_tok)
+    for start in range(0, num_tok, CHUNK):
+        cosines = (unit[start : start + CHUNK] @ unit.T).clamp(-1, 1)
+        own = torch.arange(start, min(start + CHUNK, num_tok)).unsqueeze(1)  # the column of a token with itself
+        bins = ((cosines + 1) / 2 * NUM_BINS).long().clamp(max=NUM_BINS - 1)
+        counts += torch.bincount(bins.flatten(), minlength=NUM_BINS)
+        counts -= torch.bincount(bins.gather(1, own).flatten(), minlength=NUM_BINS)
+        doubles[start : start + CHUNK] = (cosines.scatter(1, own, -1) > threshold).sum(-1).float()
+    block = -(-num_tok // SIDE)
+    groups = pad(unit, (0, 0, 0, -num_tok % block)).view(-1, block, unit.shape[1]).sum(1)
+    sizes = torch.full((len(groups), 1), float(block))
+    sizes[-1] = num_tok - block * (len(groups) - 1)
+    mean = groups / sizes
+    return Likeness(mean @ mean.T, block, counts, doubles / max(1, num_tok - 1))
+
+
+class Similarity(Drawing):
+    """Three charts: the matrix in raster order, the histogram of pairs, and where the tokens with doubles stand."""
+
+    threshold: float = Field(0.9, gt=-1, lt=1, description="Cosine above which two tokens count as doubles.")
+
+    def __call__(self, subject: Subject) -> Figure:
+        """The figure."""
+        scene = subject.scene
+        found, num_tok = likeness(scene.tokens[0], self.threshold), scene.tokens.shape[1]
+        grid = scene.grids[0]
+        aspect = grid.width_px / grid.height_px
+        figure = chart(11.0, 3.6)
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.15, min(1.6, max(0.6, aspect))))
+        _matrix(figure, left, found, num_tok)
+        _histogram(middle, found, self.threshold)
+        field = on_grid(scene, found.doubles)
+        shown = right.imshow(
+            np.where(np.isfinite(field), field, np.nan),
+            extent=(0, grid.width_px, grid.height_px, 0),
+            cmap="OrRd",
+            vmin=0,
+            interpolation="nearest",
+        )
+        dressed(right, "Where the doubles stand", "px", "px")
+        _bar(figure, shown, right, f"share of tokens with cosine > {self.threshold:g}")
+        for axes in (left, middle, right):
+            axes.set_anchor("N")
+        return figure
+
+
+def _matrix(figure: Figure, axes: Any, found: Likeness, num_tok: int) -> None:
+    shown = axes.imshow(found.matrix.numpy(), extent=(0, num_tok, num_tok, 0), cmap="viridis", interpolation="nearest")
+    dressed(axes, f"Cosine of {num_tok:,} tokens", "token, in raster order", "token, in raster order")
+    _bar(figure, shown, axes, "cosine" + (f", mean of {found.block} x {found.block}" if found.block > 1 else ""))
+
+
+def _histogram(axes: Any, found: Likeness, threshold: float) -> None:
+    edges = np.linspace(-1, 1, NUM_BINS + 1)
+    share = found.counts.numpy() / max(1, int(found.counts.sum()))
+    axes.stairs(100 * share, edges, fill=True, color=COLOURS[0])
+    filled = np.flatnonzero(share)
+    low = edges[filled[0]] if len(filled) else -1.0
+    axes.set_xlim(min(low, threshold) - 0.05, 1.0)
+    axes.set_ylim(0, 118 * max(share.max(), 1e-9))
+    axes.axvline(threshold, color=COLOURS[1], lw=1.2, ls=(0, (4, 2)))
+    words = f"{100 * found.redundant:.1f} % of pairs > {threshold:g} "
+    top = axes.get_ylim()[1]
+    axes.text(threshold, 0.99 * top, words, font=font(SMALL, bold=True), color=COLOURS[1], ha="right", va="top")
+    dressed(axes, "Pairs of different tokens", "cosine", "% of pairs, in steps of 0.01")
+    axes.grid(axis="y", color="#e4e6ea", lw=0.6)
+
+
+def _bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
+    bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.03)
+    bar.set_label(label, font=font(SIZE - 1), color=MUTED)
+    bar.outline.set_visible(False)
+    for tick in bar.ax.get_yticklabels():
+        tick.set_fontproperties(font(SMALL))
+    bar.ax.tick_params(length=2, width=0.5, colors=MUTED, labelcolor=MUTED)
