@@ -126,7 +126,8 @@ def merged_grid(grid: Grid, into: Tensor, num: int) -> tuple[Grid, Tensor]:
     low = torch.ones(num, 2).scatter_reduce(0, cells, low[kept], "amin")
     high = torch.zeros(num, 2).scatter_reduce(0, cells, high[kept], "amax")
     size = torch.tensor([grid.cols, grid.rows])
-    col, row = torch.minimum((centre * size).floor().long(), size - 1).unbind(-1)
+    inside = centre * size + 1e-4  # a centre on a border is not left to rounding: it is the cell right of or below it
+    col, row = torch.minimum(inside.floor().long(), size - 1).unbind(-1)
     order = torch.argsort(row * grid.cols + col, stable=True)
     place = torch.empty_like(order)
     place[order] = torch.arange(num)

@@ -1,0 +1,37 @@
+"""HiRED (R7): a budget over partitions of the image by attention in the tower, their best tokens before the decoder.
+
+Arif et al. 2024, arXiv:2408.10945: a partition gets tokens in proportion to the attention it receives, and keeps those
+that receive most. There, a class token of a CLIP tower pays that attention, in the first layer for the budget and in
+the last for the tokens, and partitions are the tiles of LLaVA-NeXT, with a thumbnail beside them. Towers here have one
+view and most no class token: both are the attention received in the last full layer, mean over heads and queries, and
+partitions are cells of a grid laid over the image.
+"""
+
+import torch
+from pydantic import Field
+
+from saccade.geometry.apportion import apportioned
+from saccade.reduction import Reduction
+from saccade.reduction._slots import regrouped
+from saccade.types import Encoding
+
+
+class HiRED(Reduction):
+    """Keeps `keep` tokens of every encoding, whatever is asked; with `sampler: full` all of them are read."""
+
+    keep: int = Field(273, ge=1, description="Visual tokens of an image that leave the encoder.")
+    rows: int = Field(2, ge=1, description="Partitions from top to bottom.")
+    cols: int = Field(2, ge=1, description="Partitions from left to right.")
+
+    def active(self, num_layers: int) -> bool:
+        return False
+
+    def after(self, encoding: Encoding) -> Encoding:
+        if self.keep >= len(encoding):
+            return encoding
+        count = torch.tensor([self.cols, self.rows])
+        col, row = torch.minimum((encoding.grid.centre_uv * count).floor().long(), count - 1).unbind(-1)
+        part = row * self.cols + col
+        mass = torch.zeros(self.rows * self.cols).index_add_(0, part, encoding.received)
+        kept = apportioned(encoding.received, part, mass, self.keep)
+        return regrouped(encoding, torch.where(kept, kept.cumsum(0) - 1, -1), self.keep)
