@@ -1,6 +1,6 @@
 """Episodes over several levels of one picture: what is encoded, charged, shown; and that one level changes nothing."""
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,10 +8,8 @@ import torch
 from saccade.budgets import Budget
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
-from saccade.importance import Scorer
 from saccade.look import Seen, episodes, run, see
 from saccade.picture import Picture
-from saccade.planners import Planner
 from saccade.registry import find, names
 from saccade.samplers import Sampler
 from saccade.types import Answer, Canvas, Part, Question, Scene, Selection, Trace
@@ -19,6 +17,7 @@ from saccade.viz.view import TraceView
 from tests import tiny
 from tests.helpers import importance_of
 from tests.levels import pyramid_item
+from tests.test_contracts import made
 
 ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?")]
 SMALL = {"budget": {"name": "fixed", "tokens": 20}, "scorer": "variance", "stop_at": 2}
@@ -43,9 +42,9 @@ def picture() -> Picture:
 def looked(engine: HFEngine, picture: Picture, **settings: object) -> tuple[Seen, list[Trace], Quiet]:
     chosen, reader = Episode(**{**SMALL, **settings}), Quiet()
     seen = see(chosen, engine, picture, ASKED)
-    made = [outcome for flow in episodes(chosen, seen) for outcome in run(flow, reader)]
-    assert all(isinstance(item, Trace) for item in made), made
-    return seen, made, reader  # type: ignore[return-value]
+    found = [outcome for flow in episodes(chosen, seen) for outcome in run(flow, reader)]
+    assert all(isinstance(item, Trace) for item in found), found
+    return seen, found, reader  # type: ignore[return-value]
 
 
 def test_every_level_is_encoded_and_charged(engine: HFEngine, picture: Picture) -> None:
@@ -118,9 +117,8 @@ def test_the_model_answers_from_several_levels(engine: HFEngine, picture: Pictur
 @pytest.mark.parametrize("canvas", ["private", "shared"])
 @pytest.mark.parametrize("planner", names("planners"))
 def test_every_planner_looks_over_levels(engine: HFEngine, picture: Picture, planner: str, canvas: str) -> None:
-    find("planners", planner, Planner)
-    _, made, _ = looked(engine, picture, levels=3, planner=planner, canvas=canvas, fixations=3)
-    assert all(len(trace.steps) == 3 for trace in made)
+    _, found, _ = looked(engine, picture, levels=3, planner=planner, canvas=canvas, fixations=3)
+    assert all(len(trace.steps) == 3 for trace in found)
 
 
 @pytest.mark.parametrize("name", names("samplers"))
@@ -135,7 +133,8 @@ def test_every_sampler_takes_levels(name: str, keep: int) -> None:
 
 @pytest.mark.parametrize("name", names("importance"))
 def test_every_scorer_scores_levels(name: str) -> None:
-    scores = find("importance", name, Scorer)()(Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)]))
+    scene = Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)])
+    scores = made("importance", name)(replace(scene, attention=scene.received))  # type: ignore[operator]
     assert scores.shape == (2, 84)
     assert not scores.isnan().any()
     assert (scores[1, 36:] == 0).all()
@@ -144,11 +143,13 @@ def test_every_scorer_scores_levels(name: str) -> None:
 @pytest.mark.parametrize("name", names("importance"))
 def test_scoring_levels_does_not_spoil_the_page_alone(name: str) -> None:
     """What a scorer keeps of a picture (maps of its pixels) must not be taken for another stack of the same picture."""
-    score: Callable[[Scene], torch.Tensor] = find("importance", name, Scorer)()
+    score = made("importance", name)
     picture, both, query = pyramid_item(8, 8, levels=2)
     _, three, _ = pyramid_item(8, 8, levels=3)
-    assert score(Scene.of([(picture, both, query)])).shape == (1, 80)
-    assert score(Scene.of([(picture, three, query)])).shape == (1, 84)
+    for encoding in (both, three):
+        scene = Scene.of([(picture, encoding, query)])
+        found = score(replace(scene, attention=scene.received))  # type: ignore[operator]
+        assert found.shape == (1, len(encoding))
 
 
 @pytest.mark.parametrize("name", names("budgets"))

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from saccade.geometry.grid import coarse_on
+from saccade.geometry.tokens import rank
 from saccade.types import Encoding, Grid, Scene
 
 MAX_LEVELS = 4
@@ -16,7 +18,8 @@ PER_TOKEN = ("centre_uv", "extent_uv", "level", "row", "col")
 
 def level_tok(grid: Grid, level: int) -> int:
     """Tokens that level `level` of a page with this full-resolution grid holds at most: both sides over 2^level."""
-    return max(1, round(grid.rows / 2**level)) * max(1, round(grid.cols / 2**level))
+    scale: int = 2**level
+    return max(1, round(grid.rows / scale)) * max(1, round(grid.cols / scale))
 
 
 def coarser_tok(grid: Grid, levels: int) -> list[int]:
@@ -42,15 +45,17 @@ def stack(encodings: Sequence[Encoding]) -> Encoding:
         tokens=torch.cat([e.tokens for e in encodings]),
         features=torch.cat([e.features for e in encodings]),
         received=torch.cat([e.received * (len(e) / len(first)) for e in encodings]),
-        grid=replace(
-            first.grid,
-            **{name: torch.cat([getattr(grid, name) for grid in grids]) for name in PER_TOKEN},
-        ),
+        grid=_joined(grids),
         picture_hash=first.picture_hash,
         fingerprint="+".join(e.fingerprint for e in encodings),  # caches must not take one pyramid for another
         num_patches=sum(e.num_patches for e in encodings),
         deepstack=torch.cat(deepstack) if deepstack else None,
     )
+
+
+def _joined(grids: Sequence[Grid]) -> Grid:
+    columns: dict[str, Any] = {name: torch.cat([getattr(grid, name) for grid in grids]) for name in PER_TOKEN}
+    return replace(grids[0], **columns)
 
 
 def num_levels(scene: Scene) -> int:
@@ -63,33 +68,58 @@ def level_masks(level: Tensor, among: Tensor, levels: int) -> Tensor:
     return torch.stack([(level == number) & among for number in range(levels)])
 
 
-def counts(shares: Tensor, keep: int | Tensor, room: Tensor) -> Tensor:
-    """Shares of levels to whole numbers of tokens: (B, L) >= 0 -> (B, L) int64, summing to min(keep, all room).
+def ideal_counts(shares: Tensor, keep: int | Tensor, room: Tensor) -> Tensor:
+    """Shares of levels to tokens, not yet whole: (B, L) >= 0 -> (B, L) float64, summing to min(keep, all room).
 
     `room` (B, L) int64 is what each level can give, `keep` one number or (B,). What a level has no room for goes to
     the others in proportion to their shares; once only levels of share 0 have room, in proportion to that room.
-    Fractions are settled by the largest remainder (Hamilton), ties to the finer level.
+    Differentiable in the shares.
     """
-    wish, room = shares.double(), room.long()
-    total = torch.minimum(torch.as_tensor(keep, device=room.device).expand(len(room)), room.sum(-1)).double()
+    wish, room = shares.double(), room.double()
+    total = torch.minimum(torch.as_tensor(keep, device=room.device).expand(len(room)).double(), room.sum(-1))
     full = torch.zeros_like(room, dtype=torch.bool)
     ideal = torch.zeros_like(wish)
     for _ in range(room.shape[1] + 1):  # each round fills a level or is the last
-        open_wish = wish.masked_fill(full, 0.0)
-        none = open_wish.sum(-1, keepdim=True) <= 0
-        weight = torch.where(none, room.double().masked_fill(full, 0.0), open_wish)
+        asked = wish.masked_fill(full, 0.0)
+        weight = torch.where(asked.sum(-1, keepdim=True) <= 0, room.masked_fill(full, 0.0), asked)
         left = (total - (room * full).sum(-1)).unsqueeze(-1)
-        share = left * weight / weight.sum(-1, keepdim=True).clamp(min=1e-300)
-        ideal = torch.where(full, room.double(), share)
+        ideal = torch.where(full, room, left * weight / weight.sum(-1, keepdim=True).clamp(min=1e-300))
         full = full | (ideal >= room)
+    return ideal
+
+
+def counts(shares: Tensor, keep: int | Tensor, room: Tensor) -> Tensor:
+    """`ideal_counts` in whole numbers: (B, L) int64, summing to min(keep, all room), none above its room.
+
+    Fractions are settled by the largest remainder (Hamilton), ties to the finer level.
+    """
+    ideal = ideal_counts(shares, keep, room)
     whole = (ideal + 1e-9).floor()  # 3 x 0.1 x 10 is 3
-    rest = (ideal - whole).masked_fill(full, -1.0).round(decimals=9)
-    missing = (total - whole.sum(-1)).long().unsqueeze(-1)  # (B, 1)
+    rest = (ideal - whole).masked_fill(whole >= room, -1.0).round(decimals=9)
+    missing = (ideal.sum(-1) - whole.sum(-1)).round().long().unsqueeze(-1)  # (B, 1)
     order = torch.argsort(rest, dim=-1, descending=True, stable=True)
     place = torch.empty_like(order).scatter_(
         -1, order, torch.arange(room.shape[1], device=room.device).expand_as(order)
     )
     return whole.long() + (place < missing).long()
+
+
+def soft_keep(
+    importance: Tensor, level: Tensor, valid: Tensor, shares: Tensor, keep: int, width_tok: float = 2.0
+) -> Tensor:
+    """(B, N) in {0, 1}: the top of each level by importance, with a gradient that flows into the shares (B, L).
+
+    Straight-through (Bengio et al. 2013): forward, a token is kept when its place in its level is below that level's
+    whole count; backward, that step is a sigmoid, `width_tok` wide, of the count before rounding. Counting with
+    `.int()` has no gradient at all.
+    """
+    masks = level_masks(level, valid, shares.shape[-1])
+    room = masks.sum(-1).T
+    place = torch.stack([rank(importance, mask) for mask in masks]).gather(0, level.unsqueeze(0))[0]  # (B, N)
+    hard = ((place < counts(shares, keep, room).gather(-1, level)) & valid).to(importance.dtype)
+    ideal = ideal_counts(shares, keep, room).gather(-1, level).to(importance.dtype)
+    soft = torch.sigmoid((ideal - place - 0.5) / width_tok) * valid
+    return hard + (soft - soft.detach())
 
 
 def fit_shares(table: Tensor, levels: int) -> Tensor:

@@ -1,0 +1,59 @@
+"""What the learned level allocator (B5) learns: a small network from question and levels to shares."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from saccade.errors import ConfigError
+from saccade.geometry.levels import level_masks
+from saccade.geometry.tokens import cosine
+from saccade.types import Scene
+
+START = (0.1, 0.2, 0.3, 0.4)
+"""Shares before training, finest first: PyramidDrop's 40/30/20/10 as seed 002 reads it, coarse first."""
+
+
+class LevelNet(nn.Module):
+    """(B, levels) shares from the mean embedding of the question and each level's best and mean cosine with it.
+
+    Its last layer starts at zero with the logarithms of `start` as bias: untrained, every image gets exactly those.
+    """
+
+    def __init__(self, word_width: int, levels: int = 4, inner: int = 64, start: tuple[float, ...] = START) -> None:
+        super().__init__()
+        if len(start) != levels or min(start) <= 0:
+            raise ConfigError(f"{levels} levels need {levels} positive shares to start from, not {start}")
+        self.word_width, self.levels, self.inner, self.start = word_width, levels, inner, tuple(start)
+        self.first = nn.Linear(word_width + 2 * levels, inner)
+        self.last = nn.Linear(inner, levels)
+        nn.init.zeros_(self.last.weight)
+        with torch.no_grad():
+            self.last.bias.copy_(torch.tensor(start).log())
+
+    @property
+    def sizes(self) -> dict[str, object]:
+        """What `__init__` takes."""
+        return {"word_width": self.word_width, "levels": self.levels, "inner": self.inner, "start": self.start}
+
+    def forward(self, scene: Scene) -> Tensor:
+        """(B, levels) float32 shares that sum to 1; a level that an image lacks has some too, which others then get.
+
+        Raises:
+            ConfigError: it was made for words of another width.
+        """
+        words = scene.query_tokens.float()
+        if words.shape[-1] != self.word_width:
+            raise ConfigError(
+                f"this allocator was trained for words of width {self.word_width}; this model's are {words.shape[-1]}. "
+                "Train one for this model"
+            )
+        weight = scene.query_weight.float().unsqueeze(1)  # (B, 1, T)
+        asked = (weight @ words).squeeze(1) / weight.sum(-1).clamp(min=1e-9)
+        asked = normalize(asked, dim=-1) * self.word_width**0.5
+        known = weight > 0
+        near = cosine(scene.tokens, words).masked_fill(~known, -1.0).amax(-1)  # (B, N)
+        masks = level_masks(scene.level, scene.present, self.levels)  # (L, B, N)
+        best = torch.where(masks, near, torch.tensor(-1.0, device=near.device)).amax(-1).T
+        mean = ((near * masks).sum(-1) / masks.sum(-1).clamp(min=1)).T
+        hidden = torch.nn.functional.gelu(self.first(torch.cat([asked, best, mean], -1)))
+        return self.last(hidden).softmax(-1)  # type: ignore[no-any-return]

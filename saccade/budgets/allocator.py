@@ -1,0 +1,48 @@
+"""Learned level allocator (B5): shares of the levels that training has fitted to questions."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.budgets import Budget
+from saccade.budgets._allocator import START, LevelNet
+from saccade.geometry.levels import fit_shares, num_levels
+from saccade.geometry.saved import load
+from saccade.types import Scene
+
+
+class Allocator(Budget):
+    """`tokens` at every fixation, shared among the levels as a trained `LevelNet` says for this question.
+
+    `weights` is a folder that `saccade.training.pyramid.train_allocator` and `saccade.geometry.saved.save` have made.
+    Without one it gives what training starts from, 10/20/30/40 % from the finest level to the coarsest: a baseline.
+    """
+
+    tokens: int = Field(273, ge=1, description="Visual tokens per fixation.")
+    weights: str | None = Field(
+        None, description="Folder of a trained allocator; none: the shares training starts from."
+    )
+
+    def __call__(self, scene: Scene) -> list[int]:
+        return [self.tokens] * len(scene.grids)
+
+    @property
+    def most_tok(self) -> int:
+        return self.tokens
+
+    def shares(self, scene: Scene) -> Tensor:
+        device = scene.valid.device
+        if self.weights is None:
+            found = torch.tensor([START], device=device).expand(len(scene.grids), -1)
+        else:
+            with torch.no_grad():
+                found = _opened(self.weights)(scene)
+        return fit_shares(found, num_levels(scene))
+
+
+@lru_cache(4)
+def _opened(folder: str) -> LevelNet:
+    return load(LevelNet, Path(folder))

@@ -1,0 +1,60 @@
+"""Small trained modules as folders: `module.safetensors` (weights) and `module.json` (kind, sizes, notes).
+
+Nothing in a folder is executed. A module is one that names what its `__init__` takes in a property `sizes`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from torch import nn
+
+from saccade.errors import ConfigError
+
+WEIGHTS, CARD = "module.safetensors", "module.json"
+
+
+class Sized(Protocol):
+    """What can be saved besides being an `nn.Module`."""
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The arguments of `__init__`, as JSON holds them."""
+        ...
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def save(module: nn.Module, folder: Path, **notes: Any) -> None:
+    """Writes a module with notes on its training; the folder is made, a module in it replaced."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    card = {"kind": type(module).__name__, "sizes": module.sizes, "notes": notes}
+    save_file({name: value.detach().contiguous() for name, value in module.state_dict().items()}, folder / WEIGHTS)
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+
+
+def load(kind: type[M], folder: Path) -> M:
+    """The module of a folder, on the CPU, ready to use.
+
+    Raises:
+        ConfigError: there is none, it is of another kind, or its weights do not fit its sizes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        card = json.loads((folder / CARD).read_text())
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ConfigError(f"{folder} holds no {kind.__name__}: it needs {CARD} and {WEIGHTS} ({error})") from error
+    if card.get("kind") != kind.__name__:
+        raise ConfigError(f"{folder} holds a {card.get('kind')}, not a {kind.__name__}")
+    try:
+        module = kind(**card["sizes"])
+        module.load_state_dict(weights)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"the {kind.__name__} in {folder} does not fit its sizes: {error}") from error
+    return module.eval()

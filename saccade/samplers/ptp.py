@@ -1,0 +1,78 @@
+"""PTP (S7): tokens of all levels by what their region, they themselves and the instruction say.
+
+Liang et al. 2025, Pyramid Token Pruning (arXiv:2509.15704).
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.geometry.tokens import normalise, over_words
+from saccade.samplers import Sampler
+from saccade.types import Scene
+
+CHUNK_TOK = 1024
+"""Tokens that are held in float32 at once."""
+
+
+class PTP(Sampler):
+    """The best tokens by 0.3 region + 0.4 token + 0.3 instruction, each scaled to [0, 1], over all levels together.
+
+    Token: variance over a token's width. Region: variance over all values of a 4 x 4 region of a token's own level.
+    Instruction: the largest scaled dot product with a word of the question, or, with `instruction: importance`, what
+    the look favours (the scorer's or the planner's importance). The gaze plays no part.
+    """
+
+    encoded: ClassVar[bool] = True
+
+    region: float = Field(0.3, ge=0, description="Weight of the region's variance.")
+    token: float = Field(0.4, ge=0, description="Weight of the token's variance.")
+    guidance: float = Field(0.3, ge=0, description="Weight of the instruction.")
+    instruction: Literal["relevance", "importance"] = Field(
+        "relevance", description="The question's words themselves, or the importance of the look."
+    )
+    regions: int = Field(4, ge=1, le=64, description="Regions along each side.")
+
+    def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
+        parts = torch.split(scene.tokens, CHUNK_TOK, dim=1)
+        spread, middle = (torch.cat(values, 1) for values in zip(*map(moments, parts), strict=True))  # (B, N)
+        whole = region_variance(spread, middle, self._regions(scene), scene.present)
+        guided = importance if self.instruction == "importance" else relevance(scene)
+        terms = ((self.region, whole), (self.token, spread), (self.guidance, guided))
+        return sum(
+            (weight * normalise(values, scene.present) for weight, values in terms), start=torch.zeros_like(spread)
+        )
+
+    def _regions(self, scene: Scene) -> Tensor:
+        """(B, N) int64: the region of its level that each token's centre lies in."""
+        cell = (scene.centre_uv * self.regions).floor().long().clamp(0, self.regions - 1)
+        return (scene.level * self.regions + cell[..., 1]) * self.regions + cell[..., 0]
+
+
+def moments(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, n) variance and mean over the width of tokens (B, n, D), in float32."""
+    return torch.var_mean(tokens.float(), -1, correction=0)
+
+
+def region_variance(variance: Tensor, mean: Tensor, region: Tensor, present: Tensor) -> Tensor:
+    """(B, N) variance of all values of a token's region, from each token's own variance and mean (B, N).
+
+    Law of total variance: the mean of the variances and the variance of the means; tokens are equally wide.
+    """
+    number = int(region.max()) + 1
+
+    def average(values: Tensor) -> Tensor:
+        total = values.new_zeros(len(region), number).scatter_add_(1, region, values * present)
+        count = values.new_zeros(len(region), number).scatter_add_(1, region, present.to(values.dtype))
+        return (total / count.clamp(min=1)).gather(1, region)
+
+    return average(variance) + average((mean - average(mean)).square())
+
+
+def relevance(scene: Scene) -> Tensor:
+    """(B, N) largest v . t / sqrt(D) of a token with a word of the question, by the words' weights."""
+    words = scene.query_tokens
+    product = scene.tokens[..., : words.shape[-1]].to(words.dtype) @ words.transpose(1, 2)  # (B, N, T)
+    return over_words(product.float() / words.shape[-1] ** 0.5, scene.query_weight, "max")

@@ -1,0 +1,74 @@
+"""Trains what a pyramid can learn: the shares of its levels (B5), its down-sampling (P4), attention across it (P5).
+
+    net = LevelNet(word_width=1536)
+    train_allocator(net, examples, keep=273, steps=500)
+    save(net, Path("heads/allocator"), data="...")  # then --set budget='{name: allocator, weights: heads/allocator}'
+
+An example is a scene (a batch of images at several levels, with their questions), the importance of its tokens and, for
+each token, how useful it is to the answer: 1 where an answer box lies, or any measured worth.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from saccade.budgets._allocator import LevelNet
+from saccade.geometry.levels import soft_keep
+from saccade.types import Scene
+
+LevelExample = tuple[Scene, Tensor, Tensor]
+"""Scene, importance (B, N) in [0, 1], usefulness (B, N) >= 0."""
+
+
+def useful_loss(kept: Tensor, scene: Scene, useful: Tensor) -> Tensor:
+    """1 - share of the useful mass that is kept: both (B, N); mean over images that have any."""
+    useful = useful * scene.present
+    mass = useful.sum(-1)
+    share = (kept * useful).sum(-1) / mass.clamp(min=1e-9)
+    return ((1 - share) * (mass > 0)).sum() / (mass > 0).sum().clamp(min=1)
+
+
+def train_allocator(
+    net: LevelNet,
+    examples: Sequence[LevelExample],
+    *,
+    keep: int,
+    steps: int,
+    rate: float = 3e-3,
+    width_tok: float = 4.0,
+    seed: int = 0,
+    loss_of: Callable[[Tensor, Scene, Tensor], Tensor] = useful_loss,
+) -> list[float]:
+    """Fits an allocator in place with AdamW, one example a step in an order drawn from `seed`; the loss of each step.
+
+    The gradient reaches the shares through a straight-through top-K (`geometry.levels.soft_keep`, `width_tok` wide).
+    `loss_of(kept, scene, useful)` may be a reader's loss as well.
+    """
+
+    def loss(example: LevelExample) -> Tensor:
+        scene, importance, useful = example
+        kept = soft_keep(importance, scene.level, scene.valid, net(scene), keep, width_tok)
+        return loss_of(kept, scene, useful)
+
+    return _fit(net, examples, loss, steps, rate, seed)
+
+
+def _fit(
+    module: nn.Module, examples: Sequence[object], loss_of: Callable[..., Tensor], steps: int, rate: float, seed: int
+) -> list[float]:
+    """AdamW with a cosine schedule over examples in a drawn order; the loss of each step."""
+    order = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    losses = []
+    module.train()
+    for _ in range(steps):
+        loss = loss_of(examples[int(torch.randint(len(examples), (1,), generator=order))])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+    module.eval()
+    return losses
