@@ -20,13 +20,15 @@ def ask(image: Path, question: str, spec: Spec, settings: Episode, trace_path: P
     """Answers, prints a line a fixation, and draws the trace when a path is given.
 
     Raises:
-        ConfigError: the question is empty, or the trace cannot be drawn there; nothing has been loaded.
+        ConfigError: the question is empty, the trace cannot be drawn there, or a scorer needs what the engine cannot
+            give; nothing has been loaded.
         SaccadeError: the image or the question cannot be used.
     """
     if not question.strip():
         raise ConfigError("the question is empty: give it in quotes behind the image")
     if trace_path is not None:
         picture_path(trace_path)
+    settings.check_engine(spec)
     picture = Picture.open(image)
     with spec.open() as engine:
         seen = see(settings, engine, picture, [Question("ask", question)])

@@ -30,7 +30,7 @@ from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact
 from saccade.picture import Picture
 from saccade.registry import Strategy, load, validation_text
-from saccade.types import Encoding, Grid, Query, Question, Sample, Trace
+from saccade.types import Canvas, Encoding, Grid, Heard, Query, Question, Sample, Trace
 
 
 class Experiment(Strategy):
@@ -60,6 +60,8 @@ class Experiment(Strategy):
             except ValidationError as error:
                 raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
         spec: Any = settled(chosen_engine({"name": "hf", **self.engine}), here=True)
+        for episode in made.values():
+            episode.check_engine(spec)
         return load("datasets", self.dataset, Dataset), spec, made
 
 
@@ -168,6 +170,9 @@ class _Once:
 
     def query(self, question: str) -> Query:
         return self.engine.query(question)
+
+    def attention(self, canvas: Canvas, question: str, layer: int | None) -> Heard:
+        return self.engine.attention(canvas, question, layer)  # type: ignore[attr-defined,no-any-return]  # checked
 
 
 def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:

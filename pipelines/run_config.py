@@ -73,6 +73,7 @@ class RunConfig(Strategy):
         load("datasets", self.dataset, Dataset)
         if self.retry_errors and not self.resume:
             raise ConfigError("--retry-errors goes on with a run: give --resume as well")
+        self.episode.check_engine(None, together=False)
         return self
 
     def open_dataset(self) -> Dataset:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from saccade.budgets import Budget
 from saccade.errors import ConfigError
 from saccade.geometry.levels import MAX_LEVELS
-from saccade.importance import Mix
+from saccade.importance import Mix, Scorer
 from saccade.integration import Integrator
 from saccade.planners import Planner
 from saccade.registry import Strategy, load
@@ -44,12 +44,35 @@ class Episode(Strategy):
             raise ConfigError(
                 f"a glimpse of {self.glimpse} tokens leaves nothing of a canvas capped at {self.canvas_cap}"
             )
+        if self.listens is not None and not self.glimpse:
+            raise ConfigError(
+                f"the scorer {self.listens.name()!r} reads the language model's attention on a glimpse, and there is "
+                "none: give --glimpse K, a few dozen tokens"
+            )
         return self
 
     @cached_property
     def strategies(self) -> "Strategies":
         """The strategies that the settings name."""
         return Strategies(self)
+
+    @property
+    def listens(self) -> Scorer | None:
+        """The scorer that needs the language model's attention before the first look, if one is used."""
+        sampler = self.strategies.sampler
+        return None if sampler is None or sampler.blind else self.strategies.score.attention_scorer
+
+    def check_engine(self, engine: object, together: bool = True) -> None:
+        """Says no to an engine that cannot give what a scorer needs; `together`: it encodes and reads in one process.
+
+        Raises:
+            ConfigError: a scorer needs attention, and this engine or this way of running it gives none.
+        """
+        if self.listens is not None and not (together and getattr(engine, "gives_attention", False)):
+            raise ConfigError(
+                f"the scorer {self.listens.name()!r} needs the language model's attention before the first look: "
+                "only the engine hf gives it, where it encodes and reads in one process (ask, experiment, saccade.load)"
+            )
 
     @property
     def view(self) -> str:

@@ -67,8 +67,9 @@ def load(model: str = "nano", *, engine: Spec | None = None, **settings: Any) ->
     Raises:
         ConfigError: a setting or the model is wrong.
     """
-    chosen = Episode(**settings)
-    with (engine or HF(model=model)).open() as opened:
+    chosen, spec = Episode(**settings), engine or HF(model=model)
+    chosen.check_engine(spec)
+    with spec.open() as opened:
         yield Eye(opened, chosen)
 
 

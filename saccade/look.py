@@ -14,7 +14,8 @@ from torch import Tensor
 
 from saccade.config import Episode
 from saccade.engines import Encoder, Reader
-from saccade.errors import DataError, EngineDead, SaccadeError
+from saccade.engines._listening import asked
+from saccade.errors import EngineDead, SaccadeError
 from saccade.geometry.grid import coarse_on
 from saccade.geometry.levels import coarser_tok, stack
 from saccade.picture import Picture
@@ -25,6 +26,7 @@ from saccade.types import (
     Cost,
     Encoding,
     Gaze,
+    Heard,
     Part,
     Query,
     Question,
@@ -91,20 +93,12 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     whole, glimpse = stack(encodings[:num_levels]), None
     if len(encodings) > num_levels:
         glimpse = replace(encodings[-1], grid=coarse_on(encodings[-1].grid, whole.grid))
-    asked = tuple((question, _query(encoder, question)) for question in questions)
-    seconds = time.perf_counter() - started
+    queries = asked(encoder, questions, settings.listens, whole, glimpse)
+    listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
+    seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
     full = encoder.prepare(picture) if resize else views[0]
-    return Seen(picture, whole, glimpse, asked, full.patches.shape[0], seconds)
-
-
-def _query(encoder: Encoder, question: Question) -> Query | SaccadeError:
-    if question.error is not None:  # "Type: message", found when the data set listed it
-        return DataError(question.error.partition(": ")[2])
-    try:
-        return encoder.query(question.text)
-    except SaccadeError as error:
-        return error
+    return Seen(picture, whole, glimpse, queries, full.patches.shape[0], seconds)
 
 
 def episode(
@@ -119,14 +113,15 @@ def episode(
     canvas = Canvas(seen.encoding.grid.rows, seen.encoding.grid.cols)
     if seen.glimpse is not None:
         canvas = canvas.add(Part.of(seen.glimpse))
-    shown = torch.zeros(1, len(seen.encoding), dtype=torch.bool)
+    taken, shown = torch.zeros(2, 1, len(seen.encoding), dtype=torch.bool)  # taken: not chosen again; shown: unmerged
     lookers = [_Looker(settings, seen, question, query) for question, query in asked]
     cap = settings.canvas_cap if settings.shared else len(seen.encoding) + len(canvas)
     while any(looker.looking for looker in lookers):
         for looker in [looker for looker in lookers if looker.looking]:
-            look = looker.choose(shown, cap - len(canvas))
+            look = looker.choose(taken, cap - len(canvas))
             if len(look.selection):
-                shown[0, look.selection.index] = True
+                taken[0, look.selection.index] = True
+                shown[0, look.selection.sharp] = True
                 canvas = canvas.add(Part.of(seen.encoding, look.selection))
             yield from looker.read(canvas, shown, look)
     for looker in lookers:
@@ -147,9 +142,11 @@ class _Looker:
         self.answers: list[Answer] = []
         self.shown = torch.zeros(len(self.encoding), dtype=torch.bool)
         self.plan_s = 0.0
+        self.heard: list[Heard] = []  # what was read for the scorer, before the first look
         if isinstance(query, SaccadeError):
             self.failed, self.looking = query, False
             return
+        self.heard = [query.heard] if query.heard is not None else []
         started = time.perf_counter()
         self.scene = Scene.of([(seen.picture, seen.encoding, query)])
         self.keep_tok, self.num_looks = self.strategies.budget(self.scene)[0], settings.fixations
@@ -165,19 +162,19 @@ class _Looker:
             self.flow = self.strategies.planner.flow(self.scene, self.strategies.score)
         self.plan_s += time.perf_counter() - started
 
-    def choose(self, shown: Tensor, room_tok: int) -> Look:
-        """Where this question looks now, and the tokens that look adds: none of those already shown."""
+    def choose(self, taken: Tensor, room_tok: int) -> Look:
+        """Where this question looks now, and what it adds: none taken before; what was merged into others is not."""
         started = time.perf_counter()
         keep = max(0, min(self.keep_tok, room_tok))
         sampler = self.strategies.sampler
         if sampler is None:
             gaze = Gaze((0.5, 0.5), f"view: {self.settings.view}", 0.0, extent_uv=1.0)
-            fresh = (~shown[0]).nonzero().flatten()[:keep]
+            fresh = (~taken[0]).nonzero().flatten()[:keep]
             look = Look(gaze, Selection.keep(fresh, len(self.encoding)))
         else:
             gaze, importance = self._aim(sampler.name())
             weighed = torch.zeros(1, len(self.encoding)) if importance is None else importance.unsqueeze(0)
-            chosen = sampler(self.scene.without(shown), weighed, torch.tensor([gaze.uv]), keep)[0]
+            chosen = sampler(self.scene.without(taken), weighed, torch.tensor([gaze.uv]), keep)[0]
             look = Look(gaze, chosen, importance)
         self.plan_s += time.perf_counter() - started
         return look
@@ -234,15 +231,16 @@ class _Looker:
             return self.failed
         answer = self.strategies.integrate(self.steps)
         patches = seen.encoder_patches if charged else 0
+        read: list[Answer | Heard] = [*self.answers, *self.heard]
         cost = Cost(
             visual_tok=max(answer.visual_tok for answer in self.answers),
-            prefill_tok=sum(answer.prefill_tok for answer in self.answers),
-            cached_tok=sum(answer.cached_tok for answer in self.answers),
+            prefill_tok=sum(each.prefill_tok for each in read),
+            cached_tok=sum(each.cached_tok for each in read),
             encoder_patches=patches,
             encoder_passes=patches / seen.full_patches,
             seconds={
                 "encode": seen.seconds if charged else 0.0,
-                "plan": self.plan_s,
+                "plan": self.plan_s + sum(heard.seconds for heard in self.heard),
                 "read": sum(answer.seconds for answer in self.answers),
             },
         )

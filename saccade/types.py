@@ -92,12 +92,28 @@ class Encoding:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """Attention of the language model to visual tokens as it reads a prompt, and what reading it cost."""
+
+    attention: Tensor  # (N,) float32
+    prefill_tok: int
+    cached_tok: int
+    seconds: float
+
+    def plus(self, other: "Heard") -> "Heard":
+        """The costs of both, with this one's attention."""
+        prefill_tok, cached_tok = self.prefill_tok + other.prefill_tok, self.cached_tok + other.cached_tok
+        return Heard(self.attention, prefill_tok, cached_tok, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A question as the language model embeds it."""
 
     text: str
     tokens: Tensor  # (T, D)
     weight: Tensor  # (T,) float32 in [0, 1]; planners lower it for what was already found
+    heard: Heard | None = None  # what it attends to on a glimpse of the image, where a scorer asks for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +277,7 @@ class Scene:
             level=pad([e.grid.level for e in encodings]),
             query_tokens=pad([q.tokens for q in queries]),
             query_weight=pad([q.weight for q in queries]),
+            attention=pad([q.heard.attention for q in queries]) if all(q.heard for q in queries) else None,
         )
 
     def without(self, shown: Tensor) -> Self:

@@ -23,6 +23,8 @@ from saccade.registry import settings_text
 
 MOST_BINS = 1024
 """Numbers among a strategy's settings may not exceed this in a request: some are sizes of tensors."""
+FILES = ("head", "weights")
+"""Settings of strategies that name a trained module's folder."""
 
 INERT = {
     "ignore_eos", "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
@@ -249,7 +251,9 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
             raise Refusal(400, "saccade: give tokens or budget, not both", "saccade.tokens")
         knobs["budget"] = {"name": "fixed", "tokens": knobs.pop("tokens")}
     try:
-        return Episode(**{**{name: getattr(settings, name) for name in Episode.model_fields}, **knobs})
+        wanted = Episode(**{**{name: getattr(settings, name) for name in Episode.model_fields}, **knobs})
+        wanted.check_engine(None, together=False)
+        return wanted
     except ValidationError as error:
         refused = invalid(error, knobs, "saccade")
         raise Refusal(400, f"{refused}. Settings: {settings_text(Episode)}", refused.param, refused.code) from error
@@ -260,13 +264,15 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
 
 
 def _check(value: Any, name: str) -> None:
-    """Refuses what only the operator may say: modules of their own, which are imported, and sizes without a limit."""
+    """Refuses what only the operator may say: modules, which are imported, files, and sizes without a limit."""
     if isinstance(value, str):
         for entry in value.split(","):
             if "." in entry.partition(":")[0]:
                 raise Refusal(400, f"saccade.{name}: {short(entry)} is not one of saccade's own", f"saccade.{name}")
     elif isinstance(value, dict):
         for key, inner in value.items():
+            if key in FILES and isinstance(inner, str):
+                raise Refusal(400, f"saccade.{name}.{key}: files are the server's own to name", f"saccade.{name}")
             number = isinstance(inner, int | float) and key not in ("seed", "tokens", "canny_low", "canny_high")
             if number and abs(inner) > MOST_BINS:
                 raise Refusal(

@@ -54,6 +54,7 @@ class ServeConfig(Strategy):
     def _check(self) -> "ServeConfig":
         if self.max_readers < self.min_readers:
             raise ConfigError(f"max_readers is {self.max_readers}, below min_readers, which is {self.min_readers}")
+        self.episode.check_engine(None, together=False)
         return self
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, field_validator
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from saccade.engines import Encoder, Reader
 from saccade.engines._checkpoint import Checkpoint
+from saccade.engines._listening import Listening, canvas_keys
 from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged, joined
 from saccade.errors import ConfigError, EngineError, QuestionError
@@ -32,7 +33,6 @@ from saccade.registry import find, load
 from saccade.types import Answer, Canvas, Encoding, Part, Query
 
 StepOn = Callable[[Tensor, Tensor], Tensor]  # runs one more token, (1, 1, D) at (P, 1): its last hidden state (1, D)
-PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
 
 
 class HF(Checkpoint):
@@ -40,6 +40,7 @@ class HF(Checkpoint):
 
     drop: str | dict[str, Any] | None = Field(None, description="What drops tokens inside the decoder: fastv, ...")
     num_canvases: int = Field(8, ge=1, description="Canvases whose keys and values are kept.")
+    gives_attention: ClassVar[bool] = True  # what scorers that need it look for
 
     @field_validator("drop")
     @classmethod
@@ -125,7 +126,7 @@ def model_type(path: str) -> str:
         ) from error
 
 
-class HFEngine:
+class HFEngine(Listening):
     """A loaded checkpoint that encodes and reads. Not thread-safe: one request at a time."""
 
     def __init__(self, family: Family, spec: HF, calibration: Calibration | None = None) -> None:
@@ -161,6 +162,10 @@ class HFEngine:
         behind = self.family.reduction
         return encodings if behind is None else [behind.after(encoding) for encoding in encodings]
 
+    def windows(self, prepared: Prepared) -> Any:
+        """One picture to be encoded window by window. Raises ConfigError: its family's tower has no windows."""
+        return self.family.windows(prepared)
+
     @torch.inference_mode()
     def query(self, question: str) -> Query:
         """The question's own tokens, without the prompt around it."""
@@ -191,7 +196,7 @@ class HFEngine:
             hidden, canvas_tok = self._prefill(cache, self._embed(suffix), after), ends[-1]
             ids, logprobs = self._decode(lambda *at: self._prefill(cache, *at), hidden, after[:, -1:] + 1)
             cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes question and answer off again
-            self._keep(_keys(canvas), cache, ends)
+            self._keep(canvas_keys(canvas), cache, ends)
         return self.speech.answer(
             ids,
             logprobs,
@@ -230,7 +235,7 @@ class HFEngine:
         self, canvas: Canvas, prefix: list[int], before: Tensor, parts: list[Tensor]
     ) -> tuple[Any, tuple[int, ...], int]:
         """Keys and values of prefix and canvas, where each part ends in them, and how many tokens were there before."""
-        keys = _keys(canvas)
+        keys = canvas_keys(canvas)
         cache, ends = self._longest(keys)
         cached_tok = cache.get_seq_length()
         embeds = [self._embed(prefix), *(self._visual(part) for part in canvas.parts)][len(ends) :]
@@ -274,10 +279,6 @@ class HFEngine:
             length = ends[known - 1]
             copy.update(layer.keys[:, :, :length], layer.values[:, :, :length], number)
         return copy, ends[:known]
-
-
-def _keys(canvas: Canvas) -> tuple[str, ...]:
-    return (PREFIX, *(part.key for part in canvas.parts))
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:

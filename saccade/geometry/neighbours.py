@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from saccade.types import Scene
+from saccade.types import Grid, Scene
 
 OFFSETS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 """(row, column) steps to the 8 neighbours; each one's opposite is as far from the end."""
@@ -47,6 +47,15 @@ def neighbours(scene: Scene) -> Tensor:
     table = level.new_full((len(level), int(size.sum(-1).max())), -1).scatter_reduce_(1, cell, index, "amax")
     steps = [table.gather(1, (cell + down * width + right).clamp(min=0)) for down, right in OFFSETS]
     return torch.stack(steps, -1).masked_fill(~present.unsqueeze(-1), -1)
+
+
+def covering(coarse: Grid, fine: Grid) -> Tensor:
+    """(N,) int64: for each token of `fine`, the one of `coarse` that covers its centre, or whose edge is nearest."""
+    found = []
+    for centre in torch.split(fine.centre_uv, max(1, CHUNK_VALUES // len(coarse))):
+        apart = (centre[:, None] - coarse.centre_uv).abs() / coarse.extent_uv  # up to 1/2 inside
+        found.append(apart.amax(-1).argmin(-1))
+    return torch.cat(found)
 
 
 def mean_distance(vectors: Tensor, near: Tensor) -> Tensor:

@@ -62,6 +62,8 @@ def test_knobs_go_over_the_servers_settings() -> None:
         ({"planner": "os.path"}, "is not one of saccade's own"),
         ({"scorer": "query:0.5,antigravity.x"}, "is not one of saccade's own"),
         ({"scorer": [{"name": "a.b"}]}, "is not one of saccade's own"),
+        ({"scorer": [{"name": "late", "head": "/etc"}]}, "saccade.scorer.head: files are the server's own to name"),
+        ({"scorer": "attention", "glimpse": 16}, "only the engine hf gives it"),
         ({"sampler": {"name": "logpolar", "num_rho": 10**9}}, "is beyond 1024"),
         ({"trace": 1}, "saccade.trace must be true or false"),
         ({"tokens": 3, "budget": "fixed"}, "give tokens or budget"),

@@ -1,0 +1,152 @@
+"""What a decoder attends to (I15): a question's attention to the image, in one layer, without reading it out.
+
+A mixin of the transformers engine, and the queries that a scorer of this kind needs (`asked`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.engines import Encoder
+from saccade.engines._speech import Speech
+from saccade.errors import ConfigError, DataError, EngineError, SaccadeError
+from saccade.families import Family
+from saccade.geometry.neighbours import covering
+from saccade.geometry.rotary import rotate
+from saccade.importance import Scorer
+from saccade.types import Canvas, Encoding, Heard, Part, Query, Question
+
+PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
+CHUNK_BYTES = 64 * 2**20
+"""Of attention weights that are held at once."""
+NEUTRAL = "Describe the image."
+
+
+class Listening:
+    """The part of the transformers engine that tells what a question attends to."""
+
+    family: Family
+    speech: Speech
+    _canvas_cache: Any
+    _embed: Any
+    _prefill: Any
+    _keep: Any
+
+    @torch.inference_mode()
+    def attention(self, canvas: Canvas, question: str, layer: int | None = None) -> Heard:
+        """Attention (len(canvas),) that the prompt behind the image pays to each visual token.
+
+        Mean over heads and over the tokens of question and template behind it, in decoder layer `layer` (from 0; None:
+        the middle one). What the canvas's keys and values cost is kept for the reads that follow.
+
+        Raises:
+            ConfigError: the decoder has no such layer.
+            QuestionError: the prompt is too long.
+        """
+        started, layers = time.perf_counter(), self.family.language_model.layers
+        number = len(layers) // 2 if layer is None else layer
+        if not 0 <= number < len(layers):
+            raise ConfigError(f"layer {number}: this decoder has layers 0 to {len(layers) - 1}")
+        prefix, suffix = self.family.prompt(question)
+        before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
+        self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
+        cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
+        with queries_of(layers[number].self_attn) as queries:
+            self._prefill(cache, self._embed(suffix), after)
+        paid = paid_attention(queries[0], cache.layers[number].keys[0], layers[number].self_attn.scaling)
+        cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes the question off again
+        self._keep(canvas_keys(canvas), cache, ends)
+        if not paid.isfinite().all():
+            raise EngineError("the model gave attention that is not finite; try --set engine.dtype=float32")
+        prefill_tok = ends[-1] - cached_tok + len(suffix)
+        return Heard(paid[len(prefix) : ends[-1]].cpu(), prefill_tok, cached_tok, time.perf_counter() - started)
+
+
+def canvas_keys(canvas: Canvas) -> tuple[str, ...]:
+    """Under which the keys and values of a canvas are kept: those of a longer one begin with them."""
+    return (PREFIX, *(part.key for part in canvas.parts))
+
+
+@contextmanager
+def queries_of(attention: Any) -> Iterator[list[Tensor]]:
+    """While a decoder runs: the queries of one attention module, (heads, T, head width), at their positions."""
+    heard: list[Tensor] = []
+
+    def listen(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        query = attention.q_proj(hidden[0]).unflatten(-1, (-1, attention.head_dim))  # (T, heads, width)
+        query = attention.q_norm(query) if hasattr(attention, "q_norm") else query
+        cos, sin = (each[0].float().chunk(2, dim=-1)[0].unsqueeze(1) for each in kwargs["position_embeddings"])
+        heard.append(rotate(query, cos, sin).transpose(0, 1))
+
+    handle = attention.register_forward_pre_hook(listen, with_kwargs=True)
+    try:
+        yield heard
+    finally:
+        handle.remove()
+
+
+def paid_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
+    """(L,) float32: causal attention of the last T of L tokens to each of them, mean over heads and over these T.
+
+    `query` (heads, T, width), `key` (key heads, L, width), both at their positions. In chunks of queries.
+    """
+    heads, asking, length = query.shape[0], query.shape[1], key.shape[1]
+    key = key.repeat_interleave(heads // key.shape[0], dim=0).float().transpose(1, 2)
+    last = torch.arange(length - asking, length, device=key.device)  # what each query may see up to
+    rows = max(1, CHUNK_BYTES // (4 * heads * length))
+    total = torch.zeros(length, device=key.device)
+    for some, until in zip(torch.split(query.float(), rows, dim=1), torch.split(last, rows), strict=True):
+        hidden = torch.arange(length, device=key.device) > until[:, None]
+        total += (some @ key * scaling).masked_fill(hidden, float("-inf")).softmax(-1).sum((0, 1))
+    return total / (heads * asking)
+
+
+def asked(
+    encoder: Encoder, questions: Sequence[Question], scorer: Scorer | None, whole: Encoding, glimpse: Encoding | None
+) -> tuple[tuple[Question, Query | SaccadeError], ...]:
+    """Each question with its query, or with the error that ends it.
+
+    With a scorer that needs attention and a glimpse a query also holds what its question attends to on the glimpse
+    relative to the scorer's neutral prompt, given to the tokens of the `whole` that lie under each of the glimpse's.
+    The neutral prompt is read once an image, and charged to its first question.
+
+    Raises:
+        ConfigError: this engine gives no attention, or has no such layer.
+    """
+    found = [(question, _query(encoder, question)) for question in questions]
+    if scorer is None or glimpse is None:
+        return tuple(found)
+    listen = getattr(encoder, "attention", None)
+    if listen is None:
+        raise ConfigError(f"the scorer {scorer.name()!r} needs an engine that gives attention: hf, in one process")
+    layer, under = getattr(scorer, "layer", None), covering(glimpse.grid, whole.grid)
+    canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
+    neutral: Heard = listen(canvas, getattr(scorer, "neutral", NEUTRAL), layer)
+    extra = neutral
+    for number, (question, query) in enumerate(found):
+        if isinstance(query, SaccadeError):
+            continue
+        try:
+            heard: Heard = listen(canvas, question.text, layer)
+        except DataError as error:
+            found[number] = (question, error)
+            continue
+        ratio = (heard.attention / neutral.attention.clamp(min=torch.finfo(torch.float32).tiny))[under]
+        found[number] = (question, replace(query, heard=replace(heard.plus(extra), attention=ratio)))
+        extra = Heard(neutral.attention, 0, 0, 0.0)
+    return tuple(found)
+
+
+def _query(encoder: Encoder, question: Question) -> Query | SaccadeError:
+    if question.error is not None:  # "Type: message", found when the data set listed it
+        return DataError(question.error.partition(": ")[2])
+    try:
+        return encoder.query(question.text)
+    except SaccadeError as error:
+        return error
