@@ -23,6 +23,7 @@ from saccade.samplers import Sampler
 from saccade.types import Gaze, Scene, Selection
 from tests.helpers import answer, importance_of, item, step
 from tests.importance.heads import TRAINED, tiny_head
+from tests.reduction.trained import MAKERS, tiny_trained
 
 KINDS: dict[str, type[Strategy]] = {
     "samplers": Sampler,
@@ -44,6 +45,7 @@ KEEPS = [1, 2, 10, 20, 40, 45, 100]
 
 HEADS = tempfile.TemporaryDirectory()
 REQUIRED = {("importance", name): {"head": tiny_head(Path(HEADS.name) / kind, kind)} for name, kind in TRAINED.items()}
+REQUIRED |= {("reduction", name): {"weights": tiny_trained(Path(HEADS.name) / name, name)} for name in MAKERS}
 """Settings of the strategies that have no meaningful default: those that must be trained."""
 
 

@@ -98,16 +98,18 @@ def adaptive_patches(
     images = pad(images.float(), (0, width - images.shape[3], 0, height - images.shape[2]), mode="replicate")
     simple = complexity(images, sizes_px[0]).mean((1, 2))[:, None, None]  # (B, 1, 1)
     here = torch.ones(len(images), height // sizes_px[0], width // sizes_px[0], dtype=torch.bool, device=images.device)
-    found = []
+    sizes, places = [], []
     for size, threshold in zip(sizes_px, [*thresholds, 2.0], strict=True):  # what reaches the last size stays
         busy = (simple if whole else complexity(images, size)) >= threshold
-        found.append((size, *(here & ~busy).nonzero(as_tuple=True)))
+        sizes.append(size)
+        places.append((here & ~busy).nonzero().unbind(-1))  # picture, row and column of the patches that stay
         here = (here & busy).repeat_interleave(2, 1).repeat_interleave(2, 2)
     cell = sizes_px[-1]
-    pixels = torch.cat([_tiles(images, size, cell)[image, row, col] for size, image, row, col in found])
-    image = torch.cat([image for _, image, _, _ in found])
-    top, left = (torch.cat([entry[axis] * entry[0] for entry in found]) for axis in (2, 3))
-    size_px = torch.cat([torch.full_like(image, size) for size, image, _, _ in found])
+    found = list(zip(sizes, places, strict=True))
+    pixels = torch.cat([_tiles(images, size, cell)[place] for size, place in found])
+    image = torch.cat([place[0] for place in places])
+    top, left = (torch.cat([place[axis] * size for size, place in found]) for axis in (1, 2))
+    size_px = torch.cat([torch.full_like(place[0], size) for size, place in found])
     order = torch.argsort((image * height + top) * width + left)
     return Patches(pixels[order], image[order], size_px[order], top[order], left[order], height, width)
 

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 
 from saccade.reduction import Reduction
@@ -23,5 +24,5 @@ class Pooling(Reduction):
             return encoding
         grid = encoding.grid
         block = grid.row // self.side * -(-grid.cols // self.side) + grid.col // self.side
-        used, into = block.unique(return_inverse=True)
+        used, into = torch.unique(block, return_inverse=True)
         return regrouped(encoding, into, len(used), self.how)

@@ -1,0 +1,23 @@
+"""Tiny trained reductions in a folder, with random weights: two stages, tokens of `tests.helpers`' widths."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from saccade.reduction._trained import Trained, save_trained
+from saccade.reduction.autoencoder import Codec
+from saccade.reduction.resampler import Queries
+
+MAKERS: dict[str, Callable[[], Trained]] = {
+    "resampler": lambda: Queries(width=6, queries=4, inner=8, heads=2),
+    "autoencoder": lambda: Codec(width=6, code=2, inner=8),
+}
+"""Reductions without a meaning before they are trained, and what they learn."""
+
+
+def tiny_trained(folder: Path, name: str) -> str:
+    """Random weights of one of them, written into a folder; returns the folder's name."""
+    torch.manual_seed(0)
+    save_trained(MAKERS[name](), folder, weights="random")
+    return str(folder)
