@@ -262,6 +262,10 @@ class VLLMEngine:
         """One pass of the vision tower; encodings are on the CPU."""
         return self.encoder.encode(batch)
 
+    def windows(self, prepared: Prepared) -> Any:
+        """One picture to be encoded window by window."""
+        return self.encoder.windows(prepared)  # type: ignore[attr-defined]  # HF's
+
     def query(self, question: str) -> Query:
         """The question's own tokens."""
         return self.encoder.query(question)

@@ -79,6 +79,17 @@ class Family(ABC):
         if the canvas were full, and so does the suffix, whatever was left out.
         """
 
+    def windows(self, prepared: Prepared) -> Any:
+        """A picture to be encoded window by window (`saccade.families._lazy.Windows`).
+
+        Raises:
+            ConfigError: this family's tower has no windows, or a reduction works inside it.
+        """
+        raise ConfigError(
+            f"--encoder lazy encodes window by window, and the tower of {type(self).__name__} has no windows: every "
+            "block of it needs the whole page. Qwen2.5-VL (nano) has"
+        )
+
     def reduce(self, reduction: Reduction) -> None:
         """Encodes with this reduction from here on, under another fingerprint.
 

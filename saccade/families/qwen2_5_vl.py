@@ -5,6 +5,9 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.vision_utils import get_vision_window_index
 
+from saccade.errors import ConfigError
+from saccade.families import Prepared
+from saccade.families._lazy import Windows
 from saccade.families._qwen import QwenVL
 
 
@@ -12,6 +15,15 @@ class Qwen25VL(QwenVL):
     """A Qwen2.5-VL checkpoint."""
 
     model_class = Qwen2_5_VLForConditionalGeneration
+
+    def windows(self, prepared: Prepared) -> Windows:
+        """Exact up to the first block without windows; there tokens see what was encoded before them."""
+        if self.reduction is not None and self.reduction.active(len(self.model.model.visual.blocks)):
+            raise ConfigError(
+                f"--encoder lazy and the reduction {self.reduction.name()!r} do not go together: merging needs the "
+                "windows of the whole page. Leave one of them out"
+            )
+        return Windows(self, prepared)
 
     def _full(self) -> list[int]:
         tower = self.model.model.visual

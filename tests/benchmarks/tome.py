@@ -38,7 +38,7 @@ from saccade.reduction import Reduction
 from saccade.reduction.tome import ToMe
 from saccade.types import Sample, Trace
 
-RS = (64, 128, 192, 256, 384, 512)  # of some 3,100 to 4,096 tokens, in each of nano's five blocks
+RS = (32, 64, 128, 192, 256, 384, 512)  # of some 3,100 to 4,096 tokens, in each of nano's five blocks
 VIT_RS = (0, 4, 8, 13, 16)
 WAYS = {
     "full": Episode(sampler="full"),

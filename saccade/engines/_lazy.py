@@ -1,0 +1,109 @@
+"""An encoding that is made where it is looked at (R8): a coarse one of the whole page first, windows of it on demand.
+
+Until a token is encoded, that of the coarse encoding which covers it stands in for it: planners and scorers have
+something to go by, samplers may not choose it.
+"""
+
+import hashlib
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.engines import Encoder
+from saccade.errors import ConfigError
+from saccade.families import Prepared
+from saccade.geometry.grid import coarse_on, in_boxes
+from saccade.geometry.neighbours import covering
+from saccade.picture import Picture
+from saccade.types import Encoding, Gaze, Scene
+
+PLANNING_TOK = 273
+"""Of the coarse encoding that looks are planned on where no glimpse opens the canvas."""
+
+
+class Lazy:
+    """One picture, encoded window by window. A resource of the process that encodes.
+
+    Questions of one image share what was encoded for any of them.
+    """
+
+    def __init__(self, windows: Any, stand_in: Encoding) -> None:
+        self.windows, self.encoding = windows, stand_in
+        self.encoded = torch.zeros(len(stand_in), dtype=torch.bool)
+        self._unpaid_patches, self._unpaid_s = 0, 0.0
+
+    @classmethod
+    def start(cls, encoder: Encoder, picture: Picture, full: Prepared, glimpse: int) -> tuple["Lazy", list[Encoding]]:
+        """Encodes the coarse view only: `glimpse` tokens, which then open the canvas, or `PLANNING_TOK`.
+
+        Returns: the lazy encoding; what a whole one would have given: the stand-in, and the glimpse if there is one.
+
+        Raises:
+            ConfigError: this engine, or its vision tower, does not encode window by window.
+        """
+        begin = getattr(encoder, "windows", None)
+        if begin is None:
+            raise ConfigError("--encoder lazy needs an engine that encodes in this process: hf, or vllm in one process")
+        windows = begin(full)
+        (coarse,) = encoder.encode([encoder.prepare(picture, glimpse or PLANNING_TOK)])
+        under = covering(coarse_on(coarse.grid, full.grid), full.grid)
+        stand_in = Encoding(
+            tokens=coarse.tokens[under],
+            features=coarse.features[under],
+            received=coarse.received[under] * (len(coarse) / len(full.grid)),
+            grid=full.grid,
+            picture_hash=full.picture_hash,
+            fingerprint=f"{coarse.fingerprint}-lazy",
+            num_patches=0 if glimpse else coarse.num_patches,
+        )
+        return cls(windows, stand_in), [stand_in, *([coarse] if glimpse else [])]
+
+    def look(self, scene: Scene, gaze: Gaze) -> Scene:
+        """The scene of this picture with the windows encoded that the gaze's square touches; only these are valid."""
+        started, before = time.perf_counter(), self.windows.num_patches
+        self._encode(in_boxes(self.encoding.grid, [box_of(gaze)]))
+        self._unpaid_patches += self.windows.num_patches - before
+        self._unpaid_s += time.perf_counter() - started
+        made = self.encoding
+        return replace(
+            scene,
+            tokens=made.tokens.unsqueeze(0),
+            features=made.features.unsqueeze(0),
+            received=made.received.unsqueeze(0),
+            valid=scene.valid & self.encoded,
+        )
+
+    def _encode(self, wanted: Tensor) -> None:
+        """Puts real tokens in the place of stand-ins.
+
+        The fingerprint holds the windows in the order of their making: in blocks without windows a token knows those
+        before it, so that the same cell need not give the same token twice.
+        """
+        index, tokens, features, received = (each.cpu() for each in self.windows.encode(wanted))
+        if len(index) == 0:
+            return
+        made = self.encoding
+        seal = hashlib.sha256(made.fingerprint.encode() + index.numpy().tobytes()).hexdigest()[:16]
+        self.encoding = replace(
+            made,
+            tokens=made.tokens.index_copy(0, index, tokens),
+            features=made.features.index_copy(0, index, features),
+            received=made.received.index_copy(0, index, received),
+            fingerprint=f"{made.fingerprint.partition('-lazy')[0]}-lazy-{seal}",
+        )
+        self.encoded = self.encoded.index_fill(0, index, True)
+
+    def bill(self) -> tuple[int, float]:
+        """Patches and seconds of windows since the last bill."""
+        due = self._unpaid_patches, self._unpaid_s
+        self._unpaid_patches, self._unpaid_s = 0, 0.0
+        return due
+
+
+def box_of(gaze: Gaze) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 of the square of `extent_uv` around a gaze."""
+    (x, y), half = gaze.uv, gaze.extent_uv / 2
+    return x - half, y - half, x + half, y + half
