@@ -75,16 +75,21 @@ class Served:
 
     def descendants(self, name: str) -> list[int]:
         """Processes that it started, whose command line begins with `name`."""
-        parents: dict[int, int] = {}
-        for entry in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-        family = {self.process.pid}
-        while grown := {child for child, parent in parents.items() if parent in family} - family:
-            family |= grown
-        return [pid for pid in family if _command(pid).startswith(name)]
+        return descendants(self.process.pid, name)
+
+
+def descendants(ancestor: int, name: str) -> list[int]:
+    """Processes that came of a process, it among them, whose command line begins with `name`."""
+    parents: dict[int, int] = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    family = {ancestor}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return [pid for pid in family if _command(pid).startswith(name)]
 
 
 def _command(pid: int) -> str:
