@@ -1,0 +1,29 @@
+"""Memory that torch asks for while a piece of work runs."""
+
+from collections.abc import Callable
+
+import torch
+
+
+def peak_bytes(work: Callable[[], object]) -> int:
+    """The most bytes of tensors alive at once that `work()` itself allocated; on a GPU if one is in use, else the CPU.
+
+    On the CPU from torch's profiler, so that it counts every allocation and repeats exactly.
+    """
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]  # type: ignore[union-attr]
+    alive = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        alive += event.nbytes()
+        most = max(most, alive)
+    return most

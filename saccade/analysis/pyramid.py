@@ -1,0 +1,143 @@
+"""The pyramid's diagnostic report (P6): what each level holds, what was taken of it, what it contributed.
+
+report = pyramid_report(encoding.grid, importance, kept, pixels=picture.rgb, value=lambda kept: ...)
+print(report.text())
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from saccade.geometry.pyramid import bands, gaussian, laplacian
+from saccade.types import Grid
+
+Value = Callable[[Tensor], float]
+"""What a set of kept tokens, (N,) bool, is worth: a reader's confidence, a score, a share of the answer's boxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReport:
+    """One level. Saliency is the importance of its tokens; nan where it has none."""
+
+    level: int
+    width_px: int  # of the image at this level
+    height_px: int
+    rows: int  # of tokens
+    cols: int
+    tokens: int
+    saliency_min: float
+    saliency_mean: float
+    saliency_max: float
+    selected: int
+    energy: float | None = None  # variance of its Laplacian band, values in [0, 1]; None: no pixels were given
+    peak_cycles_px: float | None = None  # its strongest frequency, in cycles per pixel of the image
+    alone: float | None = None  # value of the kept tokens of this level only; None: nothing was measured
+    contribution: float | None = None  # value of all kept tokens less that of those without this level
+
+
+@dataclass(frozen=True, slots=True)
+class PyramidReport:
+    """All levels, finest first."""
+
+    levels: tuple[LevelReport, ...]
+    value: float | None = None  # of all kept tokens
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all levels."""
+        return sum(level.tokens for level in self.levels)
+
+    @property
+    def selected(self) -> int:
+        """Tokens kept, of all levels."""
+        return sum(level.selected for level in self.levels)
+
+    def text(self) -> str:
+        """A table for people."""
+        head = ("level", "image px", "grid", "tokens", "selected", "share", "saliency min/mean/max")
+        rows: list[tuple[str, ...]] = [head]
+        for one in self.levels:
+            share = 100 * one.selected / max(1, self.selected)
+            saliency = f"{one.saliency_min:.3f} / {one.saliency_mean:.3f} / {one.saliency_max:.3f}"
+            size, grid = f"{one.width_px} x {one.height_px}", f"{one.rows} x {one.cols}"
+            rows.append((str(one.level), size, grid, f"{one.tokens:,}", str(one.selected), f"{share:.1f} %", saliency))
+        for name, title in (
+            ("energy", "band energy"),
+            ("peak_cycles_px", "peak, cycles/px"),
+            ("alone", "value alone"),
+            ("contribution", "contribution"),
+        ):
+            found = [getattr(one, name) for one in self.levels]
+            if any(value is not None for value in found):
+                cells = [title, *("-" if value is None else f"{value:.4g}" for value in found)]
+                rows = [(*row, cell) for row, cell in zip(rows, cells, strict=True)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        total = f"{self.selected:,} of {self.tokens:,} tokens, {self.tokens / max(1, self.selected):.2f} times fewer"
+        return "\n".join([*lines, total + ("" if self.value is None else f"; value {self.value:.4g}")])
+
+
+def pyramid_report(
+    grid: Grid,
+    importance: Tensor,
+    kept: Tensor,
+    *,
+    pixels: NDArray[np.uint8] | None = None,
+    value: Value | None = None,
+) -> PyramidReport:
+    """What each level of an encoding's `grid` holds and gave: `importance` (N,), `kept` (N,) bool.
+
+    With `pixels` (H, W, 3) of the picture: energy and strongest frequency of each level's band (P2; the last level's
+    is all that lies below). With `value`: its worth measured, without it (contribution) and alone; a level of which
+    nothing was kept contributes 0 and is worth nothing alone.
+    """
+    heights = range(int(grid.level.max()) + 1)
+    spectrum = _spectrum(grid, pixels, len(heights)) if pixels is not None else [(None, None)] * len(heights)
+    whole = value(kept) if value is not None else None
+    found = []
+    for level, (energy, peak) in zip(heights, spectrum, strict=True):
+        here = grid.level == level
+        given, taken = importance[here].float(), int(kept[here].sum())
+        low, mean, high = (
+            (float(given.min()), float(given.mean()), float(given.max())) if len(given) else (float("nan"),) * 3
+        )
+        extent = grid.extent_uv[here][0] if bool(here.any()) else torch.ones(2)
+        cols, rows = (1 / extent).round().long().tolist()
+        alone, contribution = None, None
+        if value is not None and whole is not None:
+            alone = value(kept & here) if taken else 0.0
+            contribution = whole - value(kept & ~here) if taken else 0.0
+        width, height = (-(-size // 2**level) for size in (grid.width_px, grid.height_px))
+        found.append(
+            LevelReport(
+                level,
+                width,
+                height,
+                rows,
+                cols,
+                int(here.sum()),
+                low,
+                mean,
+                high,
+                taken,
+                energy,
+                peak,
+                alone,
+                contribution,
+            )
+        )
+    return PyramidReport(tuple(found), whole)
+
+
+def _spectrum(grid: Grid, pixels: NDArray[np.uint8], levels: int) -> Sequence[tuple[float, float]]:
+    import cv2
+
+    if pixels.shape[:2] != (grid.height_px, grid.width_px):
+        pixels = np.asarray(cv2.resize(pixels, (grid.width_px, grid.height_px), interpolation=cv2.INTER_AREA))
+    image = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).float() / 255
+    energy, peak = bands(laplacian(gaussian(image, levels)))
+    return list(zip(energy[0].tolist(), peak[0].tolist(), strict=True))
