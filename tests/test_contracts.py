@@ -36,7 +36,7 @@ KINDS: dict[str, type[Strategy]] = {
 EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
 
 # Their draw belongs to positions, not to what is there; ptp: a token on the border of two regions is in the right one.
-NOT_MIRRORED = {"random", "cortical", "ptp"}
+NOT_MIRRORED = {"random", "cortical", "ptp", "slots", "dominant"}
 SIZES = [(5, 9), (7, 3), (6, 6)]
 NUM_TOK = [rows * cols for rows, cols in SIZES]
 GAZES = torch.tensor([[0.31, 0.62], [0.9, 0.1], [0.5, 0.5]])

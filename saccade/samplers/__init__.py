@@ -1,9 +1,11 @@
 """Samplers decide which tokens a look keeps. One file a sampler; the file's name is the sampler's name.
 
-A sampler that only ranks tokens overrides `priority`; keeping exactly the best `keep` of them is done here once.
+A sampler that only ranks tokens overrides `priority`; keeping exactly the best `keep` of them is done here once. One
+that merges tokens overrides `choose` as well and says so.
 """
 
 from abc import abstractmethod
+from dataclasses import fields, replace
 from typing import ClassVar
 
 import torch
@@ -12,12 +14,19 @@ from torch import Tensor
 from saccade.registry import Strategy
 from saccade.types import Scene, Selection
 
+BATCH_TOK = 2**16
+"""Tokens that are worked on at once: more would leave the processor's caches and need more memory, not less time."""
+
 
 class Sampler(Strategy):
     """(scene, importance, gaze, keep) -> one `Selection` of exactly min(keep, number of valid tokens) per image."""
 
     blind: ClassVar[bool] = False
     """Looks at neither gaze nor importance: an episode spends its whole budget on it in one look."""
+    merges: ClassVar[bool] = False
+    """Tokens may enter the canvas as means of several."""
+    encoded: ClassVar[bool] = False
+    """Looks at the encoder's features: it cannot choose before the image is encoded."""
 
     @abstractmethod
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
@@ -26,18 +35,49 @@ class Sampler(Strategy):
         The same (importance, gaze) must give the same priorities: randomness comes from a seed among the settings.
         """
 
+    def choose(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:
+        """One selection per image of a batch that is worked on at once."""
+        return select(self.priority(scene, importance, gaze_uv, keep), scene, keep)
+
     def __call__(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:
         """One selection per image. keep >= N keeps everything; equal priorities are resolved by raster order."""
-        priority = self.priority(scene, importance, gaze_uv, keep)
-        return select(priority, scene, keep)
+        batch, num_tok = scene.valid.shape
+        size = max(1, BATCH_TOK // max(1, num_tok))
+        if batch <= size:
+            return self.choose(scene, importance, gaze_uv, keep)
+        parts = [slice(start, start + size) for start in range(0, batch, size)]
+        return [
+            found for part in parts for found in self.choose(some(scene, part), importance[part], gaze_uv[part], keep)
+        ]
+
+
+def some(scene: Scene, part: slice) -> Scene:
+    """Some images of a batch. Their padding stays."""
+    return replace(
+        scene,
+        **{
+            field.name: None if getattr(scene, field.name) is None else getattr(scene, field.name)[part]
+            for field in fields(scene)
+        },
+    )
+
+
+def best(priority: Tensor, valid: Tensor, keep: int) -> Tensor:
+    """(B, N) bool: the best `keep` of the `valid` tokens by priority (B, N), ties to the earlier token."""
+    ranked = priority.masked_fill(~valid, float("-inf"))
+    if keep >= ranked.shape[-1]:
+        return valid
+    if keep < 1:
+        return torch.zeros_like(valid)
+    last = ranked.topk(keep, dim=-1, sorted=False).values.amin(-1, keepdim=True)  # (B, 1) the worst that is kept
+    above, level = ranked > last, (ranked == last) & valid
+    room = keep - above.sum(-1, keepdim=True)
+    return above | (level & (level.cumsum(-1) <= room))
 
 
 def select(priority: Tensor, scene: Scene, keep: int) -> list[Selection]:
     """The best `keep` valid tokens of each image by priority (B, N), ties to the earlier token."""
-    ranked = priority.masked_fill(~scene.valid, float("-inf"))
-    order = torch.argsort(ranked, dim=-1, descending=True, stable=True)[:, :keep]  # (B, keep)
-    counts = scene.valid.sum(-1).clamp(max=keep).tolist()
-    return [
-        Selection.keep(order[b, :count], len(grid))
-        for b, (count, grid) in enumerate(zip(counts, scene.grids, strict=True))
-    ]
+    kept = best(priority, scene.valid, keep)
+    slot = (kept.cumsum(-1) - 1).masked_fill(~kept, -1)
+    index = kept.nonzero()[:, 1].split(kept.sum(-1).tolist())
+    return [Selection(index[b], slot[b, : len(grid)].clone()) for b, grid in enumerate(scene.grids)]
