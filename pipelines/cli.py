@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines import options, seeing
+from pipelines import eye, options, seeing
 from pipelines.exits import Commands, expected
 from pipelines.serving import arguments
 
@@ -166,6 +166,7 @@ def serve(
 
 
 app.command()(seeing.show)
+app.command()(eye.eye)
 
 
 @app.command()

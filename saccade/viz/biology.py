@@ -138,7 +138,8 @@ def log_polar_rows(farthest_deg: float, px_per_deg: float, num_rho: int, num_the
 def _four() -> Figure:
     """An empty figure for two rows of two charts."""
     figure = chart(9, 7.4)
-    figure.get_layout_engine().set(hspace=0.08)
+    engine: Any = figure.get_layout_engine()  # the chart's: Matplotlib's types are those of any engine
+    engine.set(hspace=0.08)
     return figure
 
 

@@ -30,16 +30,14 @@ def allocation(page: Pixels, gaze_uv: Gaze, kept: NDArray[np.bool_], facts: str)
     density = magnification_mm_per_deg(eccentricity_deg(height, width, torch.tensor([gaze_uv])))[0].numpy()
     level = np.log(density) - np.log(density.min())
     heat = (255 * shade(level / level.max())).astype(np.uint8)
-    cells = kept.ravel()[cell_map(*kept.shape, *size)]
+    cells = kept.ravel()[cell_map(kept.shape[0], kept.shape[1], *size)]
     lit = np.where(cells[..., None], shown, (shown * (1 - VEIL) + 140 * VEIL).astype(np.uint8))
-    wide, high = width / PX_PER_DEG, height / PX_PER_DEG
+    seen = f"{width:,} x {height:,} px, {width / PX_PER_DEG:.0f} x {height / PX_PER_DEG:.0f} degrees"
     return panels(
         "Tokens as the cortex is allotted",
         facts,
         [
-            Panel(
-                "Picture and gaze", _ring(shown, gaze_uv), f"{width:,} x {height:,} px, {wide:.0f} x {high:.0f} degrees"
-            ),
+            Panel("Picture and gaze", _ring(shown, gaze_uv), seen),
             Panel(
                 "M(e), mm of cortex a degree",
                 _ring(scaled(heat, *size), gaze_uv),
@@ -59,13 +57,14 @@ def invariances(page: Pixels, gaze_uv: Gaze, bins: tuple[int, int], turn_deg: fl
     columns = round(turn_deg / 360 * bins[1])
     far = max(np.hypot(centre[0] - x, centre[1] - y) for x in (0, width - 1) for y in (0, height - 1))
     rows = np.log(zoom) / np.log1p(far) * (bins[0] - 1)
+    paper = tuple(int(value) for value in np.median(page.reshape(-1, 3), axis=0))
     moved = [("The picture", page, "")]
     for name, angle, scale, note in (
         (f"Turned by {turn_deg:g} degrees", -turn_deg, 1.0, f"moved {columns} of {bins[1]} columns to the right"),
         (f"Enlarged {zoom:g} times", 0.0, zoom, f"moved {rows:.1f} of {bins[0]} rows down"),
     ):
         matrix = cv2.getRotationMatrix2D(centre, angle, scale)
-        made = cv2.warpAffine(page, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        made = cv2.warpAffine(page, matrix, (width, height), borderValue=paper)
         moved.append((name, made, note))
     size = _size(page, 3)
     above = [Panel(name, _ring(scaled(made, *size), gaze_uv)) for name, made, _ in moved]
