@@ -32,6 +32,7 @@ class Episode(Strategy):
     fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")
     glimpse: int = Field(0, ge=0, description="Coarse tokens of the whole image that open every canvas; 0: none.")
     levels: int = Field(1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8 a side.")
+    encoder: Literal["full", "lazy"] = Field("full", description="The whole image at once, or windows where it looks.")
     canvas: Literal["private", "shared"] = Field("private", description="One canvas a question, or one an image.")
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
@@ -43,6 +44,13 @@ class Episode(Strategy):
         if self.canvas == "shared" and self.glimpse >= self.canvas_cap:
             raise ConfigError(
                 f"a glimpse of {self.glimpse} tokens leaves nothing of a canvas capped at {self.canvas_cap}"
+            )
+        sampler = self.strategies.sampler
+        if self.encoder == "lazy" and (sampler is None or sampler.blind or self.levels > 1):
+            what = f"the sampler {self.view if sampler is None else sampler.name()!r}" if self.levels == 1 else "levels"
+            raise ConfigError(
+                f"--encoder lazy encodes the windows that a gaze falls on, and {what} needs the whole image: "
+                "give another sampler and --levels 1, or --encoder full"
             )
         if self.listens is not None and not self.glimpse:
             raise ConfigError(
@@ -68,6 +76,11 @@ class Episode(Strategy):
         Raises:
             ConfigError: a scorer needs attention, and this engine or this way of running it gives none.
         """
+        if self.encoder == "lazy" and not together:
+            raise ConfigError(
+                "--encoder lazy encodes while it looks, which needs encoder and planner in one process: "
+                "ask, experiment and saccade.load; batch and serve encode an image before they look at it"
+            )
         if self.listens is not None and not (together and getattr(engine, "gives_attention", False)):
             raise ConfigError(
                 f"the scorer {self.listens.name()!r} needs the language model's attention before the first look: "

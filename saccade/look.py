@@ -13,18 +13,15 @@ import torch
 from torch import Tensor
 
 from saccade.config import Episode
-from saccade.engines import Encoder, Reader
-from saccade.engines._listening import asked
+from saccade.engines import Reader
 from saccade.errors import EngineDead, SaccadeError
-from saccade.geometry.grid import coarse_on
-from saccade.geometry.levels import coarser_tok, stack
-from saccade.picture import Picture
 from saccade.planners import Planner, Score
+from saccade.seen import Seen as Seen
+from saccade.seen import see as see
 from saccade.types import (
     Answer,
     Canvas,
     Cost,
-    Encoding,
     Gaze,
     Heard,
     Part,
@@ -58,49 +55,6 @@ class Ask:
     look: Look
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One image as an episode starts from it: encoded once, for all its questions."""
-
-    picture: Picture
-    encoding: Encoding
-    glimpse: Encoding | None
-    asked: tuple[tuple[Question, Query | SaccadeError], ...]
-    full_patches: int  # encoder patches of one full pass, to compare with
-    seconds: float
-
-    @property
-    def encoder_patches(self) -> int:
-        """Encoder patches paid for this image."""
-        return self.encoding.num_patches + (self.glimpse.num_patches if self.glimpse is not None else 0)
-
-
-def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
-    """Encodes what an episode needs: the full view at all its levels, or the resized one, the glimpse, the questions.
-
-    Raises:
-        PictureError: the picture cannot be used.
-    """
-    started = time.perf_counter()
-    resize = settings.view == "resize"
-    views = [encoder.prepare(picture, settings.whole_budget_tok if resize else None)]
-    if settings.view == "foveate":
-        views += [encoder.prepare(picture, size) for size in coarser_tok(views[0].grid, settings.levels)]
-    num_levels = len(views)
-    if settings.glimpse and settings.view == "foveate":
-        views.append(encoder.prepare(picture, settings.glimpse))
-    encodings = [encoder.encode([view])[0] for view in views]
-    whole, glimpse = stack(encodings[:num_levels]), None
-    if len(encodings) > num_levels:
-        glimpse = replace(encodings[-1], grid=coarse_on(encodings[-1].grid, whole.grid))
-    queries = asked(encoder, questions, settings.listens, whole, glimpse)
-    listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
-    seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
-    # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
-    full = encoder.prepare(picture) if resize else views[0]
-    return Seen(picture, whole, glimpse, queries, full.patches.shape[0], seconds)
-
-
 def episode(
     settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query | SaccadeError]], *, first: bool
 ) -> Generator[Ask, Answer, list[Outcome]]:
@@ -122,7 +76,7 @@ def episode(
             if len(look.selection):
                 taken[0, look.selection.index] = True
                 shown[0, look.selection.sharp] = True
-                canvas = canvas.add(Part.of(seen.encoding, look.selection))
+                canvas = canvas.add(Part.of((seen.lazy or seen).encoding, look.selection))
             yield from looker.read(canvas, shown, look)
     for looker in lookers:
         if not looker.sure and not looker.failed and looker.read_tok < len(canvas):
@@ -135,7 +89,7 @@ class _Looker:
 
     def __init__(self, settings: Episode, seen: Seen, question: Question, query: Query | SaccadeError) -> None:
         self.settings, self.question, self.encoding = settings, question, seen.encoding
-        self.strategies = settings.strategies
+        self.strategies, self.lazy = settings.strategies, seen.lazy
         self.looking, self.sure = True, False
         self.failed: SaccadeError | None = None
         self.steps: list[Step] = []
@@ -174,7 +128,11 @@ class _Looker:
         else:
             gaze, importance = self._aim(sampler.name())
             weighed = torch.zeros(1, len(self.encoding)) if importance is None else importance.unsqueeze(0)
-            chosen = sampler(self.scene.without(taken), weighed, torch.tensor([gaze.uv]), keep)[0]
+            scene = self.scene
+            if self.lazy is not None:  # the windows that this look touches
+                scene, encode_s = self.lazy.look(scene, gaze)
+                started += encode_s
+            chosen = sampler(scene.without(taken), weighed, torch.tensor([gaze.uv]), keep)[0]
             look = Look(gaze, chosen, importance)
         self.plan_s += time.perf_counter() - started
         return look
@@ -230,7 +188,9 @@ class _Looker:
         if self.failed is not None:
             return self.failed
         answer = self.strategies.integrate(self.steps)
-        patches = seen.encoder_patches if charged else 0
+        patches, encode_s = (seen.encoder_patches, seen.seconds) if charged else (0, 0.0)
+        if seen.lazy is not None:
+            patches, encode_s = seen.lazy.bill(patches, encode_s)
         read: list[Answer | Heard] = [*self.answers, *self.heard]
         cost = Cost(
             visual_tok=max(answer.visual_tok for answer in self.answers),
@@ -239,7 +199,7 @@ class _Looker:
             encoder_patches=patches,
             encoder_passes=patches / seen.full_patches,
             seconds={
-                "encode": seen.seconds if charged else 0.0,
+                "encode": encode_s,
                 "plan": self.plan_s + sum(heard.seconds for heard in self.heard),
                 "read": sum(answer.seconds for answer in self.answers),
             },

@@ -16,7 +16,7 @@ LAYERS: list[set[str]] = [
     {"registry", "geometry"},
     {"importance", "samplers", "planners", "budgets", "integration", "reduction", "metrics"},
     {"families", "engines", "datasets", "nano"},
-    {"config", "look", "eye"},
+    {"config", "look", "eye", "seen"},
     {"training", "analysis", "viz"},
     {""},  # saccade/__init__.py itself
 ]

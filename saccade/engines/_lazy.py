@@ -21,7 +21,7 @@ from saccade.picture import Picture
 from saccade.types import Encoding, Gaze, Scene
 
 PLANNING_TOK = 273
-"""Of the coarse encoding that looks are planned on where no glimpse opens the canvas."""
+"""Of the coarse encoding that looks are planned on where no glimpse opens the canvas; a quarter of a small page's."""
 
 
 class Lazy:
@@ -30,16 +30,15 @@ class Lazy:
     Questions of one image share what was encoded for any of them.
     """
 
-    def __init__(self, windows: Any, stand_in: Encoding) -> None:
-        self.windows, self.encoding = windows, stand_in
+    def __init__(self, windows: Any, encodings: list[Encoding]) -> None:
+        self.windows, self.encodings = windows, encodings  # what stands in for the whole, and the glimpse if any
+        self.encoding = stand_in = encodings[0]  # as it is by now
         self.encoded = torch.zeros(len(stand_in), dtype=torch.bool)
         self._unpaid_patches, self._unpaid_s = 0, 0.0
 
     @classmethod
-    def start(cls, encoder: Encoder, picture: Picture, full: Prepared, glimpse: int) -> tuple["Lazy", list[Encoding]]:
+    def start(cls, encoder: Encoder, picture: Picture, full: Prepared, glimpse: int) -> "Lazy":
         """Encodes the coarse view only: `glimpse` tokens, which then open the canvas, or `PLANNING_TOK`.
-
-        Returns: the lazy encoding; what a whole one would have given: the stand-in, and the glimpse if there is one.
 
         Raises:
             ConfigError: this engine, or its vision tower, does not encode window by window.
@@ -48,7 +47,8 @@ class Lazy:
         if begin is None:
             raise ConfigError("--encoder lazy needs an engine that encodes in this process: hf, or vllm in one process")
         windows = begin(full)
-        (coarse,) = encoder.encode([encoder.prepare(picture, glimpse or PLANNING_TOK)])
+        coarse_tok = glimpse or min(PLANNING_TOK, max(1, len(full.grid) // 4))
+        (coarse,) = encoder.encode([encoder.prepare(picture, coarse_tok)])
         under = covering(coarse_on(coarse.grid, full.grid), full.grid)
         stand_in = Encoding(
             tokens=coarse.tokens[under],
@@ -59,22 +59,22 @@ class Lazy:
             fingerprint=f"{coarse.fingerprint}-lazy",
             num_patches=0 if glimpse else coarse.num_patches,
         )
-        return cls(windows, stand_in), [stand_in, *([coarse] if glimpse else [])]
+        return cls(windows, [stand_in, *([coarse] if glimpse else [])])
 
-    def look(self, scene: Scene, gaze: Gaze) -> Scene:
-        """The scene of this picture with the windows encoded that the gaze's square touches; only these are valid."""
+    def look(self, scene: Scene, gaze: Gaze) -> tuple[Scene, float]:
+        """The picture's scene after encoding the windows that the gaze's square touches, and the seconds that took.
+
+        Only tokens that are encoded by now are valid in it.
+        """
         started, before = time.perf_counter(), self.windows.num_patches
         self._encode(in_boxes(self.encoding.grid, [box_of(gaze)]))
+        seconds = time.perf_counter() - started
         self._unpaid_patches += self.windows.num_patches - before
-        self._unpaid_s += time.perf_counter() - started
+        self._unpaid_s += seconds
         made = self.encoding
-        return replace(
-            scene,
-            tokens=made.tokens.unsqueeze(0),
-            features=made.features.unsqueeze(0),
-            received=made.received.unsqueeze(0),
-            valid=scene.valid & self.encoded,
-        )
+        tokens, features, received = (each.unsqueeze(0) for each in (made.tokens, made.features, made.received))
+        valid = scene.valid & self.encoded
+        return replace(scene, tokens=tokens, features=features, received=received, valid=valid), seconds
 
     def _encode(self, wanted: Tensor) -> None:
         """Puts real tokens in the place of stand-ins.
@@ -96,9 +96,9 @@ class Lazy:
         )
         self.encoded = self.encoded.index_fill(0, index, True)
 
-    def bill(self) -> tuple[int, float]:
-        """Patches and seconds of windows since the last bill."""
-        due = self._unpaid_patches, self._unpaid_s
+    def bill(self, patches: int, seconds: float) -> tuple[int, float]:
+        """These patches and seconds, and those of all windows since the last bill."""
+        due = patches + self._unpaid_patches, seconds + self._unpaid_s
         self._unpaid_patches, self._unpaid_s = 0, 0.0
         return due
 
