@@ -7,6 +7,7 @@ Shapes: B images, C channels, H x W pixels; level 0 is the image, each next one 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ def pyr_down(images: Tensor) -> Tensor:
 
 
 def _halved(images: Tensor, dim: int) -> Tensor:
-    wide = images.index_select(dim, _mirror(images.shape[dim], 2, images.device))
+    wide = images.index_select(dim, mirror(images.shape[dim], 2, images.device))
     count = (images.shape[dim] + 1) // 2
     taps = [wide.narrow(dim, k, 2 * count - 1) for k in range(5)]
     every_second = [tap[..., ::2] if dim == -1 else tap[..., ::2, :] for tap in taps]
@@ -35,8 +36,8 @@ def _halved(images: Tensor, dim: int) -> Tensor:
     return made
 
 
-def _mirror(size: int, margin: int, device: torch.device) -> Tensor:
-    """Indices of `size` pixels with `margin` more on both sides, mirrored about the outermost pixel's centre."""
+def mirror(size: int, margin: int, device: torch.device) -> Tensor:
+    """(size + 2 margin,) int64 indices of pixels with more on both sides, mirrored about the outermost one's centre."""
     place = torch.arange(-margin, size + margin, device=device)
     period = max(1, 2 * (size - 1))
     place = place.remainder(period)
@@ -118,7 +119,8 @@ def _band(level: Tensor, step: int) -> tuple[Tensor, Tensor]:
     return energy, peak * (energy > 0)
 
 
-class Picked(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Picked:
     """Tokens selected from a pyramid, finest level first."""
 
     tokens: Tensor  # (B, K, D)

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from saccade.budgets._allocator import LevelNet
+from saccade.geometry.crosslevel import CrossLevel
 from saccade.geometry.levels import soft_keep
+from saccade.geometry.pyramid import mirror, pyr_down, pyr_up
+from saccade.training.importance import Example, listwise
 from saccade.types import Scene
 
 LevelExample = tuple[Scene, Tensor, Tensor]
@@ -52,6 +55,71 @@ def train_allocator(
         return loss_of(kept, scene, useful)
 
     return _fit(net, examples, loss, steps, rate, seed)
+
+
+class LearnedPyramid(nn.Module):
+    """A pyramid whose down-sampling is trained (P4): the Gaussian one plus a 5 x 5 filter a level, all zeros at first.
+
+    Before training it is `geometry.pyramid.gaussian` to the last bit. Filters mix channels.
+    """
+
+    def __init__(self, levels: int = 4, channels: int = 3) -> None:
+        super().__init__()
+        self.levels, self.channels = levels, channels
+        shape = (channels, channels, 5, 5)
+        self.change = nn.ParameterList(nn.Parameter(torch.zeros(shape)) for _ in range(levels - 1))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What `__init__` takes."""
+        return {"levels": self.levels, "channels": self.channels}
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(B, C, H, W) float32 -> its levels, the image first, each next one half as wide and high, rounded up."""
+        made = [images]
+        for change in self.change:
+            wide = made[-1]
+            for dim in (-2, -1):
+                wide = wide.index_select(dim, mirror(wide.shape[dim], 2, wide.device))
+            made.append(pyr_down(made[-1]) + nn.functional.conv2d(wide, change, stride=2))
+        return made
+
+
+def lost_detail(levels: Sequence[Tensor]) -> Tensor:
+    """Mean squared difference of the image from each coarser level of it, doubled back (`geometry.pyramid.pyr_up`)."""
+    lost = []
+    for level in range(1, len(levels)):
+        image = levels[level]
+        for finer in reversed(levels[:level]):
+            image = pyr_up(image, *finer.shape[-2:])
+        lost.append((image - levels[0]).square().mean())
+    return torch.stack(lost).mean()
+
+
+def train_pyramid(
+    pyramid: LearnedPyramid,
+    images: Sequence[Tensor],
+    *,
+    steps: int,
+    rate: float = 3e-3,
+    seed: int = 0,
+    loss_of: Callable[[Sequence[Tensor]], Tensor] = lost_detail,
+) -> list[float]:
+    """Fits the filters in place on batches (B, C, H, W) in [0, 1]; the loss of each step.
+
+    `loss_of(levels)` is what the levels are for: by default to hold what can be restored, else a reader's loss.
+    """
+    return _fit(pyramid, images, lambda batch: loss_of(pyramid(batch)), steps, rate, seed)
+
+
+def train_crosslevel(
+    net: CrossLevel, examples: Sequence[Example], *, steps: int, rate: float = 3e-3, seed: int = 0
+) -> list[float]:
+    """Fits cross-level attention (P5) to how useful each token (B, N) of a scene is; the loss of each step.
+
+    The loss is that of other learned scorers: the softmax over an image's tokens against its useful ones.
+    """
+    return _fit(net, examples, lambda one: listwise(net(one[0]), one[1], one[0].present), steps, rate, seed)
 
 
 def _fit(

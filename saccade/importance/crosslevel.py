@@ -1,0 +1,36 @@
+"""Cross-level importance (P5): each token judged after it has looked at the tokens of all levels."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.geometry.crosslevel import CrossLevel
+from saccade.geometry.saved import load
+from saccade.importance import Scorer
+from saccade.types import Scene
+
+
+class CrossLevelAttention(Scorer):
+    """The logits of a trained `CrossLevel` network, which attends from every token to those of all levels.
+
+    `weights` is a folder that `saccade.training.pyramid.train_crosslevel` and `saccade.geometry.saved.save` have made.
+    Without one it is what training starts from: the variance over a token's width after the merger.
+    Cost: 4 N E FLOPs a token for N tokens and a width of E, no pass of a model.
+    """
+
+    weights: str | None = Field(None, description="Folder of a trained network; none: what training starts from.")
+
+    def raw(self, scene: Scene) -> Tensor:
+        if self.weights is None:
+            return scene.tokens.float().var(-1, correction=0)
+        with torch.no_grad():
+            logits: Tensor = _opened(self.weights, str(scene.tokens.device))(scene)
+        return logits
+
+
+@lru_cache(4)
+def _opened(folder: str, device: str) -> CrossLevel:
+    return load(CrossLevel, Path(folder)).to(device)
