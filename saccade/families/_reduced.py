@@ -70,8 +70,8 @@ class Tokens:
         number = torch.arange(len(states), device=states.device)
         return cls(states, position, torch.ones(len(states), device=states.device), window, image, fixed, number)
 
-    def merged(self, into: Tensor, weight: Tensor, num: int) -> Self:
-        """After token t has gone into slot `into[t]` of num, counting `weight[t]` in its mean."""
+    def merged(self, into: Tensor, weight: Tensor, num: int, states: Tensor) -> Self:
+        """After token t has gone into slot `into[t]` of num, counting `weight[t]` in its mean; the slots' `states`."""
         kept = into >= 0
 
         def owner(ids: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Tokens:
         now = torch.where(self.into >= 0, into[self.into.clamp(min=0)], -1)
         return replace(
             self,
-            states=merge(self.states, into, weight, num),
+            states=states,
             position=None if self.position is None else merge(self.position, into, self.size, num),
             size=total(self.size, into, num),
             window=owner(self.window),
@@ -114,7 +114,8 @@ def run(blocks: Blocks, tokens: Tokens, reduction: Reduction) -> Tokens:
             into, num = packed(decided[0], valid, index)
             weight = torch.ones_like(tokens.size)
             weight[index[valid]] = decided[1][valid].float()
-            tokens, start = tokens.merged(into, weight, num), merge(start, into, weight, num)
+            states = reduction.mean(tokens.states, into, weight, num)
+            tokens, start = tokens.merged(into, weight, num, states), merge(start, into, weight, num)
         states = tokens.states.flatten(0, 1)
         states = states + blocks.mlp(layer, states)
         level = blocks.level(layer, states)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from saccade.geometry.merging import merge
 from saccade.registry import Strategy
 from saccade.types import Encoding
 
@@ -53,6 +54,10 @@ class Reduction(Strategy):
             weight (G, S) float32 > 0, of each token in the mean that its slot becomes (`stage.size`: ToMe's).
         """
         return None
+
+    def mean(self, states: Tensor, into: Tensor, weight: Tensor, num: int) -> Tensor:
+        """(num, M, F): what slots hold of tokens (T, M, F) that go `into` (T,) them, counting `weight` (T,)."""
+        return merge(states, into, weight, num)
 
     def stops(self, layer: int, before: Tensor, after: Tensor) -> bool:
         """Whether the tower ends behind this block, given its states before and after it, (tokens, M, F) each."""

@@ -2,13 +2,18 @@
 DynamicViT (R2). Each takes any tower's tokens or blocks; `saccade.reduction._trained.save_trained` keeps the result.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
+from pydantic import PrivateAttr
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import gumbel_softmax, mse_loss
 
+from saccade.reduction import Reduction
 from saccade.reduction.autoencoder import Codec
+from saccade.reduction.dynamicvit import KeepScores, stage_blocks
+from saccade.reduction.fusion import Fusion
 from saccade.reduction.resampler import Queries
 
 Batch = tuple[Tensor, Tensor]
@@ -78,4 +83,126 @@ def train_autoencoder(codec: Codec, batches: Iterable[Tensor], steps: int, rate:
     codec.train()
     curve = fit(codec.parameters(), losses(), steps, rate)
     codec.eval()
+    return curve
+
+
+class _Gated(Fusion):
+    """Fusion whose gates have gradients."""
+
+    _now: Tensor = PrivateAttr()
+
+    def gate(self, layer: int, num_layers: int) -> float | Tensor:
+        return self._now[layer]
+
+
+def train_gates(
+    fusion: Fusion, loss_of: Callable[[Reduction], Tensor], num_layers: int, steps: int, rate: float = 0.1
+) -> tuple[Fusion, list[float]]:
+    """Learns a gate for each block of a tower, from where `fusion` has them; the fusion with them, and every loss.
+
+    `loss_of` runs the tower with the reduction it is given (`saccade.families._vit.encode`) and says how bad that was.
+    Gates of 0 and 1 start at 0.05 and 0.95: at the ends there is no gradient.
+    """
+    start = torch.tensor([float(fusion.gate(layer, num_layers)) for layer in range(num_layers)])
+    logits = nn.Parameter(torch.logit(start.clamp(0.05, 0.95)))
+    gated = _Gated(**fusion.model_dump())
+
+    def losses() -> Iterator[Tensor]:
+        while True:
+            gated._now = logits.sigmoid()
+            yield loss_of(gated)
+
+    curve = fit([logits], losses(), steps, rate)
+    gates = tuple(round(float(gate), 4) for gate in logits.detach().sigmoid())
+    return Fusion(**{**fusion.model_dump(), "gates": gates}), curve
+
+
+class Halves(Protocol):
+    """A block of a tower in its two halves, each with its residual."""
+
+    def attend(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, N, F) behind the attention; `mask` (B, 1, N, N) is added to its logits."""
+        ...
+
+    def mlp(self, states: Tensor) -> Tensor:
+        """(B, N, F) behind the MLP."""
+        ...
+
+
+class ViTHalves:
+    """Of a block of transformers' ViTModel."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+
+    def attend(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The first half."""
+        return states + self.layer.attention(self.layer.layernorm_before(states), mask)[0]  # type: ignore[no-any-return]
+
+    def mlp(self, states: Tensor) -> Tensor:
+        """The second half."""
+        return states + self.layer.mlp(self.layer.layernorm_after(states))  # type: ignore[no-any-return]
+
+
+Decide = Callable[[Tensor, Tensor], Tensor]
+"""Logits (B, N, 2) and who is left (B, N) -> who stays (B, N), 0 or 1."""
+
+
+def drawn(logits: Tensor, alive: Tensor) -> Tensor:
+    """Who stays by a Gumbel-softmax draw: 0 or 1, with the gradient of the soft draw (Jang et al. 2017)."""
+    return alive * gumbel_softmax(logits, hard=True)[..., 0]
+
+
+def hidden_forward(
+    blocks: Sequence[Halves], scores: KeepScores, states: Tensor, fixed: Tensor, decide: Decide = drawn
+) -> tuple[Tensor, list[Tensor]]:
+    """A tower in which tokens that should go stay, unseen by the others: what it makes of the rest is the same.
+
+    `states` (B, N, F) enter the first block; `fixed` (N,) bool never go.
+
+    Returns: (B, N, F) behind the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
+    """
+    deciding = stage_blocks(scores.stages, len(blocks))
+    alive, left = torch.ones_like(states[..., 0]), []
+    itself = torch.eye(states.shape[1], dtype=torch.bool, device=states.device)
+    for number, block in enumerate(blocks):
+        seen = (alive + 1e-6).log()[:, None, None].masked_fill(itself, 0.0)  # (B, 1, N, N)
+        states = block.attend(states, seen)
+        if number in deciding:
+            stays = decide(scores(deciding.index(number), states, alive), alive)
+            alive = torch.where(fixed, torch.ones_like(stays), stays)
+            left.append(alive)
+        states = block.mlp(states)
+    return states, left
+
+
+def train_dynamicvit(
+    scores: KeepScores,
+    blocks: Sequence[Halves],
+    batches: Iterable[Tensor],
+    task: Callable[[Tensor, Tensor, int], Tensor],
+    fixed: Tensor,
+    keep: float = 0.7,
+    steps: int = 100,
+    rate: float = 3e-3,
+    strictness: float = 2.0,
+    also: Iterable[nn.Parameter] = (),
+) -> list[float]:
+    """Trains keep scores on states (B, N, F) that enter a tower's first block; returns every step's loss.
+
+    `task` takes the last states, who is left (B, N) and the batch's number, and gives a loss. Added to it is
+    `strictness` times the squared difference of the share that a stage keeps from `keep`^stage. Gradients pass through
+    the blocks; they are trained themselves only if their parameters are among `also`.
+    """
+
+    def losses() -> Iterator[Tensor]:
+        for number, states in enumerate(batches):
+            last, left = hidden_forward(blocks, scores, states, fixed)
+            shares = torch.stack([alive[:, ~fixed].mean() for alive in left])
+            target = keep ** torch.arange(1, len(left) + 1, device=shares.device)
+            yield task(last, left[-1], number) + strictness * (shares - target).square().mean()
+
+    scores.train()
+    curve = fit([*scores.parameters(), *also], losses(), steps, rate)
+    scores.eval()
     return curve

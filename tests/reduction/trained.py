@@ -7,9 +7,11 @@ import torch
 
 from saccade.reduction._trained import Trained, save_trained
 from saccade.reduction.autoencoder import Codec
+from saccade.reduction.dynamicvit import KeepScores
 from saccade.reduction.resampler import Queries
 
 MAKERS: dict[str, Callable[[], Trained]] = {
+    "dynamicvit": lambda: KeepScores(width=8, inner=8, stages=3),
     "resampler": lambda: Queries(width=6, queries=4, inner=8, heads=2),
     "autoencoder": lambda: Codec(width=6, code=2, inner=8),
 }

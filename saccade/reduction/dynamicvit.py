@@ -1,0 +1,93 @@
+"""DynamicViT (R2): after some blocks a small network says which tokens stay (Rao et al. 2021, arXiv:2106.02034).
+
+Each stage sees every token and the mean of those that are left. It is trained with Gumbel-softmax draws that hide
+tokens from attention, so that gradients reach what is hidden (`saccade.training.reduction.train_dynamicvit`); here the
+best of every image stay and the others are gone.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+from torch.nn.functional import gelu, layer_norm
+
+from saccade.errors import ConfigError
+from saccade.geometry.apportion import rank_within
+from saccade.geometry.merging import slots
+from saccade.reduction import Reduction, Stage
+from saccade.reduction._trained import Trained, card_of, load_trained
+
+
+class KeepScores(Trained):
+    """One small network a stage: logits of staying and going for each token."""
+
+    kind: ClassVar[str] = "dynamicvit"
+
+    def __init__(self, width: int, inner: int = 32, stages: int = 3) -> None:
+        super().__init__()
+        self.width, self.inner, self.stages = width, inner, stages
+        self.look = nn.ModuleList(nn.Linear(width, inner) for _ in range(stages))
+        self.judge = nn.ModuleList(
+            nn.Sequential(nn.Linear(2 * inner, inner), nn.GELU(), nn.Linear(inner, 2)) for _ in range(stages)
+        )
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {"width": self.width, "inner": self.inner, "stages": self.stages}
+
+    def forward(self, stage: int, states: Tensor, alive: Tensor) -> Tensor:
+        """(B, S, F) states of which `alive` (B, S), 0 or 1, count -> (B, S, 2) logits: staying, going."""
+        seen = gelu(self.look[stage](layer_norm(states.float(), states.shape[-1:])))
+        share = alive.float() / alive.float().sum(-1, keepdim=True).clamp(min=1)
+        mean = (share.unsqueeze(1) @ seen).expand_as(seen)
+        return self.judge[stage](torch.cat([seen, mean], -1))  # type: ignore[no-any-return]
+
+
+def stage_blocks(stages: int, num_layers: int) -> list[int]:
+    """The block behind whose attention each stage decides, as evenly as blocks allow: 3, 6, 9 of 12.
+
+    Raises:
+        ConfigError: the tower has no block for each.
+    """
+    if stages >= num_layers:
+        raise ConfigError(
+            f"dynamicvit: {stages} stages need a tower of more than {stages} blocks; this has {num_layers}"
+        )
+    return [(number + 1) * num_layers // (stages + 1) for number in range(stages)]
+
+
+class DynamicViT(Reduction):
+    """Keeps the share `keep` of every image's tokens in each stage, those that the trained networks want most."""
+
+    weights: str = Field(description="Folder of trained networks (saccade.training.reduction).")
+    keep: float = Field(0.7, gt=0, le=1, description="Share of the tokens that a stage keeps; 1 keeps all.")
+
+    @field_validator("weights")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        card_of(value, KeepScores.kind)
+        return value
+
+    def active(self, num_layers: int) -> bool:
+        return self.keep < 1
+
+    def inside(self, stage: Stage) -> tuple[Tensor, Tensor] | None:
+        scores = load_trained(self.weights, KeepScores, stage.states.device)
+        blocks = stage_blocks(scores.stages, stage.num_layers)
+        if stage.layer not in blocks or self.keep == 1:
+            return None
+        states = stage.states.mean(2)  # of a token's patches
+        if states.shape[-1] != scores.width:
+            raise ConfigError(
+                f"dynamicvit: trained for towers {scores.width} wide; this one is {states.shape[-1]} wide"
+            )
+        with torch.no_grad():
+            logits = scores(blocks.index(stage.layer), states, stage.valid.float())
+        wanted = (logits[..., 0] - logits[..., 1]).masked_fill(stage.fixed, float("inf"))
+        stays = torch.zeros_like(stage.valid)
+        image = stage.image[:, None].expand_as(stage.valid)[stage.valid]
+        room = (torch.bincount(image) * self.keep + 1e-6).floor().clamp(min=1)
+        stays[stage.valid] = rank_within(wanted[stage.valid], image) < room[image]
+        nobody = torch.zeros_like(stays)
+        return slots(nobody.long(), nobody, stays), stage.size
