@@ -48,6 +48,7 @@ def ask(
     tokens: options.Tokens = 273,
     glimpse: options.Glimpse = 0,
     levels: options.Levels = 1,
+    encoder: options.Encoder = "full",
     integrate: options.Integrate = "canvas",
     stop_at: options.StopAt = 0.95,
     config: options.Config = None,
@@ -93,6 +94,7 @@ def batch(
     tokens: options.Tokens = 273,
     glimpse: options.Glimpse = 0,
     levels: options.Levels = 1,
+    encoder: options.Encoder = "full",
     canvas: options.CanvasKind = "private",
     canvas_cap: options.CanvasCap = 1638,
     integrate: options.Integrate = "canvas",
@@ -166,6 +168,7 @@ def serve(
 
 
 app.command()(seeing.show)
+app.command()(seeing.report)
 app.command()(eye.eye)
 
 

@@ -168,6 +168,9 @@ class _Once:
                 self._encoded[item.view] = self.engine.encode([item])[0]
         return [self._encoded[item.view] for item in batch]
 
+    def windows(self, prepared: Prepared) -> Any:
+        return self.engine.windows(prepared)  # type: ignore[attr-defined]  # checked
+
     def query(self, question: str) -> Query:
         return self.engine.query(question)
 

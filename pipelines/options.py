@@ -88,6 +88,9 @@ Glimpse = Annotated[
 Levels = Annotated[
     int, typer.Option(min=1, help="Sizes the image is encoded at, up to 4: 1, 1/2, 1/4, 1/8.", rich_help_panel=LOOK)
 ]
+Encoder = Annotated[
+    str, typer.Option(help="full: the whole image; lazy: the windows where it looks.", rich_help_panel=LOOK)
+]
 CanvasKind = Annotated[
     str,
     typer.Option("--canvas", help="private: one canvas a question; shared: one an image.", rich_help_panel=LOOK),
@@ -115,6 +118,7 @@ EPISODE = (
     "tokens",
     "glimpse",
     "levels",
+    "encoder",
     "canvas",
     "canvas_cap",
     "integrate",
