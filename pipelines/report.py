@@ -1,9 +1,10 @@
 """The table that `saccade batch` ends with, from the run's summary."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 
 def table(summary: Mapping[str, Any]) -> Table:
@@ -11,29 +12,33 @@ def table(summary: Mapping[str, Any]) -> Table:
     made = Table(box=None, show_header=False, pad_edge=False)
     made.add_column(style="bold")
     made.add_column(overflow="fold")
-    tok, looks = summary["visual_tok"], summary["fixations"]
-    made.add_row("questions", f"{summary['questions']} on {summary['images']} images")
-    made.add_row("ANLS", _interval(summary["anls"]))
-    made.add_row("exact match", _interval(summary["exact"]))
-    if summary["coverage"] is not None:
-        made.add_row("answer boxes covered", _interval(summary["coverage"]))
-    if tok is not None:
-        made.add_row("visual tokens", f"min {tok['min']}, mean {tok['mean']:.0f}, max {tok['max']} a question")
-        spread = ", ".join(f"{times} x {count}" for count, times in looks["counts"].items())
-        made.add_row("fixations used", f"mean {looks['mean']:.2f} (questions x fixations: {spread})")
-        passes = summary["encoder_passes_per_image"]
-        made.add_row(
-            "encoder patches", f"{summary['encoder_patches_per_image']:.0f} an image ({passes:.2f} full passes)"
-        )
-        made.add_row("prefilled tokens", f"{summary['prefill_tok']} ({summary['cached_share']:.0%} of prompts cached)")
-    if summary["images_per_s"]:
-        made.add_row("speed", f"{summary['images_per_s']:.2f} images/s, {summary['seconds']:.0f} s after start-up")
-    made.add_row("errors", str(summary["errors"]) if summary["errors"] else "none")
+    for name, value in facts(summary):
+        made.add_row(name, Text(value))
     for reason, times in summary["errors_by_reason"].items():
-        made.add_row("", f"[red]{times} x[/red] {reason}")
+        made.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
     for reason, times in summary["skipped"].items():
         made.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
     return made
+
+
+def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was measured, and the number with its interval or spread; how many errors, not which."""
+    tok, looks = summary["visual_tok"], summary["fixations"]
+    yield "questions", f"{summary['questions']} on {summary['images']} images"
+    yield "ANLS", _interval(summary["anls"])
+    yield "exact match", _interval(summary["exact"])
+    if summary["coverage"] is not None:
+        yield "answer boxes covered", _interval(summary["coverage"])
+    if tok is not None:
+        yield "visual tokens", f"min {tok['min']}, mean {tok['mean']:.0f}, max {tok['max']} a question"
+        spread = ", ".join(f"{times} x {count}" for count, times in looks["counts"].items())
+        yield "fixations used", f"mean {looks['mean']:.2f} (questions x fixations: {spread})"
+        passes = summary["encoder_passes_per_image"]
+        yield "encoder patches", f"{summary['encoder_patches_per_image']:.0f} an image ({passes:.2f} full passes)"
+        yield "prefilled tokens", f"{summary['prefill_tok']} ({summary['cached_share']:.0%} of prompts cached)"
+    if summary["images_per_s"]:
+        yield "speed", f"{summary['images_per_s']:.2f} images/s, {summary['seconds']:.0f} s after start-up"
+    yield "errors", str(summary["errors"]) if summary["errors"] else "none"
 
 
 def _interval(interval: Mapping[str, Any] | None) -> str:

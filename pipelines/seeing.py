@@ -1,4 +1,4 @@
-"""`saccade show`: what a run did, as pictures."""
+"""`saccade show` and `saccade report`: what a run did, as pictures and as one page."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,3 +42,23 @@ def show(
 
     path = draw(target, what, output, question_id=id, question=question, scorer=scorer, model=model)
     console.print(f"drawn in {path}", highlight=False, soft_wrap=True)
+
+
+def report(
+    run: Annotated[
+        Path,
+        typer.Argument(help="Folder of a `saccade batch` or `saccade experiment`, or a results.json.", exists=True),
+    ],
+    output: Annotated[Path | None, typer.Option(help="The HTML file (default: RUN/report.html).")] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Best and worst answers shown, of each.")] = 4,
+) -> None:
+    """Write one HTML page about a run: scores, tokens, confidence, cost, where it looked for the best and the worst.
+
+    The page needs no network and no other file.
+
+    Example: saccade report runs/demo --output demo.html
+    """
+    from pipelines.reporting import report as write
+
+    path = write(run, output, examples)
+    console.print(f"written to {path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False, soft_wrap=True)

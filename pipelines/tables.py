@@ -54,52 +54,51 @@ def _dumped(interval: Interval | None) -> dict[str, Any] | None:
 
 def to_markdown(results: Mapping[str, Any]) -> str:
     """The table as GitHub shows it, with n, seed, commit and processor below."""
+    columns, rows = cells(results)
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*lines, "", f"{results.get('title', '')}: {footnote(results)}", ""])
+
+
+def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The table as text: its columns, and one row a variant."""
     edges = results["bins"]
     heads = [f"{low:g}-{high:g} px" for low, high in zip(edges[:-1], edges[1:], strict=True)]
-    columns = [
-        "",
-        "tokens",
-        "ANLS [95 %]",
-        "difference [95 %]",
-        "exact",
-        "coverage",
-        *heads,
-        "looks",
-        "prefill",
-        "encoder",
-    ]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    entries = results["variants"]
-    for name, entry in entries.items():
+    columns = ["", "tokens", "ANLS [95 %]", "difference [95 %]", "exact", "coverage", *heads]
+    rows = []
+    for name, entry in results["variants"].items():
         difference = ""
         if entry.get("difference"):
             difference = f"{_interval(entry['difference'], sign=True)} to {entry['against']}"
-        cells = [
-            name,
-            _number(entry["visual_tok"], 0),
-            _interval(entry["anls"]),
-            difference,
-            _mean(entry["exact"]),
-            _mean(entry["coverage"]),
-            *map(_interval, entry["bins"]),
-            _number(entry["fixations"], 1),
-            _number(entry["prefill_tok"], 0),
-            _number(entry["encoder_passes"], 2),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    first = next(iter(entries.values()))
+        rows.append(
+            [
+                name,
+                _number(entry["visual_tok"], 0),
+                _interval(entry["anls"]),
+                difference,
+                _mean(entry["exact"]),
+                _mean(entry["coverage"]),
+                *map(_interval, entry["bins"]),
+                _number(entry["fixations"], 1),
+                _number(entry["prefill_tok"], 0),
+                _number(entry["encoder_passes"], 2),
+            ]
+        )
+    return [*columns, "looks", "prefill", "encoder"], rows
+
+
+def footnote(results: Mapping[str, Any]) -> str:
+    """What the numbers of the table are: n, seed, what the columns count, commit and processor."""
+    first = next(iter(results["variants"].values()))
     sizes = [str(b["num_questions"] if b else 0) for b in first["bins"]]
     scored = first["anls"] or {"num_questions": 0, "num_pages": 0, "num_resamples": 0, "seed": 0}
-    lines += [
-        "",
-        f"{results.get('title', '')}: n = {scored['num_questions']} questions on {scored['num_pages']} pages; "
+    return (
+        f"n = {scored['num_questions']} questions on {scored['num_pages']} pages; "
         f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
         f"{_px_note(sizes)}coverage: share of the answer box shown at full resolution. looks, prefill: fixations and "
         "prompt tokens computed, a question. encoder: passes an image, 1 = every patch of the full view once. "
-        f"Commit {results.get('commit')}, {results.get('processor')}.",
-        "",
-    ]
-    return "\n".join(lines)
+        f"Commit {results.get('commit')}, {results.get('processor')}."
+    )
 
 
 def _px_note(sizes: Sequence[str]) -> str:
