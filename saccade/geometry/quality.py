@@ -82,6 +82,16 @@ def uniform(images: Tensor, num_samples: int) -> Tensor:
     return F.interpolate(reduced, (height, width), mode="bilinear", align_corners=False)
 
 
+def even_image(picture: Picture, num_samples: int) -> Picture:
+    """The picture through an even grid of at most `num_samples` averages: what foveation is compared with.
+
+    Raises:
+        PictureError: the picture cannot be read.
+    """
+    made = (255 * uniform(pixels_of(picture), num_samples)[0]).round().clamp(0, 255).byte()
+    return Picture.open(made.permute(1, 2, 0).contiguous().numpy())
+
+
 def ssim_by_band(
     images: Tensor,
     others: Tensor,

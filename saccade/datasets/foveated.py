@@ -1,0 +1,67 @@
+"""Pages of another data set as a fixed gaze leaves them, or as evenly blurred by as few samples (G7).
+
+    dataset: {name: foveated, of: {name: synthdoc, questions_per_page: 1}, bins: [128, 256]}
+
+Each page keeps its first question, and the gaze is on that question's answer: what the best single gaze lets a reader
+read through a log-polar map of `bins`. `way: even` is the rival: as many samples, spread evenly over the page.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from saccade.datasets import Dataset, Row, Skip, digest
+from saccade.geometry.quality import even_image, foveated_image
+from saccade.picture import Picture
+from saccade.registry import load
+from saccade.types import Question
+
+
+class Foveated(Dataset):
+    """Another data set, each image seen with one gaze on the answer of its first question."""
+
+    of: dict[str, Any] = Field(
+        {"name": "synthdoc", "questions_per_page": 1}, description="A data set and its settings: {name: synthdoc, ...}."
+    )
+    way: Literal["foveated", "even"] = Field("foveated", description="Log-polar bins, or as many even samples.")
+    bins: tuple[int, int] = Field((256, 512), description="Rows and columns of the log-polar map.")
+
+    def rows(self) -> Iterator[Row | Skip]:
+        return (row if isinstance(row, Skip) else _first(row) for row in self._of.rows())
+
+    def picture(self, source: str, limit_px: int | None = None) -> Picture:
+        inner, x, y = json.loads(source)
+        return Picture(partial(_pixels, self._of, inner, (x, y), self.way, self.bins), limit_px)
+
+    def fingerprint(self) -> str:
+        return digest(self.way, self.bins, self._of.fingerprint())
+
+    @property
+    def _of(self) -> Dataset:
+        return load("datasets", self.of, Dataset)
+
+
+def _first(row: Row) -> Row:
+    """The row with its first question and, in `source`, the gaze."""
+    question = row.questions[0]
+    return replace(row, source=json.dumps([row.source, *_gaze(question)]), questions=(question,))
+
+
+def _gaze(question: Question) -> tuple[float, float]:
+    """The middle of the first answer box; of the page when no box in uv is known."""
+    if not question.answer_boxes_uv:
+        return 0.5, 0.5
+    x0, y0, x1, y1 = question.answer_boxes_uv[0]
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def _pixels(of: Dataset, source: str, gaze_uv: tuple[float, float], way: str, bins: tuple[int, int]) -> np.ndarray:
+    """(H, W, 3) uint8."""
+    picture = of.picture(source)
+    made = even_image(picture, bins[0] * bins[1]) if way == "even" else foveated_image(picture, gaze_uv, bins)
+    return made.rgb

@@ -1,0 +1,69 @@
+"""Foveated pages: sharp at the answer, the same questions, and a rival with as many samples."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.experiments import read_experiment
+from saccade.datasets import Row
+from saccade.datasets.foveated import Foveated
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.errors import PictureError
+
+OF = {"name": "synthdoc", "page_px": 512, "num_pages": 3}
+CONFIGS = Path(__file__).parents[2] / "configs" / "experiments"
+
+
+def pages(**settings: object) -> list[tuple[Row, np.ndarray]]:
+    dataset = Foveated(of=OF, **settings)
+    return [(row, dataset.sample(row).picture.rgb) for row in dataset.rows() if isinstance(row, Row)]
+
+
+def test_each_page_keeps_its_first_question_and_is_sharp_at_its_answer():
+    plain = [row for row in SynthDoc(page_px=512, num_pages=3).rows() if isinstance(row, Row)]
+    found = pages(bins=(64, 128))
+    assert [row.image_id for row, _ in found] == [row.image_id for row in plain]
+    for number, (row, seen) in enumerate(found):
+        assert row.questions == plain[number].questions[:1]
+        original = SynthDoc(page_px=512, num_pages=3).picture(plain[number].source).rgb
+        height, width = original.shape[:2]
+        x0, y0, x1, y1 = row.questions[0].answer_boxes_uv[0]
+        x, y = round((x0 + x1) / 2 * width), round((y0 + y1) / 2 * height)
+        error = np.abs(seen.astype(int) - original).mean(-1)
+        ink = original.mean(-1) < 128
+        near = np.zeros_like(ink)
+        near[max(0, y - 6) : y + 6, max(0, x - 6) : x + 6] = True
+        dy, dx = np.mgrid[:height, :width]
+        far = np.hypot(dx - x, dy - y) > 150
+        assert (ink & near).any() and (ink & far).any()
+        assert error[ink & near].mean() < 0.5 * error[ink & far].mean()
+
+
+def test_even_pages_have_no_gaze():
+    (_, even), (_, foveated) = pages(way="even", bins=(64, 128))[0], pages(bins=(64, 128))[0]
+    assert even.shape == foveated.shape and not np.array_equal(even, foveated)
+    assert np.abs(np.diff(even.astype(int), axis=1)).max() < np.abs(np.diff(foveated.astype(int), axis=1)).max()
+
+
+def test_a_picture_is_lazy_pickles_and_has_an_identity_of_its_own():
+    dataset = Foveated(of=OF, bins=(64, 128))
+    row = next(iter(dataset.rows()))
+    picture = dataset.sample(row).picture
+    again = pickle.loads(pickle.dumps(picture))
+    assert np.array_equal(again.rgb, picture.rgb)
+    assert (
+        len({dataset.fingerprint(), Foveated(of=OF).fingerprint(), Foveated(of={**OF, "seed": 1}).fingerprint()}) == 3
+    )
+    hidden = Foveated(of={"name": "folder", "data_path": "nowhere", "question": "What?"})
+    with pytest.raises(PictureError):
+        _ = hidden.picture('["none.png", 0.5, 0.5]').rgb
+
+
+@pytest.mark.parametrize("name", ["foveated_256", "foveated_128", "even_256", "even_128"])
+def test_the_configurations_open(name):
+    dataset, _, variants = read_experiment(CONFIGS / f"{name}.yaml").opened()
+    assert isinstance(dataset, Foveated) and set(variants) == {"full", "hybrid@273"}
+    assert f"{dataset.way}_{dataset.bins[0]}" == name and dataset.bins[1] == 2 * dataset.bins[0]
+    assert sum(len(row.questions) for row in list(dataset.rows())[:5] if isinstance(row, Row)) == 5
