@@ -52,9 +52,9 @@ def report(
     output: Annotated[Path | None, typer.Option(help="The HTML file (default: RUN/report.html).")] = None,
     examples: Annotated[int, typer.Option(min=0, help="Best and worst answers shown, of each.")] = 4,
 ) -> None:
-    """Write one HTML page about a run: scores, tokens, confidence, cost, where it looked for the best and the worst.
+    """Write one HTML page about a run: scores, tokens, confidence, cost, and where it looked.
 
-    The page needs no network and no other file.
+    The page needs no network and no other file. Pages of the best and the worst answers can be enlarged in it.
 
     Example: saccade report runs/demo --output demo.html
     """

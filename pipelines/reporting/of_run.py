@@ -11,7 +11,7 @@ import pyarrow.dataset as arrow
 import yaml
 
 from pipelines.report import facts
-from pipelines.reporting.charts import binned, histogram, shares, tenths
+from pipelines.reporting.charts import binned, histogram, shares, tenths, whole_numbers
 from pipelines.reporting.curves import accuracy, calibration
 from pipelines.reporting.looks import Pages, look_svg
 from pipelines.reporting.parts import card, cut, folded, header, pairs, section, table, tile
@@ -87,28 +87,13 @@ def _charts(rows: Sequence[Row], answered: Sequence[Row], shared: bool) -> str:
         made.append(card("What confidence was worth", chart, note + " On the dashed line it is the mean score."))
         bins = tenths([row["score"] for row in scored])
         made.append(card("Scores", histogram(bins, "ANLS", _of("ANLS")), "Of the questions whose answers are known."))
-    tokens = binned([row["visual_tok"] for row in answered])
-    made.append(
-        card(
-            "Tokens",
-            histogram(tokens, "visual tokens of a question", _of("tokens")),
-            "All looks of a question together.",
-        )
-    )
-    looks = [len(row["fixations"]) for row in answered]
-    made.append(
-        card(
-            "Looks",
-            whole_numbers(looks, "fixations of a question", "looks"),
-            "Until it was sure, or had to stop.",
-        )
-    )
+    tokens = histogram(binned([row["visual_tok"] for row in answered]), "visual tokens of a question", _of("tokens"))
+    made.append(card("Tokens", tokens, "All looks of a question together."))
+    looks = whole_numbers([len(row["fixations"]) for row in answered], "fixations of a question", "looks")
+    made.append(card("Looks", looks, "Until it was sure, or had to stop."))
     made.append(card("Where the time went", _cost(answered), "Seconds of all questions together, by stage."))
-    return section(
-        "Measured",
-        "Every chart is of all answered questions; point at a mark for its numbers.",
-        f'<div class="charts">{"".join(made)}</div>',
-    )
+    lead = "Every chart is of all answered questions; point at a mark for its numbers."
+    return section("Measured", lead, f'<div class="charts">{"".join(made)}</div>')
 
 
 def _of(what: str) -> Any:
