@@ -12,8 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from saccade.engines import Reader
 from saccade.geometry.pyramid import bands, gaussian, laplacian
-from saccade.types import Grid
+from saccade.metrics.anls import anls
+from saccade.seen import Seen
+from saccade.types import Canvas, Grid, Part, Question, Selection
 
 Value = Callable[[Tensor], float]
 """What a set of kept tokens, (N,) bool, is worth: a reader's confidence, a score, a share of the answer's boxes."""
@@ -141,3 +144,27 @@ def _spectrum(grid: Grid, pixels: NDArray[np.uint8], levels: int) -> Sequence[tu
     image = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).float() / 255
     energy, peak = bands(laplacian(gaussian(image, levels)))
     return list(zip(energy[0].tolist(), peak[0].tolist(), strict=True))
+
+
+def read_value(seen: Seen, question: Question, reader: Reader) -> Value:
+    """What a set of kept tokens is worth to a reader who sees them and nothing else.
+
+    With known answers: the ANLS of what it reads. Without: its confidence as long as it reads what it read from the
+    first set it was asked about, else 0.
+    """
+    empty = Canvas(seen.encoding.grid.rows, seen.encoding.grid.cols)
+    first: list[str] = []
+
+    def value(kept: Tensor) -> float:
+        index = kept.nonzero().flatten()
+        if len(index) == 0:
+            return 0.0
+        part = Part.of(seen.encoding, Selection.keep(index, len(kept)))
+        answer = reader.read(empty.add(part), question.text)
+        score = anls(answer.text, question.answers)
+        if score is not None:
+            return score
+        first.append(answer.text)
+        return answer.confidence if answer.text == first[0] else 0.0
+
+    return value
