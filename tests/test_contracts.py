@@ -12,7 +12,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.budgets import Budget
+from saccade.budgets._predictor import BudgetNet
 from saccade.errors import ConfigError
+from saccade.geometry.saved import save
 from saccade.importance import Scorer
 from saccade.integration import Integrator
 from saccade.picture import Picture
@@ -46,6 +48,8 @@ KEEPS = [1, 2, 10, 20, 40, 45, 100]
 HEADS = tempfile.TemporaryDirectory()
 REQUIRED = {("importance", name): {"head": tiny_head(Path(HEADS.name) / kind, kind)} for name, kind in TRAINED.items()}
 REQUIRED |= {("reduction", name): {"weights": tiny_trained(Path(HEADS.name) / name, name)} for name in MAKERS}
+save(BudgetNet(6), Path(HEADS.name) / "budget")
+REQUIRED[("budgets", "predicted")] = {"weights": str(Path(HEADS.name) / "budget")}
 """Settings of the strategies that have no meaningful default: those that must be trained."""
 
 

@@ -20,3 +20,15 @@ def test_every_image_gets_the_same():
 def test_no_tokens_is_not_a_budget():
     with pytest.raises(ConfigError, match=r"tokens: .*greater than or equal to 1 \(got 0\)"):
         load("budgets", {"name": "fixed", "tokens": 0}, Budget)
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("tiny", 73), ("small", 111), ("base", 273), ("large", 421), ("99", 99)])
+def test_modes_go_by_name(name, tokens):
+    made = Fixed(tokens=name)
+    assert made.tokens == made.most_tok == tokens
+    assert load("budgets", made.spec(), Budget) == made == Fixed(tokens=tokens)
+
+
+def test_an_unknown_mode_lists_those_there_are():
+    with pytest.raises(ConfigError, match=r"tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"):
+        load("budgets", {"name": "fixed", "tokens": "huge"}, Budget)

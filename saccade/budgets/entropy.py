@@ -1,0 +1,71 @@
+"""Entropy floor (B6): more tokens while the page, merged to a budget, has lost too much of its diversity."""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.budgets import Budget
+from saccade.geometry.sketch import unit_sketch
+from saccade.types import Scene
+
+FLOOR = 0.2734
+"""Share of the highest entropy below which tokens have been merged too far (seed 004; it gives no source)."""
+GROWTH = 1.25
+WIDTH = 64  # of the features that entropy is taken of
+ROUNDING = 1e-6  # nats
+
+
+class Entropy(Budget):
+    """`tokens`, and a quarter more as long as the token entropy lies below `floor` of its maximum, up to `most`.
+
+    Token entropy is that of the eigenvalues of the tokens' mean outer product, features scaled to length 1: 0 when all
+    are alike, the logarithm of their number when they are orthogonal (von Neumann entropy). It is taken of the page
+    averaged down to so many cells, and its maximum is what the page has with nothing averaged: a blank page has
+    nothing to lose and gets no more.
+    """
+
+    tokens: int = Field(273, ge=1, description="Visual tokens per fixation, at least.")
+    most: int = Field(819, ge=1, description="Visual tokens per fixation, at most.")
+    floor: float = Field(FLOOR, ge=0, le=1, description="Share of the page's own token entropy to keep.")
+
+    def __call__(self, scene: Scene) -> list[int]:
+        unit = unit_sketch(scene.tokens, WIDTH)
+        return [self._grown(unit[b], scene, b) for b in range(len(scene.grids))]
+
+    def _grown(self, unit: Tensor, scene: Scene, number: int) -> int:
+        grid, real = scene.grids[number], scene.present[number]
+        needed = self.floor * float(token_entropy(unit[real]))
+        row, col, tokens = scene.row[number][real], scene.col[number][real], self.tokens
+        while tokens < self.most:
+            merged = averaged(unit[real], row, col, grid.rows, grid.cols, tokens)
+            if float(token_entropy(merged)) >= needed - ROUNDING:
+                break
+            tokens = min(self.most, int(tokens * GROWTH) + 1)
+        return tokens
+
+    @property
+    def most_tok(self) -> int:
+        return max(self.tokens, self.most)
+
+
+def token_entropy(tokens: Tensor) -> Tensor:
+    """() nats: -sum p ln p over the eigenvalues p of the mean outer product of tokens (K, d), scaled to length 1.
+
+    Zero tokens do not count.
+    """
+    unit = torch.nn.functional.normalize(tokens.double(), dim=-1)
+    unit = unit[unit.square().sum(-1) > 0]
+    if len(unit) == 0:
+        return tokens.new_zeros(())
+    share = torch.linalg.eigvalsh(unit.mT @ unit / len(unit)).clamp(min=0)
+    return -torch.xlogy(share, share).sum().clamp(max=0)
+
+
+def averaged(tokens: Tensor, row: Tensor, col: Tensor, rows: int, cols: int, keep: int) -> Tensor:
+    """(K, d) means of tokens (N, d) over at most about `keep` cells of equal area, as square as they can be."""
+    down = min(rows, max(1, round((keep * rows / cols) ** 0.5)))
+    across = min(cols, max(1, keep // down))
+    cell = (row * down // rows) * across + col * across // cols
+    total = tokens.new_zeros(down * across, tokens.shape[1]).index_add_(0, cell, tokens)
+    count = torch.bincount(cell, minlength=down * across)
+    return total[count > 0] / count[count > 0].unsqueeze(1)

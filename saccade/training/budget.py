@@ -1,0 +1,53 @@
+"""Trains the learned budget (B4): the expected task loss, and what straying from a target number of tokens costs.
+
+L = sum_k p_k loss_k + lambda ((tokens / target) - 1)^2, where p is the network's distribution over budgets, loss_k the
+measured loss of an image and question at budget k (for instance 1 - ANLS at each budget, in evaluation mode), and
+tokens the mean of sum_k p_k tokens_k over the batch: easy pictures may pay for hard ones. Expectations instead of
+samples, so that the gradient is exact; `.int()` of a prediction, as in the seeds, would have none.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from saccade.budgets._predictor import BudgetNet
+
+
+def loss(net: BudgetNet, features: Tensor, task: Tensor, target_tok: float, weight: float) -> Tensor:
+    """() of features (B, F) and the task's losses (B, len(levels)) at each budget."""
+    probability = net(features)
+    over = net.expected_tok(probability).mean() / target_tok - 1
+    return (probability * task).sum(-1).mean() + weight * over.square()
+
+
+def fit(
+    net: BudgetNet,
+    features: Tensor,
+    task: Tensor,
+    target_tok: float,
+    *,
+    weight: float = 1.0,
+    steps: int = 300,
+    batch: int = 64,
+    rate: float = 3e-3,
+    seed: int = 0,
+) -> list[float]:
+    """Trains in place on features (n, F) and losses (n, len(levels)); the loss after every step."""
+    optimiser = torch.optim.Adam(net.parameters(), rate)
+    curve = []
+    net.train()
+    for chosen in _batches(len(features), batch, steps, seed):
+        value = loss(net, features[chosen], task[chosen], target_tok, weight)
+        optimiser.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        curve.append(value.item())
+    net.eval()
+    return curve
+
+
+def _batches(num: int, batch: int, steps: int, seed: int) -> Iterator[Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        yield torch.randperm(num, generator=draw)[:batch]

@@ -1,0 +1,53 @@
+"""The entropy floor: entropies by hand, and who gets more."""
+
+import math
+
+import pytest
+import torch
+
+from saccade.budgets.entropy import Entropy, averaged, token_entropy
+from saccade.types import Scene
+from tests.helpers import item
+
+
+def test_token_entropy_by_hand():
+    assert float(token_entropy(torch.eye(4))) == pytest.approx(math.log(4))
+    assert float(token_entropy(torch.ones(5, 3))) == pytest.approx(0, abs=1e-9)
+    assert float(token_entropy(torch.tensor([[2.0, 0], [1, 0], [0, 3], [5, 0]]))) == pytest.approx(
+        -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    )
+    assert float(token_entropy(torch.zeros(3, 2))) == 0
+
+
+def test_averages_are_those_of_cells():
+    tokens = torch.arange(16.0).view(16, 1)
+    row, col = torch.arange(16) // 4, torch.arange(16) % 4
+    assert averaged(tokens, row, col, 4, 4, 4).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert len(averaged(tokens, row, col, 4, 4, 100)) == 16
+
+
+def page(tokens: torch.Tensor) -> Scene:
+    return Scene.of([item(16, 16, tokens=tokens)])
+
+
+def test_more_is_kept_until_the_floor_is_reached():
+    make = torch.Generator().manual_seed(0)
+    # Checkered in two opposite kinds: any average of neighbours is nearly nothing but the common part.
+    sign = ((torch.arange(256) // 16 + torch.arange(256)) % 2 * 2 - 1).float().unsqueeze(1)
+    kinds = sign * torch.nn.functional.normalize(torch.randn(256, 6, generator=make), dim=-1)
+    checkered = page(kinds + 0.2)
+    few, blank = Entropy(tokens=4, most=256, floor=0.9), page(torch.ones(256, 6))
+    given = few(checkered)[0]
+    assert given > 4
+    unit = torch.nn.functional.normalize(checkered.tokens[0], dim=-1)
+    place = checkered.row[0], checkered.col[0], 16, 16
+    most = token_entropy(unit)
+    assert token_entropy(averaged(unit, *place, given)) >= 0.9 * most or given == 256
+    steps = [4]
+    while steps[-1] < given:
+        steps.append(min(256, int(steps[-1] * 1.25) + 1))
+    assert steps[-1] == given
+    assert all(token_entropy(averaged(unit, *place, keep)) < 0.9 * most for keep in steps[:-1])
+    assert few(blank) == [4]  # nothing to lose
+    assert Entropy(tokens=4, most=20, floor=1.0)(checkered) == [20]
+    assert Entropy(tokens=4, most=256, floor=0.0)(checkered) == [4]
