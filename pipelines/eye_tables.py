@@ -65,6 +65,8 @@ def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
     yield _titled("Macaque, mm/deg, after Daniel & Whitteridge (1961)", data)
     e, value, difference = plain["data"][-1]
     first, second = (by[f"cones, {which} table", "least squares"]["e0_deg"] for which in ("first", "second"))
+    curves = (by["human", "Horton & Hoyt 1991"], plain)
+    at_10 = [one["e0_deg"] / (10 + one["e0_deg"]) for one in curves]
     yield _said(
         f"The data give M0 = {plain['scale']:.1f} mm and e0 = {plain['e0_deg']:.2f} deg, so {plain['at_0']:.1f} "
         "mm/deg at "
@@ -74,6 +76,8 @@ def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
         f"No hyperbola passes through all points: at {e:g} deg the fit is {(value - difference) / value:.1f} times the "
         f"data, which fall faster than 1/e from 15 deg on. Weighted by relative error, M0 = {even['scale']:.1f} and "
         f"e0 = {even['e0_deg']:.2f}: near the seeds' numbers, and too high at the fovea.",
+        f"The seeds call the normalised curves very similar: M(10)/M(0) is {at_10[0]:.2f} human, {at_10[1]:.2f} "
+        "macaque.",
         "The first cone table is given as Daniel & Whitteridge's, who measured cortex, not cones. The two cone tables "
         f"disagree about e0 ({first:.2f} and {second:.2f} deg): M is not derived from them.",
     )
@@ -108,10 +112,9 @@ def _cortex(cortex: Facts) -> Iterator[Group | Text]:
         f"({human['hypercolumns'][i] / 2:,.0f} a hemisphere) and {macaque['hypercolumns'][i]:,.0f} "
         f"({macaque['hypercolumns'][i] / 2:,.0f}) by the macaque's fit. By V1's whole area, a hemisphere: 2,500/4 = "
         f"{human['counted']:.0f} human, 1,200/4 = {macaque['counted']:.0f} macaque.",
-        f"273 is none of them. It is the count within {human['degrees_of_273']:.1f} deg (human) or "
-        f"{macaque['degrees_of_273']:.1f} deg (macaque), as any number is within some radius. What follows: V1 has "
-        "hundreds "
-        "to a thousand hypercolumns. What does not: 273, nor that a hypercolumn is a token.",
+        "273 is none of them. It is the count, in both hemispheres, within "
+        f"{human['degrees_of_273']:.1f} deg (human) or {macaque['degrees_of_273']:.1f} deg (macaque), as any number is "
+        "within some radius. What follows: V1 has hundreds to a thousand hypercolumns. What does not: 273, nor that a hypercolumn is a token.",
     )
 
 

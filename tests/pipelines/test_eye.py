@@ -39,6 +39,7 @@ def test_it_says_what_follows_and_what_does_not(drawn: tuple[str, Path]) -> None
         "1,287 hypercolumns within 30 deg of human V1 (644 a hemisphere)",
         "2,500/4 = 625 human, 1,200/4 = 300 macaque",
         "273 is none of them",
+        "M(10)/M(0) is 0.07 human, 0.16 macaque",
         "macaque: least squares 12.45 1.93 6.44 0.31",
         "acuity 32.7% 34.5% 32.7%",
         "the seeds' (integral of 1/acuity) 1.4% 11.7% 87.0%",
