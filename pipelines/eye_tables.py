@@ -22,13 +22,10 @@ def report(facts: Facts) -> Iterator[Group | Text]:
         yield from _foveation(name, foveation)
     yield _said(
         "The seeds' SSIM (0.98 within 5 deg, 0.85 to 0.92, 0.60 to 0.75) and just-noticeable gaze errors (0.5 to 3 "
-        "deg) "
-        "stand there without a measurement. SSIM depends on the picture and on pixels per degree; these are two "
-        "pictures' "
-        "at one density. Whether a person notices needs persons.",
-        "Even samples: as many as the map has bins, spread evenly over the picture. They are its fair rival: at "
-        "the gaze "
-        "foveation must be above them, and away from it it will be below.",
+        "deg) stand there without a measurement. SSIM depends on the picture and on pixels per degree; these are two "
+        "pictures' at one density. Whether a person notices needs persons.",
+        "Even samples: as many as the map has bins, spread evenly over the picture. They are its fair rival: at the "
+        "gaze foveation must be above them, and away from it it will be below.",
     )
 
 
@@ -69,17 +66,15 @@ def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
     at_10 = [one["e0_deg"] / (10 + one["e0_deg"]) for one in curves]
     yield _said(
         f"The data give M0 = {plain['scale']:.1f} mm and e0 = {plain['e0_deg']:.2f} deg, so {plain['at_0']:.1f} "
-        "mm/deg at "
-        "the fovea; measured is 6. The seeds put these 6 mm/deg in the place of M0, which makes "
-        f"{seeds['at_0']:.0f} mm/deg "
-        "of them, twice their own data.",
-        f"No hyperbola passes through all points: at {e:g} deg the fit is {(value - difference) / value:.1f} times the "
-        f"data, which fall faster than 1/e from 15 deg on. Weighted by relative error, M0 = {even['scale']:.1f} and "
-        f"e0 = {even['e0_deg']:.2f}: near the seeds' numbers, and too high at the fovea.",
+        "mm/deg at the fovea; measured is 6. The seeds put these 6 mm/deg in the place of M0, which makes "
+        f"{seeds['at_0']:.0f} mm/deg of them, twice their own data.",
+        f"No hyperbola passes through all points: at {e:g} deg the fit is {(value - difference) / value:.1f} times "
+        f"the data, which fall faster than 1/e from 15 deg on. Weighted by relative error, M0 = {even['scale']:.1f} "
+        f"and e0 = {even['e0_deg']:.2f}: near the seeds' numbers, and too high at the fovea.",
         f"The seeds call the normalised curves very similar: M(10)/M(0) is {at_10[0]:.2f} human, {at_10[1]:.2f} "
         "macaque.",
-        "The first cone table is given as Daniel & Whitteridge's, who measured cortex, not cones. The two cone tables "
-        f"disagree about e0 ({first:.2f} and {second:.2f} deg): M is not derived from them.",
+        "The first cone table is given as Daniel & Whitteridge's, who measured cortex, not cones. The two cone "
+        f"tables disagree about e0 ({first:.2f} and {second:.2f} deg): M is not derived from them.",
     )
 
 
@@ -104,17 +99,16 @@ def _cortex(cortex: Facts) -> Iterator[Group | Text]:
     human, macaque = cortex["human"], cortex["macaque"]
     i = cortex["degrees"].index(30.0)
     yield _said(
-        "Distance is the integral of M, area that of M^2 2 pi e de. The seeds integrate M 2 pi e de and call it area: "
-        f"{cortex['as_area_normalised']:.1f} for M0 = 1, e0 = 0.5 and {cortex['as_area'][i]:,.0f} for the human "
-        "values, both "
-        "to 30 deg. Its unit is mm deg; it counts no clusters.",
+        "Distance is the integral of M, area that of M^2 2 pi e de. The seeds integrate M 2 pi e de and call it "
+        f"area: {cortex['as_area_normalised']:.1f} for M0 = 1, e0 = 0.5 and {cortex['as_area'][i]:,.0f} for the human "
+        "values, both to 30 deg. Its unit is mm deg; it counts no clusters.",
         f"The area integral gives {human['hypercolumns'][i]:,.0f} hypercolumns within 30 deg of human V1 "
         f"({human['hypercolumns'][i] / 2:,.0f} a hemisphere) and {macaque['hypercolumns'][i]:,.0f} "
         f"({macaque['hypercolumns'][i] / 2:,.0f}) by the macaque's fit. By V1's whole area, a hemisphere: 2,500/4 = "
         f"{human['counted']:.0f} human, 1,200/4 = {macaque['counted']:.0f} macaque.",
-        "273 is none of them. It is the count, in both hemispheres, within "
-        f"{human['degrees_of_273']:.1f} deg (human) or {macaque['degrees_of_273']:.1f} deg (macaque), as any number is "
-        "within some radius. What follows: V1 has hundreds to a thousand hypercolumns. What does not: 273, nor that a hypercolumn is a token.",
+        f"273 is none of them. It is the count, in both hemispheres, within {human['degrees_of_273']:.1f} deg (human) "
+        f"or {macaque['degrees_of_273']:.1f} deg (macaque), as any number is within some radius. What follows: V1 has "
+        "hundreds to a thousand hypercolumns. What does not: 273, nor that a hypercolumn is a token.",
     )
 
 
@@ -134,11 +128,10 @@ def _retina(retina: Facts) -> Iterator[Group | Text]:
     yield _titled("Retina: cones 199,000 exp(-0.42 e), rods, acuity 60/(1 + 0.35 e), the lowest letters resolved", made)
     yield _said(
         "The cone formula is of the tables' size up to 5 deg and then falls out of sight: 45 cones/mm2 at 20 deg, "
-        "where "
-        "they have 10,000 and 5,000 (and where the seeds print 900 for the formula).",
+        "where they have 10,000 and 5,000 (and where the seeds print 900 for the formula).",
         "x-height: 2.5 cycles a letter at 33.3 px/deg; up to 7.4 deg the screen's 5 px are the limit. Acuity at 10 "
-        "deg is "
-        "1/4.5 and at 20 deg 1/8 of the fovea's: 6 pt become 27 and 48 pt (the seeds: 54). Crowding is not in it.",
+        "deg is 1/4.5 and at 20 deg 1/8 of the fovea's: 6 pt become 27 and 48 pt (the seeds: 54). Crowding is not in "
+        "it.",
     )
 
 
@@ -148,9 +141,8 @@ def _allocation(allocation: Facts) -> Iterator[Group | Text]:
         made.add_row(name, *(f"{share:.1%}" for share in shares))
     yield _titled("Share of tokens by eccentricity, cortical sampler", made)
     yield _said(
-        f"{allocation['kept']} different tokens. Drawn with replacement from pixels, as the seeds do, as many "
-        "draws hit "
-        f"{allocation['distinct_of_seed_draw']} different ones."
+        f"{allocation['kept']} different tokens. Drawn with replacement from pixels, as the seeds do, as many draws "
+        f"hit {allocation['distinct_of_seed_draw']} different ones."
     )
 
 
@@ -160,9 +152,8 @@ def _rows(rows: Facts) -> Iterator[Group | Text]:
         made.add_row(name, *(f"{share:.1%}" for share in shares))
     yield _titled("Share of log-polar rows, 0 to 60 deg", made)
     yield _said(
-        "Rows as dense as acuity are a log map with alpha = 1/0.35 deg. The seeds integrate 1/acuity, the "
-        "opposite: 1.4 % "
-        "of their rows lie within 5 deg, where they print 30 %."
+        "Rows as dense as acuity are a log map with alpha = 1/0.35 deg. The seeds integrate 1/acuity, the opposite: "
+        "1.4 % of their rows lie within 5 deg, where they print 30 %."
     )
 
 
