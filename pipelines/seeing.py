@@ -15,7 +15,9 @@ def show(
     ],
     what: Annotated[
         str,
-        typer.Option(metavar="PICTURE", help="trace, allocation, saliency, similarity, pyramid, rate-distortion."),
+        typer.Option(
+            metavar="PICTURE", help="trace, allocation, saliency, homunculus, similarity, pyramid, rate-distortion."
+        ),
     ] = "trace",
     id: Annotated[str | None, typer.Option(help="Which question of a run (default: the first answered).")] = None,
     question: Annotated[str | None, typer.Option(help="What to ask of an image.")] = None,
@@ -32,6 +34,7 @@ def show(
     trace: the kept tokens, the gazes in order, what was read.
     allocation: the picture, its importance, the kept tokens.
     saliency: every scorer of the mix beside the mix.
+    homunculus: the page, each part as large as it matters.
     similarity: how alike the tokens are, and where.
     pyramid: the picture by scale.
     rate-distortion: accuracy against tokens, of an experiment, or of a run after each of its looks.

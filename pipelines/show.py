@@ -147,7 +147,8 @@ class OfRun(Subject):
         engine = {**self.run.get("engine", {}), "device": "auto", "max_px": self.run.get("max_px")}
         settings = {key: value for key, value in engine.items() if key in HF.model_fields}
         with HF(**settings).open() as opened:
-            return scene_of(see(self.settings, opened, self.picture, [self.asked]))
+            whole = self.settings.with_settings(encoder="full")  # windows that no look asked for are shown too
+            return scene_of(see(whole, opened, self.picture, [self.asked]))
 
     @property
     def curves(self) -> tuple[Curve, ...]:

@@ -60,7 +60,7 @@ def test_it_draws_the_first_answered_question(folder: Path) -> None:
     assert again.read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("what", ["allocation", "saliency", "similarity", "pyramid"])
+@pytest.mark.parametrize("what", ["allocation", "saliency", "homunculus", "similarity", "pyramid"])
 def test_other_pictures_of_a_run_are_of_its_own_model_and_settings(what: str, folder: Path) -> None:
     path = show(folder, what, None)
     assert path == folder / "show" / f"a_1-{what}.png"

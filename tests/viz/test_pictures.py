@@ -1,6 +1,8 @@
 """The pictures of `saccade show`: each drawn from a look of a tiny model, and the numbers in them by hand."""
 
+from dataclasses import replace
 from itertools import combinations
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,6 +13,8 @@ from matplotlib.figure import Figure
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
 from saccade.errors import ConfigError, DataError
+from saccade.geometry.grid import plain_grid
+from saccade.importance import Mix
 from saccade.look import episodes, run, see
 from saccade.picture import Picture
 from saccade.registry import find, load, names
@@ -20,10 +24,10 @@ from saccade.viz.pictures import Drawing
 from saccade.viz.pictures.allocation import share_kept
 from saccade.viz.pictures.pyramid import pyramid, up
 from saccade.viz.pictures.rate_distortion import spread, ticks
-from saccade.viz.pictures.saliency import top_share
+from saccade.viz.pictures.saliency import parts, top_share
 from saccade.viz.pictures.similarity import SIDE, likeness
 from saccade.viz.sheet import render
-from saccade.viz.subject import Subject
+from saccade.viz.subject import Subject, on_grid
 from saccade.viz.view import TraceView
 from tests import tiny
 
@@ -99,6 +103,25 @@ def test_what_a_subject_lacks_is_said() -> None:
     for name in names("viz.pictures"):
         with pytest.raises(ConfigError, match="this picture needs .*, and nothing holds none"):
             load("viz.pictures", name, Drawing)(bare)
+
+
+def test_a_mix_is_shown_by_its_parts_by_hand() -> None:
+    found = parts(Mix.parse(["edges:1", {"name": "preset", "preset": "ptp", "weight": 3}]))
+    assert [(scorer.name(), weight) for weight, scorer in found] == [
+        ("edges", pytest.approx(0.25)),
+        ("region", pytest.approx(0.75 * 0.3)),
+        ("variance", pytest.approx(0.75 * 0.4)),
+        ("instruction", pytest.approx(0.75 * 0.3)),
+    ]
+
+
+def test_values_of_tokens_on_the_grid() -> None:
+    grid = replace(plain_grid(2, 2, 32, 32), row=torch.tensor([0, 0, 1]), col=torch.tensor([1, 1, 0]))
+    scene = SimpleNamespace(grids=(grid,))
+    shared = on_grid(scene, torch.tensor([3.0, 5.0, 1.0]))  # type: ignore[arg-type]
+    assert shared.tolist() == [[-np.inf, 5], [1, -np.inf]]
+    merged = SimpleNamespace(grids=(replace(grid, source=torch.tensor([2, 1, 2, -1])),))
+    assert on_grid(merged, torch.tensor([3.0, 5.0, 1.0])).tolist() == [[1, 5], [1, -np.inf]]  # type: ignore[arg-type]
 
 
 def test_importance_on_kept_tokens_by_hand() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from saccade.importance import Scorer
+from saccade.importance import Mix, Scorer
 from saccade.registry import load
 from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import heat, limits, scaled
@@ -22,19 +22,30 @@ class Saliency(Drawing):
     def __call__(self, subject: Subject) -> Figure:
         """The figure."""
         scene, picture, mix = subject.scene, subject.picture, subject.mix
-        num_panels = len(mix.parts) + (2 if len(mix.parts) > 1 else 1)
+        found = parts(mix)
+        num_panels = len(found) + (2 if len(found) > 1 else 1)
         columns = num_panels if num_panels <= 4 else 3 if num_panels <= 6 else 4
         page = scaled(picture.rgb, *panel_size(picture.width_px, picture.height_px, columns))
-        total = sum(weight for weight, _ in mix.parts)
         shown = [Panel("Picture", page, f"{scene.grids[0].rows} x {scene.grids[0].cols} tokens")]
-        for weight, spec in mix.parts:
-            field = on_grid(scene, load("importance", spec, Scorer)(scene)[0])
-            note = f"weight {weight / total:.2f}; {concentration(field)}"
-            shown.append(Panel(str(spec["name"]), heat(page, field), note, limits(field)))
-        if len(mix.parts) > 1:
+        for weight, scorer in found:
+            field = on_grid(scene, scorer(scene)[0])
+            note = f"weight {weight:.2f}; {concentration(field)}"
+            shown.append(Panel(scorer.name(), heat(page, field), note, limits(field)))
+        if len(found) > 1:
             field = on_grid(scene, mix(scene)[0])
             shown.append(Panel("together", heat(page, field), concentration(field), limits(field)))
         return panels(scene.queries[0].text, "What makes a token worth looking at", shown, columns)
+
+
+def parts(mix: Mix) -> list[tuple[float, Scorer]]:
+    """Scorers of a mix and their weights, which sum to 1; a scorer that is a mix itself (`preset`) by its own parts."""
+    total, found = sum(weight for weight, _ in mix.parts), []
+    for weight, spec in mix.parts:
+        scorer = load("importance", spec, Scorer)
+        inner = getattr(scorer, "mix", None)
+        some = parts(inner) if isinstance(inner, Mix) else [(1.0, scorer)]
+        found += [(weight / total * share, part) for share, part in some]
+    return found
 
 
 def concentration(field: NDArray[np.float64]) -> str:
