@@ -1,5 +1,7 @@
 """Spatial neighbours on the token grid, and what a token has in common with them. Levels never mix."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -66,11 +68,9 @@ def mean_distance(vectors: Tensor, near: Tensor) -> Tensor:
     half = len(OFFSETS) // 2  # a pair is measured once: from its earlier token to the later one
     flat, index = _flat(vectors, near[..., half:])
     rows = max(1, CHUNK_VALUES // (half * flat.shape[-1]))
-    parts = [
-        torch.linalg.vector_norm(flat[there].float() - here.float().unsqueeze(1), dim=-1)
-        for here, there in zip(torch.split(flat, rows), torch.split(index, rows), strict=True)
-    ]
-    later = torch.cat(parts).view(*near.shape[:2], half)
+    later = torch.empty(*near.shape[:2], half, device=near.device)
+    for here, there, out in _chunks(rows, flat, index, later.flatten(0, 1)):
+        out.copy_(torch.linalg.vector_norm(flat[there].float() - here.float().unsqueeze(1), dim=-1))
     back = near[..., :half].flip(-1)  # the opposite of step 4 + k is step 3 - k
     earlier = torch.stack([later[..., k].gather(1, back[..., k].clamp(min=0)) for k in range(half)], -1)
     total = later.sum(-1) + earlier.masked_fill(back < 0, 0.0).sum(-1)
@@ -85,14 +85,20 @@ def variance_around(vectors: Tensor, near: Tensor) -> Tensor:
     """
     flat, index = _flat(vectors, near)
     rows = max(1, CHUNK_VALUES // (len(OFFSETS) * flat.shape[-1]))
-    squares, sums = [], []
-    for here, there in zip(torch.split(flat, rows), torch.split(index, rows), strict=True):
+    square, total = torch.empty(2, *near.shape[:2], device=near.device)
+    for here, there, squares, totals in _chunks(rows, flat, index, square.flatten(), total.flatten()):
         apart = flat[there].float() - here.float().unsqueeze(1)  # (rows, 8, C), 0 where there is no neighbour
-        squares.append(apart.flatten(1).square().sum(-1))
-        sums.append(apart.sum(1).square().sum(-1))
+        squares.copy_(apart.flatten(1).square().sum(-1))
+        totals.copy_(apart.sum(1).square().sum(-1))
     count = (near >= 0).sum(-1) + 1
-    square, total = (torch.cat(part).view(near.shape[:2]) for part in (squares, sums))
-    return (square / count - total / count.square()).clamp(min=0) / vectors.shape[-1]
+    variance: Tensor = square / count - total / count.square()
+    return variance.clamp(min=0) / vectors.shape[-1]
+
+
+def _chunks(rows: int, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Runs of `rows` rows of each. Results are written into a column: small ones kept between large ones that are freed
+    would leave holes in which the next large one does not fit, and memory would grow as if there were no chunks."""
+    return zip(*(torch.split(column, rows) for column in columns), strict=True)
 
 
 def _flat(vectors: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,8 @@ from torch import Tensor
 
 CONSTANT = 1e-6
 """Spread relative to the largest value below which an image's scores are called constant: float32 rounding."""
+TINY = 1e-12
+"""Length below which a vector counts as zero, as in `torch.nn.functional.normalize`."""
 PAIR_BYTES = 16 * 2**20
 """Of similarities or distances between tokens that are held at once."""
 
@@ -29,7 +31,9 @@ def cosine(tokens: Tensor, words: Tensor) -> Tensor:
     ones that stand in the language model's input, are compared.
     """
     a, b = tokens[..., : words.shape[-1]].float(), words.float()
-    return torch.nn.functional.normalize(a, dim=-1) @ torch.nn.functional.normalize(b, dim=-1).transpose(-1, -2)
+    length: Tensor = torch.linalg.vector_norm(a, dim=-1, keepdim=True)  # divided by afterwards: tokens are not copied
+    unit = torch.nn.functional.normalize(b, dim=-1).transpose(-1, -2)
+    return a @ unit / length.clamp(min=TINY)
 
 
 def rank(values: Tensor, valid: Tensor) -> Tensor:
@@ -95,9 +99,11 @@ def mean_cosine(vectors: Tensor, present: Tensor) -> Tensor:
 
     Exact without N x N values: a mean of cosines is the dot product with the mean of the unit vectors.
     """
-    unit = torch.nn.functional.normalize(vectors.float(), dim=-1) * present.unsqueeze(-1)
-    own = unit.square().sum(-1)  # 1, or 0 for a vector of zeros
-    others = (unit @ unit.sum(1).unsqueeze(-1)).squeeze(-1) - own
+    values = vectors.float()
+    length = torch.linalg.vector_norm(values, dim=-1)  # unit vectors are never made: these are their weights
+    scale = torch.where(present & (length > TINY), 1 / length.clamp(min=TINY), 0.0)
+    total = scale.unsqueeze(1) @ values  # (B, 1, C) the sum of the unit vectors
+    others = (values @ total.transpose(1, 2)).squeeze(-1) * scale - (scale > 0).float()
     return others / (present.sum(-1, keepdim=True) - 1).clamp(min=1)
 
 
@@ -107,16 +113,17 @@ def nearest_cosine(vectors: Tensor, present: Tensor, count: int) -> Tensor:
     Similarities are made in chunks of rows; fewer others than `count`: all of them; none: 0.
     """
     unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
-    num, chunks, found = unit.shape[1], [], min(count, unit.shape[1] - 1)
+    nearest, found = unit.new_zeros(unit.shape[:2]), min(count, unit.shape[1] - 1)
     if found < 1:
-        return unit.new_zeros(unit.shape[:2])
+        return nearest
     for start, rows in _row_chunks(unit):
         similar = (rows @ unit.transpose(1, 2)).masked_fill_(~present.unsqueeze(1), float("-inf"))
         similar[:, torch.arange(rows.shape[1]), torch.arange(start, start + rows.shape[1])] = float("-inf")
         best = similar.topk(found, dim=-1).values
         real = best.isfinite()
-        chunks.append(best.masked_fill(~real, 0.0).sum(-1) / real.sum(-1).clamp(min=1))
-    return torch.cat(chunks, 1).view(-1, num)
+        mean = best.masked_fill(~real, 0.0).sum(-1) / real.sum(-1).clamp(min=1)
+        nearest[:, start : start + rows.shape[1]] = mean
+    return nearest
 
 
 def mean_distances(vectors: Tensor, present: Tensor) -> Tensor:
@@ -127,11 +134,13 @@ def mean_distances(vectors: Tensor, present: Tensor) -> Tensor:
     """
     apart = vectors.float() - vectors[:, :1].float()
     apart -= mean_vector(apart, present)
-    parts = []
-    for _, rows in _row_chunks(apart):
-        distance = torch.cdist(rows, apart, compute_mode="use_mm_for_euclid_dist")
-        parts.append((distance @ present.float().unsqueeze(-1)).squeeze(-1))
-    return torch.cat(parts, 1) / present.sum(-1, keepdim=True).clamp(min=1)
+    length = torch.linalg.vector_norm(apart, dim=-1).square()
+    total = torch.empty_like(length)
+    for start, rows in _row_chunks(apart):
+        squares = length[:, start : start + rows.shape[1], None] + length[:, None]
+        distance = torch.baddbmm(squares, rows, apart.transpose(1, 2), alpha=-2).clamp_(min=0).sqrt_()
+        total[:, start : start + rows.shape[1]] = (distance @ present.float().unsqueeze(-1)).squeeze(-1)
+    return total / present.sum(-1, keepdim=True).clamp(min=1)
 
 
 def _row_chunks(vectors: Tensor) -> list[tuple[int, Tensor]]:

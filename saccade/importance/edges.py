@@ -53,7 +53,8 @@ class Edges(Scorer):
         if self.method == "sobel":
             return _sobel(grey)
         if self.method == "canny":
-            return np.asarray(cv2.Canny(grey, self.canny_low, self.canny_high) / 255, dtype=np.float32)
+            thin: Pixels = np.divide(cv2.Canny(grey, self.canny_low, self.canny_high), 255, dtype=np.float32)
+            return thin
         return _high_pass(grey, self.cutoff_cycles_px)
 
 
@@ -73,9 +74,11 @@ def _sobel(grey: NDArray[np.uint8]) -> Pixels:
 
 def _high_pass(grey: NDArray[np.uint8], cutoff: float) -> Pixels:
     """Absolute value of what is left of (H, W) when frequencies up to `cutoff` cycles per pixel are removed."""
-    wide = cv2.copyMakeBorder(grey, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, cv2.BORDER_REFLECT).astype(np.float32)
-    spectrum = torch.fft.rfft2(torch.from_numpy(wide))
-    frequency = torch.hypot(torch.fft.fftfreq(wide.shape[0])[:, None], torch.fft.rfftfreq(wide.shape[1])[None])
-    left = torch.fft.irfft2(spectrum * (frequency > cutoff), s=wide.shape).abs()
-    inside = left[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
-    return np.ascontiguousarray(inside.masked_fill(inside < SILENCE, 0.0).numpy())
+    wide = cv2.copyMakeBorder(grey, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, cv2.BORDER_REFLECT)
+    high = torch.hypot(torch.fft.fftfreq(wide.shape[0])[:, None], torch.fft.rfftfreq(wide.shape[1])[None]) > cutoff
+    spectrum = torch.fft.rfft2(torch.from_numpy(wide.astype(np.float32))).mul_(high)
+    del high  # a large page is 50 MiB in float32: as few of it at once as there need be
+    left = torch.fft.irfft2(spectrum, s=wide.shape)
+    del spectrum
+    inside = left[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX].abs_()
+    return np.ascontiguousarray(inside.masked_fill_(inside < SILENCE, 0.0).numpy())

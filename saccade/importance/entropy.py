@@ -10,7 +10,7 @@ from saccade.geometry.tokens import mean_distances
 from saccade.importance import Scorer, vectors
 from saccade.types import Scene
 
-CHUNK_VALUES = 2**20
+CHUNK_VALUES = 2**18
 """Values whose bins are held at once."""
 
 
@@ -36,8 +36,10 @@ class Entropy(Scorer):
             logits = (-mean_distances(values, present)).masked_fill(~present, float("-inf"))
             return (-logits.log_softmax(-1) / torch.log(torch.tensor(2.0))).masked_fill(~present, 0.0)
         step = max(1, CHUNK_VALUES // present.numel())
-        parts = [feature_bits(part, present, self.bins) for part in torch.split(values, step, dim=-1)]
-        return sum(parts[1:], parts[0]) / values.shape[-1]
+        total = torch.zeros(present.shape, device=values.device)
+        for part in torch.split(values, step, dim=-1):
+            total += feature_bits(part, present, self.bins)
+        return total / values.shape[-1]
 
 
 def feature_bits(values: Tensor, present: Tensor, bins: int) -> Tensor:

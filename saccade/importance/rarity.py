@@ -10,6 +10,9 @@ from saccade.geometry.tokens import mean_cosine, mean_vector, nearest_cosine
 from saccade.importance import Scorer, vectors
 from saccade.types import Scene
 
+CHUNK_TOK = 512
+"""Tokens whose distances are held at once."""
+
 
 class Rarity(Scorer):
     """Distance of a token from what is common: the page's mean, all other tokens, or the ones most like it.
@@ -31,5 +34,8 @@ class Rarity(Scorer):
             return -mean_cosine(values, scene.present)
         if self.to == "nearest":
             return -nearest_cosine(values, scene.present, self.nearest)
-        apart: Tensor = torch.linalg.vector_norm(values.float() - mean_vector(values, scene.present), dim=-1)
+        mean, size = mean_vector(values, scene.present), max(1, CHUNK_TOK // len(values))
+        apart = mean.new_empty(values.shape[:2])
+        for some, out in zip(torch.split(values, size, 1), torch.split(apart, size, 1), strict=True):
+            out.copy_(torch.linalg.vector_norm(some.float() - mean, dim=-1))
         return apart

@@ -49,4 +49,5 @@ class Region(Scorer):
 
     @staticmethod
     def _chunks(*columns: Tensor) -> zip:  # type: ignore[type-arg]
-        return zip(*(torch.split(column, CHUNK_TOK, 1) for column in columns), strict=True)
+        size = max(1, CHUNK_TOK // len(columns[0]))
+        return zip(*(torch.split(column, size, 1) for column in columns), strict=True)
