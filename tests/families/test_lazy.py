@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saccade.engines.hf import HFEngine
+from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families._lazy import Windows
 from saccade.picture import Picture
@@ -26,6 +26,17 @@ def test_all_windows_are_the_whole_encoding(engine: HFEngine, size: tuple[int, i
     assert torch.equal(index, torch.arange(len(whole)))
     torch.testing.assert_close(tokens, whole.tokens, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(features, whole.features, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(received, whole.received, rtol=1e-4, atol=1e-6)
+
+
+def test_all_windows_of_the_bundled_model() -> None:
+    with HF(model="nano").open() as nano:
+        prepared = nano.prepare(Picture.open(tiny.page(500, 330)))
+        (whole,) = nano.encode([prepared])
+        windows = nano.windows(prepared)
+        _, tokens, _, received = windows.encode(torch.ones(len(whole), dtype=torch.bool))
+    assert windows.num_patches == whole.num_patches
+    torch.testing.assert_close(tokens, whole.tokens, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(received, whole.received, rtol=1e-4, atol=1e-6)
 
 
