@@ -115,7 +115,7 @@ def main(
                 for _, report in reports(settings, engine, Picture.open(image), [Question("asked", question)]):
                     typer.echo(report.text())
                 return
-            own = {"page_px": page_px} if dataset == "synthdoc" else {}
+            own: dict[str, Any] = {"page_px": page_px} if dataset == "synthdoc" else {}
             found = over(settings, engine, open_dataset(str(dataset), **own), limit)
     except SaccadeError as error:
         typer.echo(expected(error) or str(error), err=True)

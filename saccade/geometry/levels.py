@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from saccade.geometry.grid import coarse_on
-from saccade.geometry.tokens import rank
 from saccade.types import Encoding, Grid, Scene
 
 MAX_LEVELS = 4
@@ -68,6 +67,16 @@ def level_masks(level: Tensor, among: Tensor, levels: int) -> Tensor:
     return torch.stack([(level == number) & among for number in range(levels)])
 
 
+def place_in_level(importance: Tensor, level: Tensor, valid: Tensor, levels: int) -> Tensor:
+    """(B, N) int64: 0 for the most important valid token of each level, ties to the earlier; invalid tokens last."""
+    order = torch.argsort(importance.masked_fill(~valid, float("-inf")), dim=-1, descending=True, stable=True)
+    sorted_level, place = level.gather(-1, order), torch.zeros_like(order)
+    for number in range(levels):
+        here = sorted_level == number
+        place = torch.where(here, here.cumsum(-1) - 1, place)
+    return torch.empty_like(order).scatter_(-1, order, place)
+
+
 def ideal_counts(shares: Tensor, keep: int | Tensor, room: Tensor) -> Tensor:
     """Shares of levels to tokens, not yet whole: (B, L) >= 0 -> (B, L) float64, summing to min(keep, all room).
 
@@ -113,9 +122,8 @@ def soft_keep(
     whole count; backward, that step is a sigmoid, `width_tok` wide, of the count before rounding. Counting with
     `.int()` has no gradient at all.
     """
-    masks = level_masks(level, valid, shares.shape[-1])
-    room = masks.sum(-1).T
-    place = torch.stack([rank(importance, mask) for mask in masks]).gather(0, level.unsqueeze(0))[0]  # (B, N)
+    room = level_masks(level, valid, shares.shape[-1]).sum(-1).T
+    place = place_in_level(importance, level, valid, shares.shape[-1])
     hard = ((place < counts(shares, keep, room).gather(-1, level)) & valid).to(importance.dtype)
     ideal = ideal_counts(shares, keep, room).gather(-1, level).to(importance.dtype)
     soft = torch.sigmoid((ideal - place - 0.5) / width_tok) * valid

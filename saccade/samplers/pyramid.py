@@ -6,8 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.levels import counts, level_masks, num_levels
-from saccade.geometry.tokens import rank
+from saccade.geometry.levels import counts, level_masks, num_levels, place_in_level
 from saccade.samplers import Sampler
 from saccade.types import Scene
 
@@ -33,14 +32,12 @@ class Pyramid(Sampler):
 
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
         levels = num_levels(scene)
-        masks = level_masks(scene.level, scene.valid, levels)  # (L, B, N)
+        room = level_masks(scene.level, scene.valid, levels).sum(-1).T  # (B, L)
         wish = self._wish(scene, levels) if scene.shares is None else scene.shares
         wish = torch.nn.functional.pad(wish, (0, levels - wish.shape[-1]))
-        quota = counts(wish.to(importance.device), keep, masks.sum(-1).T)  # (B, L)
-        inside = torch.stack([rank(importance, mask) for mask in masks])  # (L, B, N) place in its level
-        chosen = ((inside < quota.T.unsqueeze(-1)) & masks).any(0)
-        ranks = rank(importance, scene.valid)
-        return (ranks.shape[-1] * chosen - ranks).float()
+        quota = counts(wish.to(importance.device), keep, room).gather(-1, scene.level)  # (B, N) of a token's level
+        place = place_in_level(importance, scene.level, scene.valid, levels)
+        return (place < quota).float()  # of the valid tokens, exactly as many as are kept
 
     def _wish(self, scene: Scene, levels: int) -> Tensor:
         """(B, levels) its own shares, laid on each image's levels."""
