@@ -78,10 +78,18 @@ Scorer = Annotated[
     str, typer.Option(help="NAME[:weight],...: what is worth looking at (`list importance`).", rich_help_panel=LOOK)
 ]
 PlannerName = Annotated[
-    str, typer.Option("--planner", help="Where to look next: query, uncertainty, saliency.", rich_help_panel=LOOK)
+    str, typer.Option("--planner", help="Where to look next: query, uncertainty, saliency, slots.", rich_help_panel=LOOK)
 ]
 Fixations = Annotated[int, typer.Option(min=1, help="Looks per question, at most.", rich_help_panel=LOOK)]
-Tokens = Annotated[int, typer.Option(min=1, help="Visual tokens per fixation.", rich_help_panel=LOOK)]
+Tokens = Annotated[
+    str,
+    typer.Option(
+        metavar="N|MODE",
+        help="Visual tokens per fixation: a number; tiny (73), small (111), base (273), large (421); auto: 180 to 456 "
+        "by the picture, capped by `--set budget.most=365`.",
+        rich_help_panel=LOOK,
+    ),
+]
 Glimpse = Annotated[
     int, typer.Option(min=0, help="Coarse tokens of the whole image that open the canvas.", rich_help_panel=LOOK)
 ]
@@ -222,7 +230,9 @@ def put(made: dict[str, Any], dotted: str, value: Any) -> None:
     from saccade.registry import named
 
     head, _, rest = dotted.partition(".")
-    if rest:
+    if dotted == SHORT["tokens"]:
+        made[head] = _budget(made.get(head, default(head)), value)
+    elif rest:
         before = made[head] if head in made else default(head)
         if not isinstance(before, str | Mapping):
             raise ConfigError(f"no setting {dotted!r}: {head} is {before!r} and has no settings of its own")
@@ -233,6 +243,19 @@ def put(made: dict[str, Any], dotted: str, value: Any) -> None:
         put(made, "engine.name", value)  # all engines have a model: another one reads it as well
     elif not (head in NAMED and head in made and isinstance(value, str) and _name(made[head]) == value):
         made[head] = value
+
+
+def _budget(before: Any, tokens: Any) -> dict[str, Any]:
+    """The budget that --tokens asks for: auto is `adaptive`, a number or a mode one that takes it, else `fixed`."""
+    from saccade.budgets import Budget
+    from saccade.registry import find, named
+
+    kept = named("budgets", before)
+    if tokens == "auto":
+        return kept if kept.get("name") == "adaptive" else {"name": "adaptive"}
+    if "tokens" not in find("budgets", str(kept.get("name")), Budget).model_fields:
+        kept = {"name": "fixed"}
+    return {**kept, "tokens": int(tokens) if isinstance(tokens, str) and tokens.isdecimal() else tokens}
 
 
 def _name(spec: Any) -> Any:

@@ -27,18 +27,20 @@ COLUMNS = [
     "encoder_passes",
     "error",
 ]
+LOOK_TOK = "fixations.list.element.tokens"
+SHOWN_COUNTS = 20
 SHOWN_ERRORS = 20  # reasons listed; the rest are counted together
 
 
 def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
     """The summary of everything answered so far, written to summary.json. `attempt`: seconds, images_per_s, ..."""
-    columns, fixations = _columns(folder)
+    columns, looked = _columns(folder)
     images = len(set(columns["image_id"]))
     errors = [error for error in columns["error"] if error is not None]
     visual = [count for count in columns["visual_tok"] if count is not None]
     cached, prefill = _total(columns["cached_tok"]), _total(columns["prefill_tok"])
     encoded = sum(1 for patches in columns["encoder_patches"] if patches)
-    looks = [count for count, error in zip(fixations, columns["error"], strict=True) if error is None]
+    looks = [len(steps) for steps, error in zip(looked, columns["error"], strict=True) if error is None]
     skipped = Counter(skip.reason for skip in manifest.skips(folder.skipped))
     summary = {
         "questions": len(columns["image_id"]),
@@ -52,6 +54,7 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
         "exact": _interval(columns["exact"], columns["image_id"]),
         "coverage": _interval(columns["coverage"], columns["image_id"]),
         "visual_tok": {"min": min(visual), "mean": float(np.mean(visual)), "max": max(visual)} if visual else None,
+        "first_look_tok": _distribution([steps[0] for steps in looked if steps]),  # how the budget fell out
         "fixations": {
             "mean": float(np.mean(looks)) if looks else None,
             "counts": {str(count): times for count, times in sorted(Counter(looks).items())},
@@ -69,15 +72,22 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
-def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[int]]:
+def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]]]:
+    """The columns of all rows, and each row's tokens look by look."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    fixations: list[int] = []
+    looked: list[list[int]] = []
     for file in sorted(folder.answers.glob("*.parquet")):
-        table = pq.read_table(file, columns=[*COLUMNS, "fixations"])
+        with pq.ParquetFile(file) as opened:
+            table = opened.read(columns=[*COLUMNS, LOOK_TOK])
         for name in COLUMNS:
             columns[name] += table[name].to_pylist()
-        fixations += [len(steps) for steps in table["fixations"]]
-    return columns, fixations
+        looked += [[step["tokens"] for step in steps or ()] for steps in table["fixations"].to_pylist()]
+    return columns, looked
+
+
+def _distribution(counts: Sequence[int]) -> dict[str, int]:
+    """How many questions were given how many tokens, fewest tokens first; the rarest are left out of a long list."""
+    return {str(count): times for count, times in sorted(Counter(counts).most_common(SHOWN_COUNTS))}
 
 
 def _interval(scores: Sequence[float | None], pages: Sequence[str]) -> dict[str, Any] | None:

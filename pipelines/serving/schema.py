@@ -249,7 +249,8 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
     if "tokens" in knobs:
         if "budget" in knobs:
             raise Refusal(400, "saccade: give tokens or budget, not both", "saccade.tokens")
-        knobs["budget"] = {"name": "fixed", "tokens": knobs.pop("tokens")}
+        tokens = knobs.pop("tokens")
+        knobs["budget"] = "adaptive" if tokens == "auto" else {"name": "fixed", "tokens": tokens}
     try:
         wanted = Episode(**{**{name: getattr(settings, name) for name in Episode.model_fields}, **knobs})
         wanted.check_engine(None, together=False)

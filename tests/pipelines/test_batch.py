@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ class Loop:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.most, self.stops, self.error = 10**6, KeyboardInterrupt(), "EngineError: none"
+        self.looked: list[list[int]] = []  # tokens look by look, image by image
 
     def run(self, plan: Plan, config: RunConfig, left: Path, watch: Any) -> float:
         for number, image in enumerate(pq.read_table(left).to_pylist()):
@@ -41,6 +43,8 @@ class Loop:
                 raise self.stops
             asked = manifest.questions_of(image["questions"])
             made = [{**rows.error_row(image["image_id"], q, self.error), "visual_tok": 12} for q in asked]
+            for row, tokens in itertools.product(made, self.looked[number : number + 1]):
+                row["fixations"] = [{"gaze_x": 0.5, "gaze_y": 0.5, "tokens": count} for count in tokens]
             manifest.write_table(
                 rows.pa.Table.from_pylist(made, rows.SCHEMA), plan.answers / answers_name(image["number"])
             )
@@ -75,12 +79,18 @@ def test_a_run_says_what_it_is_and_what_it_came_to(config: RunConfig, loop: Loop
     assert (summary["questions"], summary["images"], summary["errors"]) == (18, 6, 18)
     assert summary["errors_by_reason"] == {"EngineError: none": 18}
     assert summary["anls"]["num_questions"] == 12, "hidden answers have no score"
+    assert summary["first_look_tok"] == {}, "nothing was looked at"
     assert summary == json.loads((config.output / "summary.json").read_text())
     made = yaml.safe_load((config.output / "run.yaml").read_text())
     assert made["in_flight"] == 32 and made["max_px"] == 28 * 28 * 256 and made["versions"]["ray"]
     again = RunConfig(**{key: made[key] for key in RunConfig.model_fields})
     assert again == config, "run.yaml is a configuration"
     assert {path.name for path in config.output.iterdir()} == {"run.yaml", "summary.json", "answers", ".saccade"}
+
+
+def test_the_summary_says_how_the_budget_fell_out(config: RunConfig, loop: Loop) -> None:
+    loop.looked = [[180, 180], [456, 3], [180], [273], []]  # the sixth image has no looks either
+    assert batch(config, QUIET)["first_look_tok"] == {"180": 6, "273": 3, "456": 3}
 
 
 def test_a_folder_in_use_is_refused_without_resume(config: RunConfig, loop: Loop) -> None:

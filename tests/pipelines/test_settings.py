@@ -9,7 +9,7 @@ from pipelines import engine as engines
 from pipelines import options
 from pipelines.engine import chosen_engine
 from pipelines.experiments import Experiment
-from pipelines.resolve import asking, run_config
+from pipelines.resolve import asking, episode, run_config
 from saccade.errors import ConfigError, UnknownName
 
 
@@ -34,6 +34,30 @@ def test_a_file_is_overruled_by_options_and_both_by_set(tmp_path: Path, key: str
     assert value(read(tmp_path, f"{key}: 1", {key: 2})) == 2
     assert value(read(tmp_path, f"{key}: 1", {key: 2}, f"{dotted}=3")) == 3
     assert value(read(tmp_path, f"{key}: 1", {key: 2}, f"{key}=4")) == 4
+
+
+@pytest.mark.parametrize(
+    "file, given, budget, most",
+    [
+        ("", "100", {"name": "fixed", "tokens": 100}, 100),
+        ("", "large", {"name": "fixed", "tokens": "large"}, 421),
+        ("", "auto", {"name": "adaptive"}, 456),
+        ("tokens: auto", "100", {"name": "fixed", "tokens": 100}, 100),
+        ("budget: {name: adaptive, most: 300}", "auto", {"name": "adaptive", "most": 300}, 300),
+        ("budget: {name: entropy, most: 600}", "100", {"name": "entropy", "most": 600, "tokens": 100}, 600),
+        ("budget: {name: window, max_model_len: 1024}", "tiny", {"name": "fixed", "tokens": "tiny"}, 73),
+    ],
+)
+def test_tokens_by_number_by_mode_and_by_the_picture(
+    tmp_path: Path, file: str, given: str, budget: dict[str, Any], most: int
+) -> None:
+    made = read(tmp_path, file or "fixations: 2", {"tokens": given})
+    assert made["budget"] == budget
+    assert episode({"budget": budget}).strategies.budget.most_tok == most
+
+
+def test_the_cap_of_auto_is_set_beside_it(tmp_path: Path) -> None:
+    assert read(tmp_path, "tokens: auto", None, "budget.most=365")["budget"] == {"name": "adaptive", "most": 365}
 
 
 def test_settings_of_a_data_set_stay_until_another_is_named(tmp_path: Path) -> None:
@@ -76,6 +100,7 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("sampler.ratio=[1", r"--set 'sampler.ratio=\[1': the value is read as YAML, and is none: expected"),
         ("scorer=../edges", "no importance named '../edges'"),
         ("scorer=.edges", "no importance named '.edges'"),
+        ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
         ("engine.bogus=1", "engines 'hf': bogus: Extra inputs.*Settings: model="),
         ("token=3", r"no setting token: 3\. Settings: sampler, .*tokens \(budget.tokens\), model \(engine.model\)"),
         ("dataset.page_pixels=512", "page_pixels: Extra inputs"),
