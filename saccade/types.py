@@ -84,7 +84,7 @@ class Encoding:
     grid: Grid
     picture_hash: str
     fingerprint: str  # of the encoder: model, precision, view, pixel limit
-    num_patches: int  # encoder patches this cost
+    num_patches: int  # encoder patches this cost: those that entered the tower, also where tokens merge inside it
     deepstack: Tensor | None = None  # (N, L, D), added to the tokens' states after decoder layers 1 to L (Qwen3-VL)
 
     def __len__(self) -> int:

@@ -37,8 +37,8 @@ class Qwen25VL(QwenVL):
             window_size=tower.window_size,
             patch_size=tower.patch_size,
         )
-        lengths = ends.diff() // self.merge**2
-        return order, torch.arange(len(lengths), device=order.device).repeat_interleave(lengths.to(order.device))
+        order, lengths = order.to(grid_thw.device), ends.diff() // self.merge**2  # its order comes on the CPU
+        return order, torch.arange(len(lengths), device=order.device).repeat_interleave(lengths)
 
     def _raster(self, grid_thw: Tensor) -> Tensor:
         """The tower keeps tokens in window order up to its merger."""
