@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as arrow
 import yaml
 
@@ -153,8 +154,7 @@ class OfRun(Subject):
     @property
     def curves(self) -> tuple[Curve, ...]:
         """The run's one curve: what its answers would have scored after each look."""
-        rows = arrow.dataset(self.folder / "answers", format="parquet").to_table().to_pylist()
-        curve = None if self.settings.shared else of_looks(rows)
+        curve = None if self.settings.shared else of_looks(stored(self.folder))
         return () if curve is None else (curve,)
 
 
@@ -232,6 +232,18 @@ def answered(run: Path, question_id: str | None) -> dict[str, Any]:
             f"no question {question_id!r} was answered in {run}. There are: {json.dumps(some)[1:-1]}, ..."
         )
     return dict(found[0])
+
+
+def stored(run: Path) -> list[dict[str, Any]]:
+    """Every row of a run's answers, without the cells that each look kept: they are most of what a run stores."""
+    rows: list[dict[str, Any]] = []
+    for batch in arrow.dataset(run / "answers", format="parquet").to_batches():
+        looks = batch.column("fixations")
+        names_ = [field.name for field in looks.type.value_type if field.name != "kept"]
+        light = pa.StructArray.from_arrays([looks.values.field(name) for name in names_], names=names_)
+        listed = pa.ListArray.from_arrays(looks.offsets, light)
+        rows += batch.set_column(batch.schema.get_field_index("fixations"), "fixations", listed).to_pylist()
+    return rows
 
 
 def must_hold_answers(run: Path) -> None:

@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset as arrow
 import yaml
 
 from pipelines.report import facts
@@ -15,7 +14,8 @@ from pipelines.reporting.charts import binned, histogram, shares, tenths, whole_
 from pipelines.reporting.curves import accuracy, calibration
 from pipelines.reporting.looks import Pages, look_svg
 from pipelines.reporting.parts import card, cut, folded, header, pairs, section, table, tile
-from pipelines.show import sample_of
+from pipelines.show import answered as stored_row
+from pipelines.show import sample_of, stored
 from saccade.errors import SaccadeError, describe
 from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.viz.curves import of_looks
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 def body(folder: Path, examples: int) -> tuple[str, str]:
     """The title and the HTML of a run's report."""
     settings = yaml.safe_load((folder / "run.yaml").read_text())
-    rows = arrow.dataset(folder / "answers", format="parquet").to_table().to_pylist()
+    rows = stored(folder)
     answered = [row for row in rows if not row["error"]]
     parts = [header(folder.resolve().name, _about(settings)), "<main>", _numbers(folder, rows, answered)]
     if answered:
@@ -149,7 +149,7 @@ def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> 
     try:
         sample = sample_of(folder, settings, row["image_id"])
         boxes = next((q.answer_boxes_uv for q in sample.questions if q.id == row["id"]), ())
-        view = TraceView.from_row(row)
+        view = TraceView.from_row(stored_row(folder, row["id"]))
         drawn = look_svg(view, sample.picture, pages.add(row["image_id"], sample.picture), boxes)
         caption = escape(f"{row['question']}  {said(row['answer'] or '')}", quote=True)
         shown = f'<button type="button" class="open" data-caption="{caption}" aria-label="Enlarge">{drawn}</button>'

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from pipelines import cli
 from pipelines.reporting import charts, looks, of_run, page, report
 from pipelines.reporting.of_experiment import read_rows
+from pipelines.show import stored
 from saccade.errors import ConfigError
 from saccade.picture import Picture
 from saccade.viz.view import TraceView
@@ -132,6 +134,16 @@ def test_nothing_that_is_given_becomes_markup(tmp_path: Path) -> None:
     assert not any(tag == "img" or any(key.startswith("on") for key in given) for tag, given in found.seen)
     assert found.words.count("window.hacked = 1") >= 6  # question, answer, expected, look, error, settings: as text
     assert "{{body}}" in found.words  # nor does it become a place of the template
+
+
+def test_rows_are_read_without_their_cells(run: Path) -> None:
+    whole = pq.read_table(run / "answers").to_pylist()
+    light = stored(run)
+    assert len(light) == 6 and all("kept" not in item for row in light for item in row["fixations"])
+    for row in whole:
+        for item in row["fixations"]:
+            del item["kept"]
+    assert light == whole
 
 
 def test_only_the_pages_own_script_may_run() -> None:
