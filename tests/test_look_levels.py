@@ -5,14 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pipelines.rows import scored_rows
+from pipelines.stages import pack, unpack
 from saccade.budgets import Budget
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
+from saccade.geometry.levels import counts
 from saccade.look import Seen, episodes, run, see
 from saccade.picture import Picture
 from saccade.registry import find, names
 from saccade.samplers import Sampler
 from saccade.types import Answer, Canvas, Part, Question, Scene, Selection, Trace
+from saccade.viz.trace import draw_trace
 from saccade.viz.view import TraceView
 from tests import tiny
 from tests.helpers import importance_of
@@ -154,11 +158,39 @@ def test_scoring_levels_does_not_spoil_the_page_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("budgets"))
 def test_every_budget_takes_levels(name: str) -> None:
-    budget = find("budgets", name, Budget)()
+    budget = made("budgets", name)
     scene = Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)])
+    assert isinstance(budget, Budget)
     assert len(budget(scene)) == 2
     shares = budget.shares(scene)
     if shares is not None:
         assert shares.shape == (2, 3)
         assert torch.allclose(shares.sum(-1), torch.ones(2))
         assert (shares >= 0).all()
+
+
+def test_levels_cross_processes_and_are_stored_and_drawn(engine: HFEngine, picture: Picture) -> None:
+    chosen = Episode(**SMALL, levels=3, sampler="pyramid", fixations=2)  # type: ignore[arg-type]
+    seen = see(chosen, engine, picture, ASKED[:1])
+    again = unpack(pack(seen), picture)
+    assert torch.equal(again.encoding.grid.level, seen.encoding.grid.level)
+    assert Part.of(again.encoding).key == Part.of(seen.encoding).key
+    (trace,) = run(episodes(chosen, again)[0], Quiet())
+    assert isinstance(trace, Trace)
+    (row,) = scored_rows("image", seen, ASKED[:1], [trace], chosen)
+    view = TraceView.from_row(row)
+    assert view.looks == TraceView.from_trace(trace, seen.encoding.grid).looks
+    assert [look.num_tok for look in view.looks] == [20, 20]
+    importance = torch.rand(len(seen.encoding))
+    assert draw_trace(picture, seen.encoding.grid, trace, importance) is not None
+
+
+def test_a_learned_budget_reaches_the_sampler(engine: HFEngine, picture: Picture) -> None:
+    """What a budget wishes for the levels is what a look takes of them."""
+    for name, shares in (("difficulty", [0.25, 0.30, 0.25]), ("allocator", [0.1, 0.2, 0.3])):
+        budget = {"name": name, "tokens": 20}
+        seen, (trace, _), _ = looked(engine, picture, levels=3, sampler="pyramid", fixations=1, budget=budget)
+        level = seen.encoding.grid.level
+        room = torch.bincount(level).unsqueeze(0)
+        taken = torch.bincount(level[trace.steps[0].selection.index], minlength=3).tolist()
+        assert taken == counts(torch.tensor([shares]), 20, room)[0].tolist()

@@ -30,9 +30,15 @@ class Content(Budget):
     tokens: int = Field(273, ge=1, description="Visual tokens per fixation.")
     plain_below: float = Field(0.4, ge=0, le=1, description="Complexity under which a picture is plain.")
     crowded_above: float = Field(0.6, ge=0, le=1, description="Complexity over which it is crowded.")
-    plain: Weights = Field((0.5, 1.0, 1.5, 2.0), min_length=1, description="Weights of the levels, finest first.")
-    medium: Weights = Field((0.8, 1.0, 1.2, 1.5), min_length=1, description="Weights of the levels, finest first.")
-    crowded: Weights = Field((2.0, 1.5, 1.2, 1.0), min_length=1, description="Weights of the levels, finest first.")
+    plain: Weights = Field(
+        (0.5, 1.0, 1.5, 2.0), min_length=1, max_length=8, description="Weights of the levels, finest first."
+    )
+    medium: Weights = Field(
+        (0.8, 1.0, 1.2, 1.5), min_length=1, max_length=8, description="Weights of the levels, finest first."
+    )
+    crowded: Weights = Field(
+        (2.0, 1.5, 1.2, 1.0), min_length=1, max_length=8, description="Weights of the levels, finest first."
+    )
     typical_edges: float = Field(0.2, gt=0, description="Mean Sobel magnitude that counts one half.")
     typical_colour: float = Field(0.018, gt=0, description="Variance of the colours that counts one half.")
     typical_texture: float = Field(0.01, gt=0, description="Mean variance of a block that counts one half.")

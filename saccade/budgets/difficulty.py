@@ -29,9 +29,15 @@ class Difficulty(Budget):
     spread_weight: float = Field(2.0, ge=0, description="What a spread larger by 1 adds, before the sigmoid.")
     easy_below: float = Field(0.3, ge=0, le=1, description="Difficulty under which a question is easy.")
     hard_above: float = Field(0.7, ge=0, le=1, description="Difficulty from which it is hard.")
-    easy: Shares = Field((0.15, 0.20, 0.35, 0.30), min_length=1, description="Shares of the levels, finest first.")
-    medium: Shares = Field((0.25, 0.30, 0.25, 0.20), min_length=1, description="Shares of the levels, finest first.")
-    hard: Shares = Field((0.35, 0.30, 0.20, 0.15), min_length=1, description="Shares of the levels, finest first.")
+    easy: Shares = Field(
+        (0.15, 0.20, 0.35, 0.30), min_length=1, max_length=8, description="Shares of the levels, finest first."
+    )
+    medium: Shares = Field(
+        (0.25, 0.30, 0.25, 0.20), min_length=1, max_length=8, description="Shares of the levels, finest first."
+    )
+    hard: Shares = Field(
+        (0.35, 0.30, 0.20, 0.15), min_length=1, max_length=8, description="Shares of the levels, finest first."
+    )
 
     def __call__(self, scene: Scene) -> list[int]:
         return [self.tokens] * len(scene.grids)

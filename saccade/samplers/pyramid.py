@@ -24,7 +24,7 @@ class Pyramid(Sampler):
     """
 
     shares: tuple[Share, ...] = Field(
-        (0.4, 0.3, 0.2, 0.1), min_length=1, description="Weights of the levels, in `order`."
+        (0.4, 0.3, 0.2, 0.1), min_length=1, max_length=8, description="Weights of the levels, in `order`."
     )
     order: Literal["coarse_first", "fine_first"] = Field(
         "coarse_first", description="The first share is the coarsest level's, or full resolution's."

@@ -46,7 +46,8 @@ def draw_trace(
     field = None
     if importance is not None:
         field = np.full((grid.rows, grid.cols), -np.inf)
-        field[grid.row.cpu().numpy(), grid.col.cpu().numpy()] = importance.detach().float().cpu().numpy()
+        values = importance.detach().float().cpu().numpy()  # tokens of several levels may share a cell: the best one
+        np.maximum.at(field, (grid.row.cpu().numpy(), grid.col.cpu().numpy()), values)
     return draw(TraceView.from_trace(trace, grid), picture, field, boxes_uv)
 
 
