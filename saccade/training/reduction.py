@@ -23,7 +23,7 @@ Batch = tuple[Tensor, Tensor]
 def fit(parameters: Iterable[nn.Parameter], losses: Iterator[Tensor], steps: int, rate: float = 3e-3) -> list[float]:
     """One AdamW step a loss, with a linear fall of the rate; the losses of all steps."""
     optimizer = torch.optim.AdamW(list(parameters), lr=rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, steps)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, max(1, steps))
     curve = []
     for _, loss in zip(range(steps), losses, strict=False):
         optimizer.zero_grad()

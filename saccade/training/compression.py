@@ -1,0 +1,116 @@
+"""Trains a resampler or an autoencoder (R6) on any supported model's own tokens, of pages that this package generates.
+
+    python -m saccade.training.compression autoencoder --code 64 --out runs/codec
+    python -m saccade.training.compression resampler --queries 273 --out runs/few
+
+and then, with either, `saccade ask page.png "..." --sampler full --set engine.reduction.name=autoencoder
+--set engine.reduction.weights=runs/codec`. What is learned is to rebuild the tokens; how well is measured on pages that
+were not trained on, as the share of the tokens' variance that is lost. Answers are the business of an experiment.
+"""
+
+import argparse
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from saccade.datasets import Row
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines import Encoder
+from saccade.engines.hf import HF
+from saccade.errors import ConfigError
+from saccade.reduction._trained import Trained, save_trained
+from saccade.reduction.autoencoder import Codec
+from saccade.reduction.resampler import Queries
+from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
+from saccade.types import Encoding
+
+BATCH_TOK = 4096  # tokens an autoencoder sees in one step
+
+
+def encodings(encoder: Encoder, num_pages: int, page_px: int, split: Literal["train", "validation"]) -> list[Encoding]:
+    """Generated pages as the model's tower sees them; the two splits never meet."""
+    dataset = SynthDoc(page_px=page_px, num_pages=num_pages, questions_per_page=1, split=split)
+    samples = [dataset.sample(row) for row in dataset.rows() if isinstance(row, Row)]
+    made = [encoder.encode([encoder.prepare(sample.picture)])[0] for sample in samples]
+    return [replace(page, tokens=page.tokens.clone()) for page in made]  # the tower's own cannot be trained on
+
+
+def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0) -> Trained:
+    """A codec of `size` numbers a token, or a resampler of `size` queries, trained on these pages over and over.
+
+    0 steps leave the resampler as it was drawn and the codec at the principal components, the best that is linear.
+
+    Raises:
+        ConfigError: `kind` is neither.
+    """
+    torch.manual_seed(seed)
+    width = pages[0].tokens.shape[-1]
+    if kind == Codec.kind:
+        codec, tokens = Codec(width, size), torch.cat([page.tokens for page in pages])
+        train_autoencoder(codec, _drawn(tokens), steps)
+        return codec
+    if kind == Queries.kind:
+        module = Queries(width, size)
+        batches = ((page.tokens[None], page.grid.centre_uv[None]) for page in itertools.cycle(pages))
+        train_resampler(module, batches, steps)
+        return module
+    raise ConfigError(f"{kind!r} is neither {Codec.kind} nor {Queries.kind}")
+
+
+def _drawn(tokens: Tensor) -> Iterator[Tensor]:
+    """All tokens first, for the principal components; then random ones."""
+    yield tokens
+    while True:
+        yield tokens[torch.randint(len(tokens), (BATCH_TOK,))]
+
+
+@torch.no_grad()
+def lost(module: Trained, pages: list[Encoding]) -> float:
+    """Share of the tokens' variance that does not come back, mean over pages."""
+    shares = []
+    for page in pages:
+        tokens = page.tokens.float()
+        if isinstance(module, Queries):
+            made, seen = module(tokens[None], page.grid.centre_uv[None])
+            error = rebuilding_loss(made, seen, tokens[None])
+        else:
+            error = (module(tokens) - tokens).square().mean()
+        shares.append(float(error / (tokens - tokens.mean(0)).square().mean()))
+    return sum(shares) / len(shares)
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """The command; returns what it wrote beside the weights."""
+    parser = argparse.ArgumentParser(
+        prog="python -m saccade.training.compression",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("kind", choices=[Codec.kind, Queries.kind])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result")
+    parser.add_argument("--model", default="nano", help="whose tokens [nano]")
+    parser.add_argument("--code", type=int, default=64, help="numbers a token, of an autoencoder [64]")
+    parser.add_argument("--queries", type=int, default=273, help="tokens a page, of a resampler [273]")
+    parser.add_argument("--steps", type=int, default=500, help="[500]")
+    parser.add_argument("--pages", type=int, default=64, help="to train on; a quarter as many are held out [64]")
+    parser.add_argument("--page-px", type=int, default=512, help="longer side of a page [512]")
+    given = parser.parse_args(argv)
+    with HF(model=given.model).open_encoder() as encoder:
+        pages = encodings(encoder, given.pages, given.page_px, "train")
+        unseen = encodings(encoder, max(1, given.pages // 4), given.page_px, "validation")
+    size = given.code if given.kind == Codec.kind else given.queries
+    before, module = train(given.kind, pages, 0, size), train(given.kind, pages, given.steps, size)
+    notes = {"model": given.model, "steps": given.steps, "pages": given.pages, "page_px": given.page_px}
+    notes |= {"lost_untrained": lost(before, unseen), "lost": lost(module, unseen)}
+    save_trained(module, given.out, **notes)
+    print(f"{given.kind}: {notes['lost']:.3f} of the variance is lost, untrained {notes['lost_untrained']:.3f}")
+    return notes
+
+
+if __name__ == "__main__":
+    main()
