@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pipelines.experiments import _Once
 from saccade.config import Episode
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
@@ -115,6 +116,18 @@ def test_with_a_glimpse_on_the_canvas_and_the_same_twice(engine: HFEngine) -> No
     assert traces[0].answer.visual_tok <= 12 + 2 * 6 and len(traces[0].steps) == 2
     assert [step.gaze.uv for step in traces[0].steps] == [step.gaze.uv for step in traces[1].steps]
     assert traces[0].answer.logprobs == pytest.approx(traces[1].answer.logprobs, rel=1e-4)
+
+
+def test_variants_of_an_experiment_start_from_nothing_encoded(engine: HFEngine) -> None:
+    """Its engine encodes each view once for all variants; windows are encoded and paid by each that looks lazily."""
+    once = _Once(engine)
+    whole = see(LAZY.with_settings(encoder="full"), once, page(), ASKED[:1])
+    paid = []
+    for _ in range(2):
+        seen = see(LAZY, once, page(), ASKED[:1])
+        (trace,) = run(episodes(LAZY, seen)[0], engine)
+        paid.append(trace.cost.encoder_patches)
+    assert whole.lazy is None and paid[0] == paid[1] > seen.encoder_patches
 
 
 @pytest.mark.parametrize("settings", [{"sampler": "full"}, {"sampler": "resize"}, {"sampler": "random"}, {"levels": 2}])
