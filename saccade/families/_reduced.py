@@ -74,7 +74,7 @@ class Tokens:
         """After token t has gone into slot `into[t]` of num, counting `weight[t]` in its mean; the slots' `states`."""
         kept = into >= 0
 
-        def owner(ids: Tensor) -> Tensor:
+        def owner(ids: Tensor) -> Tensor:  # made of several windows (in a full block), it attends in the first of them
             return torch.full((num,), len(into), device=ids.device).scatter_reduce(0, into[kept], ids[kept], "amin")
 
         now = torch.where(self.into >= 0, into[self.into.clamp(min=0)], -1)
