@@ -1,7 +1,7 @@
 """Trained heads: what I2, I13 and I16 learn, and the files they travel in.
 
-A head is a folder of `head.safetensors` (weights) and `head.json`: its kind, where it looks (`at`: before or after the
-merger), its widths, and notes on its training. Nothing in it is executed.
+A head is a folder that `saccade.geometry.saved` wrote: weights, and a card with its kind, where it looks (`at`: before
+or after the merger), its widths, and notes on its training.
 
 Shapes: B images, N tokens, M patches a token (1 after the merger), C their width, T words, D their width, E inner.
 """
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, normalize
 
 from saccade.errors import ConfigError
+from saccade.geometry.saved import CARD, WEIGHTS, load
 from saccade.geometry.tokens import over_words
 from saccade.types import Scene
 
-WEIGHTS, CARD = "head.safetensors", "head.json"
 CHUNK_VALUES = 2**21
 """Values of projected patches that are held at once (8 MiB): a page of 65,536 patches never is as a whole."""
 
@@ -171,18 +171,8 @@ class Cross(Head):
 KINDS: dict[str, type[Head]] = {head.kind: head for head in (Late, MLP, Cross)}
 
 
-def save_head(head: Head, folder: Path, **notes: Any) -> None:
-    """Writes a head and what is to be known of its training (plain values) into a folder."""
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
-    (folder / CARD).write_text(json.dumps({"kind": head.kind, **head.sizes, "notes": notes}, indent=1) + "\n")
-
-
 def card_of(folder: str, kind: str) -> dict[str, Any]:
-    """What the folder's `head.json` says.
+    """What the folder says of its head.
 
     Raises:
         ConfigError: there is no head in it, or one of another kind.
@@ -191,33 +181,22 @@ def card_of(folder: str, kind: str) -> dict[str, Any]:
         card = json.loads((Path(folder).expanduser() / CARD).read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"no trained head in {folder!r}: {error}. saccade.training.importance writes one") from error
-    if not isinstance(card, dict) or card.get("kind") != kind:
-        raise ConfigError(f"the head in {folder!r} is not of the kind {kind!r}; {CARD} says {card!r}"[:400])
+    if not isinstance(card, dict) or card.get("kind") != KINDS[kind].__name__:
+        raise ConfigError(f"{folder!r} holds no {KINDS[kind].__name__} head; its {CARD} says {card!r}"[:400])
     return card
 
 
 def load_head(folder: str, kind: str, device: torch.device | str = "cpu") -> Head:
-    """A head as `save_head` wrote it, in evaluation mode; read once however often it is asked for.
+    """A head as `geometry.saved.save` wrote it, in evaluation mode; read once however often it is asked for.
 
     Raises:
-        ConfigError: there is none of that kind, or its weights do not fit its card.
+        ConfigError: there is none of that kind, or its weights do not fit its sizes.
     """
-    at = Path(folder).expanduser()
-    card = card_of(folder, kind)
-    if not (at / WEIGHTS).exists():
-        raise ConfigError(f"{folder!r} has a {CARD} but no {WEIGHTS}")
-    return _loaded(str(at), kind, str(device), (at / WEIGHTS).stat().st_mtime_ns, json.dumps(card))
+    at, card = Path(folder).expanduser(), json.dumps(card_of(folder, kind))
+    written_ns = (at / WEIGHTS).stat().st_mtime_ns if (at / WEIGHTS).exists() else 0
+    return _loaded(at, kind, str(device), written_ns, card)
 
 
 @lru_cache(maxsize=8)
-def _loaded(folder: str, kind: str, device: str, _written_ns: int, card_text: str) -> Head:
-    from safetensors.torch import load_file
-
-    card = json.loads(card_text)
-    sizes = {key: value for key, value in card.items() if key not in ("kind", "notes")}
-    try:
-        head = KINDS[kind](**sizes)
-        head.load_state_dict(load_file(Path(folder) / WEIGHTS))
-    except (TypeError, RuntimeError) as error:
-        raise ConfigError(f"the head in {folder!r} does not fit its {CARD}: {error}") from error
-    return head.requires_grad_(False).eval().to(device)
+def _loaded(folder: Path, kind: str, device: str, _written_ns: int, _card: str) -> Head:
+    return load(KINDS[kind], folder).requires_grad_(False).to(device)

@@ -2,7 +2,7 @@
 
     head = Late("before", token_width=1280, word_width=3584)
     train_head(head, examples, steps=500)
-    save_head(head, Path("heads/late"), data="...")  # then --set scorer='[{name: late, head: heads/late}]'
+    save(head, Path("heads/late"), data="...")  # then --set scorer='[{name: late, head: heads/late}]'
 
 An example is a scene (a batch of images with their questions) and, for each token, how much of the target it is:
 1 where an answer box lies, or any human map of attention. Where such targets come from is not decided here.
@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from saccade.importance._heads import KINDS, MLP, Cross, Head, Late, load_head, save_head
+from saccade.geometry.saved import save
+from saccade.importance._heads import KINDS, MLP, Cross, Head, Late, load_head
 from saccade.types import Scene
 
 Example = tuple[Scene, Tensor]
@@ -27,7 +28,7 @@ __all__ = [
     "Late",
     "listwise",
     "load_head",
-    "save_head",
+    "save",
     "train_head",
 ]
 

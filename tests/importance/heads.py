@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from saccade.importance._heads import KINDS, save_head
+from saccade.geometry.saved import save
+from saccade.importance._heads import KINDS
 
 TRAINED = {"learned": "mlp", "cross": "cross"}  # scorers without a meaning before they are trained, and their heads
 WIDTHS = {"before": 5, "after": 6}  # F and D of `tests.helpers.item`
@@ -13,5 +14,5 @@ WIDTHS = {"before": 5, "after": 6}  # F and D of `tests.helpers.item`
 def tiny_head(folder: Path, kind: str, at: str = "before", seed: int = 0, **sizes: int) -> str:
     """A head of random weights, written into a folder; returns the folder's name."""
     torch.manual_seed(seed)
-    save_head(KINDS[kind](at, WIDTHS[at], 6, inner=8, **sizes), folder, weights="random")
+    save(KINDS[kind](at, WIDTHS[at], 6, inner=8, **sizes), folder, weights="random")
     return str(folder)

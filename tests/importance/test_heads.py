@@ -10,7 +10,8 @@ import torch
 from scipy import special
 
 from saccade.errors import ConfigError
-from saccade.importance._heads import CARD, KINDS, WEIGHTS, load_head, save_head
+from saccade.geometry.saved import CARD, WEIGHTS, save
+from saccade.importance._heads import KINDS, load_head
 from saccade.importance.cross import CrossAttention
 from saccade.importance.late import LateInteraction
 from saccade.importance.learned import Learned
@@ -127,7 +128,7 @@ def test_late_ranks_features_before_the_merger_only_with_a_head(tmp_path):
     with torch.no_grad():
         head.token.weight.copy_(torch.eye(2, 5))
         head.word.weight.copy_(torch.eye(6)[4:])  # the words' last two values mean the features' first two
-    save_head(head, tmp_path)
+    save(head, tmp_path)
     picture, encoding, query = item(1, 3)
     features = torch.zeros(3, 2, 5)
     features[0, :, 1], features[1, 1, 0], features[2, :, 4] = 1.0, 1.0, 1.0
@@ -141,7 +142,7 @@ def test_late_ranks_features_before_the_merger_only_with_a_head(tmp_path):
 def test_files_come_back_as_they_went(tmp_path):
     folder = tiny_head(tmp_path / "head", "mlp", levels=3)
     card = json.loads((tmp_path / "head" / CARD).read_text())
-    assert card["kind"] == "mlp" and card["at"] == "before" and card["levels"] == 3
+    assert card["kind"] == "MLP" and card["sizes"]["at"] == "before" and card["sizes"]["levels"] == 3
     assert card["notes"] == {"weights": "random"}
     assert (tmp_path / "head" / WEIGHTS).exists()
     assert load_head(folder, "mlp") is load_head(folder, "mlp"), "read once"
@@ -158,7 +159,7 @@ def test_wrong_heads_are_refused_before_anything_starts(tmp_path, name, kind):
         load("importance", {"name": name, "head": "/nowhere"}, Scorer)
     other = "mlp" if kind != "mlp" else "late"
     folder = tiny_head(tmp_path / "other", other)
-    with pytest.raises(ConfigError, match=f"not of the kind '{kind}'"):
+    with pytest.raises(ConfigError, match=f"holds no {KINDS[kind].__name__} head"):
         load("importance", {"name": name, "head": folder}, Scorer)
     if name != "late":
         with pytest.raises(ConfigError, match=r"head: Field required .*head \(required\)"):
@@ -166,7 +167,7 @@ def test_wrong_heads_are_refused_before_anything_starts(tmp_path, name, kind):
 
 
 def test_a_head_of_another_model_says_so(tmp_path):
-    save_head(KINDS["late"]("after", 7, 7), tmp_path)
+    save(KINDS["late"]("after", 7, 7), tmp_path)
     with pytest.raises(ConfigError, match="width 7 after the merger and words of 7; this model's are 6 and 6"):
         LateInteraction(head=str(tmp_path)).raw(SCENE)
 
@@ -181,8 +182,8 @@ def test_a_level_that_was_not_trained_is_an_error(tmp_path):
 def test_damaged_heads_are_named(tmp_path):
     folder = tiny_head(tmp_path, "late")
     (tmp_path / CARD).write_text((tmp_path / CARD).read_text().replace('"inner": 8', '"inner": 9'))
-    with pytest.raises(ConfigError, match="does not fit its head.json"):
+    with pytest.raises(ConfigError, match="the Late in .* does not fit its sizes"):
         load_head(folder, "late")
     (tmp_path / WEIGHTS).unlink()
-    with pytest.raises(ConfigError, match=f"no {WEIGHTS}"):
+    with pytest.raises(ConfigError, match=f"holds no Late: it needs {CARD} and {WEIGHTS}"):
         load_head(folder, "late")

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from saccade.geometry.grid import plain_grid
+from saccade.geometry.saved import save
 from saccade.importance import Scorer
-from saccade.importance._heads import KINDS, save_head
+from saccade.importance._heads import KINDS
 from saccade.picture import Picture
 from saccade.registry import load, names
 from saccade.types import Encoding, Query, Scene
@@ -33,7 +34,7 @@ def variants(folder: Path) -> dict[str, Scorer]:
     for name, kind in HEADS.items():
         for at, width in (("before", FEATURES), ("after", WIDTH)):
             head = folder / f"{name}-{at}"
-            save_head(KINDS[kind](at, width, WIDTH), head, weights="untrained")
+            save(KINDS[kind](at, width, WIDTH), head, weights="untrained")
             specs[f"{name} {at}"] = {"name": name, "head": str(head)}
     return {name: load("importance", spec, Scorer) for name, spec in sorted(specs.items())}
 

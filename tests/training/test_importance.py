@@ -6,7 +6,7 @@ import torch
 from saccade.geometry.tokens import rank
 from saccade.importance._heads import KINDS, Head
 from saccade.importance.late import LateInteraction
-from saccade.training.importance import Example, listwise, load_head, save_head, train_head
+from saccade.training.importance import Example, listwise, load_head, save, train_head
 from saccade.types import Encoding, Query, Scene
 from tests.helpers import item
 
@@ -55,7 +55,7 @@ def test_a_head_learns_what_the_words_mean(kind, tmp_path):
     losses = train_head(head, examples(range(40)), steps=250, rate=1e-2)
     assert before < 0.5 < 0.9 < precision(head, held_out), "chance is a quarter"
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
-    save_head(head, tmp_path / kind, steps=250)
+    save(head, tmp_path / kind, steps=250)
     scene = held_out[0][0]
     again = load_head(str(tmp_path / kind), kind)(scene)
     assert torch.equal(again, head(scene))
