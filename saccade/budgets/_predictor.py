@@ -24,7 +24,6 @@ class BudgetNet(nn.Module):
         self.first, self.last = nn.Linear(3 * width + 1, inner), nn.Linear(inner, len(levels))
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
-        self.register_buffer("tokens", torch.tensor(levels, dtype=torch.float32), persistent=False)
 
     @property
     def sizes(self) -> dict[str, object]:
@@ -55,8 +54,9 @@ class BudgetNet(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, len(levels)) float32 probabilities."""
-        return self.last(torch.nn.functional.gelu(self.first(features))).softmax(-1)  # type: ignore[no-any-return]
+        scores: Tensor = self.last(torch.nn.functional.gelu(self.first(features)))
+        return scores.softmax(-1)
 
     def expected_tok(self, probability: Tensor) -> Tensor:
         """(B,) mean tokens of distributions (B, len(levels))."""
-        return probability @ self.tokens.to(probability)  # type: ignore[no-any-return, operator]
+        return probability @ torch.tensor(self.levels, dtype=probability.dtype, device=probability.device)

@@ -94,7 +94,8 @@ class Determinant:
         shared = self._kernel(self.picks[:, used], self.worth[:, used])  # (B, t, P), 0 beyond an image's picks
         explained = torch.linalg.solve_triangular(self.factor[:, used, used], shared, upper=False)
         self.rows = torch.cat([explained, explained.new_zeros(len(pool), room, pool.shape[1])], 1)
-        return ((1 + self.ridge) * self.inner.square() - explained.square().sum(1)).clamp(min=0)
+        left: Tensor = (1 + self.ridge) * self.inner.square() - explained.square().sum(1)
+        return left.clamp(min=0)
 
     def take(self, at: Tensor, gain: Tensor, picked: Tensor) -> Tensor:
         """One more row of R^-1 L, within the pool, and of R."""
@@ -117,7 +118,7 @@ class Determinant:
 
     def _kernel(self, tokens: Tensor, quality: Tensor) -> Tensor:
         """(B, t, P) of tokens (B, t, d) with those in the pool."""
-        near = (tokens @ self.inside.mT).sub_(1).div_(self.width).exp_()
+        near: Tensor = (tokens @ self.inside.mT).sub_(1).div_(self.width).exp_()
         return near.mul_(quality.unsqueeze(2)).mul_(self.inner.unsqueeze(1))
 
 

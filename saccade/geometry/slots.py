@@ -10,7 +10,7 @@ from torch import Tensor
 from saccade.geometry.diversity import rows
 from saccade.geometry.levels import counts
 
-INDEX_BITS, SCORE_BITS = 24, 31  # of a sorting key: a token's number, a float >= 0
+INDEX_BITS, SCORE_BITS = 20, 31  # of a sorting key below 2^63: a token's number, a float >= 0; 256 slots fit
 
 
 def cluster(unit: Tensor, place: Tensor, valid: Tensor, side: int, compact: float, rounds: int) -> Tensor:
@@ -96,4 +96,5 @@ def heads(run: Tensor, score: Tensor) -> Tensor:
     key = ((2**SCORE_BITS - score.float().view(torch.int32).long()) << INDEX_BITS) + number  # lowest is best
     place = run + 1
     best = torch.full((len(run), num_tok + 1), 2**62, device=run.device).scatter_reduce_(1, place, key, "amin")
-    return (key == best.gather(1, place)) & (run >= 0)
+    chosen: Tensor = (key == best.gather(1, place)) & (run >= 0)
+    return chosen

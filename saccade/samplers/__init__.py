@@ -5,8 +5,8 @@ that merges tokens overrides `choose` as well and says so.
 """
 
 from abc import abstractmethod
-from dataclasses import fields, replace
-from typing import ClassVar
+from dataclasses import fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -53,13 +53,9 @@ class Sampler(Strategy):
 
 def some(scene: Scene, part: slice) -> Scene:
     """Some images of a batch. Their padding stays."""
-    return replace(
-        scene,
-        **{
-            field.name: None if getattr(scene, field.name) is None else getattr(scene, field.name)[part]
-            for field in fields(scene)
-        },
-    )
+    values: dict[str, Any] = {field.name: getattr(scene, field.name) for field in fields(scene)}
+    values = {name: None if value is None else value[part] for name, value in values.items()}
+    return Scene(**values)
 
 
 def best(priority: Tensor, valid: Tensor, keep: int) -> Tensor:
@@ -79,5 +75,10 @@ def select(priority: Tensor, scene: Scene, keep: int) -> list[Selection]:
     """The best `keep` valid tokens of each image by priority (B, N), ties to the earlier token."""
     kept = best(priority, scene.valid, keep)
     slot = (kept.cumsum(-1) - 1).masked_fill(~kept, -1)
-    index = kept.nonzero()[:, 1].split(kept.sum(-1).tolist())
+    index = numbers(kept)
     return [Selection(index[b], slot[b, : len(grid)].clone()) for b, grid in enumerate(scene.grids)]
+
+
+def numbers(kept: Tensor) -> tuple[Tensor, ...]:
+    """(K,) int64 of each image: the tokens that are `kept` (B, N) bool."""
+    return torch.split(kept.nonzero()[:, 1], kept.sum(-1).tolist())

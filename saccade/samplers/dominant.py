@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saccade.geometry.diversity import rows
 from saccade.geometry.sketch import unit_sketch
-from saccade.samplers import Sampler, best
+from saccade.samplers import Sampler, best, numbers
 from saccade.types import Scene, Selection
 
 
@@ -44,7 +44,7 @@ class Dominant(Sampler):
             merged = slot.gather(1, target.gather(1, nearest))
             rest = scene.valid & ~kept & contextual.any(-1, keepdim=True)
             source = torch.where(rest, merged, source)
-        index = kept.nonzero()[:, 1].split(kept.sum(-1).tolist())
+        index = numbers(kept)
         return [Selection(index[b], source[b, : len(grid)].clone()) for b, grid in enumerate(scene.grids)]
 
     def _parts(self, scene: Scene, importance: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:

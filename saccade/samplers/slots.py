@@ -9,7 +9,7 @@ from torch import Tensor
 from saccade.geometry.grid import aspects
 from saccade.geometry.sketch import unit_sketch
 from saccade.geometry.slots import budgets, cluster, complexity, heads, runs
-from saccade.samplers import Sampler
+from saccade.samplers import Sampler, numbers
 from saccade.types import Scene, Selection
 
 LEAST_WEIGHT = 0.05
@@ -44,7 +44,7 @@ class Slots(Sampler):
         slot = kept.cumsum(-1) - 1
         of_run = torch.zeros_like(slot).scatter_(1, run.masked_fill(~kept, slot.shape[1] - 1), slot * kept)
         source = of_run.gather(1, run.clamp(min=0)).masked_fill(run < 0, -1)
-        index = kept.nonzero()[:, 1].split(kept.sum(-1).tolist())
+        index = numbers(kept)
         return [
             Selection(index[b], source[b, : len(grid)].clone(), weight[b, : len(grid)].clone())
             for b, grid in enumerate(scene.grids)

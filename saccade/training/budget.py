@@ -17,8 +17,9 @@ from saccade.budgets._predictor import BudgetNet
 def loss(net: BudgetNet, features: Tensor, task: Tensor, target_tok: float, weight: float) -> Tensor:
     """() of features (B, F) and the task's losses (B, len(levels)) at each budget."""
     probability = net(features)
-    over = net.expected_tok(probability).mean() / target_tok - 1
-    return (probability * task).sum(-1).mean() + weight * over.square()
+    over: Tensor = net.expected_tok(probability).mean() / target_tok - 1
+    cost: Tensor = (probability * task).sum(-1).mean()
+    return cost + weight * over.square()
 
 
 def fit(

@@ -33,8 +33,8 @@ def leaves(seed: int, side_px: int = 512) -> NDArray[np.uint8]:
         shade = np.clip(0.5 + contrast * (draw.uniform(0, 1, 3) - 0.5), 0, 1).tolist()
         cv2.circle(image, centre, int(radius), shade, -1, cv2.LINE_AA)
     noise = cv2.GaussianBlur(draw.standard_normal((side_px, side_px, 1)).astype(np.float32), (0, 0), 1.5)
-    textured = image + 3 * rough * noise[..., None].reshape(side_px, side_px, 1)
-    return (np.clip(textured, 0, 1) * 255).round().astype(np.uint8)
+    textured = image + 3 * rough * noise[..., None]
+    return np.asarray((np.clip(textured, 0, 1) * 255).round(), dtype=np.uint8)
 
 
 def page(seed: int) -> NDArray[np.uint8]:

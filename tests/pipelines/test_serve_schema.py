@@ -51,6 +51,8 @@ def test_knobs_go_over_the_servers_settings() -> None:
         False,
     )
     assert asked.episode.budget == {"name": "fixed", "tokens": 50}
+    assert parsed(body(saccade={"tokens": "auto"})).episode.budget == "adaptive"
+    assert parsed(body(saccade={"tokens": "large"})).episode.strategies.budget.most_tok == 421
 
 
 @pytest.mark.parametrize(

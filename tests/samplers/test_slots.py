@@ -58,6 +58,16 @@ def by_definition(tokens, place, importance, keep, sampler):
     return into
 
 
+@pytest.mark.parametrize("side", [1, 3, 16])
+def test_few_and_many_slots(side):
+    picture, encoding, query = item(20, 20, seed=1)
+    scene, importance, sampler = Scene.of([(picture, encoding, query)]), importance_of(400), Slots(side=side)
+    found = sampler(scene, importance, NOWHERE, 300)[0]
+    place = encoding.grid.centre_uv * torch.tensor(encoding.grid.aspect_uv)
+    expected = by_definition(encoding.tokens, place, importance[0].tolist(), 300, sampler)
+    assert [int(found.index[s]) if s >= 0 else -1 for s in found.source] == expected
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("keep", [1, 3, 4, 11, 30, 62, 63, 70])
 def test_selection_is_its_definition(keep, seed):
