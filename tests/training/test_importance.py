@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.geometry.saved import save
 from saccade.geometry.tokens import rank
-from saccade.importance._heads import KINDS, Head
+from saccade.importance._heads import KINDS, Head, load_head
 from saccade.importance.late import LateInteraction
-from saccade.training.importance import Example, listwise, load_head, save, train_head
+from saccade.training.importance import Example, answer_share, examples_of, listwise, main, train_head
 from saccade.types import Encoding, Query, Scene
 from tests.helpers import item
 
@@ -79,3 +81,33 @@ def test_training_twice_gives_the_same_weights():
         train_head(head, examples(range(3)), steps=5)
         heads.append(head.question.weight.detach())
     assert torch.equal(*heads)
+
+
+def test_share_of_the_answer_by_hand():
+    scene = Scene.of([item(1, 4), item(1, 3, seed=1)])
+    target = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    scores = torch.tensor([[9.0, 1.0, 5.0, 2.0], [1.0, 2.0, 3.0, 99.0]])  # the last of the second image is padding
+    assert answer_share(lambda _: scores, [(scene, target)], keep=1) == pytest.approx((0.5 + 1) / 2)
+    assert answer_share(lambda _: scores, [(scene, target)], keep=9) == 1
+
+
+def test_examples_are_the_tokens_under_answer_boxes(engine):
+    data = SynthDoc(page_px=256, num_pages=2, seed=3)
+    found = examples_of(engine, data)
+    assert len(found) == 2
+    scene, target = found[0]
+    sample = data.sample(next(iter(data.rows())))
+    question = [q for q in sample.questions if q.answer_boxes_uv][0]
+    x0, y0, x1, y1 = question.answer_boxes_uv[0]
+    inside = (scene.centre_uv[0] > torch.tensor([x0, y0])) & (scene.centre_uv[0] < torch.tensor([x1, y1]))
+    assert (target[0][inside.all(-1)] == 1).all() and 0 < target[0].sum() < len(scene.grids[0]) / 2
+    assert scene.queries[0].text == question.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_command_writes_a_head_that_scores(kind, tmp_path, qwen2_5_vl, capsys):
+    chosen = ["--kind", kind, "--model", str(qwen2_5_vl), "--pages", "2", "--page-px", "256", "--steps", "2"]
+    report = main([*chosen, "--out", str(tmp_path / "head")])
+    assert set(report) == {"query", "untrained", "trained"} and str(tmp_path / "head") in capsys.readouterr().out
+    head = load_head(str(tmp_path / "head"), kind)
+    assert (head.at, head.token_width, head.word_width) == ("before", 32, 128)
