@@ -17,6 +17,7 @@ from saccade.families import Family, Prepared, fingerprint, largest_grid
 from saccade.families._prompt import around_image, open_tokenizer
 from saccade.families._qwen_tower import QwenBlocks, encode, start
 from saccade.families._received import received
+from saccade.families._reduced import Tokens
 from saccade.geometry.grid import plain_grid
 from saccade.geometry.rotary import rotate
 from saccade.picture import Picture, resized
@@ -113,11 +114,15 @@ class QwenVL(Family):
 
     def _encode_reduced(self, batch: Sequence[Prepared]) -> list[Encoding]:
         assert self.reduction is not None
+        blocks, tokens, order = self.entering(batch)
+        return encode(blocks, batch, tokens, order, self.reduction, self.fingerprint)
+
+    def entering(self, batch: Sequence[Prepared]) -> tuple[QwenBlocks, Tokens, Tensor]:
+        """The tower's blocks, the tokens that enter the first one, and where each of them comes from, (tokens,)."""
         patches, grid_thw = self._packed(batch)
         order, window = self._windows(grid_thw)
         tokens = start(self._embedded(patches, grid_thw), grid_thw, self.merge, order, window)
-        blocks = QwenBlocks(self.model.model.visual, self._full())
-        return encode(blocks, batch, tokens, order, self.reduction, self.fingerprint)
+        return QwenBlocks(self.model.model.visual, self._full()), tokens, order
 
     def _embedded(self, patches: Tensor, grid_thw: Tensor) -> Tensor:
         """(patches, F) as the first block takes them, still in the processor's order."""

@@ -14,7 +14,7 @@ from torch.nn.functional import gelu, layer_norm
 
 from saccade.errors import ConfigError
 from saccade.geometry.apportion import rank_within
-from saccade.geometry.merging import slots
+from saccade.geometry.merging import padded, slots
 from saccade.reduction import Reduction, Stage
 from saccade.reduction._trained import Trained, card_of, load_trained
 
@@ -82,12 +82,15 @@ class DynamicViT(Reduction):
             raise ConfigError(
                 f"dynamicvit: trained for towers {scores.width} wide; this one is {states.shape[-1]} wide"
             )
+        image = stage.image[:, None].expand_as(stage.valid)[stage.valid]  # (tokens,)
+        index, present = padded(image)  # whole images: in a windowed block a group is less
         with torch.no_grad():
-            logits = scores(blocks.index(stage.layer), states, stage.valid.float())
-        wanted = (logits[..., 0] - logits[..., 1]).masked_fill(stage.fixed, float("inf"))
-        stays = torch.zeros_like(stage.valid)
-        image = stage.image[:, None].expand_as(stage.valid)[stage.valid]
+            logits = scores(blocks.index(stage.layer), states[stage.valid][index], present.float())
+        wanted = torch.empty_like(image, dtype=torch.float32)
+        wanted[index[present]] = (logits[..., 0] - logits[..., 1])[present]
+        wanted = wanted.masked_fill(stage.fixed[stage.valid], float("inf"))
         room = (torch.bincount(image) * self.keep + 1e-6).floor().clamp(min=1)
-        stays[stage.valid] = rank_within(wanted[stage.valid], image) < room[image]
+        stays = torch.zeros_like(stage.valid)
+        stays[stage.valid] = rank_within(wanted, image) < room[image]
         nobody = torch.zeros_like(stays)
         return slots(nobody.long(), nobody, stays), stage.size

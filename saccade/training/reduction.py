@@ -8,8 +8,10 @@ from typing import Any, Protocol
 import torch
 from pydantic import PrivateAttr
 from torch import Tensor, nn
-from torch.nn.functional import gumbel_softmax, mse_loss
+from torch.nn.functional import gumbel_softmax, mse_loss, scaled_dot_product_attention
 
+from saccade.families._reduced import Blocks
+from saccade.geometry.rotary import rotate
 from saccade.reduction import Reduction
 from saccade.reduction.autoencoder import Codec
 from saccade.reduction.dynamicvit import KeepScores, stage_blocks
@@ -118,14 +120,14 @@ def train_gates(
 
 
 class Halves(Protocol):
-    """A block of a tower in its two halves, each with its residual."""
+    """A block of a tower in its two halves, each with its residual. States are (B, N, F) or (B, N, M, F)."""
 
     def attend(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(B, N, F) behind the attention; `mask` (B, 1, N, N) is added to its logits."""
+        """States behind the attention; `mask` (B, 1, N, N) is added to its logits."""
         ...
 
     def mlp(self, states: Tensor) -> Tensor:
-        """(B, N, F) behind the MLP."""
+        """States behind the MLP."""
         ...
 
 
@@ -144,6 +146,34 @@ class ViTHalves:
         return states + self.layer.mlp(self.layer.layernorm_after(states))  # type: ignore[no-any-return]
 
 
+class TowerHalves:
+    """Of a block of a tower that takes reductions, for images of one size; a token is M patches, (B, N, M, F)."""
+
+    def __init__(self, blocks: Blocks, layer: int, position: Tensor | None, window: Tensor) -> None:
+        """`position` (N, M, 2) and `window` (N,) of the tokens, as they enter the first block."""
+        self.blocks, self.layer, self.position, self.window = blocks, layer, position, window
+
+    def attend(self, states: Tensor, mask: Tensor) -> Tensor:
+        """The first half."""
+        (images, num_tok, unit), flat = states.shape[:3], states.flatten(0, 2)
+        query, key, value = (
+            part.view(images, num_tok * unit, *part.shape[1:]) for part in self.blocks.project(self.layer, flat)
+        )
+        if self.position is not None:
+            cos, sin = (turn.unsqueeze(1) for turn in self.blocks.turns(self.position.flatten(0, 1)))
+            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        if not self.blocks.full(self.layer):
+            mask = mask.masked_fill(self.window[:, None] != self.window, float("-inf"))
+        mask = mask.repeat_interleave(unit, -1).repeat_interleave(unit, -2).to(query.dtype)
+        query, key, value = (each.transpose(1, 2) for each in (query, key, value))
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=self.blocks.scaling)
+        return states + self.blocks.join(self.layer, mixed.transpose(1, 2).reshape(len(flat), -1)).view_as(states)
+
+    def mlp(self, states: Tensor) -> Tensor:
+        """The second half."""
+        return states + self.blocks.mlp(self.layer, states.flatten(0, 2)).view_as(states)
+
+
 Decide = Callable[[Tensor, Tensor], Tensor]
 """Logits (B, N, 2) and who is left (B, N) -> who stays (B, N), 0 or 1."""
 
@@ -158,18 +188,19 @@ def hidden_forward(
 ) -> tuple[Tensor, list[Tensor]]:
     """A tower in which tokens that should go stay, unseen by the others: what it makes of the rest is the same.
 
-    `states` (B, N, F) enter the first block; `fixed` (N,) bool never go.
+    `states` (B, N, F), or (B, N, M, F), enter the first block; `fixed` (N,) bool never go.
 
-    Returns: (B, N, F) behind the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
+    Returns: states behind the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
     """
     deciding = stage_blocks(scores.stages, len(blocks))
-    alive, left = torch.ones_like(states[..., 0]), []
+    alive, left = states.new_ones(states.shape[:2]), []
     itself = torch.eye(states.shape[1], dtype=torch.bool, device=states.device)
     for number, block in enumerate(blocks):
         seen = (alive + 1e-6).log()[:, None, None].masked_fill(itself, 0.0)  # (B, 1, N, N)
         states = block.attend(states, seen)
         if number in deciding:
-            stays = decide(scores(deciding.index(number), states, alive), alive)
+            shown = states if states.ndim == 3 else states.mean(2)
+            stays = decide(scores(deciding.index(number), shown, alive), alive)
             alive = torch.where(fixed, torch.ones_like(stays), stays)
             left.append(alive)
         states = block.mlp(states)

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saccade.engines.hf import HF
+from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families._vit import encode
 from saccade.picture import Picture
 from saccade.reduction._trained import save_trained
 from saccade.reduction.dynamicvit import DynamicViT, KeepScores, stage_blocks
-from saccade.training.reduction import ViTHalves, hidden_forward, train_dynamicvit
+from saccade.training.reduction import TowerHalves, ViTHalves, hidden_forward, train_dynamicvit
 from tests import tiny
 from tests.reduction.test_fusion import pixels, tower
 
@@ -22,7 +22,7 @@ def saved(scores: KeepScores, folder: Path, keep: float) -> DynamicViT:
     return DynamicViT(weights=str(folder), keep=keep)
 
 
-def best(keep: float) -> object:
+def best(keep: float, fixed: int = 1) -> object:
     """Who stays by rank: the written-out rule."""
 
     def decide(logits: Tensor, alive: Tensor) -> Tensor:
@@ -30,8 +30,8 @@ def best(keep: float) -> object:
         for number, row in enumerate(logits[..., 0] - logits[..., 1]):
             here = [token for token in range(len(row)) if alive[number, token]]
             room = max(1, int(len(here) * keep + 1e-6))
-            ranked = sorted(here[1:], key=lambda token: -float(row[token]))  # the class token is first, and stays
-            stays[number, [0, *ranked[: room - 1]]] = 1
+            ranked = sorted(here[fixed:], key=lambda token: -float(row[token]))  # a class token is first, and stays
+            stays[number, [*here[:fixed], *ranked[: room - fixed]]] = 1
         return stays
 
     return decide
@@ -127,6 +127,31 @@ def test_gradients_reach_what_is_hidden() -> None:
         with torch.no_grad():
             slope = float(outcome(hard + step) - outcome(hard - step)) / 2e-7
         assert float(alive.grad[0, token]) == pytest.approx(slope, rel=0.02) and abs(slope) > 1e-4
+
+
+def test_dropping_is_hiding_in_windows(engine: HFEngine, qwen2_5_vl: Path, tmp_path: Path) -> None:
+    """The same in Qwen2.5-VL's tower: windows, merged patches, turning positions, a mean over the whole image."""
+    torch.manual_seed(1)
+    scores = KeepScores(width=32, inner=8, stages=2)
+    prepared = [engine.prepare(Picture.open(tiny.page(301, 203, seed=seed))) for seed in (0, 1)]
+    with torch.no_grad():
+        blocks, tokens, order = engine.family.entering(prepared)
+        count = len(prepared[0].grid)
+        halves = [
+            TowerHalves(blocks, layer, tokens.position[:count], tokens.window[:count])
+            for layer in range(blocks.num_layers)
+        ]
+        states = tokens.states.view(2, count, *tokens.states.shape[1:])
+        nothing = torch.zeros(count, dtype=torch.bool)
+        last, left = hidden_forward(halves, scores, states, nothing, best(0.6, fixed=0))  # type: ignore[arg-type]
+    reduction = {"name": "dynamicvit", "weights": saved(scores, tmp_path, 0.6).weights, "keep": 0.6}
+    with HF(model=str(qwen2_5_vl), reduction=reduction).open() as reduced:
+        found = reduced.encode(prepared)
+    for number, (one, alive) in enumerate(zip(found, left[-1].bool(), strict=True)):
+        raster = order[:count][alive].sort()
+        cells = one.grid.row * one.grid.cols + one.grid.col
+        assert cells.tolist() == raster.values.tolist()
+        torch.testing.assert_close(one.features, last[number][alive][raster.indices], rtol=1e-3, atol=1e-3)
 
 
 def test_through_the_engine(qwen2_5_vl: Path, tmp_path: Path) -> None:
