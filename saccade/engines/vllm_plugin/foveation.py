@@ -56,6 +56,7 @@ class Foveation(BaseModel):
                 raise ValueError(f"gaze {list(made.gaze)} is off the picture: x and y are from 0 to 1")
             _own(made.sampler, made.scorer)
             made.parts()
+            _alone(made.strategy())
         except ValidationError as error:
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {validation_text(error)}") from None
         except (ValueError, SaccadeError) as error:
@@ -92,6 +93,16 @@ class Foveation(BaseModel):
     def late(self) -> list[tuple[float, Scorer]]:
         """The parts that need the tower's output."""
         return [part for part in self.parts() if part[1].name() in BEHIND]
+
+
+def _alone(sampler: Sampler) -> None:
+    """Refuses samplers whose choice is more than rows of the tower's output by an importance."""
+    if sampler.merges or sampler.encoded:
+        why = "merges tokens" if sampler.merges else "compares the encoder's features"
+        raise ValueError(
+            f"sampler {sampler.name()!r} {why}; inside vLLM tokens are kept as they are, by importance and place. Use "
+            "it in `saccade ask`, `batch` or `serve`, or choose another here"
+        )
 
 
 def _own(*names: Any) -> None:
