@@ -27,7 +27,10 @@ _POOLED: WeakKeyDictionary[Picture, dict[tuple[object, ...], Tensor]] = WeakKeyD
 
 
 class Edges(Scorer):
-    """Mean edge strength of the pixels a token covers, at the resolution the encoder saw."""
+    """Mean edge strength of the pixels a token covers, at the resolution the encoder saw.
+
+    Cost: about 20 operations a pixel (sobel), 60 (canny), 10 log2 P for P pixels (fft), once a picture; no model.
+    """
 
     method: Literal["sobel", "canny", "fft"] = Field("sobel", description="Gradient, thin edges, or Fourier high-pass.")
     canny_low: float = Field(50.0, ge=0, description="Gradient at which a Canny edge may go on.")
