@@ -22,7 +22,6 @@ from saccade.types import Question, Scene, Trace
 from saccade.viz.curves import Curve, Point, family, of_looks, of_results
 from saccade.viz.pictures import Drawing
 from saccade.viz.pictures.allocation import share_kept
-from saccade.viz.pictures.pyramid import pyramid, up
 from saccade.viz.pictures.rate_distortion import spread, ticks
 from saccade.viz.pictures.saliency import parts, top_share
 from saccade.viz.pictures.similarity import SIDE, likeness
@@ -137,25 +136,6 @@ def test_the_highest_tenth_by_hand() -> None:
     assert top_share(np.zeros((2, 2))) == 0
 
 
-@pytest.mark.parametrize("shape", [(64, 48), (37, 61), (9, 8)])
-def test_bands_and_the_last_level_are_the_picture(shape: tuple[int, int]) -> None:
-    pixels = np.random.default_rng(0).uniform(0, 255, (*shape, 3)).astype(np.float32)
-    gaussian, bands = pyramid(pixels, 4)
-    assert [level.shape for level in gaussian] == [band.shape for band in bands]
-    built = bands[-1]
-    for band in bands[-2::-1]:
-        built = band + up(built, band)
-    assert np.abs(built - pixels).max() < 1e-3
-    assert np.abs(pyramid(np.full((32, 32, 3), 9, np.float32), 3)[1][0]).max() < 1e-4  # no detail, no band
-
-
-def test_a_level_is_the_binomial_blur_of_the_one_before() -> None:
-    impulse = np.zeros((17, 17, 1), np.float32)
-    impulse[8, 8] = 256
-    level = pyramid(impulse, 2)[0][1]
-    assert level.reshape(9, 9)[3:6, 3:6].tolist() == [[1, 6, 1], [6, 36, 6], [1, 6, 1]]  # (1 4 6 4 1)/16, every second
-
-
 def test_level_pixels_are_seen_when_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Subject(Episode())
     checker = (np.indices((64, 64)).sum(0) // 8 % 2 * 255).astype(np.uint8)
@@ -164,6 +144,22 @@ def test_level_pixels_are_seen_when_enlarged(monkeypatch: pytest.MonkeyPatch) ->
     labels = [axes.get_label() for axes in figure.axes]
     assert labels[1:4] == ["Level 0: 64 x 64 px", "Level 1: 32 x 32 px", "Level 2: 16 x 16 px"]
     assert labels[4:] == ["About 0.25 to 0.5 cycles/px", "About 0.125 to 0.25 cycles/px", "Below 0.125 cycles/px"]
+
+
+def test_what_a_band_holds_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = (128 + 100 * np.cos(2 * np.pi * 0.375 * np.arange(64)))[None].repeat(64, 0).round().astype(np.uint8)
+    monkeypatch.setattr(Subject, "picture", Picture.open(cv2.merge([grey] * 3)))
+    figure = load("viz.pictures", {"name": "pyramid", "levels": 2}, Drawing)(Subject(Episode()))
+    said = " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+    blurred = cv2.pyrDown(grey.astype(np.float32))
+    band = grey - cv2.pyrUp(blurred)
+    assert f"RMS contrast {band.std():.1f} of 255, strongest at 0.375 cycles/px" in said
+    assert f"what is left: RMS contrast {blurred.std():.1f} of 255" in said
+    panel = next(axes for axes in figure.axes if axes.get_label() == "About 0.25 to 0.5 cycles/px").images[0]
+    gain = 110 / np.percentile(np.abs(band), 99.5)
+    place = [(np.arange(64) * 2 + 1) * size // 128 for size in panel.get_array().shape[:2]]
+    drawn = np.asarray(panel.get_array())[np.ix_(*place)][..., 0].astype(float)
+    assert np.abs(drawn - np.clip(128 + gain * band, 0, 255)).max() <= 1.01
 
 
 @pytest.mark.parametrize("num_tok", [7, 1030])
