@@ -20,14 +20,14 @@ from saccade.registry import load
 from saccade.samplers import Sampler
 from saccade.types import Canvas, Encoding, Part, Scene
 from tests import tiny
-from tests.engines.conftest import Pair, canvas_of, needs_vllm, pair, some
+from tests.engines.conftest import Pair, canvas_of, close, needs_vllm, pair, some
 
 pytestmark = [needs_vllm, pytest.mark.timeout(900)]
 
 MOST_PX = 28 * 28 * 640
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen2_vl", "qwen3_vl"])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with pair(str(roomy(getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param)))), pixels=True) as opened:
         yield opened
@@ -61,17 +61,19 @@ def prompt(both: Pair, pages: list[np.ndarray], wanted: Any = None, question: st
     }
 
 
-def at_once(both: Pair, *prompts: Any) -> list[Any]:
-    """(text's ids, log-probabilities, prompt tokens, cached tokens) of all of these, in the engine together."""
+async def ask_one(both: Pair, prompt: Any) -> Any:
+    """The text's ids, log-probabilities, prompt tokens, cached tokens."""
+    output = await both.vllm._generate(await both.vllm._render(prompt))
+    (made,) = output.outputs
+    logprobs = [chosen[token].logprob for token, chosen in zip(made.token_ids, made.logprobs, strict=True)]
+    return list(made.token_ids), torch.tensor(logprobs), len(output.prompt_token_ids), output.num_cached_tokens
 
-    async def one(prompt: Any) -> Any:
-        output = await both.vllm._generate(await both.vllm._render(prompt))
-        (made,) = output.outputs
-        logprobs = [chosen[token].logprob for token, chosen in zip(made.token_ids, made.logprobs, strict=True)]
-        return list(made.token_ids), torch.tensor(logprobs), len(output.prompt_token_ids), output.num_cached_tokens
+
+def at_once(both: Pair, *prompts: Any) -> list[Any]:
+    """What all of these are answered, in the engine together."""
 
     async def ask() -> list[Any]:
-        return await asyncio.gather(*(one(prompt) for prompt in prompts))
+        return await asyncio.gather(*(ask_one(both, prompt) for prompt in prompts))
 
     return both.vllm._run(ask())
 
@@ -117,6 +119,22 @@ def test_selected_images_equal_transformers(both: Pair, asked: dict[str, Any]) -
     page = page_of(both, 3)
     (got,) = at_once(both, prompt(both, [page], {"tokens": 50, **asked}))
     same(both, got, kept(both, page, 50, **asked))
+
+
+def test_canvases_beside_pixels(both: Pair) -> None:
+    """In one batch: a canvas of a few tokens, one of all, and the same page as ordinary pixels."""
+    page = page_of(both, 2)
+    encoding = encoded(both, page)
+    few, all_of_it = canvas_of(encoding, *some(encoding, 20, 15)), canvas_of(encoding, Part.of(encoding))
+
+    async def ask() -> list[Any]:
+        pixels = asyncio.wrap_future(both.vllm._submit(ask_one(both, prompt(both, [page]))))
+        return await asyncio.gather(both.vllm.aread(few, "total?"), both.vllm.aread(all_of_it, "total?"), pixels)
+
+    foveated, whole, own = asyncio.run(ask())
+    close(foveated, both.expected(few, "total?"))
+    close(whole, both.expected(all_of_it, "total?"))
+    same(both, own, all_of_it)
 
 
 def test_the_comparison_can_fail(both: Pair) -> None:

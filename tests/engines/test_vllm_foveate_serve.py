@@ -107,3 +107,22 @@ def test_one_request_at_a_time_says_what_it_wants(folder: Path) -> None:
                 ask(client, saccade=bad)
             assert refused.value.status_code == 400 and "mm_processor_kwargs 'saccade'" in str(refused.value)
         assert ask(client)[1] == pytest.approx(own, rel=1e-3)
+
+
+def test_a_server_may_want_it_of_all_requests(folder: Path) -> None:
+    """`--mm-processor-kwargs`: for requests that say nothing; what they say goes before."""
+    wide = ("--hf-overrides", OVERRIDES, "--mm-processor-kwargs", '{"saccade": {"tokens": 50, "scorer": "received"}}')
+    with serving(folder, *wide) as client:
+        told, logprobs = ask(client)
+        whole, _ = ask(client, saccade={"tokens": NUM_TOK})
+        assert told == whole - NUM_TOK + 50
+        assert ask(client, saccade={"tokens": 50, "scorer": "received"})[1] == pytest.approx(logprobs, rel=1e-3)
+        fewer, other = ask(client, saccade={"tokens": 20})
+        assert fewer == whole - NUM_TOK + 20
+        assert ask(client, saccade={"tokens": 20, "scorer": "received"})[1] == pytest.approx(other, rel=1e-3)
+
+
+def test_a_server_that_wants_what_cannot_be_had_does_not_start(folder: Path) -> None:
+    with pytest.raises(AssertionError, match="ConfigError: .*'saccade': tokens: .*greater than or equal to 1"):
+        with serving(folder, "--hf-overrides", OVERRIDES, "--mm-processor-kwargs", '{"saccade": {"tokens": 0}}'):
+            raise NotImplementedError("it serves")

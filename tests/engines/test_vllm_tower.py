@@ -1,11 +1,13 @@
 """What the foveating model works out without an engine: where tokens stand, and how that reaches `forward`."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from saccade.errors import ConfigError
 from tests.engines.conftest import needs_vllm
 
 pytestmark = [needs_vllm, pytest.mark.filterwarnings("ignore")]  # of what vLLM imports
@@ -86,3 +88,21 @@ def test_positions_are_the_family_s_for_all_tokens() -> None:
     resumed, same_delta = model.get_mrope_input_positions([7] * 25, features)
     assert torch.equal(resumed[:, :22], positions) and same_delta == delta
     assert resumed[:, 22:].tolist() == [[22 + delta, 23 + delta, 24 + delta]] * 3
+
+
+def test_what_a_server_is_started_with_is_refused_at_once(qwen2_5_vl: Path) -> None:
+    """Before any engine: a ValueError there would be taken for a model that knows no images, served as text alone."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    from saccade.engines.vllm_plugin import PREFIX, start
+
+    start.prepare()
+    for given, message in (({"tokens": 0}, "greater than or equal to 1"), ({"tokens": 9, "sampler": "nope"}, "'nope'")):
+        arguments = AsyncEngineArgs(
+            model=str(qwen2_5_vl),
+            hf_overrides={"architectures": [f"{PREFIX}Qwen2_5_VLForConditionalGeneration"]},
+            dtype="float32",
+            mm_processor_kwargs={"saccade": given},
+        )
+        with pytest.raises(ConfigError, match=f"of all requests: mm_processor_kwargs 'saccade': .*{message}"):
+            arguments.create_model_config()

@@ -18,6 +18,7 @@ from vllm.multimodal.parse import ImageProcessorItems
 from vllm.multimodal.processing import InputProcessingContext, PromptReplacement, PromptUpdate
 
 from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, packed, scene_of, weighed
+from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture
 
@@ -37,10 +38,15 @@ class Context(InputProcessingContext):  # type: ignore[misc]
 
 
 class PixelInfo:
-    """Goes in front of a family's ProcessingInfo."""
+    """Goes in front of a family's ProcessingInfo. Raises ConfigError: the server wants what cannot be had."""
 
     def __init__(self, ctx: Any) -> None:
         super().__init__(Context(**{field.name: getattr(ctx, field.name) for field in dataclasses.fields(ctx)}))  # type: ignore[call-arg]
+        try:
+            self.foveation({})  # what a server is started with is refused before it starts
+        except ValueError as error:
+            # vLLM takes a ValueError here for a model that knows no images, and would serve text alone.
+            raise ConfigError(f"of all requests: {error}") from error
 
     def foveation(self, kwargs: Mapping[str, object]) -> Foveation | None:
         """What a request asks for, on top of what the server was started with; None: all tokens.
