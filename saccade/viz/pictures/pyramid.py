@@ -24,8 +24,9 @@ LUMA = (0.299, 0.587, 0.114)  # brightness of red, green and blue
 class Pyramid(Drawing):
     """Above: the levels, each as large as the picture. Below: the bands, grey where there is no detail.
 
-    A band is named by the frequencies that the filter leaves to it; below it stand the RMS contrast of its brightness
-    and the frequency that holds most of it, measured, in cycles a pixel of the picture.
+    Below a band stand the octave that is nominally its own, the frequency that holds most of it as measured (the filter
+    is soft: lines of print show in every band at their pitch), both in cycles a pixel of the picture, and the RMS
+    contrast of its brightness.
     """
 
     levels: int = Field(4, ge=2, le=6, description="Levels, fewer for a small picture.")
@@ -47,13 +48,14 @@ class Pyramid(Drawing):
             above.append(Panel(f"Level {number}: {wide} x {high} px", _shown(level, size), note))
             contrast = f"RMS contrast {float(held.energy[0, number]) ** 0.5:.1f} of 255"
             if number == len(details) - 1:
-                name = f"Below {0.5 / 2**number:.3g} cycles/px"
-                below.append(Panel(name, _shown(level, size), f"what is left: {contrast}"))
+                note = f"nominally below {0.5 / 2**number:.3g} cycles/px; {contrast}"
+                below.append(Panel("What is left", _shown(level, size), note))
                 continue
             gain = 110 / max(1.0, float(np.percentile(detail.abs().numpy(), 99.5)))
-            name = f"About {0.25 / 2**number:.3g} to {0.5 / 2**number:.3g} cycles/px"
-            peak = f"strongest at {float(held.peak_cycles_px[0, number]):.3f} cycles/px"
-            below.append(Panel(name, _shown(128 + gain * detail, size), f"{contrast}, {peak}; shown x {gain:.1f}"))
+            band = f"nominally {0.25 / 2**number:.3g} to {0.5 / 2**number:.3g} cycles/px"
+            peak = f"strongest at {float(held.peak_cycles_px[0, number]):.3f}"
+            note = f"{band}, {peak}; {contrast}, shown x {gain:.1f}"
+            below.append(Panel(f"Band {number}", _shown(128 + gain * detail, size), note))
         facts = "Above: levels of the Gaussian pyramid. Below: the detail that each loses to the next; "
         return panels("The picture by scale", facts + "together they are the picture", [*above, *below], len(levels))
 
