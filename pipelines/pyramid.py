@@ -96,7 +96,7 @@ def main(
     sampler: options.Sampler = "pyramid",
     scorer: options.Scorer = "query:0.3,edges:0.7",
     fixations: options.Fixations = 1,
-    tokens: options.Tokens = 273,
+    tokens: options.Tokens = "273",
     levels: options.Levels = 4,
     set: options.Set = None,
 ) -> None:

@@ -101,7 +101,7 @@ def train_pyramid(
     images: Sequence[Tensor],
     *,
     steps: int,
-    rate: float = 3e-3,
+    rate: float = 1e-2,
     seed: int = 0,
     loss_of: Callable[[Sequence[Tensor]], Tensor] = lost_detail,
 ) -> list[float]:

@@ -1,0 +1,150 @@
+"""Trains what a pyramid can learn on generated pages, and says what it learned over its untrained self.
+
+    python -m saccade.training.levels --what allocator --pages 64 --out heads/allocator    # B5
+    python -m saccade.training.levels --what crosslevel --pages 64 --out heads/crosslevel  # P5
+    python -m saccade.training.levels --what filters --pages 64 --out heads/filters        # P4
+    saccade ask page.png "What is the total?" --levels 3 --sampler pyramid \\
+        --set budget.name=allocator --set budget.weights=heads/allocator
+
+A token is useful when an answer box lies under it and the print there can be read at its level: an x-height of
+`READABLE_PX` and more. Its worth is the area it covers, so that a readable answer is worth as much on every level.
+Pages are synthdoc's under seeds of their own; figures are of held-out pages.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from saccade.budgets._allocator import LevelNet
+from saccade.config import Episode
+from saccade.datasets import Row
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines import Encoder
+from saccade.engines.hf import HF
+from saccade.geometry.crosslevel import CrossLevel
+from saccade.geometry.grid import in_boxes
+from saccade.geometry.levels import soft_keep
+from saccade.geometry.saved import save
+from saccade.seen import see
+from saccade.training.importance import answer_share
+from saccade.training.pyramid import (
+    LearnedPyramid,
+    LevelExample,
+    lost_detail,
+    train_allocator,
+    train_crosslevel,
+    train_pyramid,
+    useful_loss,
+)
+from saccade.types import Grid, Query, Question, Scene
+
+SEED = 600  # of the pages; tables use 0
+READABLE_PX = 6.0
+"""The smallest x-height of a generated page: nothing smaller is ever asked to be read."""
+CROP_PX = 256
+
+
+def usefulness(grid: Grid, question: Question) -> Tensor:
+    """(N,) float32: the area of tokens under the answer's boxes whose level still shows its print large enough."""
+    height = float(question.metadata.get("x_height_px", READABLE_PX)) / 2.0**grid.level
+    under = in_boxes(grid, question.answer_boxes_uv) & (height >= READABLE_PX)
+    return under * grid.extent_uv.prod(-1)
+
+
+def level_examples(settings: Episode, encoder: Encoder, dataset: SynthDoc) -> list[LevelExample]:
+    """One example a page: all its questions with boxes, the importance the scorer gives, and `usefulness`."""
+    found = []
+    for row in track([row for row in dataset.rows() if isinstance(row, Row)], "encoding"):
+        sample = dataset.sample(row)
+        questions = [question for question in sample.questions if question.answer_boxes_uv and question.error is None]
+        seen = see(settings, encoder, sample.picture, questions)
+        asked = [(question, query) for question, query in seen.asked if isinstance(query, Query)]
+        if asked:
+            scene = Scene.of([(sample.picture, seen.encoding, query) for _, query in asked])
+            useful = torch.stack([usefulness(seen.encoding.grid, question) for question, _ in asked])
+            found.append((scene, settings.strategies.score(scene), useful))
+    return found
+
+
+@torch.no_grad()
+def useful_share(net: LevelNet, examples: Sequence[LevelExample], keep: int) -> float:
+    """Share of the useful mass among the `keep` tokens that shares choose, mean over pages."""
+    lost = [useful_loss(soft_keep(i, s.level, s.valid, net(s), keep), s, u) for s, i, u in examples]
+    return 1 - float(torch.stack(lost).mean())
+
+
+def crops(dataset: SynthDoc) -> list[Tensor]:
+    """(1, 3, 256, 256) in [0, 1]: the middle of every page."""
+    made = []
+    for row in dataset.rows():
+        if isinstance(row, Row):
+            pixels = torch.from_numpy(dataset.sample(row).picture.rgb).permute(2, 0, 1).unsqueeze(0) / 255
+            top, left = ((size - CROP_PX) // 2 for size in pixels.shape[-2:])
+            made.append(pixels[..., max(0, top) :, max(0, left) :][..., :CROP_PX, :CROP_PX])
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, float]:
+    """Trains one, writes it, prints what it learned."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--what", choices=("allocator", "crosslevel", "filters"), default="allocator")
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--levels", type=int, default=3)
+    parser.add_argument("--keep", type=int, default=273, help="tokens a look keeps")
+    parser.add_argument("--scorer", default="query:0.3,edges:0.7", help="importance within a level (allocator)")
+    parser.add_argument("--separate", action="store_true", help="an encoder for each level (crosslevel)")
+    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out")
+    parser.add_argument("--page-px", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--out", type=Path, required=True, help="folder of what was trained")
+    given = parser.parse_args(argv)
+    pages = [
+        SynthDoc(page_px=given.page_px, num_pages=number, seed=seed)
+        for seed, number in ((SEED, given.pages), (SEED + 1, max(1, given.pages // 4)))
+    ]
+    torch.manual_seed(0)
+    net, before, after = _filters(given, pages) if given.what == "filters" else _of_tokens(given, pages)
+    report = {"untrained": before, "trained": after}
+    save(net, given.out, **{key: str(value) for key, value in vars(given).items()}, **report)
+    what = "detail lost" if given.what == "filters" else "share of the answer's tokens kept"
+    print(f"{given.out}: {what} on held-out pages, untrained {before:.4g}, trained {after:.4g}")
+    return report
+
+
+def _filters(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> tuple[nn.Module, float, float]:
+    trained, held_out = map(crops, pages)
+    pyramid = LearnedPyramid(given.levels)
+
+    @torch.no_grad()
+    def lost() -> float:
+        return float(torch.stack([lost_detail(pyramid(image)) for image in held_out]).mean())
+
+    before = lost()
+    train_pyramid(pyramid, trained, steps=given.steps)
+    return pyramid, before, lost()
+
+
+def _of_tokens(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> tuple[nn.Module, float, float]:
+    settings = Episode(sampler="pyramid", levels=given.levels, scorer=given.scorer)
+    with HF(model=given.model).open_encoder() as encoder:
+        trained, held_out = (level_examples(settings, encoder, dataset) for dataset in pages)
+    width, word_width = trained[0][0].tokens.shape[-1], trained[0][0].query_tokens.shape[-1]
+    if given.what == "allocator":
+        start = tuple((level + 1) / 10 for level in range(given.levels))  # 10/20/30/40, scaled by the softmax
+        net = LevelNet(word_width, levels=given.levels, start=start)
+        before = useful_share(net, held_out, given.keep)
+        train_allocator(net, trained, keep=given.keep, steps=given.steps, width_tok=given.keep / 8)
+        return net, before, useful_share(net, held_out, given.keep)
+    cross = CrossLevel(width, word_width, levels=given.levels, separate=given.separate)
+    held = [(scene, useful) for scene, _, useful in held_out]
+    before = answer_share(cross, held, given.keep)
+    train_crosslevel(cross, [(scene, useful) for scene, _, useful in trained], steps=given.steps)
+    return cross, before, answer_share(cross, held, given.keep)
+
+
+if __name__ == "__main__":
+    main()
