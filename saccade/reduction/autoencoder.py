@@ -4,22 +4,21 @@ It keeps the number of tokens; what it saves is what a token weighs where encodi
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from saccade.reduction import Reduction
-from saccade.reduction._trained import Trained, card_of, load_trained
+from saccade.reduction._trained import load_trained
 from saccade.reduction.resampler import fitting
 from saccade.types import Encoding
 
 
-class Codec(Trained):
+class Codec(nn.Module):
     """Width D to `code` numbers and back: a linear part, which may start at the principal components, and a bend."""
 
-    kind: ClassVar[str] = "autoencoder"
     mean: Tensor
 
     def __init__(self, width: int, code: int, inner: int = 64) -> None:
@@ -34,6 +33,7 @@ class Codec(Trained):
 
     @property
     def sizes(self) -> dict[str, Any]:
+        """What `__init__` takes."""
         return {"width": self.width, "code": self.code, "inner": self.inner}
 
     @torch.no_grad()
@@ -65,7 +65,7 @@ class Autoencoder(Reduction):
     @field_validator("weights")
     @classmethod
     def _known(cls, value: str) -> str:
-        card_of(value, Codec.kind)
+        load_trained(value, Codec)
         return value
 
     def active(self, num_layers: int) -> bool:

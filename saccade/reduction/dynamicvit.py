@@ -5,7 +5,7 @@ tokens from attention, so that gradients reach what is hidden (`saccade.training
 best of every image stay and the others are gone.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field, field_validator
@@ -16,13 +16,11 @@ from saccade.errors import ConfigError
 from saccade.geometry.apportion import rank_within
 from saccade.geometry.merging import padded, slots
 from saccade.reduction import Reduction, Stage
-from saccade.reduction._trained import Trained, card_of, load_trained
+from saccade.reduction._trained import load_trained
 
 
-class KeepScores(Trained):
+class KeepScores(nn.Module):
     """One small network a stage: logits of staying and going for each token."""
-
-    kind: ClassVar[str] = "dynamicvit"
 
     def __init__(self, width: int, inner: int = 32, stages: int = 3) -> None:
         super().__init__()
@@ -34,6 +32,7 @@ class KeepScores(Trained):
 
     @property
     def sizes(self) -> dict[str, Any]:
+        """What `__init__` takes."""
         return {"width": self.width, "inner": self.inner, "stages": self.stages}
 
     def forward(self, stage: int, states: Tensor, alive: Tensor) -> Tensor:
@@ -66,7 +65,7 @@ class DynamicViT(Reduction):
     @field_validator("weights")
     @classmethod
     def _known(cls, value: str) -> str:
-        card_of(value, KeepScores.kind)
+        load_trained(value, KeepScores)
         return value
 
     def active(self, num_layers: int) -> bool:

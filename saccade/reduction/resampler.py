@@ -5,7 +5,7 @@ arXiv:2204.14198). A query stands where it looks: at the centroid of its attenti
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from pydantic import Field, field_validator
@@ -15,14 +15,12 @@ from torch.nn.functional import layer_norm
 from saccade.errors import ConfigError
 from saccade.geometry.rotary import Rotary, angles, frequencies
 from saccade.reduction import Reduction
-from saccade.reduction._trained import Trained, card_of, load_trained
+from saccade.reduction._trained import load_trained
 from saccade.types import Encoding
 
 
-class Queries(Trained):
+class Queries(nn.Module):
     """K learned queries; `depth` rounds of attention to the tokens and to each other's states by an MLP."""
-
-    kind: ClassVar[str] = "resampler"
 
     def __init__(self, width: int, queries: int, inner: int = 64, heads: int = 4, depth: int = 1) -> None:
         super().__init__()
@@ -40,6 +38,7 @@ class Queries(Trained):
 
     @property
     def sizes(self) -> dict[str, Any]:
+        """What `__init__` takes."""
         return {
             "width": self.width,
             "queries": self.num_queries,
@@ -85,7 +84,7 @@ class Resampler(Reduction):
     @field_validator("weights")
     @classmethod
     def _known(cls, value: str) -> str:
-        card_of(value, Queries.kind)
+        load_trained(value, Queries)
         return value
 
     def active(self, num_layers: int) -> bool:

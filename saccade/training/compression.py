@@ -23,12 +23,14 @@ from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
-from saccade.reduction._trained import Trained, save_trained
+from saccade.geometry.saved import save
 from saccade.reduction.autoencoder import Codec
 from saccade.reduction.resampler import Queries
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
 from saccade.types import Encoding
 
+AUTOENCODER, RESAMPLER = "autoencoder", "resampler"
+Trained = Codec | Queries
 BATCH_TOK = 4096  # tokens an autoencoder sees in one step
 
 
@@ -50,16 +52,16 @@ def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0
     """
     torch.manual_seed(seed)
     width = pages[0].tokens.shape[-1]
-    if kind == Codec.kind:
+    if kind == AUTOENCODER:
         codec, tokens = Codec(width, size), torch.cat([page.tokens for page in pages])
         train_autoencoder(codec, _drawn(tokens), steps)
         return codec
-    if kind == Queries.kind:
+    if kind == RESAMPLER:
         module = Queries(width, size)
         batches = ((page.tokens[None], page.grid.centre_uv[None]) for page in itertools.cycle(pages))
         train_resampler(module, batches, steps)
         return module
-    raise ConfigError(f"{kind!r} is neither {Codec.kind} nor {Queries.kind}")
+    raise ConfigError(f"{kind!r} is neither {AUTOENCODER} nor {RESAMPLER}")
 
 
 def _drawn(tokens: Tensor) -> Iterator[Tensor]:
@@ -91,7 +93,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kind", choices=[Codec.kind, Queries.kind])
+    parser.add_argument("kind", choices=[AUTOENCODER, RESAMPLER])
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
     parser.add_argument("--model", default="nano", help="whose tokens [nano]")
     parser.add_argument("--code", type=int, default=64, help="numbers a token, of an autoencoder [64]")
@@ -103,11 +105,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     with HF(model=given.model).open_encoder() as encoder:
         pages = encodings(encoder, given.pages, given.page_px, "train")
         unseen = encodings(encoder, max(1, given.pages // 4), given.page_px, "validation")
-    size = given.code if given.kind == Codec.kind else given.queries
+    size = given.code if given.kind == AUTOENCODER else given.queries
     before, module = train(given.kind, pages, 0, size), train(given.kind, pages, given.steps, size)
     notes = {"model": given.model, "steps": given.steps, "pages": given.pages, "page_px": given.page_px}
     notes |= {"lost_untrained": lost(before, unseen), "lost": lost(module, unseen)}
-    save_trained(module, given.out, **notes)
+    save(module, given.out, **notes)
     print(f"{given.kind}: {notes['lost']:.3f} of the variance is lost, untrained {notes['lost_untrained']:.3f}")
     return notes
 

@@ -1,5 +1,5 @@
 """What reductions learn: small training functions for the resampler and the autoencoder (R6), fusion gates (R3) and
-DynamicViT (R2). Each takes any tower's tokens or blocks; `saccade.reduction._trained.save_trained` keeps the result.
+DynamicViT (R2). Each takes any tower's tokens or blocks; `saccade.geometry.saved.save` keeps the result.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -11,8 +11,9 @@ from torch import Tensor
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
+from saccade.geometry.saved import CARD, WEIGHTS, save
 from saccade.picture import Picture
-from saccade.reduction._trained import load_trained, save_trained
+from saccade.reduction._trained import load_trained
 from saccade.reduction.autoencoder import Autoencoder, Codec
 from saccade.reduction.resampler import Queries, Resampler
 from saccade.training.reduction import train_autoencoder, train_resampler
@@ -130,23 +131,23 @@ def test_the_same_after_saving(tmp_path: Path) -> None:
         (Queries(6, 4, 8, 2, 2), lambda m: m(torch.ones(1, 16, 6), CENTRE[None])[0]),
         (Codec(6, 2, 8), lambda m: m(torch.arange(12.0).view(2, 6))),
     ):
-        save_trained(module, tmp_path / module.kind, steps=3)
-        again = load_trained(str(tmp_path / module.kind), type(module))
+        save(module, tmp_path / type(module).__name__, steps=3)
+        again = load_trained(str(tmp_path / type(module).__name__), type(module))
         assert torch.equal(call(module), call(again)) and again.sizes == module.sizes
-        assert json.loads((tmp_path / module.kind / "reduction.json").read_text())["notes"] == {"steps": 3}
+        assert json.loads((tmp_path / type(module).__name__ / CARD).read_text())["notes"] == {"steps": 3}
 
 
 def test_what_cannot_be_loaded(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no trained reduction in"):
+    with pytest.raises(ConfigError, match="holds no Queries"):
         Resampler(weights=str(tmp_path / "nowhere"))
     folder = tiny_trained(tmp_path / "codec", "autoencoder")
-    with pytest.raises(ConfigError, match="not of the kind 'resampler'"):
+    with pytest.raises(ConfigError, match="holds a Codec, not a Queries"):
         Resampler(weights=folder)
     made = item(4, 4, tokens=torch.zeros(16, 9))[1]
     with pytest.raises(ConfigError, match="width 6; this model's are 9"):
         Autoencoder(weights=folder).after(made)
-    (tmp_path / "codec" / "reduction.safetensors").unlink()
-    with pytest.raises(ConfigError, match="has a reduction.json but no"):
+    (tmp_path / "codec" / WEIGHTS).unlink()
+    with pytest.raises(ConfigError, match="holds no Codec"):
         load_trained(folder, Codec)
 
 
@@ -167,7 +168,7 @@ def test_a_query_stands_where_it_looks(tmp_path: Path) -> None:
 
 
 def test_through_the_engine(qwen2_5_vl: Path, tmp_path: Path) -> None:
-    save_trained(Queries(width=128, queries=9, inner=16, heads=2), tmp_path / "few")
+    save(Queries(width=128, queries=9, inner=16, heads=2), tmp_path / "few")
     picture = Picture.open(tiny.page(301, 203))
     with HF(model=str(qwen2_5_vl), reduction={"name": "resampler", "weights": str(tmp_path / "few")}).open() as engine:
         found = engine.encode([engine.prepare(picture)])[0]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families._vit import encode
+from saccade.geometry.saved import save
 from saccade.picture import Picture
-from saccade.reduction._trained import save_trained
 from saccade.reduction.dynamicvit import DynamicViT, KeepScores, stage_blocks
 from saccade.training.reduction import TowerHalves, ViTHalves, hidden_forward, train_dynamicvit
 from tests import tiny
@@ -18,7 +18,7 @@ from tests.reduction.test_fusion import pixels, tower
 
 
 def saved(scores: KeepScores, folder: Path, keep: float) -> DynamicViT:
-    save_trained(scores, folder)
+    save(scores, folder)
     return DynamicViT(weights=str(folder), keep=keep)
 
 
@@ -156,7 +156,7 @@ def test_dropping_is_hiding_in_windows(engine: HFEngine, qwen2_5_vl: Path, tmp_p
 
 def test_through_the_engine(qwen2_5_vl: Path, tmp_path: Path) -> None:
     """Windows and merged patches: every image keeps its share, and tokens stand at their own cells."""
-    save_trained(KeepScores(width=32, inner=8, stages=2), tmp_path / "w")
+    save(KeepScores(width=32, inner=8, stages=2), tmp_path / "w")
     pages = [Picture.open(tiny.page(*size)) for size in ((301, 203), (140, 112))]
     spec = {"name": "dynamicvit", "weights": str(tmp_path / "w"), "keep": 0.5}
     with HF(model=str(qwen2_5_vl), reduction=spec).open() as engine:
@@ -167,6 +167,6 @@ def test_through_the_engine(qwen2_5_vl: Path, tmp_path: Path) -> None:
         cells = set(zip(one.grid.row.tolist(), one.grid.col.tolist(), strict=True))
         assert len(cells) == len(one)
     with pytest.raises(ConfigError, match="trained for towers 16 wide; this one is 32"):
-        save_trained(KeepScores(width=16, inner=8, stages=2), tmp_path / "n")
+        save(KeepScores(width=16, inner=8, stages=2), tmp_path / "n")
         with HF(model=str(qwen2_5_vl), reduction={**spec, "weights": str(tmp_path / "n")}).open() as engine:
             engine.encode([engine.prepare(pages[0])])

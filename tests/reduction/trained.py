@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from saccade.reduction._trained import Trained, save_trained
+from saccade.geometry.saved import save
 from saccade.reduction.autoencoder import Codec
 from saccade.reduction.dynamicvit import KeepScores
 from saccade.reduction.resampler import Queries
 
-MAKERS: dict[str, Callable[[], Trained]] = {
+MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "dynamicvit": lambda: KeepScores(width=8, inner=8, stages=3),
     "resampler": lambda: Queries(width=6, queries=4, inner=8, heads=2),
     "autoencoder": lambda: Codec(width=6, code=2, inner=8),
@@ -21,5 +21,5 @@ MAKERS: dict[str, Callable[[], Trained]] = {
 def tiny_trained(folder: Path, name: str) -> str:
     """Random weights of one of them, written into a folder; returns the folder's name."""
     torch.manual_seed(0)
-    save_trained(MAKERS[name](), folder, weights="random")
+    save(MAKERS[name](), folder, weights="random")
     return str(folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from saccade.engines.hf import HF
+from saccade.geometry.saved import CARD
 from saccade.picture import Picture
 from saccade.training.compression import main
 from tests import tiny
@@ -17,7 +18,7 @@ def test_trained_is_better_than_untrained_and_is_used(tmp_path: Path) -> None:
     assert few["lost"] < few["lost_untrained"]
     codec = main(["autoencoder", "--code", "4", "--steps", "60", *small, str(tmp_path / "codec")])
     assert codec["lost"] < codec["lost_untrained"] < 1, "no better than the best linear codec on pages not trained on"
-    assert json.loads((tmp_path / "codec" / "reduction.json").read_text())["notes"] == codec
+    assert json.loads((tmp_path / "codec" / CARD).read_text())["notes"] == codec
     page = Picture.open(tiny.page(256, 256))
     with HF(reduction={"name": "resampler", "weights": str(tmp_path / "few")}).open() as engine:
         assert len(engine.encode([engine.prepare(page)])[0]) == 24
