@@ -15,12 +15,16 @@ from saccade.errors import ConfigError, DataError, EngineDead, PictureError, Sac
 
 SHOWN = 80
 """Characters of a wrong value that a message repeats: it may be a whole image."""
+MESSAGE = 1000
+"""Characters of a message: what others write, pydantic and the library, may repeat a value as well."""
 
 
 class Refusal(SaccadeError):  # noqa: N818
     """A request that is answered with an error."""
 
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+        if len(message) > MESSAGE:
+            message = f"{message[: MESSAGE // 2]} ... {message[-MESSAGE // 2 :]}"
         super().__init__(message)
         self.status, self.param, self.code = status, param, code
 

@@ -145,3 +145,12 @@ def test_messages_never_repeat_a_whole_image() -> None:
     made = body()
     made["messages"][0]["content"][0]["image_url"] = "data:image/png;base64," + "A" * 100_000
     assert len(str(refused(made))) < 300
+
+
+def test_messages_never_repeat_a_whole_value_that_pydantic_repeats() -> None:
+    """What names the kind of a part may be anything; pydantic writes all of it."""
+    made = body("What?")
+    made["messages"][0]["content"][0]["type"] = {"text": "a" * 100_000}
+    refusal = refused(made)
+    assert refusal.status == 400 and refusal.param == "messages.0.content.0"
+    assert len(str(refusal)) < 1100 and "image_url" in str(refusal), str(refusal)[:200]
