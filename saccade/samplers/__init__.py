@@ -14,9 +14,6 @@ from torch import Tensor
 from saccade.registry import Strategy
 from saccade.types import Scene, Selection
 
-BATCH_TOK = 2**16
-"""Tokens that are worked on at once: more would leave the processor's caches and need more memory, not less time."""
-
 
 class Sampler(Strategy):
     """(scene, importance, gaze, keep) -> one `Selection` of exactly min(keep, number of valid tokens) per image."""
@@ -27,6 +24,9 @@ class Sampler(Strategy):
     """Tokens may enter the canvas as means of several."""
     encoded: ClassVar[bool] = False
     """Looks at the encoder's features: it cannot choose before the image is encoded."""
+
+    batch_tok: ClassVar[int] = 2**16
+    """Tokens worked on at once: more would leave the processor's caches and need more memory, not less time."""
 
     @abstractmethod
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
@@ -42,7 +42,7 @@ class Sampler(Strategy):
     def __call__(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:
         """One selection per image. keep >= N keeps everything; equal priorities are resolved by raster order."""
         batch, num_tok = scene.valid.shape
-        size = max(1, BATCH_TOK // max(1, num_tok))
+        size = max(1, self.batch_tok // max(1, num_tok))
         if batch <= size:
             return self.choose(scene, importance, gaze_uv, keep)
         parts = [slice(start, start + size) for start in range(0, batch, size)]

@@ -22,6 +22,7 @@ class Dominant(Sampler):
 
     merges: ClassVar[bool] = True
     encoded: ClassVar[bool] = True
+    batch_tok: ClassVar[int] = 2**14  # features fill the caches sooner
 
     ratio: float = Field(0.84, ge=0, le=1, description="Share of the tokens kept as they are.")
     score: Literal["received", "importance"] = Field(

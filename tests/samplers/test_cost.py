@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from saccade import samplers
 from saccade.registry import find, names
 from saccade.samplers import Sampler, best
 from saccade.types import Scene
@@ -57,7 +56,7 @@ def test_a_batch_in_pieces_is_the_same_batch(name, monkeypatch):
     scene = Scene.of([item(5, 9, seed=0), item(6, 6, seed=1), item(7, 3, seed=2)])
     importance, gaze = importance_of(45, 36, 21), torch.tensor([[0.3, 0.6], [0.9, 0.1], [0.5, 0.5]])
     whole = sampler(scene, importance, gaze, 12)
-    monkeypatch.setattr(samplers, "BATCH_TOK", 90)  # two images, then one
+    monkeypatch.setattr(type(sampler), "batch_tok", 90)  # two images, then one
     for one, other in zip(whole, sampler(scene, importance, gaze, 12), strict=True):
         assert torch.equal(one.index, other.index) and torch.equal(one.source, other.source)
 
