@@ -41,7 +41,7 @@ class RateDistortion(Drawing):
                 [(score if p.high is None else p.high) - score for score, p in zip(scores, curve.points, strict=True)],
             ]
             axes.errorbar(places, scores, bounds, color=colour, marker=mark, ms=5.5, lw=1.2, elinewidth=0.8,
-                          capsize=1.5, label=curve.name, mec="white", mew=0.5, zorder=3)  # fmt: skip
+                          capsize=1.5, label=curve.name, mec="white", mew=0.5, zorder=3, clip_on=False)  # fmt: skip
         _scales(axes, [x for places in beside for x in places])
         across = "visual tokens a question" + (" (nearly equal ones side by side)" if len(curves) > 1 else "")
         dressed(axes, "Accuracy against tokens", across, "ANLS, with its 95 % interval")
