@@ -21,32 +21,33 @@ def cluster(unit: Tensor, place: Tensor, valid: Tensor, side: int, compact: floa
     """
     cell = (place * side).long().clamp(0, side - 1)
     label = (cell[..., 1] * side + cell[..., 0]).masked_fill(~valid, side**2)
+    table = torch.cat([unit, place, torch.ones_like(place[..., :1])], -1)  # one product instead of three
+    pull = compact * side**2
     for _ in range(rounds):
-        centre, middle, size = means(unit, place, label, side**2)
-        near = unit @ centre.mT  # (B, N, S)
+        total = members(label, side**2).to(unit.dtype) @ table  # (B, S, d + 3)
+        size = total[..., -1:]
+        centre = torch.nn.functional.normalize(total[..., :-3], dim=-1)
+        middle = total[..., -3:-1] / size.clamp(min=1)
         # |p - m|^2 = |p|^2 - 2 p.m + |m|^2, of which |p|^2 is the same for all slots
-        near += compact * side**2 * (2 * place @ middle.mT - middle.square().sum(-1).unsqueeze(1))
-        near.masked_fill_((size == 0).unsqueeze(1), float("-inf"))
+        aim = torch.cat([centre, 2 * pull * middle, -pull * middle.square().sum(-1, keepdim=True)], -1)
+        near = table @ aim.mT  # (B, N, S)
+        near.masked_fill_((size == 0).mT, float("-inf"))
         label = near.argmax(-1).masked_fill_(~valid, side**2)
     return label
 
 
-def means(unit: Tensor, place: Tensor, label: Tensor, num_slots: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each slot: mean features (B, S, d) scaled to length 1, mean place (B, S, 2), how many tokens (B, S)."""
-    member = (label.unsqueeze(1) == torch.arange(num_slots, device=label.device).view(1, -1, 1)).to(unit.dtype)
-    size = member.sum(-1)  # (B, S)
-    centre = torch.nn.functional.normalize(member @ unit, dim=-1)
-    return centre, member @ place / size.clamp(min=1).unsqueeze(-1), size
+def members(label: Tensor, num_slots: int) -> Tensor:
+    """(B, S, N) bool: which tokens (B, N) are in each slot."""
+    return label.unsqueeze(1) == torch.arange(num_slots, device=label.device).view(1, -1, 1)
 
 
-def complexity(unit: Tensor, place: Tensor, label: Tensor, weight: Tensor, num_slots: int) -> tuple[Tensor, Tensor]:
+def complexity(unit: Tensor, label: Tensor, weight: Tensor, num_slots: int) -> tuple[Tensor, Tensor]:
     """Of each slot (B, S): the weighted sum of 1 - cosine of its tokens to their mean, and how many they are."""
-    centre, _, size = means(unit, place, label, num_slots)
-    known = label.clamp(max=num_slots - 1)
-    far = 1 - (unit @ centre.mT).gather(2, known.unsqueeze(2)).squeeze(2)  # (B, N)
-    far = (far.clamp(min=0) * weight).masked_fill(label == num_slots, 0.0)
-    total = torch.zeros_like(size).scatter_add_(1, known, far)
-    return total, size
+    inside = members(label, num_slots).to(unit.dtype)
+    centre = torch.nn.functional.normalize(inside @ unit, dim=-1)
+    near = (unit @ centre.mT).mT.mul_(inside).sum(1)  # (B, N) with each token's own slot
+    far = (1 - near).clamp_(min=0) * weight
+    return (inside @ far.unsqueeze(2)).squeeze(2), inside.sum(-1)
 
 
 def budgets(wish: Tensor, size: Tensor, wanted: Tensor, keep: int) -> Tensor:

@@ -58,7 +58,7 @@ class Slots(Sampler):
         label = cluster(unit, place, scene.valid, self.side, self.compact, self.rounds)
         level = importance.float().clamp(min=0)
         level = torch.where((level * scene.valid).sum(-1, keepdim=True) > 0, level, torch.ones_like(level))
-        wish, size = complexity(unit, place, label, level, self.side**2)
+        wish, size = complexity(unit, label, level, self.side**2)
         known = label.clamp(max=self.side**2 - 1)
         wanted = torch.zeros_like(wish).scatter_add_(1, known, level * scene.valid) > 0
         weight = LEAST_WEIGHT + (1 - LEAST_WEIGHT) * level
