@@ -78,7 +78,8 @@ Scorer = Annotated[
     str, typer.Option(help="NAME[:weight],...: what is worth looking at (`list importance`).", rich_help_panel=LOOK)
 ]
 PlannerName = Annotated[
-    str, typer.Option("--planner", help="Where to look next: query, uncertainty, saliency, slots.", rich_help_panel=LOOK)
+    str,
+    typer.Option("--planner", help="Where to look next: query, uncertainty, saliency, slots.", rich_help_panel=LOOK),
 ]
 Fixations = Annotated[int, typer.Option(min=1, help="Looks per question, at most.", rich_help_panel=LOOK)]
 Tokens = Annotated[
