@@ -26,7 +26,9 @@ train = typer.Typer(help="Train the models that saccade ships.", no_args_is_help
 app.add_typer(train, name="train")
 console = Console()
 
-KINDS = ("samplers", "importance", "planners", "budgets", "integration", "reduction", "datasets", "families", "engines")
+FOLDERS = {"pictures": "viz.pictures"}
+KINDS = tuple("samplers importance planners budgets integration reduction datasets families engines pictures".split())
+"""What `saccade list` lists: the folders of saccade/ of that name, or of the one in FOLDERS."""
 
 
 @app.command()
@@ -209,14 +211,14 @@ def list_(
     if kind and kind not in KINDS:
         raise ConfigError(f"no kind {kind!r}. There are: {', '.join(KINDS)}")
     for each in (kind,) if kind else KINDS:
-        found = names(each)
-        indent = ""
+        folder = FOLDERS.get(each, each)
+        found = names(folder)
+        indent = "" if kind else "  "
         if not kind:
             typer.echo(f"{each}:")
-            indent = "  "
         width = max(map(len, found))
         for name in found:
-            typer.echo(f"{indent}{name:<{width}}  {sentence(each, name)}")
+            typer.echo(f"{indent}{name:<{width}}  {sentence(folder, name)}")
 
 
 @train.command(name="nano")

@@ -50,7 +50,7 @@ def test_load_by_name_by_settings_and_as_is():
 
 
 def test_unknown_names_list_the_folder():
-    with pytest.raises(UnknownName, match="no samplers named 'topkk'. In saccade/samplers/: cortical, hybrid, .*topk"):
+    with pytest.raises(UnknownName, match="no samplers named 'topkk'. In saccade/samplers/: cortical, .*topk"):
         load("samplers", "topkk", Sampler)
 
 
