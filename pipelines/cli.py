@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines import eye, options, seeing
+from pipelines import eye, measuring, options, seeing
 from pipelines.exits import Commands, expected
 from pipelines.serving import arguments
 
@@ -172,29 +172,7 @@ def serve(
 app.command()(seeing.show)
 app.command()(seeing.report)
 app.command()(eye.eye)
-
-
-@app.command()
-def experiment(
-    configuration: Annotated[
-        Path, typer.Argument(help="YAML: a data set and variants (configs/experiments/).", exists=True, dir_okay=False)
-    ],
-    output: Annotated[Path, typer.Option(help="Folder for rows.jsonl, results.json and table.md.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Questions at most, instead of the file's.")] = None,
-) -> None:
-    """Compare ways of looking on the same questions, as one table with intervals.
-
-    Interrupted, it makes the table of what is done, and goes on when started again with the same --output.
-
-    Example: saccade experiment configs/experiments/looks.yaml --output runs/looks
-    """
-    from pipelines.experiments import read_experiment, run_experiment
-    from pipelines.tables import to_markdown
-
-    chosen = read_experiment(configuration)
-    if limit is not None:
-        chosen = chosen.with_settings(limit=limit)
-    console.print(to_markdown(run_experiment(chosen, output, console)), highlight=False, markup=False, soft_wrap=True)
+app.command()(measuring.experiment)
 
 
 @app.command(name="list")

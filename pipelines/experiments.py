@@ -6,7 +6,7 @@ all variants that encode it alike. Finished images are in `DIR/rows.jsonl`: an i
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row, Skip, limit
 from saccade.engines import Engine, Spec
 from saccade.engines.hf import checkpoint
-from saccade.errors import ConfigError, DataError, ResumeRefused, describe
+from saccade.errors import ConfigError, DataError, ResumeRefused, UnknownName, describe
 from saccade.families import Prepared, fingerprint
 from saccade.look import Outcome, episodes, run, see
 from saccade.metrics.anls import anls
@@ -31,6 +31,8 @@ from saccade.metrics.exact import exact
 from saccade.picture import Picture
 from saccade.registry import Strategy, load, validation_text
 from saccade.types import Canvas, Encoding, Grid, Heard, Query, Question, Sample, Trace
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "experiments"
 
 
 class Experiment(Strategy):
@@ -65,6 +67,20 @@ class Experiment(Strategy):
         return load("datasets", self.dataset, Dataset), spec, made
 
 
+def find_experiment(name: str) -> Path:
+    """The YAML file at a path, or the one of that name in configs/experiments/ of the repository.
+
+    Raises:
+        UnknownName: there is neither; the message lists what there is.
+    """
+    there = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    if (path := Path(name).expanduser()).is_file():
+        return path
+    if name not in there:
+        raise UnknownName(f"no experiment {name!r}: neither a YAML file nor one of {', '.join(['coverage', *there])}")
+    return there[name]
+
+
 def read_experiment(path: Path) -> Experiment:
     """An experiment from its YAML file.
 
@@ -88,34 +104,52 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
         ConfigError: a setting is wrong, or `output` holds another experiment.
     """
     dataset, spec, variants = experiment.opened()
-    output.mkdir(parents=True, exist_ok=True)
-    rows_file = output / "rows.jsonl"
+    origin = {
+        "experiment": experiment.spec(),
+        "encoder": fingerprint(checkpoint(spec.model)),
+        "data": dataset.fingerprint(),
+    }
+    images = [row for row in limit(dataset.rows(), experiment.limit) if not isinstance(row, Skip)]
     with spec.open() as engine:
-        origin = {
-            "experiment": experiment.spec(),
-            "encoder": fingerprint(checkpoint(spec.model)),
-            "data": dataset.fingerprint(),
-        }
-        _claim(output / "experiment.json", origin)
-        done = {row["image_id"] for row in _rows(rows_file)}
-        images = [row for row in limit(dataset.rows(), experiment.limit) if not isinstance(row, Skip)]
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as progress, rows_file.open("a") as sink:
-            task = progress.add_task("images", total=len(images), completed=len(done))
-            try:
-                for row in images:
-                    if row.image_id not in done:
-                        lines = [json.dumps(line) for line in _answer(row, dataset, engine, variants)]
-                        sink.write("\n".join(lines) + "\n")
-                        sink.flush()
-                        progress.advance(task)
-            except KeyboardInterrupt:
-                console.print(f"interrupted: the table is of the images so far; the same command goes on in {output}")
-    results = summarise(list(_rows(rows_file)), list(variants), experiment.against, experiment.bins)
+        rows = collect(output, origin, images, lambda row: _answer(row, dataset, engine, variants), console)
+    results = summarise(rows, list(variants), experiment.against, experiment.bins)
     results |= {"title": experiment.title, **origin, **provenance()}
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (output / "table.md").write_text(to_markdown(results))
     return results
+
+
+def collect(
+    output: Path,
+    origin: dict[str, Any],
+    images: Sequence[Row],
+    lines_of: Callable[[Row], Iterable[dict[str, Any]]],
+    console: Console,
+) -> list[dict[str, Any]]:
+    """The lines of all images: those that `output` holds already, and `lines_of` each image that it does not.
+
+    A line has variant, id, image_id and `last`, true of an image's last. Interrupted, it returns those so far.
+
+    Raises:
+        ResumeRefused: `output` is of another `origin`.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    rows_file = output / "rows.jsonl"
+    _claim(output / "experiment.json", origin)
+    done = {row["image_id"] for row in _rows(rows_file)}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress, rows_file.open("a") as sink:
+        task = progress.add_task("images", total=len(images), completed=len(done))
+        try:
+            for row in images:
+                if row.image_id not in done:
+                    lines = [json.dumps(line) for line in lines_of(row)]
+                    sink.write("\n".join(lines) + "\n")
+                    sink.flush()
+                    progress.advance(task)
+        except KeyboardInterrupt:
+            console.print(f"interrupted: the table is of the images so far; the same command goes on in {output}")
+    return list(_rows(rows_file))
 
 
 def _claim(path: Path, origin: dict[str, Any]) -> None:

@@ -69,16 +69,16 @@ def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     for name, entry in results["variants"].items():
         difference = ""
         if entry.get("difference"):
-            difference = f"{_interval(entry['difference'], sign=True)} to {entry['against']}"
+            difference = f"{interval_text(entry['difference'], sign=True)} to {entry['against']}"
         rows.append(
             [
                 name,
                 _number(entry["visual_tok"], 0),
-                _interval(entry["anls"]),
+                interval_text(entry["anls"]),
                 difference,
                 _mean(entry["exact"]),
                 _mean(entry["coverage"]),
-                *map(_interval, entry["bins"]),
+                *map(interval_text, entry["bins"]),
                 _number(entry["fixations"], 1),
                 _number(entry["prefill_tok"], 0),
                 _number(entry["encoder_passes"], 2),
@@ -113,7 +113,8 @@ def _mean(interval: Mapping[str, Any] | None) -> str:
     return "-" if interval is None else f"{interval['mean']:.2f}"
 
 
-def _interval(interval: Mapping[str, Any] | None, sign: bool = False) -> str:
+def interval_text(interval: Mapping[str, Any] | None, sign: bool = False) -> str:
+    """A mean with its bounds, as tables print it."""
     if interval is None:
         return "-"
     form = "+.2f" if sign else ".2f"
