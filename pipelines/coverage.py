@@ -217,9 +217,9 @@ def footnote(results: Mapping[str, Any]) -> str:
         f"pages, {scored['num_resamples']} resamples, seed {scored['seed']}. 1 look, {LOOKS} looks: share of the "
         f"answer boxes shown at full resolution after looks of {tokens} tokens; random and uniform show as many in one "
         "look. first gaze: share of first gazes in an answer box grown by one token. tokens: median on the canvas when "
-        f"{ENOUGH:.0%} is shown, all of the page where {MOST} looks do not. No answer was read: planners that listen to "
-        "the reader hear that it cannot read, so `uncertainty` has the scorer alone to go by. The planner `slots` favours "
-        "nothing in its first look: of a sampler that only ranks, that is the top of the page. Scorers left out: "
+        f"{ENOUGH:.0%} is shown, all of the page where {MOST} looks do not. No answer was read: planners that listen "
+        "to the reader hear that it cannot read, so `uncertainty` has the scorer alone to go by. The planner `slots` "
+        "favours nothing in its first look: of a sampler that only ranks, that is the page's top. Scorers left out: "
         f"{', '.join(results['left_out'])} (trained first, or in need of the language model). "
         f"Commit {results.get('commit')}, {results.get('processor')}."
     )
