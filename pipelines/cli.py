@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines import eye, measuring, options, seeing
+from pipelines import analyze, eye, measuring, options, seeing
 from pipelines.exits import Commands, expected
 from pipelines.serving import arguments
 
@@ -172,6 +172,7 @@ def serve(
 app.command()(seeing.show)
 app.command()(seeing.report)
 app.command()(eye.eye)
+app.command()(analyze.analyze)
 app.command()(measuring.experiment)
 
 

@@ -21,7 +21,21 @@ from saccade.errors import ConfigError
 from saccade.registry import names
 from tests import tiny
 
-COMMANDS = ["", "ask", "batch", "doctor", "experiment", "eye", "list", "report", "serve", "show", "train", "train nano"]
+COMMANDS = [
+    "",
+    "analyze",
+    "ask",
+    "batch",
+    "doctor",
+    "experiment",
+    "eye",
+    "list",
+    "report",
+    "serve",
+    "show",
+    "train",
+    "train nano",
+]
 
 DECLARED = ["numpy>=2.0", "ray[data,serve]>=2.60,<2.61", "transformers>=5.16.1,<5.20", 'pytest>=8; extra == "test"']
 

@@ -1,0 +1,73 @@
+"""Information of a page and of what is kept of it, in bits (A1 entropy, A2 mutual information, A3 bottleneck).
+
+Built on what the scorers `entropy`, `mutual` and `bottleneck` rank by; here it is summed up over the page.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from saccade.geometry.tokens import mean_cosine
+from saccade.importance import vectors
+from saccade.importance.bottleneck import Bottleneck
+from saccade.importance.entropy import Entropy
+from saccade.importance.mutual import divergence
+from saccade.types import Scene
+
+
+@dataclass(frozen=True, slots=True)
+class PageEntropy:
+    """A1. `spatial` of at most `most` = log2 N: at it, no token stands apart from the others."""
+
+    spatial_bits: float
+    most_bits: float
+    feature_bits: float  # mean over features, of at most log2 of their bins
+    feature_most_bits: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionInformation:
+    """A2. What asking says about where to look."""
+
+    bits: float  # divergence of p(token | question) from the uniform one: 0 tells nothing, log2 N names one token
+    most_bits: float
+    effective_tok: float  # N / 2^bits: as many tokens, all alike, would be as hard to choose from
+
+
+@dataclass(frozen=True, slots=True)
+class BottleneckPoint:
+    """A3. What a number of tokens, kept by the bottleneck scorer, say of the question and of each other."""
+
+    keep: int
+    bits: float  # of the question's divergence in the kept tokens; can exceed the page's, unlikely tokens count less
+    redundancy: float  # mean cosine between two kept tokens
+
+
+def page_entropy(scene: Scene) -> PageEntropy:
+    """Entropies of a scene of one image. The spatial one is the mean of -log2 p under p, the other that of a token."""
+    spatial, feature = Entropy(of="spatial"), Entropy(of="feature")
+    surprise = spatial.raw(scene)[0].double()
+    entropy = float((torch.exp2(-surprise) * surprise).sum())
+    return PageEntropy(entropy, math.log2(len(surprise)), float(feature.raw(scene)[0].mean()), math.log2(feature.bins))
+
+
+def question_information(scene: Scene, temperature: float = 1.0) -> QuestionInformation:
+    """The divergence of a scene of one image, as the scorer `mutual` takes it apart by tokens."""
+    terms = divergence(scene, temperature)[0].double()
+    bits = max(0.0, float(terms.sum()))
+    return QuestionInformation(bits, math.log2(len(terms)), len(terms) / 2**bits)
+
+
+def bottleneck_curve(scene: Scene, keeps: Sequence[int], scorer: Bottleneck | None = None) -> list[BottleneckPoint]:
+    """Relevance and redundancy of the best `keeps` tokens of a scene of one image."""
+    scorer = scorer or Bottleneck()
+    order = scorer.raw(scene)[0].sort(descending=True, stable=True).indices
+    terms, values = divergence(scene, scorer.temperature)[0].double(), vectors(scene, scorer.at)[0]
+    points = []
+    for keep in keeps:
+        kept = order[:keep]
+        alike = mean_cosine(values[kept].unsqueeze(0), torch.ones(1, len(kept), dtype=torch.bool))
+        points.append(BottleneckPoint(len(kept), float(terms[kept].sum()), float(alike.mean())))
+    return points

@@ -1,0 +1,90 @@
+"""How alike an encoder's patches become, layer by layer (A5): what pruning inside it could drop at each depth.
+
+print(redundancy(states(family, family.prepare(picture))))
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.errors import ConfigError
+from saccade.families import Family, Prepared
+from saccade.viz.pictures.similarity import NUM_BINS, Likeness, likeness
+
+MOST = 4096
+"""Patches compared at most: all of them up to here, from here on every k-th. The share of pairs is then an estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLikeness:
+    """Cosines between all pairs of the patches behind one block."""
+
+    layer: int  # from 0
+    patches: int  # that were compared
+    mean: float  # cosine of two different patches, to within a bin of the histogram (0.01)
+    redundant: float  # share of pairs above the threshold
+    likeness: Likeness
+
+
+def blocks(family: Family) -> Sequence[Any]:
+    """The blocks of a family's vision tower, first to last.
+
+    Raises:
+        ConfigError: the family's tower keeps them elsewhere.
+    """
+    model = family.model.model
+    if (tower := getattr(model, "visual", None)) is not None:
+        return list(tower.blocks)
+    tower = getattr(model, "vision_tower", None)
+    layers = getattr(getattr(tower, "encoder", None), "layers", None)
+    if layers is None:
+        raise ConfigError(f"the vision tower of {type(family).__name__} has no blocks that are known here")
+    return list(layers)
+
+
+@torch.inference_mode()
+def states(family: Family, prepared: Prepared) -> list[Tensor]:
+    """(patches, F) behind each block of the tower, on the CPU, in the tower's own order (windows stay together).
+
+    Raises:
+        ConfigError: a reduction works inside the tower; its blocks are then not run whole.
+    """
+    found: list[Tensor] = []
+
+    def keep(_module: Any, _given: Any, made: Any) -> None:
+        state = made[0] if isinstance(made, tuple) else made
+        found.append(state.detach().flatten(0, -2).float().cpu())
+
+    handles = [block.register_forward_hook(keep) for block in blocks(family)]
+    try:
+        family.encode([prepared])
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(found) != len(handles):
+        raise ConfigError(
+            f"{len(found)} of {len(handles)} blocks of the vision tower ran whole: a reduction works inside it. "
+            "Analyse without it"
+        )
+    return found
+
+
+def redundancy(layers: Sequence[Tensor], threshold: float = 0.9, most: int = MOST) -> tuple[LayerLikeness, ...]:
+    """Similarity of each layer's patches (patches, F), a layer at a time.
+
+    Norms differ widely from layer to layer; cosines do not see them.
+    """
+    made = []
+    for number, state in enumerate(layers):
+        part = state[:: -(-len(state) // most)]
+        found = likeness(part, threshold)
+        made.append(LayerLikeness(number, len(part), _mean(found), found.redundant, found))
+    return tuple(made)
+
+
+def _mean(found: Likeness) -> float:
+    middles = (torch.arange(NUM_BINS) + 0.5) * 2 / NUM_BINS - 1
+    return float((found.counts * middles).sum() / found.counts.sum().clamp(min=1))

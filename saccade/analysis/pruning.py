@@ -1,0 +1,162 @@
+"""What leaving tokens out costs, measured by reading (A4 rate-distortion, A6 robustness to pruning).
+
+One loop reads every question at every share of its tokens, in each of the ways of choosing them. Nothing is modelled:
+the distortion is ANLS lost, and the squared error of the features of what was dropped.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from saccade.engines import Engine
+from saccade.errors import SaccadeError
+from saccade.importance import Mix, vectors
+from saccade.metrics.anls import anls
+from saccade.metrics.bootstrap import Interval, bootstrap_mean
+from saccade.samplers import Sampler
+from saccade.samplers.random import Random
+from saccade.samplers.topk import TopK
+from saccade.seen import Seen
+from saccade.types import Canvas, Encoding, Part, Question, Scene, Selection
+
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+KEEPS = 0.95
+"""Of the accuracy with all tokens, what the smallest rate must keep."""
+FULL, BEST, RANDOM, WORST, RESIZE = "full", "best kept", "random kept", "best dropped", "resize"
+WAYS = (BEST, RANDOM, WORST, RESIZE)
+"""What is kept: the most important tokens (A4), any (A6), the least important (A6: the best are dropped), or, as the
+cheap rival, every token of the image made smaller."""
+CHUNK_VALUES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One question read from a share of its tokens."""
+
+    id: str
+    image_id: str
+    way: str
+    share: float  # asked for
+    kept_tok: int
+    num_tok: int
+    score: float  # ANLS
+    error: float | None  # of the features, as `reconstruction_error`; None: made smaller, nothing to compare
+
+
+@dataclass(frozen=True, slots=True)
+class RatePoint:
+    """All questions at one share."""
+
+    way: str
+    share: float
+    kept_tok: float  # mean
+    score: Interval
+    error: float | None  # mean
+
+
+def reconstruction_error(features: Tensor, kept: Tensor) -> float:
+    """Squared error of features (N, C) when every token is replaced by the nearest kept one, over their variance.
+
+    0: nothing is lost. 1: no better than the mean of all tokens. Above 1 it is worse. `kept` (K,) int64, K > 0; a page
+    of equal tokens loses nothing.
+    """
+    values = features.double() - features.double().mean(0)
+    spread = float(values.square().sum())
+    dropped = torch.ones(len(values), dtype=torch.bool)
+    dropped[kept] = False
+    if spread == 0 or not bool(dropped.any()):
+        return 0.0
+    rest, centres = values[dropped], values[kept]
+    rows = max(1, CHUNK_VALUES // len(centres))
+    nearest = [torch.cdist(part, centres).argmin(1) for part in torch.split(rest, rows)]
+    return float((rest - centres[torch.cat(nearest)]).square().sum()) / spread
+
+
+def chosen(scene: Scene, importance: Tensor, way: str, keep: int) -> Tensor:
+    """(K,) int64: the `keep` tokens that a way leaves, of a scene of one image; importance (1, N)."""
+    sampler: Sampler = Random() if way == RANDOM else TopK()
+    ranks = -importance if way == WORST else importance
+    return sampler(scene, ranks, torch.full((1, 2), 0.5), keep)[0].index
+
+
+def readings(
+    seen: Seen, image_id: str, engine: Engine, score: Mix, shares: Sequence[float] = SHARES
+) -> Iterator[Reading]:
+    """Reads every question of one image at every share and in every way.
+
+    All tokens are read once a question and stand for every way at share 1. Questions without known answers, and those
+    that cannot be asked, are left out.
+
+    Raises:
+        SaccadeError: a question cannot be read.
+    """
+    num_tok = len(seen.encoding)
+    smaller: dict[int, Encoding] = {}
+    for question, query in seen.asked:
+        if not question.answers or isinstance(query, SaccadeError):
+            continue
+        scene = Scene.of([(seen.picture, seen.encoding, query)])
+        importance, values = score(scene), vectors(scene, "before")[0]
+        yield _reading(image_id, question, FULL, 1.0, num_tok, engine, seen.encoding, torch.arange(num_tok), 0.0)
+        for share in sorted(each for each in shares if each < 1):
+            keep = max(1, round(share * num_tok))
+            for way in (BEST, RANDOM, WORST):
+                index = chosen(scene, importance, way, keep)
+                error = reconstruction_error(values, index)
+                yield _reading(image_id, question, way, share, num_tok, engine, seen.encoding, index, error)
+            if keep not in smaller:
+                smaller[keep] = engine.encode([engine.prepare(seen.picture, keep)])[0]
+            small = smaller[keep]
+            index = torch.arange(len(small))
+            yield _reading(image_id, question, RESIZE, share, num_tok, engine, small, index, None)
+
+
+def _reading(
+    image_id: str,
+    question: Question,
+    way: str,
+    share: float,
+    num_tok: int,
+    engine: Engine,
+    encoding: Encoding,
+    index: Tensor,
+    error: float | None,
+) -> Reading:
+    part = Part.of(encoding, Selection.keep(index, len(encoding)))
+    canvas = Canvas(encoding.grid.rows, encoding.grid.cols).add(part)
+    answer = engine.read(canvas, question.text)
+    score = anls(answer.text, question.answers)
+    assert score is not None  # the answers are known
+    return Reading(question.id, image_id, way, share, len(index), num_tok, score, error)
+
+
+def rate_curve(found: Sequence[Reading], way: str) -> tuple[RatePoint, ...]:
+    """One point a share, from few tokens to all of them; intervals resample pages."""
+    own = [one for one in found if one.way in (way, FULL)]
+    points = []
+    for share in sorted({one.share for one in own}):
+        here = [one for one in own if one.share == share]
+        interval = bootstrap_mean([one.score for one in here], [one.image_id for one in here])
+        assert interval is not None  # a reading has a score
+        errors = [one.error for one in here if one.error is not None]
+        error = sum(errors) / len(errors) if errors and way != RESIZE else None
+        points.append(RatePoint(way, share, sum(one.kept_tok for one in here) / len(here), interval, error))
+    return tuple(points)
+
+
+def smallest_rate(points: Sequence[RatePoint], keeps: float = KEEPS) -> RatePoint | None:
+    """The fewest tokens from which on, with more too, the mean accuracy is at least `keeps` of that with all tokens.
+
+    None: nothing was read with all tokens, or nothing was read right, so that there is nothing to keep.
+    """
+    ordered = sorted(points, key=lambda point: point.share)
+    if not ordered or ordered[-1].share < 1 or ordered[-1].score.mean <= 0:
+        return None
+    found = None
+    for point in reversed(ordered):
+        if point.score.mean < keeps * ordered[-1].score.mean:
+            break
+        found = point
+    return found
