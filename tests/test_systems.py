@@ -13,7 +13,7 @@ import typer
 
 from pipelines import options
 from pipelines.cli import app
-from pipelines.experiments import read_experiment
+from pipelines.experiments import find_experiment, read_experiment
 from pipelines.resolve import asking
 from saccade.importance import Mix
 from saccade.registry import names
@@ -110,8 +110,8 @@ def check_command(words: list[str]) -> None:
         assert given["what"].replace("-", "_") in names("viz.pictures")
         if given["scorer"]:
             Mix.parse(given["scorer"])
-    elif command.name == "experiment":
-        read_experiment(Path(given["configuration"]))
+    elif command.name == "experiment" and given["configuration"] != "coverage":
+        read_experiment(find_experiment(given["configuration"]))
 
 
 def check_module(name: str, asked: list[str]) -> None:
