@@ -238,6 +238,8 @@ def put(made: dict[str, Any], dotted: str, value: Any) -> None:
         if not isinstance(before, str | Mapping):
             raise ConfigError(f"no setting {dotted!r}: {head} is {before!r} and has no settings of its own")
         inner = dict(named(head, before))
+        if rest == "name" and head in NAMED and head != "engine" and value != inner.get("name"):
+            inner = {}
         put(inner, rest, value)
         made[head] = inner
     elif head == "engine" and isinstance(value, str):

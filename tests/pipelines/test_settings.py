@@ -75,6 +75,12 @@ def test_settings_of_a_data_set_stay_until_another_is_named(tmp_path: Path) -> N
     assert made.dataset["num_pages"] == 3 and made.dataset["seed"] == 4
 
 
+def test_another_budget_has_none_of_the_settings_before_it(tmp_path: Path) -> None:
+    made = options.settings(None, {}, ["budget.name=window", "budget.max_model_len=2048"])
+    assert made["budget"] == {"name": "window", "max_model_len": 2048}
+    assert options.settings(None, {}, ["budget.name=fixed"])["budget"] == {"name": "fixed", "tokens": 273}
+
+
 def test_another_engine_reads_the_same_model(tmp_path: Path) -> None:
     assert read(tmp_path, "engine: {name: vllm, model: there}", {"engine": "hf"})["engine"] == {
         "name": "hf",
