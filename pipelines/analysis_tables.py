@@ -7,6 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from saccade.analysis.pruning import RESIZE
+
 Numbers = Mapping[str, Any]
 
 
@@ -60,29 +62,28 @@ def _layers(found: Numbers) -> Iterator[Group | Text]:
 
 
 def _rate(found: Numbers) -> Iterator[Group | Text]:
-    shares = [point["share"] for point in next(iter(found["ways"].values()))["points"]]
-    made = _table("ANLS by share", *(f"{share:.4g}" for share in shares), "keeps 95 %")
-    lost = _table("error by share", *(f"{share:.4g}" for share in shares))
-    for way, one in found["ways"].items():
-        cells = {point["share"]: point for point in one["points"]}
-        least = "-" if one["smallest_tok"] is None else f"{one['smallest_tok']:,.0f}"
-        made.add_row(way, *(_interval(cells[share]["score"]) for share in shares), least)
-        if any(point["error"] is not None for point in one["points"]):
-            lost.add_row(way, *(f"{cells[share]['error']:.3f}" for share in shares))
-    yield _titled("Rate-distortion and robustness to pruning, measured by reading (A4, A6)", made)
+    ways = found["ways"]
+    made, lost = _table("share: tokens", *ways), _table("share", *(way for way in ways if way != RESIZE))
+    for points in zip(*(one["points"] for one in ways.values()), strict=True):
+        share = f"{points[0]['share']:.4g}"
+        made.add_row(f"{share}: {points[0]['kept_tok']:,.0f}", *(_interval(point["score"]) for point in points))
+        lost.add_row(share, *(f"{point['error']:.3f}" for point in points if point["way"] != RESIZE))
+    least = [one["smallest_tok"] for one in ways.values()]
+    made.add_row("keeps 95 %", *("-" if each is None else f"{each:,.0f} tokens" for each in least))
+    yield _titled("Rate-distortion and robustness to pruning, ANLS measured by reading (A4, A6)", made)
     yield _titled("Squared error when each dropped token is its nearest kept one, over the variance", lost)
     first = next(iter(found["ways"].values()))["points"][0]["score"]
     yield _said(
-        f"n = {first['num_questions']} questions on {first['num_pages']} pages; intervals: bootstrap over pages, "
-        f"{first['num_resamples']} resamples, seed {first['seed']}. best kept: by the scorer; resize: the image made "
-        "smaller to as many tokens. Keeps 95 %: the fewest tokens from which on every measured share does."
+        f"n = {first['num_questions']} questions on {first['num_pages']} pages; ranges: 95 % intervals, bootstrap over "
+        f"pages, {first['num_resamples']} resamples, seed {first['seed']}. best kept: by the scorer; resize: "
+        "the image made smaller to as many tokens. Keeps 95 %: the fewest tokens from which on every measured share does."
     )
 
 
 def _interval(score: Numbers) -> str:
     if score["low"] is None:
         return f"{score['mean']:.2f}"
-    return f"{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+    return f"{score['mean']:.2f} {score['low']:.2f}-{score['high']:.2f}"
 
 
 def _scanpath(found: Numbers) -> Iterator[Group | Text]:

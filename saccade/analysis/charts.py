@@ -131,7 +131,7 @@ def scanpaths(degrees: Sequence[float], found: ScanpathStatistics) -> Figure:
                    label=f"{name}, within {radius:g} deg of a gaze")  # fmt: skip
     right.plot(*([HUMAN_COVERAGE[0]], [100 * HUMAN_COVERAGE[1]]), marker="*", ms=9, ls="none", color=COLOURS[2],
                label="people, scenes (no radius given)")  # fmt: skip
-    right.set(xlim=(0, None), ylim=(0, 100))
+    right.set(xlim=(0, None), ylim=(0, 132), yticks=range(0, 101, 20))  # room for the legend
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
     dressed(right, "Coverage of the page", "fixations", "% of the page")
     right.legend(frameon=False, prop=font(SMALL), loc="upper left")
@@ -161,7 +161,7 @@ def eccentricity(found: Sequence[Band]) -> Figure:
         axes.set_xticks(at, names)
         axes.grid(axis="y", color=GRID, lw=0.6)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    right.set(xlim=(-0.4, len(found) - 0.6), ylim=(0, 1))
+    right.set(xlim=(-0.4, len(found) - 0.6), ylim=(0, 1.25), yticks=np.arange(0, 1.1, 0.2))
     dressed(left, "Where the tokens lie", "degrees from the gaze", "share of tokens")
     dressed(right, "How densely they are kept", "degrees from the gaze", "share")
     left.set_ylim(0, 1.25 * left.get_ylim()[1])
@@ -189,15 +189,26 @@ def information(scene: Scene, points: Sequence[BottleneckPoint]) -> Figure:
         dressed(axes, title, "px", "px")
         _colour_bar(figure, shown, axes, label)
     if points:
-        axes = every[-1]
-        axes.plot([p.redundancy for p in points], [p.bits for p in points], marker="o", ms=5, lw=1.2, color=COLOURS[0])
-        for number, point in enumerate(points):
-            at, beside = (point.redundancy, point.bits), (6, (4, -10)[number % 2])  # neighbours often lie close
-            axes.annotate(f"{point.keep:,}", at, beside, textcoords="offset points", font=font(SMALL), color=MUTED)
-        axes.margins(0.15)
-        dressed(axes, "Kept by the bottleneck (tokens)", "mean cosine of two kept tokens", "bits of the question kept")
-        axes.grid(color=GRID, lw=0.6)
+        _bottleneck(every[-1], points)
     return figure
+
+
+def _bottleneck(axes: Any, points: Sequence[BottleneckPoint]) -> None:
+    """Bits of the question on the left axis, likeness of what is kept on the right one, each in its colour."""
+    places, other = [point.keep for point in points], axes.twinx()
+    axes.plot(places, [point.bits for point in points], marker="o", ms=5, lw=1.2, color=COLOURS[0])
+    other.plot(places, [point.redundancy for point in points], marker="s", ms=5, lw=1.2, color=COLOURS[1])
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(places, [f"{place:,}" for place in places])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(bottom=min(0.0, *(point.bits for point in points)))
+    other.set_ylim(0, 1)
+    dressed(axes, "Kept by the bottleneck", "tokens kept", "bits of the question")
+    dressed(other, "", "", "mean cosine of two kept tokens")
+    other.spines["right"].set(visible=True, color=MUTED, linewidth=0.6)
+    for one, colour in ((axes, COLOURS[0]), (other, COLOURS[1])):
+        one.yaxis.label.set_color(colour)
+    axes.grid(color=GRID, lw=0.6)
 
 
 def _colour_bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
