@@ -76,7 +76,7 @@ def _rate(found: Numbers) -> Iterator[Group | Text]:
     yield _said(
         f"n = {first['num_questions']} questions on {first['num_pages']} pages; ranges: 95 % intervals, bootstrap over "
         f"pages, {first['num_resamples']} resamples, seed {first['seed']}. best kept: by the scorer; resize: "
-        "the image made smaller to as many tokens. Keeps 95 %: the fewest tokens from which on every measured share does."
+        "the image made smaller to as many tokens. Keeps 95 %: the fewest tokens from which on all shares do."
     )
 
 
