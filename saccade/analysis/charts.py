@@ -17,7 +17,7 @@ from saccade.analysis.scanpath import FOVEA_DEG, HUMAN, HUMAN_COVERAGE, PARAFOVE
 from saccade.importance.entropy import Entropy
 from saccade.importance.mutual import divergence
 from saccade.types import Scene
-from saccade.viz.charts import MARKS, SIZE, SMALL, chart, dressed
+from saccade.viz.charts import MARKS, SMALL, chart, colour_bar, dressed
 from saccade.viz.lettering import MUTED, font
 from saccade.viz.pixels import COLOURS
 from saccade.viz.subject import on_grid
@@ -48,7 +48,7 @@ def layers(found: Sequence[LayerLikeness], shares: Sequence[float], threshold: f
     dressed(side, f"Pairs with cosine > {threshold:g}", "block of the vision tower", "% of pairs of patches")
     side.grid(axis="y", color=GRID, lw=0.6)
     if shown is not None:
-        _colour_bar(figure, shown, side, "cosine (matrices)")
+        colour_bar(figure, shown, side, "cosine (matrices)")
     return figure
 
 
@@ -187,7 +187,7 @@ def information(scene: Scene, points: Sequence[BottleneckPoint]) -> Figure:
         shown = axes.imshow(np.where(np.isfinite(field), field, np.nan), cmap=colours, interpolation="nearest",
                             extent=(0, grid.width_px, grid.height_px, 0))  # fmt: skip
         dressed(axes, title, "px", "px")
-        _colour_bar(figure, shown, axes, label)
+        colour_bar(figure, shown, axes, label)
     if points:
         _bottleneck(every[-1], points)
     return figure
@@ -209,12 +209,3 @@ def _bottleneck(axes: Any, points: Sequence[BottleneckPoint]) -> None:
     for one, colour in ((axes, COLOURS[0]), (other, COLOURS[1])):
         one.yaxis.label.set_color(colour)
     axes.grid(color=GRID, lw=0.6)
-
-
-def _colour_bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
-    bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.03)
-    bar.set_label(label, font=font(SIZE - 1), color=MUTED)
-    bar.outline.set_visible(False)
-    for tick in bar.ax.get_yticklabels():
-        tick.set_fontproperties(font(SMALL))
-    bar.ax.tick_params(length=2, width=0.5, colors=MUTED, labelcolor=MUTED)

@@ -7,31 +7,23 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.budgets import Budget
 from saccade.budgets._allocator import START, LevelNet
+from saccade.budgets._levels import LevelBudget
 from saccade.geometry.levels import fit_shares, num_levels
 from saccade.geometry.saved import load
 from saccade.types import Scene
 
 
-class Allocator(Budget):
+class Allocator(LevelBudget):
     """`tokens` at every fixation, shared among the levels as a trained `LevelNet` says for this question.
 
     `weights` is a folder that `saccade.training.pyramid.train_allocator` and `saccade.geometry.saved.save` have made.
     Without one it gives what training starts from, 10/20/30/40 % from the finest level to the coarsest: a baseline.
     """
 
-    tokens: int = Field(273, ge=1, description="Visual tokens per fixation.")
     weights: str | None = Field(
         None, description="Folder of a trained allocator; none: the shares training starts from."
     )
-
-    def __call__(self, scene: Scene) -> list[int]:
-        return [self.tokens] * len(scene.grids)
-
-    @property
-    def most_tok(self) -> int:
-        return self.tokens
 
     def shares(self, scene: Scene) -> Tensor:
         device = scene.valid.device

@@ -1,23 +1,19 @@
 """Content-adaptive level weights (B7): crowded pictures give their tokens to fine levels, plain ones to coarse."""
 
-from typing import Annotated
-
 import cv2
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.budgets import Budget
-from saccade.geometry.levels import fit_shares, num_levels
+from saccade.budgets._levels import LevelBudget, Shares, picked, shares_field
 from saccade.picture import Picture
 from saccade.types import Grid, Scene
 
-Weights = tuple[Annotated[float, Field(ge=0)], ...]
 BLOCK_PX = 16
 
 
-class Content(Budget):
+class Content(LevelBudget):
     """`tokens` at every fixation, shared among the levels by how much there is in the picture.
 
     Complexity in [0, 1) is the mean of x / (x + typical) for three measures x of the picture at its encoded size,
@@ -27,35 +23,19 @@ class Content(Budget):
     The typical values are about the medians of generated documents (512 and 1024 px) and scanned receipts.
     """
 
-    tokens: int = Field(273, ge=1, description="Visual tokens per fixation.")
     plain_below: float = Field(0.4, ge=0, le=1, description="Complexity under which a picture is plain.")
     crowded_above: float = Field(0.6, ge=0, le=1, description="Complexity over which it is crowded.")
-    plain: Weights = Field(
-        (0.5, 1.0, 1.5, 2.0), min_length=1, max_length=8, description="Weights of the levels, finest first."
-    )
-    medium: Weights = Field(
-        (0.8, 1.0, 1.2, 1.5), min_length=1, max_length=8, description="Weights of the levels, finest first."
-    )
-    crowded: Weights = Field(
-        (2.0, 1.5, 1.2, 1.0), min_length=1, max_length=8, description="Weights of the levels, finest first."
-    )
+    plain: Shares = shares_field((0.5, 1.0, 1.5, 2.0))
+    medium: Shares = shares_field((0.8, 1.0, 1.2, 1.5))
+    crowded: Shares = shares_field((2.0, 1.5, 1.2, 1.0))
     typical_edges: float = Field(0.2, gt=0, description="Mean Sobel magnitude that counts one half.")
     typical_colour: float = Field(0.018, gt=0, description="Variance of the colours that counts one half.")
     typical_texture: float = Field(0.01, gt=0, description="Mean variance of a block that counts one half.")
 
-    def __call__(self, scene: Scene) -> list[int]:
-        return [self.tokens] * len(scene.grids)
-
-    @property
-    def most_tok(self) -> int:
-        return self.tokens
-
     def shares(self, scene: Scene) -> Tensor:
-        found = self.complexity(scene).unsqueeze(-1)  # (B, 1)
-        kind = (found >= self.plain_below).long() + (found > self.crowded_above).long()  # (B, 1)
-        levels = num_levels(scene)
-        tables = [fit_shares(torch.tensor([row]), levels) for row in (self.plain, self.medium, self.crowded)]
-        return torch.cat(tables).to(found.device)[kind.squeeze(-1)]
+        found = self.complexity(scene)
+        kind = (found >= self.plain_below).long() + (found > self.crowded_above).long()  # (B,)
+        return picked(kind, (self.plain, self.medium, self.crowded), scene)
 
     def complexity(self, scene: Scene) -> Tensor:
         """(B,) float32 in [0, 1)."""

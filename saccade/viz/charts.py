@@ -36,3 +36,13 @@ def dressed(axes: Any, title: str, across: str, up: str) -> Any:
         axes.spines[side].set(color=MUTED, linewidth=0.6)
     axes.set_axisbelow(True)
     return axes
+
+
+def colour_bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
+    """The scale of what `axes` show in colours, beside them."""
+    bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.03)
+    bar.set_label(label, font=font(SIZE - 1), color=MUTED)
+    bar.outline.set_visible(False)
+    for tick in bar.ax.get_yticklabels():
+        tick.set_fontproperties(font(SMALL))
+    bar.ax.tick_params(length=2, width=0.5, colors=MUTED, labelcolor=MUTED)

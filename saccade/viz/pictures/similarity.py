@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from saccade.viz.charts import SIZE, SMALL, chart, dressed
-from saccade.viz.lettering import MUTED, font
+from saccade.viz.charts import SMALL, chart, colour_bar, dressed
+from saccade.viz.lettering import font
 from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import COLOURS
 from saccade.viz.subject import Subject, on_grid
@@ -83,7 +83,7 @@ class Similarity(Drawing):
             interpolation="nearest",
         )
         dressed(right, "Where the doubles stand", "px", "px")
-        _bar(figure, shown, right, f"share of tokens with cosine > {self.threshold:g}")
+        colour_bar(figure, shown, right, f"share of tokens with cosine > {self.threshold:g}")
         for axes in (left, middle, right):
             axes.set_anchor("N")
         return figure
@@ -92,7 +92,7 @@ class Similarity(Drawing):
 def _matrix(figure: Figure, axes: Any, found: Likeness, num_tok: int) -> None:
     shown = axes.imshow(found.matrix.numpy(), extent=(0, num_tok, num_tok, 0), cmap="viridis", interpolation="nearest")
     dressed(axes, f"Cosine of {num_tok:,} tokens", "token, in raster order", "token, in raster order")
-    _bar(figure, shown, axes, "cosine" + (f", mean of {found.block} x {found.block}" if found.block > 1 else ""))
+    colour_bar(figure, shown, axes, "cosine" + (f", mean of {found.block} x {found.block}" if found.block > 1 else ""))
 
 
 def _histogram(axes: Any, found: Likeness, threshold: float) -> None:
@@ -109,12 +109,3 @@ def _histogram(axes: Any, found: Likeness, threshold: float) -> None:
     axes.text(threshold, 0.99 * top, words, font=font(SMALL, bold=True), color=COLOURS[1], ha="right", va="top")
     dressed(axes, "Pairs of different tokens", "cosine", "% of pairs, in steps of 0.01")
     axes.grid(axis="y", color="#e4e6ea", lw=0.6)
-
-
-def _bar(figure: Figure, shown: Any, axes: Any, label: str) -> None:
-    bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.03)
-    bar.set_label(label, font=font(SIZE - 1), color=MUTED)
-    bar.outline.set_visible(False)
-    for tick in bar.ax.get_yticklabels():
-        tick.set_fontproperties(font(SMALL))
-    bar.ax.tick_params(length=2, width=0.5, colors=MUTED, labelcolor=MUTED)
