@@ -27,7 +27,7 @@ pytestmark = [needs_vllm, pytest.mark.timeout(900)]
 MOST_PX = 28 * 28 * 640
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen2_vl", "qwen3_vl"])
+@pytest.fixture(scope="module", params=["qwen2_5_vl", pytest.param("qwen2_vl", marks=pytest.mark.slow), "qwen3_vl"])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with pair(str(roomy(getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param)))), pixels=True) as opened:
         yield opened

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="a process's peak memory is read from Linux")
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_no_scorer_needs_much_memory_at_16384_tokens() -> None:
     """In a process of its own: what other tests have freed would be used again and not be seen."""

@@ -17,7 +17,13 @@ from saccade.eye import Eye
 from saccade.types import Trace
 from tests.engines.conftest import needs_vllm
 
-pytestmark = [needs_vllm, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.usefixtures("cluster")]
+pytestmark = [
+    needs_vllm,
+    pytest.mark.slow,
+    pytest.mark.ray,
+    pytest.mark.timeout(600),
+    pytest.mark.usefixtures("cluster"),
+]
 
 NUM_QUESTIONS, PAGE_PX, TOKENS, LOOKS, NEW_TOK = 4, 512, 60, 2, 24
 

