@@ -15,6 +15,10 @@ from pipelines import options
 from pipelines.cli import app
 from pipelines.experiments import find_experiment, read_experiment
 from pipelines.resolve import asking
+from saccade.budgets._allocator import LevelNet
+from saccade.budgets._predictor import BudgetNet
+from saccade.geometry.crosslevel import CrossLevel
+from saccade.geometry.saved import save
 from saccade.importance import Mix
 from saccade.registry import names
 from tests.importance.heads import tiny_head
@@ -81,6 +85,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny_head(folder / "heads" / kind, kind)
     for name in MAKERS:
         tiny_trained(folder / "heads" / name, name)
+    for name, module in (("allocator", LevelNet(6)), ("budget", BudgetNet(6)), ("crosslevel", CrossLevel(6, 6))):
+        save(module, folder / "heads" / name)
     return folder
 
 

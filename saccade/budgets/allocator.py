@@ -1,16 +1,15 @@
 """Learned level allocator (B5): shares of the levels that training has fitted to questions."""
 
-from functools import lru_cache
-from pathlib import Path
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from saccade.budgets._allocator import START, LevelNet
 from saccade.budgets._levels import LevelBudget
 from saccade.geometry.levels import fit_shares, num_levels
-from saccade.geometry.saved import load
+from saccade.geometry.saved import holds, opened
 from saccade.types import Scene
 
 
@@ -21,7 +20,7 @@ class Allocator(LevelBudget):
     Without one it gives what training starts from, 10/20/30/40 % from the finest level to the coarsest: a baseline.
     """
 
-    weights: str | None = Field(
+    weights: Annotated[str | None, AfterValidator(holds(LevelNet))] = Field(
         None, description="Folder of a trained allocator; none: the shares training starts from."
     )
 
@@ -31,10 +30,5 @@ class Allocator(LevelBudget):
             found = torch.tensor([START], device=device).expand(len(scene.grids), -1)
         else:
             with torch.no_grad():
-                found = _opened(self.weights)(scene)
+                found = opened(LevelNet, self.weights)(scene)
         return fit_shares(found, num_levels(scene))
-
-
-@lru_cache(4)
-def _opened(folder: str) -> LevelNet:
-    return load(LevelNet, Path(folder))

@@ -1,14 +1,13 @@
 """Learned budget (B4): how many tokens a trained network gives a picture and a question."""
 
-from functools import lru_cache
-from pathlib import Path
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from saccade.budgets import Budget
 from saccade.budgets._predictor import BudgetNet
-from saccade.geometry.saved import load
+from saccade.geometry.saved import holds, opened
 from saccade.types import Scene
 
 
@@ -18,20 +17,15 @@ class Predicted(Budget):
     `weights` is a folder that `saccade.training.budget.fit` and `saccade.geometry.saved.save` have made.
     """
 
-    weights: str = Field(min_length=1, description="Folder of a trained budget.")
+    weights: Annotated[str, AfterValidator(holds(BudgetNet))] = Field(description="Folder of a trained budget.")
     most: int = Field(456, ge=1, description="Hard cap: visual tokens per fixation.")
 
     def __call__(self, scene: Scene) -> list[int]:
-        net = _opened(self.weights)
+        net = opened(BudgetNet, self.weights)
         with torch.no_grad():
             best = net(net.features(scene)).argmax(-1).tolist()
         return [min(self.most, net.levels[place]) for place in best]
 
     @property
     def most_tok(self) -> int:
-        return min(self.most, _opened(self.weights).levels[-1])
-
-
-@lru_cache(4)
-def _opened(folder: str) -> BudgetNet:
-    return load(BudgetNet, Path(folder))
+        return min(self.most, opened(BudgetNet, self.weights).levels[-1])

@@ -4,9 +4,12 @@ Nothing in a folder is executed. A module is one that names what its `__init__` 
 """
 
 import json
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import nn
 
 from saccade.errors import ConfigError
@@ -58,3 +61,30 @@ def load(kind: type[M], folder: Path) -> M:
     except (KeyError, TypeError, RuntimeError) as error:
         raise ConfigError(f"the {kind.__name__} in {folder} does not fit its sizes: {error}") from error
     return module.eval()
+
+
+def opened(kind: type[M], folder: str, device: torch.device | str = "cpu") -> M:
+    """`load`, without gradients: read once however often it is asked for, and again once the folder was written again.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    at = Path(folder).expanduser()
+    written_ns = tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in (at / CARD, at / WEIGHTS))
+    return _opened(kind, at, written_ns, str(device))  # type: ignore[arg-type, return-value]
+
+
+@lru_cache(maxsize=16)
+def _opened(kind: type[nn.Module], folder: Path, _written_ns: tuple[int, ...], device: str) -> nn.Module:
+    return load(kind, folder).to(device).requires_grad_(False)
+
+
+def holds(kind: type[nn.Module]) -> Callable[[str | None], str | None]:
+    """A check of settings that name a trained module's folder: what is not there is refused before anything starts."""
+
+    def check(folder: str | None) -> str | None:
+        if folder is not None:
+            opened(kind, folder)
+        return folder
+
+    return check

@@ -6,9 +6,6 @@ or after the merger), its widths, and notes on its training.
 Shapes: B images, N tokens, M patches a token (1 after the merger), C their width, T words, D their width, E inner.
 """
 
-import json
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, normalize
 
 from saccade.errors import ConfigError
-from saccade.geometry.saved import CARD, WEIGHTS, load
 from saccade.geometry.tokens import over_words
 from saccade.types import Scene
 
@@ -169,34 +165,3 @@ class Cross(Head):
 
 
 KINDS: dict[str, type[Head]] = {head.kind: head for head in (Late, MLP, Cross)}
-
-
-def card_of(folder: str, kind: str) -> dict[str, Any]:
-    """What the folder says of its head.
-
-    Raises:
-        ConfigError: there is no head in it, or one of another kind.
-    """
-    try:
-        card = json.loads((Path(folder).expanduser() / CARD).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"no trained head in {folder!r}: {error}. saccade.training.importance writes one") from error
-    if not isinstance(card, dict) or card.get("kind") != KINDS[kind].__name__:
-        raise ConfigError(f"{folder!r} holds no {KINDS[kind].__name__} head; its {CARD} says {card!r}"[:400])
-    return card
-
-
-def load_head(folder: str, kind: str, device: torch.device | str = "cpu") -> Head:
-    """A head as `geometry.saved.save` wrote it, in evaluation mode; read once however often it is asked for.
-
-    Raises:
-        ConfigError: there is none of that kind, or its weights do not fit its sizes.
-    """
-    at, card = Path(folder).expanduser(), json.dumps(card_of(folder, kind))
-    written_ns = (at / WEIGHTS).stat().st_mtime_ns if (at / WEIGHTS).exists() else 0
-    return _loaded(at, kind, str(device), written_ns, card)
-
-
-@lru_cache(maxsize=8)
-def _loaded(folder: Path, kind: str, device: str, _written_ns: int, _card: str) -> Head:
-    return load(KINDS[kind], folder).requires_grad_(False).to(device)

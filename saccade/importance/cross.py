@@ -1,10 +1,13 @@
 """Learned cross-attention (I16): where the words of the question attend on the page, after training."""
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from saccade.geometry.saved import holds, opened
 from saccade.importance import Scorer
-from saccade.importance._heads import card_of, load_head
+from saccade.importance._heads import Cross
 from saccade.types import Scene
 
 
@@ -16,14 +19,8 @@ class CrossAttention(Scorer):
     Cost: 2 E M (C + T) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
     """
 
-    head: str = Field(description="Folder of a trained head.")
-
-    @field_validator("head")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        card_of(value, "cross")
-        return value
+    head: Annotated[str, AfterValidator(holds(Cross))] = Field(description="Folder of a trained head.")
 
     def raw(self, scene: Scene) -> Tensor:
-        logits: Tensor = load_head(self.head, "cross", scene.tokens.device)(scene)
+        logits: Tensor = opened(Cross, self.head, scene.tokens.device)(scene)
         return logits.exp()

@@ -1,14 +1,13 @@
 """Cross-level importance (P5): each token judged after it has looked at the tokens of all levels."""
 
-from functools import lru_cache
-from pathlib import Path
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from saccade.geometry.crosslevel import CrossLevel
-from saccade.geometry.saved import load
+from saccade.geometry.saved import holds, opened
 from saccade.importance import Scorer
 from saccade.types import Scene
 
@@ -21,16 +20,13 @@ class CrossLevelAttention(Scorer):
     Cost: 4 N E FLOPs a token for N tokens and a width of E, no pass of a model.
     """
 
-    weights: str | None = Field(None, description="Folder of a trained network; none: what training starts from.")
+    weights: Annotated[str | None, AfterValidator(holds(CrossLevel))] = Field(
+        None, description="Folder of a trained network; none: what training starts from."
+    )
 
     def raw(self, scene: Scene) -> Tensor:
         if self.weights is None:
             return scene.tokens.float().var(-1, correction=0)
         with torch.no_grad():
-            logits: Tensor = _opened(self.weights, str(scene.tokens.device))(scene)
+            logits: Tensor = opened(CrossLevel, self.weights, scene.tokens.device)(scene)
         return logits
-
-
-@lru_cache(4)
-def _opened(folder: str, device: str) -> CrossLevel:
-    return load(CrossLevel, Path(folder)).to(device)

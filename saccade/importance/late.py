@@ -1,11 +1,14 @@
 """Late interaction (I2): the best match of any word of the question, in a space trained for it."""
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from saccade.geometry.saved import holds, opened
 from saccade.geometry.tokens import cosine, over_words
 from saccade.importance import Scorer
-from saccade.importance._heads import card_of, load_head
+from saccade.importance._heads import Late
 from saccade.types import Scene
 
 
@@ -18,16 +21,11 @@ class LateInteraction(Scorer):
     Cost: 2 E (M C + T M) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
     """
 
-    head: str | None = Field(None, description="Folder of a trained head; none: plain cosine.")
-
-    @field_validator("head")
-    @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        if value is not None:
-            card_of(value, "late")
-        return value
+    head: Annotated[str | None, AfterValidator(holds(Late))] = Field(
+        None, description="Folder of a trained head; none: plain cosine."
+    )
 
     def raw(self, scene: Scene) -> Tensor:
         if self.head is None:
             return over_words(cosine(scene.tokens, scene.query_tokens), scene.query_weight, "max")
-        return load_head(self.head, "late", scene.tokens.device)(scene)  # type: ignore[no-any-return]
+        return opened(Late, self.head, scene.tokens.device)(scene)  # type: ignore[no-any-return]

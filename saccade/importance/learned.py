@@ -1,10 +1,13 @@
 """Learned importance (I13): a small network on each token, and what it has to do with the question."""
 
-from pydantic import Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from saccade.geometry.saved import holds, opened
 from saccade.importance import Scorer
-from saccade.importance._heads import card_of, load_head
+from saccade.importance._heads import MLP
 from saccade.types import Scene
 
 
@@ -16,13 +19,7 @@ class Learned(Scorer):
     Cost: 2 L E M C FLOPs a token of M patches of C values, E = 64, L levels; no pass of a model.
     """
 
-    head: str = Field(description="Folder of a trained head.")
-
-    @field_validator("head")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        card_of(value, "mlp")
-        return value
+    head: Annotated[str, AfterValidator(holds(MLP))] = Field(description="Folder of a trained head.")
 
     def raw(self, scene: Scene) -> Tensor:
-        return load_head(self.head, "mlp", scene.tokens.device)(scene)  # type: ignore[no-any-return]
+        return opened(MLP, self.head, scene.tokens.device)(scene)  # type: ignore[no-any-return]

@@ -4,14 +4,14 @@ It keeps the number of tokens; what it saves is what a token weighs where encodi
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
+from saccade.geometry.saved import holds, opened
 from saccade.reduction import Reduction
-from saccade.reduction._trained import load_trained
 from saccade.reduction.resampler import fitting
 from saccade.types import Encoding
 
@@ -60,19 +60,15 @@ class Codec(nn.Module):
 class Autoencoder(Reduction):
     """The language model reads tokens that a trained codec has squeezed and rebuilt."""
 
-    weights: str = Field(description="Folder of a trained codec (saccade.training.reduction).")
-
-    @field_validator("weights")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        load_trained(value, Codec)
-        return value
+    weights: Annotated[str, AfterValidator(holds(Codec))] = Field(
+        description="Folder of a trained codec (saccade.training.reduction)."
+    )
 
     def active(self, num_layers: int) -> bool:
         return False
 
     @torch.inference_mode()
     def after(self, encoding: Encoding) -> Encoding:
-        codec = load_trained(self.weights, Codec, encoding.tokens.device)
+        codec = opened(Codec, self.weights, encoding.tokens.device)
         fitting(codec.width, encoding)
         return replace(encoding, tokens=codec(encoding.tokens).to(encoding.tokens.dtype))

@@ -5,18 +5,18 @@ tokens from attention, so that gradients reach what is hidden (`saccade.training
 best of every image stay and the others are gone.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 
 from saccade.errors import ConfigError
 from saccade.geometry.apportion import rank_within
 from saccade.geometry.merging import padded, slots
+from saccade.geometry.saved import holds, opened
 from saccade.reduction import Reduction, Stage
-from saccade.reduction._trained import load_trained
 
 
 class KeepScores(nn.Module):
@@ -59,20 +59,16 @@ def stage_blocks(stages: int, num_layers: int) -> list[int]:
 class DynamicViT(Reduction):
     """Keeps the share `keep` of every image's tokens in each stage, those that the trained networks want most."""
 
-    weights: str = Field(description="Folder of trained networks (saccade.training.reduction).")
+    weights: Annotated[str, AfterValidator(holds(KeepScores))] = Field(
+        description="Folder of trained networks (saccade.training.reduction)."
+    )
     keep: float = Field(0.7, gt=0, le=1, description="Share of the tokens that a stage keeps; 1 keeps all.")
-
-    @field_validator("weights")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        load_trained(value, KeepScores)
-        return value
 
     def active(self, num_layers: int) -> bool:
         return self.keep < 1
 
     def inside(self, stage: Stage) -> tuple[Tensor, Tensor] | None:
-        scores = load_trained(self.weights, KeepScores, stage.states.device)
+        scores = opened(KeepScores, self.weights, stage.states.device)
         blocks = stage_blocks(scores.stages, stage.num_layers)
         if stage.layer not in blocks or self.keep == 1:
             return None

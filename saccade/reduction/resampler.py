@@ -5,17 +5,17 @@ arXiv:2204.14198). A query stands where it looks: at the centroid of its attenti
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from saccade.errors import ConfigError
 from saccade.geometry.rotary import Rotary, angles, frequencies
+from saccade.geometry.saved import holds, opened
 from saccade.reduction import Reduction
-from saccade.reduction._trained import load_trained
 from saccade.types import Encoding
 
 
@@ -79,20 +79,16 @@ class Queries(nn.Module):
 class Resampler(Reduction):
     """Trained queries in the place of the tokens, as many whatever the picture's size."""
 
-    weights: str = Field(description="Folder of a trained resampler (saccade.training.reduction).")
-
-    @field_validator("weights")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        load_trained(value, Queries)
-        return value
+    weights: Annotated[str, AfterValidator(holds(Queries))] = Field(
+        description="Folder of a trained resampler (saccade.training.reduction)."
+    )
 
     def active(self, num_layers: int) -> bool:
         return False
 
     @torch.inference_mode()
     def after(self, encoding: Encoding) -> Encoding:
-        module = load_trained(self.weights, Queries, encoding.tokens.device)
+        module = opened(Queries, self.weights, encoding.tokens.device)
         fitting(module.width, encoding)
         if encoding.deepstack is not None:
             raise ConfigError("a resampler makes new tokens, and DeepStack levels belong to old ones: not for Qwen3-VL")

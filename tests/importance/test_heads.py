@@ -10,8 +10,8 @@ import torch
 from scipy import special
 
 from saccade.errors import ConfigError
-from saccade.geometry.saved import CARD, WEIGHTS, save
-from saccade.importance._heads import KINDS, load_head
+from saccade.geometry.saved import CARD, WEIGHTS, opened, save
+from saccade.importance._heads import KINDS, MLP, Late
 from saccade.importance.cross import CrossAttention
 from saccade.importance.late import LateInteraction
 from saccade.importance.learned import Learned
@@ -29,7 +29,7 @@ SIDES = ["before", "after"]
 def parts(tmp_path, kind, at, **sizes):
     """The scorer, its weights as NumPy arrays, and for each image (patches (N, M, C), words, their weights, levels)."""
     folder = tiny_head(tmp_path / kind, kind, at, **sizes)
-    weights = {name: value.numpy().astype(float) for name, value in load_head(folder, kind).state_dict().items()}
+    weights = {name: value.numpy().astype(float) for name, value in opened(KINDS[kind], folder).state_dict().items()}
     values = SCENE.features if at == "before" else SCENE.tokens.unsqueeze(2)
     images = [
         (
@@ -145,21 +145,21 @@ def test_files_come_back_as_they_went(tmp_path):
     assert card["kind"] == "MLP" and card["sizes"]["at"] == "before" and card["sizes"]["levels"] == 3
     assert card["notes"] == {"weights": "random"}
     assert (tmp_path / "head" / WEIGHTS).exists()
-    assert load_head(folder, "mlp") is load_head(folder, "mlp"), "read once"
-    before = load_head(folder, "mlp").question.weight.clone()
+    assert opened(MLP, folder) is opened(MLP, folder), "read once"
+    before = opened(MLP, folder).question.weight.clone()
     tiny_head(tmp_path / "head", "mlp", levels=3, seed=9)
-    assert not torch.equal(load_head(folder, "mlp").question.weight, before), "a rewritten head is read again"
+    assert not torch.equal(opened(MLP, folder).question.weight, before), "a rewritten head is read again"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("late", "late"), ("learned", "mlp"), ("cross", "cross")])
 def test_wrong_heads_are_refused_before_anything_starts(tmp_path, name, kind):
     from saccade.importance import Scorer
 
-    with pytest.raises(ConfigError, match="no trained head in '/nowhere'"):
+    with pytest.raises(ConfigError, match=f"/nowhere holds no {KINDS[kind].__name__}"):
         load("importance", {"name": name, "head": "/nowhere"}, Scorer)
     other = "mlp" if kind != "mlp" else "late"
     folder = tiny_head(tmp_path / "other", other)
-    with pytest.raises(ConfigError, match=f"holds no {KINDS[kind].__name__} head"):
+    with pytest.raises(ConfigError, match=f"holds a {KINDS[other].__name__}, not a {KINDS[kind].__name__}"):
         load("importance", {"name": name, "head": folder}, Scorer)
     if name != "late":
         with pytest.raises(ConfigError, match=r"head: Field required .*head \(required\)"):
@@ -183,7 +183,7 @@ def test_damaged_heads_are_named(tmp_path):
     folder = tiny_head(tmp_path, "late")
     (tmp_path / CARD).write_text((tmp_path / CARD).read_text().replace('"inner": 8', '"inner": 9'))
     with pytest.raises(ConfigError, match="the Late in .* does not fit its sizes"):
-        load_head(folder, "late")
+        opened(Late, folder)
     (tmp_path / WEIGHTS).unlink()
     with pytest.raises(ConfigError, match=f"holds no Late: it needs {CARD} and {WEIGHTS}"):
-        load_head(folder, "late")
+        opened(Late, folder)

@@ -11,9 +11,8 @@ from torch import Tensor
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.saved import CARD, WEIGHTS, save
+from saccade.geometry.saved import CARD, WEIGHTS, opened, save
 from saccade.picture import Picture
-from saccade.reduction._trained import load_trained
 from saccade.reduction.autoencoder import Autoencoder, Codec
 from saccade.reduction.resampler import Queries, Resampler
 from saccade.training.reduction import train_autoencoder, train_resampler
@@ -132,7 +131,7 @@ def test_the_same_after_saving(tmp_path: Path) -> None:
         (Codec(6, 2, 8), lambda m: m(torch.arange(12.0).view(2, 6))),
     ):
         save(module, tmp_path / type(module).__name__, steps=3)
-        again = load_trained(str(tmp_path / type(module).__name__), type(module))
+        again = opened(type(module), str(tmp_path / type(module).__name__))
         assert torch.equal(call(module), call(again)) and again.sizes == module.sizes
         assert json.loads((tmp_path / type(module).__name__ / CARD).read_text())["notes"] == {"steps": 3}
 
@@ -148,14 +147,14 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         Autoencoder(weights=folder).after(made)
     (tmp_path / "codec" / WEIGHTS).unlink()
     with pytest.raises(ConfigError, match="holds no Codec"):
-        load_trained(folder, Codec)
+        opened(Codec, folder)
 
 
 def test_a_query_stands_where_it_looks(tmp_path: Path) -> None:
     folder = tiny_trained(tmp_path / "few", "resampler")
     encoding = item(5, 7)[1]
     found = Resampler(weights=folder).after(encoding)
-    module = load_trained(folder, Queries)
+    module = opened(Queries, folder)
     seen = module(encoding.tokens[None], encoding.grid.centre_uv[None])[1][0]
     centre = seen @ encoding.grid.centre_uv  # (4, 2)
     cells = sorted((int(y * 5), int(x * 7)) for x, y in centre.tolist())
