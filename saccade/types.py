@@ -7,7 +7,7 @@ uv = (x right, y down) in [0, 1] of the whole image.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import torch
@@ -279,6 +279,11 @@ class Scene:
             query_weight=pad([q.weight for q in queries]),
             attention=pad([q.heard.attention for q in queries]) if all(q.heard for q in queries) else None,
         )
+
+    def some(self, part: slice) -> Self:
+        """Some of the images. Their padding stays."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[part] for name, value in values.items() if value is not None})
 
     def without(self, shown: Tensor) -> Self:
         """The scene with tokens `shown` (B, N) bool taken out of what may be chosen."""

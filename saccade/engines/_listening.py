@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -79,16 +79,25 @@ def queries_of(attention: Any) -> Iterator[list[Tensor]]:
 
     def listen(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         hidden = args[0] if args else kwargs["hidden_states"]
-        query = attention.q_proj(hidden[0]).unflatten(-1, (-1, attention.head_dim))  # (T, heads, width)
-        query = attention.q_norm(query) if hasattr(attention, "q_norm") else query
-        cos, sin = (each[0].float().chunk(2, dim=-1)[0].unsqueeze(1) for each in kwargs["position_embeddings"])
-        heard.append(rotate(query, cos, sin).transpose(0, 1))
+        heard.append(heads_of(attention, "q", hidden[0], kwargs["position_embeddings"]))
 
     handle = attention.register_forward_pre_hook(listen, with_kwargs=True)
     try:
         yield heard
     finally:
         handle.remove()
+
+
+def heads_of(attention: Any, which: Literal["q", "k"], states: Tensor, turn: Sequence[Tensor]) -> Tensor:
+    """Queries or keys (heads, T, head width) of normed states (T, D), at their positions.
+
+    `turn`: cosines and sines (1, T, head width) as transformers gives them, each plane's twice.
+    """
+    made = getattr(attention, f"{which}_proj")(states).unflatten(-1, (-1, attention.head_dim))  # (T, heads, width)
+    if hasattr(attention, f"{which}_norm"):
+        made = getattr(attention, f"{which}_norm")(made)
+    cos, sin = (each[0].float().chunk(2, dim=-1)[0].unsqueeze(1) for each in turn)  # (T, 1, width / 2)
+    return rotate(made, cos, sin).transpose(0, 1)
 
 
 def paid_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:

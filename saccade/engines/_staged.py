@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from saccade.engines._listening import heads_of, paid_attention
 from saccade.errors import ConfigError
 from saccade.families import Family
-from saccade.geometry.rotary import rotate
 from saccade.reduction._drop import Cut
 
 
@@ -98,13 +98,5 @@ def last_attention(layer: Any, hidden: Tensor, turn: Sequence[Tensor]) -> Tensor
     `turn`: cosines and sines (1, T, head width) as transformers gives them, each plane's twice.
     """
     attention, states = layer.self_attn, layer.input_layernorm(hidden[0])
-    query = attention.q_proj(states[-1:]).unflatten(-1, (-1, attention.head_dim))  # (1, heads, width)
-    key = attention.k_proj(states).unflatten(-1, (-1, attention.head_dim))  # (T, key heads, width)
-    if hasattr(attention, "q_norm"):
-        query, key = attention.q_norm(query), attention.k_norm(key)
-    cos, sin = (each[0].float().chunk(2, dim=-1)[0].unsqueeze(1) for each in turn)  # (T, 1, width / 2)
-    query, key = rotate(query, cos[-1:], sin[-1:]), rotate(key, cos, sin)
-    key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-    scores = torch.einsum("qhw,thw->ht", query.float(), key.float()) * attention.scaling
-    paid: Tensor = scores.softmax(-1).mean(0)
-    return paid
+    query = heads_of(attention, "q", states[-1:], [each[:, -1:] for each in turn])
+    return paid_attention(query, heads_of(attention, "k", states, turn), attention.scaling)

@@ -3,6 +3,7 @@
 No family of its own: it reads nothing. Its class token is fixed, its positions are in its states.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -69,15 +70,7 @@ def encode(model: Any, pixels: Tensor, reduction: Reduction) -> Tokens:
         states = model(pixels).last_hidden_state
         return _packed(states)
     tokens = run(ViTBlocks(model), _packed(model.embeddings(pixels)), reduction)
-    return Tokens(
-        model.layernorm(tokens.states),
-        tokens.position,
-        tokens.size,
-        tokens.window,
-        tokens.image,
-        tokens.fixed,
-        tokens.into,
-    )
+    return replace(tokens, states=model.layernorm(tokens.states))
 
 
 def _packed(states: Tensor) -> Tokens:

@@ -11,8 +11,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-POOL = 192
+POOL = 128
 """Tokens a round picks from. It changes the time, not the picks."""
+ALONG = 1 / 4
+"""A round ends when no more of its images than this share have certain picks left: it costs what all of them cost."""
 SAME = 1e-5
 """Cosine distance below which two tokens are one: float32 rounding."""
 
@@ -31,6 +33,9 @@ class Gain(Protocol):
 
     def settle(self, gain: Tensor) -> Tensor:
         """(B, N) gains after a round, of which those in the pool are right: brought up to date, or as they are."""
+
+    def narrow(self, images: Tensor) -> None:
+        """Goes on with these `images` (B',) int64 only."""
 
 
 class MaxMin:
@@ -66,6 +71,11 @@ class MaxMin:
         near = (rows(self.picks, number) @ self.unit.mT).amax(1)  # (B, N) of (B, T, N)
         return gain.minimum(distance(near))
 
+    def narrow(self, images: Tensor) -> None:
+        """The others have all their picks."""
+        self.unit, self.picks = self.unit[images], self.picks[images]
+        self.done, self.before = self.done[images], self.before[images]
+
 
 class Determinant:
     """The factor by which the determinant of the picked tokens' kernel grows: greedy MAP of a determinantal process.
@@ -73,12 +83,16 @@ class Determinant:
     L_ij = q_i q_j (exp((cos_ij - 1) / width) + ridge [i = j]). With R the Cholesky factor of the picks' kernel, a gain
     is what is left of L_ii: L_ii - |R^-1 L_picks,i|^2 (Chen, Zhang & Zhou 2018). The ridge lets tokens that equal
     picked ones still be ranked, by quality.
+
+    A kernel is the exponential of one product: picks are kept as [unit / width, log q, 1], the pool as
+    [unit, 1, log q - 1 / width].
     """
 
     def __init__(self, unit: Tensor, quality: Tensor, width: float, ridge: float, most: int) -> None:
         batch, device = len(unit), unit.device
         self.unit, self.quality, self.width, self.ridge = unit, quality, width, ridge
-        self.picks, self.worth = unit.new_zeros(batch, most, unit.shape[2]), unit.new_zeros(batch, most)
+        self.picks = unit.new_zeros(batch, most, unit.shape[2] + 2)
+        self.picks[..., -2] = float("-inf")  # the logarithm of no quality: 0 in every kernel
         self.factor = torch.eye(most, device=device).repeat(batch, 1, 1)  # R, the identity beyond an image's picks
         self.done = torch.zeros(batch, dtype=torch.int64, device=device)
 
@@ -89,26 +103,31 @@ class Determinant:
     def enter(self, pool: Tensor, gain: Tensor) -> Tensor:
         """L_ii less what earlier picks explain."""
         self.height = int(self.done.max())
-        used, room = slice(self.height), min(pool.shape[1], self.factor.shape[1] - self.height)
-        self.inside, self.inner = rows(self.unit, pool), self.quality.gather(1, pool)
-        shared = self._kernel(self.picks[:, used], self.worth[:, used])  # (B, t, P), 0 beyond an image's picks
+        used = slice(self.height)
+        quality = self.quality.gather(1, pool)
+        level, one = quality.log().unsqueeze(2), torch.ones_like(quality).unsqueeze(2)
+        self.inside = torch.cat([rows(self.unit, pool), one, level - 1 / self.width], 2)  # (B, P, d + 2)
+        self.fresh = torch.cat([self.inside[..., :-2] / self.width, level, one], 2)
+        shared = (self.picks[:, used] @ self.inside.mT).exp_()  # (B, t, P), 0 beyond an image's picks
         explained = torch.linalg.solve_triangular(self.factor[:, used, used], shared, upper=False)
-        self.rows = torch.cat([explained, explained.new_zeros(len(pool), room, pool.shape[1])], 1)
-        left: Tensor = (1 + self.ridge) * self.inner.square() - explained.square().sum(1)
+        self.rows = explained.new_empty(len(pool), self.factor.shape[1], pool.shape[1])
+        self.rows[:, used] = explained
+        self.rows[:, self.height : self.height + pool.shape[1]] = 0
+        left: Tensor = (1 + self.ridge) * quality.square() - torch.linalg.vector_norm(explained, dim=1).square()
         return left.clamp(min=0)
 
     def take(self, at: Tensor, gain: Tensor, picked: Tensor) -> Tensor:
         """One more row of R^-1 L, within the pool, and of R."""
         place, known = at.unsqueeze(1), self.rows[:, : self.height]
-        new, quality = rows(self.inside, place), self.inner.gather(1, place)
-        left = self._kernel(new, quality) - columns(known, place).mT @ known  # (B, 1, P)
+        new = rows(self.fresh, place)
+        left: Tensor = (new @ self.inside.mT).exp_() - columns(known, place).mT @ known  # (B, 1, P)
         root = gain.gather(1, place).clamp(min=1e-12).sqrt()
         row = (left.squeeze(1) / root).scatter(1, place, root) * picked.unsqueeze(1)
         image = picked.nonzero().squeeze(1)
         number, self.height = self.done[image], self.height + 1
         self.rows[image, number] = row[image]
         self.factor[image, number, : self.height] = self.rows[image, : self.height, at[image]]
-        self.picks[image, number], self.worth[image, number] = new[image, 0], quality[image, 0]
+        self.picks[image, number] = new[image, 0]
         self.done = self.done + picked
         return (gain - row.square()).clamp(min=0)
 
@@ -116,10 +135,10 @@ class Determinant:
         """As they are: most tokens are never in question, and those that are come up to date in a pool."""
         return gain
 
-    def _kernel(self, tokens: Tensor, quality: Tensor) -> Tensor:
-        """(B, t, P) of tokens (B, t, d) with those in the pool."""
-        near: Tensor = (tokens @ self.inside.mT).sub_(1).div_(self.width).exp_()
-        return near.mul_(quality.unsqueeze(2)).mul_(self.inner.unsqueeze(1))
+    def narrow(self, images: Tensor) -> None:
+        """The others have all their picks."""
+        self.unit, self.quality, self.done = self.unit[images], self.quality[images], self.done[images]
+        self.picks, self.factor = self.picks[images], self.factor[images]
 
 
 def rows(values: Tensor, index: Tensor) -> Tensor:
@@ -144,12 +163,12 @@ def greedy(worth: Gain, ranks: Tensor, valid: Tensor, keep: int, pool: int = POO
     Picks min(keep, number of valid tokens) of the `valid` (B, N) ones. Equal gains: the lower of `ranks` (B, N), which
     must differ, wins.
     """
-    batch, num_tok = valid.shape
+    num_tok = valid.shape[1]
     gain = worth.start().masked_fill(~valid, -1.0)
-    order = torch.full_like(ranks, num_tok)
-    missing = valid.sum(-1).clamp(max=keep)  # (B,)
+    missing = total = valid.sum(-1).clamp(max=keep)  # (B,)
+    images, places = torch.arange(len(valid), device=valid.device), torch.full_like(ranks, num_tok)
     size = min(pool, num_tok)
-    while bool((missing > 0).any()):
+    while len(images):
         best = _best(gain, ranks, min(size + 1, num_tok))
         outside = best[:, size:] if num_tok > size else best[:, :1]
         bound, beyond = gain.gather(1, outside).squeeze(1), ranks.gather(1, outside).squeeze(1)
@@ -160,12 +179,17 @@ def greedy(worth: Gain, ranks: Tensor, valid: Tensor, keep: int, pool: int = POO
         old = gain.gather(1, inside)
         fresh = worth.enter(inside, old).masked_fill(old < 0, -1.0)
         fresh, place = _round(worth, fresh, ranks.gather(1, inside), bound, beyond, missing)
-        done = valid.sum(-1, keepdim=True).clamp(max=keep) - missing.unsqueeze(1)
-        order = order.scatter(1, inside, torch.where(place < 0, order.gather(1, inside), done + place))
+        image, at = (place >= 0).nonzero().unbind(1)
+        places[images[image], inside[image, at]] = (total - missing)[image] + place[image, at]
         missing = missing - (place >= 0).sum(-1)
-        if bool((missing > 0).any()):
-            gain = worth.settle(gain.scatter(1, inside, fresh)).masked_fill(~valid | (order < num_tok), -1.0)
-    return order
+        gain = gain.scatter(1, inside, fresh)
+        going = (missing > 0).nonzero().squeeze(1)
+        if 2 * len(going) <= len(images):  # the rest would be carried along for nothing
+            worth.narrow(going)
+            images, gain, ranks, missing, total = (each[going] for each in (images, gain, ranks, missing, total))
+        gain = worth.settle(gain) if len(images) else gain
+        gain = gain.masked_fill(~valid[images] | (places[images] < num_tok), -1.0)
+    return places
 
 
 def _round(
@@ -177,11 +201,12 @@ def _round(
     bound none has a rank below `beyond` (B,).
     """
     when, going = torch.full_like(ranks, -1), missing > 0
+    few = int(ALONG * int(going.sum()))
     for number in range(min(gain.shape[1], int(missing.max()))):
         at = gain.argmax(-1, keepdim=True)  # the first of equals
         top, rank = gain.gather(1, at).squeeze(1), ranks.gather(1, at).squeeze(1)
         going = going & (number < missing) & (top >= 0) & ((top > bound) | ((top == bound) & (rank < beyond)))
-        if not bool(going.any()):
+        if int(going.sum()) <= (few if number else 0):
             break
         took, here = worth.take(at.squeeze(1), gain, going).masked_fill_(gain < 0, -1.0), going.unsqueeze(1)
         gain = torch.where(here, took.scatter_(1, at, -1.0), gain)

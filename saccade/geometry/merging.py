@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from saccade.geometry.apportion import rank_within
 from saccade.types import Grid
 
 
@@ -57,12 +58,8 @@ def strongest(similarity: Tensor, image: Tensor, r: int | None, threshold: float
     able = similarity.isfinite() if threshold is None else similarity >= threshold
     if r is None:
         return able
-    score, owner = similarity.masked_fill(~able, float("-inf")).flatten(), image.repeat_interleave(similarity.shape[1])
-    order = torch.argsort(score, descending=True, stable=True)
-    order = order[torch.argsort(owner[order], stable=True)]  # by image, then by similarity
-    counts = torch.bincount(owner)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[owner[order]]
+    score = similarity.masked_fill(~able, float("-inf")).flatten()
+    rank = rank_within(score, image.repeat_interleave(similarity.shape[1]))
     return able & (rank.view_as(similarity) < r)
 
 

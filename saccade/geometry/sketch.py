@@ -11,7 +11,7 @@ from torch import Tensor
 from saccade.geometry.noise import mix
 
 SIGN_BIT = 40  # of a hash
-CHUNK_TOK = 2048  # tokens folded at once: they stay in the processor's cache
+CHUNK_TOK = 4096  # tokens folded at once: they stay in the processor's cache
 
 
 def unit_sketch(tokens: Tensor, num_dims: int) -> Tensor:
@@ -21,12 +21,12 @@ def unit_sketch(tokens: Tensor, num_dims: int) -> Tensor:
         return torch.nn.functional.normalize(tokens.float(), dim=-1)
     bits = mix(torch.arange(width, device=tokens.device))
     sign = ((bits >> SIGN_BIT) & 1).float() * 2 - 1  # (D,)
+    folds = width // num_dims
+    whole, rest = sign[: folds * num_dims].view(folds, num_dims), sign[folds * num_dims :]
     made = torch.empty(*tokens.shape[:-1], num_dims, device=tokens.device)
     parts = (torch.split(values.reshape(-1, values.shape[-1]), CHUNK_TOK) for values in (tokens, made))
     for some, short in zip(*parts, strict=True):
-        torch.mul(some[:, :num_dims].float(), sign[:num_dims], out=short)
-        for start in range(num_dims, width, num_dims):
-            fold = some[:, start : start + num_dims].float()
-            short[:, : fold.shape[-1]].addcmul_(fold, sign[start : start + num_dims])
+        torch.sum(some[:, : whole.numel()].float().unflatten(1, whole.shape) * whole, 1, out=short)
+        short[:, : len(rest)].addcmul_(some[:, whole.numel() :].float(), rest)
         short.div_(short.norm(dim=-1, keepdim=True).clamp_(min=1e-12))
     return made

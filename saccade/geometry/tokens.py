@@ -36,6 +36,19 @@ def cosine(tokens: Tensor, words: Tensor) -> Tensor:
     return a @ unit / length.clamp(min=TINY)
 
 
+def scaled_product(tokens: Tensor, words: Tensor) -> Tensor:
+    """(B, N, T) float32 v . t / sqrt(D), as attention scales it, of tokens (B, N, D') with words (B, T, D), D' >= D."""
+    width = words.shape[-1]
+    product: Tensor = tokens[..., :width].float() @ words.float().transpose(1, 2) / width**0.5
+    return product
+
+
+def regions(centre_uv: Tensor, level: Tensor, side: int) -> Tensor:
+    """(B, N) int64: the region of its own level, of `side` x `side`, that each token's centre (B, N, 2) lies in."""
+    cell = (centre_uv * side).floor().long().clamp(0, side - 1)
+    return (level * side + cell[..., 1]) * side + cell[..., 0]
+
+
 def rank(values: Tensor, valid: Tensor) -> Tensor:
     """(B, N) int64: 0 for the highest valid value, ties to the earlier token, invalid tokens last."""
     order = torch.argsort(values.masked_fill(~valid, float("-inf")), dim=-1, descending=True, stable=True)

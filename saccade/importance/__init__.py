@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -34,7 +33,7 @@ class Scorer(Strategy):
         group = max(1, GROUP_TOK // max(1, num_tok))
         if num_images <= group:
             return normalise(self.raw(scene), scene.present)
-        groups = [self.raw(_images(scene, slice(at, at + group))) for at in range(0, num_images, group)]
+        groups = [self.raw(scene.some(slice(at, at + group))) for at in range(0, num_images, group)]
         return normalise(torch.cat(groups), scene.present)
 
 
@@ -93,9 +92,3 @@ class Mix(Strategy):
 def vectors(scene: Scene, at: str) -> Tensor:
     """(B, N, C) of each token: itself "after" the merger, its patches one behind the other "before" it. Not a copy."""
     return scene.tokens if at == "after" else scene.features.flatten(2)
-
-
-def _images(scene: Scene, some: slice) -> Scene:
-    """Some images of a batch, padded as they were."""
-    present = {field.name: getattr(scene, field.name) for field in fields(scene)}
-    return replace(scene, **{name: value[some] for name, value in present.items() if value is not None})

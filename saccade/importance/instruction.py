@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import over_words
+from saccade.geometry.tokens import over_words, scaled_product
 from saccade.importance import Scorer
 from saccade.types import Scene
 
@@ -22,6 +22,4 @@ class Instruction(Scorer):
     words: Literal["max", "mean"] = Field("max", description="The best word decides, or all of them by weight.")
 
     def raw(self, scene: Scene) -> Tensor:
-        width = scene.query_tokens.shape[-1]
-        product = scene.tokens[..., :width].float() @ scene.query_tokens.float().transpose(1, 2)  # (B, N, T)
-        return over_words(product / width**0.5, scene.query_weight, self.words)
+        return over_words(scaled_product(scene.tokens, scene.query_tokens), scene.query_weight, self.words)

@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import over_words
+from saccade.geometry.tokens import over_words, scaled_product
 from saccade.importance import Scorer
 from saccade.types import Scene
 
@@ -26,9 +26,8 @@ class Mutual(Scorer):
 
 def divergence(scene: Scene, temperature: float) -> Tensor:
     """(B, N) float32 bits: each token's term of the divergence, 0 at padding."""
-    width, present = scene.query_tokens.shape[-1], scene.present
-    product = scene.tokens[..., :width].float() @ scene.query_tokens.float().transpose(1, 2)  # (B, N, T)
-    logits = over_words(product, scene.query_weight, "mean") / (width**0.5 * temperature)
+    present, product = scene.present, scaled_product(scene.tokens, scene.query_tokens)
+    logits = over_words(product, scene.query_weight, "mean") / temperature
     log_p = logits.masked_fill(~present, float("-inf")).log_softmax(-1)
     bits = (log_p + present.sum(-1, keepdim=True).log()) / torch.log(torch.tensor(2.0))
     terms: Tensor = log_p.exp() * bits

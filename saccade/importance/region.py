@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from saccade.geometry.tokens import regions
 from saccade.importance import Scorer, vectors
 from saccade.types import Scene
 
@@ -27,8 +28,7 @@ class Region(Scorer):
 
     def raw(self, scene: Scene) -> Tensor:
         values, present = vectors(scene, self.at), scene.present
-        cell = (scene.centre_uv * self.regions).floor().long().clamp(0, self.regions - 1)
-        region = (scene.level * self.regions + cell[..., 1]) * self.regions + cell[..., 0]  # (B, N)
+        region = regions(scene.centre_uv, scene.level, self.regions)
         number = int(region.max()) + 1
         count = values.new_zeros(len(region), number, dtype=torch.float32).scatter_add_(1, region, present.float())
         # Measured from the image's first value or token, so that equal ones give exactly 0 in regions of any size.

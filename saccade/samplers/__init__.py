@@ -5,8 +5,7 @@ that merges tokens overrides `choose` as well and says so.
 """
 
 from abc import abstractmethod
-from dataclasses import fields
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -47,15 +46,8 @@ class Sampler(Strategy):
             return self.choose(scene, importance, gaze_uv, keep)
         parts = [slice(start, start + size) for start in range(0, batch, size)]
         return [
-            found for part in parts for found in self.choose(some(scene, part), importance[part], gaze_uv[part], keep)
+            found for part in parts for found in self.choose(scene.some(part), importance[part], gaze_uv[part], keep)
         ]
-
-
-def some(scene: Scene, part: slice) -> Scene:
-    """Some images of a batch. Their padding stays."""
-    values: dict[str, Any] = {field.name: getattr(scene, field.name) for field in fields(scene)}
-    values = {name: None if value is None else value[part] for name, value in values.items()}
-    return Scene(**values)
 
 
 def best(priority: Tensor, valid: Tensor, keep: int) -> Tensor:

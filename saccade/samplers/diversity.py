@@ -26,6 +26,7 @@ class Diversity(Sampler):
     """
 
     encoded: ClassVar[bool] = True
+    batch_tok: ClassVar[int] = 2**18  # a pick is many small steps, which cost little more for more images
 
     kind: Literal["maxmin", "dpp"] = Field("maxmin", description="Farthest from all picks, or largest determinant.")
     width: float = Field(0.2, gt=0, description="dpp: 1 - cosine at which the likeness of two tokens is 1/e.")

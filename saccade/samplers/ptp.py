@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import normalise, over_words
+from saccade.geometry.tokens import normalise, over_words, regions, scaled_product
 from saccade.samplers import Sampler
 from saccade.types import Scene
 
@@ -39,17 +39,15 @@ class PTP(Sampler):
         parts = torch.split(scene.tokens.flatten(0, 1), CHUNK_TOK)
         found = zip(*map(moments, parts), strict=True)
         spread, middle = (torch.cat(values).view(scene.valid.shape) for values in found)  # (B, N)
-        whole = region_variance(spread, middle, self._regions(scene), scene.present)
-        guided = importance if self.instruction == "importance" else relevance(scene)
+        region = regions(scene.centre_uv, scene.level, self.regions)
+        whole = region_variance(spread, middle, region, scene.present)
+        guided = importance
+        if self.instruction == "relevance":
+            guided = over_words(scaled_product(scene.tokens, scene.query_tokens), scene.query_weight, "max")
         terms = ((self.region, whole), (self.token, spread), (self.guidance, guided))
         return sum(
             (weight * normalise(values, scene.present) for weight, values in terms), start=torch.zeros_like(spread)
         )
-
-    def _regions(self, scene: Scene) -> Tensor:
-        """(B, N) int64: the region of its level that each token's centre lies in."""
-        cell = (scene.centre_uv * self.regions).floor().long().clamp(0, self.regions - 1)
-        return (scene.level * self.regions + cell[..., 1]) * self.regions + cell[..., 0]
 
 
 def moments(tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,10 +71,3 @@ def region_variance(variance: Tensor, mean: Tensor, region: Tensor, present: Ten
         return (total / count.clamp(min=1)).gather(1, region)
 
     return average(variance) + average((mean - average(mean)).square())
-
-
-def relevance(scene: Scene) -> Tensor:
-    """(B, N) largest v . t / sqrt(D) of a token with a word of the question, by the words' weights."""
-    words = scene.query_tokens
-    product = scene.tokens[..., : words.shape[-1]].to(words.dtype) @ words.transpose(1, 2)  # (B, N, T)
-    return over_words(product.float() / words.shape[-1] ** 0.5, scene.query_weight, "max")

@@ -28,7 +28,6 @@ class Slots(Sampler):
 
     merges: ClassVar[bool] = True
     encoded: ClassVar[bool] = True
-    batch_tok: ClassVar[int] = 2**14  # features fill the caches sooner
 
     side: int = Field(4, ge=1, le=16, description="Slots along each side of the page.")
     compact: float = Field(0.1, ge=0, description="What being one cell apart adds to 1 - cosine.")
