@@ -14,7 +14,7 @@ from saccade.types import Scene
 class Predicted(Budget):
     """The most likely budget of a trained `BudgetNet`, the smaller of equals, and never more than `most`.
 
-    `weights` is a folder that `saccade.training.budget.fit` and `saccade.geometry.saved.save` have made.
+    `weights` is a folder that `saccade.training.budget.train_budget` and `saccade.geometry.saved.save` have made.
     """
 
     weights: Annotated[str, AfterValidator(holds(BudgetNet))] = Field(description="Folder of a trained budget.")

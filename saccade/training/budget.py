@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from saccade.budgets._predictor import BudgetNet
+from saccade.training.fit import fit
 
 
 def loss(net: BudgetNet, features: Tensor, task: Tensor, target_tok: float, weight: float) -> Tensor:
@@ -22,7 +23,7 @@ def loss(net: BudgetNet, features: Tensor, task: Tensor, target_tok: float, weig
     return cost + weight * over.square()
 
 
-def fit(
+def train_budget(
     net: BudgetNet,
     features: Tensor,
     task: Tensor,
@@ -35,20 +36,12 @@ def fit(
     seed: int = 0,
 ) -> list[float]:
     """Trains in place on features (n, F) and losses (n, len(levels)); the loss after every step."""
-    optimiser = torch.optim.Adam(net.parameters(), rate)
-    curve = []
-    net.train()
-    for chosen in _batches(len(features), batch, steps, seed):
-        value = loss(net, features[chosen], task[chosen], target_tok, weight)
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        curve.append(value.item())
-    net.eval()
-    return curve
+    chosen = _batches(len(features), batch, seed)
+    losses = (loss(net, features[some], task[some], target_tok, weight) for some in chosen)
+    return fit(net, losses, steps, rate)
 
 
-def _batches(num: int, batch: int, steps: int, seed: int) -> Iterator[Tensor]:
+def _batches(num: int, batch: int, seed: int) -> Iterator[Tensor]:
     draw = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
+    while True:
         yield torch.randperm(num, generator=draw)[:batch]

@@ -25,6 +25,7 @@ from saccade.geometry.grid import in_boxes
 from saccade.geometry.saved import save
 from saccade.importance._heads import KINDS, Head
 from saccade.importance.query import QueryCosine
+from saccade.training.fit import drawn, fit
 from saccade.types import Query, Scene
 
 Example = tuple[Scene, Tensor]
@@ -48,22 +49,8 @@ def train_head(
     head: Head, examples: Sequence[Example], *, steps: int, rate: float = 3e-3, seed: int = 0
 ) -> list[float]:
     """Fits a head in place with AdamW, one example a step in an order drawn from `seed`; the loss of each step."""
-    order = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    losses = []
-    head.train()
-    for _ in range(steps):
-        scene, target = examples[int(torch.randint(len(examples), (1,), generator=order))]
-        loss = listwise(head(scene), target, scene.present)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    head.eval()
-    return losses
+    losses = (listwise(head(scene), target, scene.present) for scene, target in drawn(examples, seed))
+    return fit(head, losses, steps, rate, weight_decay=0.01)
 
 
 def examples_of(encoder: Encoder, dataset: Dataset) -> list[Example]:

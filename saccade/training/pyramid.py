@@ -17,6 +17,7 @@ from saccade.budgets._allocator import LevelNet
 from saccade.geometry.crosslevel import CrossLevel
 from saccade.geometry.levels import soft_keep
 from saccade.geometry.pyramid import mirror, pyr_down, pyr_up
+from saccade.training.fit import drawn, fit
 from saccade.training.importance import Example, listwise
 from saccade.types import Scene
 
@@ -54,7 +55,7 @@ def train_allocator(
         kept = soft_keep(importance, scene.level, scene.valid, net(scene), keep, width_tok)
         return loss_of(kept, scene, useful)
 
-    return _fit(net, examples, loss, steps, rate, seed)
+    return fit(net, map(loss, drawn(examples, seed)), steps, rate, weight_decay=0.01)
 
 
 class LearnedPyramid(nn.Module):
@@ -109,7 +110,8 @@ def train_pyramid(
 
     `loss_of(levels)` is what the levels are for: by default to hold what can be restored, else a reader's loss.
     """
-    return _fit(pyramid, images, lambda batch: loss_of(pyramid(batch)), steps, rate, seed)
+    losses = (loss_of(pyramid(batch)) for batch in drawn(images, seed))
+    return fit(pyramid, losses, steps, rate, weight_decay=0.01)
 
 
 def train_crosslevel(
@@ -119,24 +121,5 @@ def train_crosslevel(
 
     The loss is that of other learned scorers: the softmax over an image's tokens against its useful ones.
     """
-    return _fit(net, examples, lambda one: listwise(net(one[0]), one[1], one[0].present), steps, rate, seed)
-
-
-def _fit(
-    module: nn.Module, examples: Sequence[object], loss_of: Callable[..., Tensor], steps: int, rate: float, seed: int
-) -> list[float]:
-    """AdamW with a cosine schedule over examples in a drawn order; the loss of each step."""
-    order = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    losses = []
-    module.train()
-    for _ in range(steps):
-        loss = loss_of(examples[int(torch.randint(len(examples), (1,), generator=order))])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-    module.eval()
-    return losses
+    losses = (listwise(net(scene), useful, scene.present) for scene, useful in drawn(examples, seed))
+    return fit(net, losses, steps, rate, weight_decay=0.01)

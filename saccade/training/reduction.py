@@ -17,24 +17,10 @@ from saccade.reduction.autoencoder import Codec
 from saccade.reduction.dynamicvit import KeepScores, stage_blocks
 from saccade.reduction.fusion import Fusion
 from saccade.reduction.resampler import Queries
+from saccade.training.fit import fit
 
 Batch = tuple[Tensor, Tensor]
 """Tokens (B, N, D) and their centres (B, N, 2) in uv."""
-
-
-def fit(parameters: Iterable[nn.Parameter], losses: Iterator[Tensor], steps: int, rate: float = 3e-3) -> list[float]:
-    """One AdamW step a loss, with a linear fall of the rate; the losses of all steps."""
-    optimizer = torch.optim.AdamW(list(parameters), lr=rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.05, max(1, steps))
-    curve = []
-    for _, loss in zip(range(steps), losses, strict=False):
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
-        optimizer.step()
-        schedule.step()
-        curve.append(float(loss.detach()))
-    return curve
 
 
 def train_resampler(
@@ -56,10 +42,7 @@ def train_resampler(
             made, seen = module(tokens, centre_uv)
             yield rebuilding_loss(made, seen, tokens) if task is None else task(made, number)
 
-    module.train()
-    curve = fit(module.parameters(), losses(), steps, rate)
-    module.eval()
-    return curve
+    return fit(module, losses(), steps, rate)
 
 
 def rebuilding_loss(made: Tensor, seen: Tensor, tokens: Tensor) -> Tensor:
@@ -82,10 +65,7 @@ def train_autoencoder(codec: Codec, batches: Iterable[Tensor], steps: int, rate:
         for tokens in source:
             yield mse_loss(codec(tokens), tokens.float())
 
-    codec.train()
-    curve = fit(codec.parameters(), losses(), steps, rate)
-    codec.eval()
-    return curve
+    return fit(codec, losses(), steps, rate)
 
 
 class _Gated(Fusion):
@@ -114,7 +94,7 @@ def train_gates(
             gated._now = logits.sigmoid()
             yield loss_of(gated)
 
-    curve = fit([logits], losses(), steps, rate)
+    curve = fit(nn.ParameterList([logits]), losses(), steps, rate)
     gates = tuple(round(float(gate), 4) for gate in logits.detach().sigmoid())
     return Fusion(**{**fusion.model_dump(), "gates": gates}), curve
 
@@ -233,7 +213,4 @@ def train_dynamicvit(
             target = keep ** torch.arange(1, len(left) + 1, device=shares.device)
             yield task(last, left[-1], number) + strictness * (shares - target).square().mean()
 
-    scores.train()
-    curve = fit([*scores.parameters(), *also], losses(), steps, rate)
-    scores.eval()
-    return curve
+    return fit(scores, losses(), steps, rate, also=also)

@@ -9,7 +9,7 @@ from saccade.budgets._predictor import BudgetNet
 from saccade.budgets.predicted import Predicted
 from saccade.errors import ConfigError
 from saccade.geometry.saved import load, save
-from saccade.training.budget import fit, loss
+from saccade.training.budget import loss, train_budget
 from saccade.types import Scene
 from tests.helpers import item
 
@@ -37,7 +37,7 @@ def test_it_learns_to_spend_where_it_helps(tmp_path: Path):
     scene, busy = busy_or_blank(64)
     net = BudgetNet(6, (100, 300), inner=16)
     task = torch.stack([busy.float(), torch.zeros(64)], 1)  # busy pages fail with 100 tokens, blank ones never do
-    curve = fit(net, net.features(scene), task, 200)
+    curve = train_budget(net, net.features(scene), task, 200)
     assert curve[0] > 0.2 and curve[-1] < 0.05
     save(net, tmp_path / "budget", target_tok=200)
     fresh, truth = busy_or_blank(40)
@@ -50,7 +50,7 @@ def test_it_learns_to_spend_where_it_helps(tmp_path: Path):
 def test_a_target_is_kept_when_tokens_do_not_help():
     torch.manual_seed(0)
     net, features = BudgetNet(6, (100, 300)), torch.randn(32, 19)
-    fit(net, features, torch.zeros(32, 2), 150)
+    train_budget(net, features, torch.zeros(32, 2), 150)
     assert net.expected_tok(net(features)).mean().item() == pytest.approx(150, rel=0.03)
 
 

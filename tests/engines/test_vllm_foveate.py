@@ -27,7 +27,10 @@ pytestmark = [needs_vllm, pytest.mark.timeout(900)]
 MOST_PX = 28 * 28 * 640
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", pytest.param("qwen2_vl", marks=pytest.mark.slow), "qwen3_vl"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("qwen2_vl", "qwen3_vl")]  # half a minute to start
+
+
+@pytest.fixture(scope="module", params=["qwen2_5_vl", *SLOW])
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with pair(str(roomy(getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param)))), pixels=True) as opened:
         yield opened
@@ -108,6 +111,9 @@ def same(both: Pair, got: Any, canvas: Canvas, question: str = "total?") -> None
         {},
         {"scorer": "received"},
         {"scorer": "variance"},
+        {"scorer": "contrast"},
+        {"scorer": "rarity:0.5,frequency:0.5"},
+        {"scorer": "entropy:0.9,region:0.1"},
         {"scorer": "norm:0.3,edges:0.7", "sampler": "topk"},
         {"scorer": [{"name": "variance", "at": "after"}], "sampler": {"name": "hybrid", "ratio": 0.4}},
         {"sampler": "uniform"},

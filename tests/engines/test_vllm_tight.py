@@ -24,7 +24,7 @@ NUM_BLOCKS = 12  # one of them is vLLM's own
 imports_vllm = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # its imports warn
 
 
-@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
+@pytest.fixture(scope="module", params=[pytest.param("qwen2_5_vl", marks=pytest.mark.slow), "qwen3_vl"])
 def tight(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param))
     room = {"prefix_caching": False, "num_kv_blocks": NUM_BLOCKS, "max_prompt_tok": 320, "max_num_batched_tok": 512}

@@ -4,8 +4,8 @@
 
 vLLM's server takes these from a request only if started with `--trust-request-mm-kwargs`.
 
-`edges` looks at the picture itself, so its selection is known before the request is scheduled. `received`, `variance`
-and `norm` look at the vision tower's output: they choose in the worker.
+`edges` looks at the picture itself, so its selection is known before the request is scheduled. The others that need no
+question look at the vision tower's output: they choose in the worker.
 """
 
 import json
@@ -25,8 +25,10 @@ from saccade.samplers import Sampler
 from saccade.types import Encoding, Grid, Query, Scene
 
 KEY = "saccade"  # among the request's mm_processor_kwargs
-BEFORE = ("edges",)  # scorers that look at the picture
-BEHIND = ("received", "variance", "norm")  # scorers that look at what the tower made of it
+BEFORE = ("edges",)
+"""Scorers that look at the picture."""
+BEHIND = ("received", "contrast", "rarity", "entropy", "frequency", "region", "variance", "norm")
+"""Scorers that look at what the tower made of it."""
 MOST_TOK = 2**20
 MOST_SETTING = 1024  # of a number among a strategy's settings, seeds apart: bins of a map are memory
 

@@ -1,0 +1,46 @@
+"""The loop of everything small that is trained: one step a loss, while the rate falls to nothing as half a cosine."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def fit(
+    module: nn.Module,
+    losses: Iterable[Tensor],
+    steps: int,
+    rate: float,
+    *,
+    weight_decay: float = 0.0,
+    also: Iterable[nn.Parameter] = (),
+) -> list[float]:
+    """Trains a module in place with AdamW on `steps` losses, gradients clipped to length 1; it is left in evaluation.
+
+    `losses` are asked for one by one, each after the step before it; fewer of them are fewer steps. Parameters that are
+    `also` trained are those of other modules. Returns the losses.
+    """
+    trained = [*module.parameters(), *also]
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    curve = []
+    module.train()
+    for _, loss in zip(range(steps), losses, strict=False):
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        schedule.step()
+        curve.append(float(loss.detach()))
+    module.eval()
+    return curve
+
+
+def drawn(examples: Sequence[T], seed: int) -> Iterator[T]:
+    """Examples in an order drawn from `seed`, each as likely at every place, without end."""
+    order = torch.Generator().manual_seed(seed)
+    while True:
+        yield examples[int(torch.randint(len(examples), (1,), generator=order))]
