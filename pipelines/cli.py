@@ -52,7 +52,7 @@ def ask(
     levels: options.Levels = 1,
     encoder: options.Encoder = "full",
     integrate: options.Integrate = "canvas",
-    stop_at: options.StopAt = 0.95,
+    stop_at: options.StopAt = 0.7,
     config: options.Config = None,
     set: options.Set = None,
 ) -> None:
@@ -100,7 +100,7 @@ def batch(
     canvas: options.CanvasKind = "private",
     canvas_cap: options.CanvasCap = 1638,
     integrate: options.Integrate = "canvas",
-    stop_at: options.StopAt = 0.95,
+    stop_at: options.StopAt = 0.7,
     config: options.Config = None,
     set: options.Set = None,
 ) -> None:
@@ -148,7 +148,7 @@ def serve(
     glimpse: options.Glimpse = 0,
     levels: options.Levels = 1,
     integrate: options.Integrate = "canvas",
-    stop_at: options.StopAt = 0.95,
+    stop_at: options.StopAt = 0.7,
     config: options.Config = None,
     set: options.Set = None,
 ) -> None:

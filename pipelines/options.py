@@ -108,7 +108,12 @@ CanvasCap = Annotated[int, typer.Option(min=1, help="Visual tokens on a shared c
 Integrate = Annotated[
     str, typer.Option(help="How the answers become one: canvas, weighted, confident.", rich_help_panel=LOOK)
 ]
-StopAt = Annotated[float, typer.Option(help="Stop looking at this confidence; above 1: never.", rich_help_panel=LOOK)]
+StopAt = Annotated[
+    float,
+    typer.Option(
+        help="Stop looking once the answer is this probable to the model; above 1: never.", rich_help_panel=LOOK
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(help="YAML with any of the settings; options given here win.", exists=True, dir_okay=False),

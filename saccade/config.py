@@ -36,7 +36,9 @@ class Episode(Strategy):
     canvas: Literal["private", "shared"] = Field("private", description="One canvas a question, or one an image.")
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
-    stop_at: float = Field(0.95, ge=0, description="Stop looking at this confidence; above 1: never.")
+    stop_at: float = Field(
+        0.7, ge=0, description="Stop looking once the answer is this probable to the model; above 1: never."
+    )
 
     @model_validator(mode="after")
     def _build(self) -> Self:

@@ -49,10 +49,13 @@ def load(kind: type[M], folder: Path) -> M:
     from safetensors.torch import load_file
 
     try:
-        card = json.loads((folder / CARD).read_text())
+        card = dict(json.loads((folder / CARD).read_text()))
         weights = load_file(folder / WEIGHTS)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ConfigError(f"{folder} holds no {kind.__name__}: it needs {CARD} and {WEIGHTS} ({error})") from error
+    except (OSError, TypeError, ValueError, SafetensorError) as error:
+        raise ConfigError(
+            f"{folder} holds no {kind.__name__}: it needs {CARD} and {WEIGHTS}, as training writes them "
+            f"(saccade/SYSTEMS.md has the command): {error}"
+        ) from error
     if card.get("kind") != kind.__name__:
         raise ConfigError(f"{folder} holds a {card.get('kind')}, not a {kind.__name__}")
     try:
