@@ -37,7 +37,7 @@ class Episode(Strategy):
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
     stop_at: float = Field(
-        0.7, ge=0, description="Stop looking once the answer is this probable to the model; above 1: never."
+        0.7, ge=0, description="Stop looking once the model is this sure; above 1: never."
     )
 
     @model_validator(mode="after")
