@@ -144,6 +144,20 @@ def test_full_and_resize_stand_beside_it(page: Any, site: str) -> None:
     assert int(re.search(r"(\d+) tokens", page.inner_text("#resize .c"))[1]) <= 24  # type: ignore[index]
 
 
+def test_as_many_tokens_as_the_picture_is_complex(page: Any, site: str) -> None:
+    put(page, site, png(seed=4))
+    page.fill("#question", "What?")
+    page.fill("#tokens", "some")
+    page.click("#ask")
+    assert not page.evaluate("document.querySelector('#tokens').checkValidity()"), "nothing is sent"
+    page.fill("#tokens", "auto")
+    with page.expect_request("**/chat/completions") as sent:
+        page.click("#ask")
+    assert sent.value.post_data_json["saccade"]["tokens"] == "auto"
+    page.wait_for_selector("#result:not([hidden])")
+    assert "35 tokens" in page.inner_text("#facts")  # all there are: fewer than the least that auto gives
+
+
 def test_kept_tokens_stay_clear_and_others_fade(page: Any, site: str) -> None:
     put(page, site, _white())
     page.fill("#question", "What?")
