@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from pipelines import coverage
 from pipelines.cli import app
 from pipelines.tables import to_markdown
 
@@ -66,3 +67,10 @@ def test_pictures_exist() -> None:
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
 def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
     assert table.strip() == to_markdown(json.loads((ROOT / path).read_text())).strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "most", "table"), re.findall(r"<!-- coverage: (\S+) (\d+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
+)
+def test_rankings_are_what_a_command_wrote(path: str, most: str, table: str) -> None:
+    assert table.strip() == coverage.to_markdown(json.loads((ROOT / path).read_text()), int(most)).strip()
