@@ -255,7 +255,7 @@ class Scene:
 
     @classmethod
     def of(cls, items: Sequence[tuple[Picture, Encoding, Query]]) -> Self:
-        """Pads a batch of (picture, encoding, query) to the longest encoding and the longest query."""
+        """Pads a batch of (picture, encoding, query) to the longest of each, on the device of the tokens."""
         pictures, encodings, queries = zip(*items, strict=True)
 
         def pad(tensors: Sequence[Tensor]) -> Tensor:
@@ -271,10 +271,10 @@ class Scene:
             tokens=pad([e.tokens for e in encodings]),
             features=pad([e.features for e in encodings]),
             received=pad([e.received for e in encodings]),
-            centre_uv=pad([e.grid.centre_uv for e in encodings]),
-            row=pad([e.grid.row for e in encodings]),
-            col=pad([e.grid.col for e in encodings]),
-            level=pad([e.grid.level for e in encodings]),
+            centre_uv=pad([e.grid.centre_uv for e in encodings]).to(present.device),
+            row=pad([e.grid.row for e in encodings]).to(present.device),
+            col=pad([e.grid.col for e in encodings]).to(present.device),
+            level=pad([e.grid.level for e in encodings]).to(present.device),
             query_tokens=pad([q.tokens for q in queries]),
             query_weight=pad([q.weight for q in queries]),
             attention=pad([q.heard.attention for q in queries]) if all(q.heard for q in queries) else None,

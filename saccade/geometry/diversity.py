@@ -15,6 +15,8 @@ POOL = 128
 """Tokens a round picks from. It changes the time, not the picks."""
 ALONG = 1 / 4
 """A round ends when no more of its images than this share have certain picks left: it costs what all of them cost."""
+FAINT = 1e-18
+"""Quality that stands for none: its logarithm is finite."""
 SAME = 1e-5
 """Cosine distance below which two tokens are one: float32 rounding."""
 
@@ -105,7 +107,7 @@ class Determinant:
         self.height = int(self.done.max())
         used = slice(self.height)
         quality = self.quality.gather(1, pool)
-        level, one = quality.log().unsqueeze(2), torch.ones_like(quality).unsqueeze(2)
+        level, one = quality.clamp(min=FAINT).log().unsqueeze(2), torch.ones_like(quality).unsqueeze(2)
         self.inside = torch.cat([rows(self.unit, pool), one, level - 1 / self.width], 2)  # (B, P, d + 2)
         self.fresh = torch.cat([self.inside[..., :-2] / self.width, level, one], 2)
         shared = (self.picks[:, used] @ self.inside.mT).exp_()  # (B, t, P), 0 beyond an image's picks
@@ -161,10 +163,10 @@ def greedy(worth: Gain, ranks: Tensor, valid: Tensor, keep: int, pool: int = POO
     """(B, N) int64: 0 for the first token picked, 1 for the second, ...; N for tokens not picked.
 
     Picks min(keep, number of valid tokens) of the `valid` (B, N) ones. Equal gains: the lower of `ranks` (B, N), which
-    must differ, wins.
+    must differ, wins. A gain that is no number counts as none: broken features cost their own image's order.
     """
     num_tok = valid.shape[1]
-    gain = worth.start().masked_fill(~valid, -1.0)
+    gain = worth.start().nan_to_num(nan=0.0).masked_fill(~valid, -1.0)
     missing = total = valid.sum(-1).clamp(max=keep)  # (B,)
     images, places = torch.arange(len(valid), device=valid.device), torch.full_like(ranks, num_tok)
     size = min(pool, num_tok)
@@ -177,7 +179,7 @@ def greedy(worth: Gain, ranks: Tensor, valid: Tensor, keep: int, pool: int = POO
         inside = best[:, :size]
         inside = inside.gather(1, ranks.gather(1, inside).argsort(-1))  # by rank: the first of equals is taken
         old = gain.gather(1, inside)
-        fresh = worth.enter(inside, old).masked_fill(old < 0, -1.0)
+        fresh = worth.enter(inside, old).nan_to_num(nan=0.0).masked_fill(old < 0, -1.0)
         fresh, place = _round(worth, fresh, ranks.gather(1, inside), bound, beyond, missing)
         image, at = (place >= 0).nonzero().unbind(1)
         places[images[image], inside[image, at]] = (total - missing)[image] + place[image, at]
@@ -188,7 +190,7 @@ def greedy(worth: Gain, ranks: Tensor, valid: Tensor, keep: int, pool: int = POO
             worth.narrow(going)
             images, gain, ranks, missing, total = (each[going] for each in (images, gain, ranks, missing, total))
         gain = worth.settle(gain) if len(images) else gain
-        gain = gain.masked_fill(~valid[images] | (places[images] < num_tok), -1.0)
+        gain = gain.nan_to_num(nan=0.0).masked_fill(~valid[images] | (places[images] < num_tok), -1.0)
     return places
 
 

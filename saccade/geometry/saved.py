@@ -61,7 +61,7 @@ def load(kind: type[M], folder: Path) -> M:
     try:
         module = kind(**card["sizes"])
         module.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"the {kind.__name__} in {folder} does not fit its sizes: {error}") from error
     return module.eval()
 
@@ -72,7 +72,10 @@ def opened(kind: type[M], folder: str, device: torch.device | str = "cpu") -> M:
     Raises:
         ConfigError: as `load`.
     """
-    at = Path(folder).expanduser()
+    try:
+        at = Path(folder).expanduser()
+    except RuntimeError as error:  # "~" of nobody
+        raise ConfigError(f"no folder {folder!r}: {error}") from error
     written_ns = tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in (at / CARD, at / WEIGHTS))
     return _opened(kind, at, written_ns, str(device))  # type: ignore[arg-type, return-value]
 

@@ -36,7 +36,7 @@ class Diversity(Sampler):
     num_dims: int = Field(64, ge=8, le=1024, description="Width to which wider features are folded.")
 
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
-        unit = unit_sketch(scene.tokens, self.num_dims)
+        unit, keep = unit_sketch(scene.tokens, self.num_dims), min(keep, scene.valid.shape[1])
         if self.kind == "maxmin":
             order = greedy(MaxMin(unit, keep), rank(importance, scene.valid), scene.valid, keep)
         else:

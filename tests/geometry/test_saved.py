@@ -79,3 +79,5 @@ def test_a_setting_is_refused_before_anything_starts(tmp_path: Path) -> None:
     assert Setting(weights=str(tmp_path)).weights == str(tmp_path) and Setting().weights is None
     with pytest.raises(ConfigError, match="/nowhere holds no Scale"):
         Setting(weights="/nowhere")
+    with pytest.raises(ConfigError, match="no folder '~nobody-of-that-name/x'"):
+        Setting(weights="~nobody-of-that-name/x")

@@ -115,3 +115,27 @@ def test_sketches_keep_cosines():
     assert float((found / exact - 1).std()) < 1.5 * math.sqrt(2 / 128)
     assert float(found.mean()) == pytest.approx(float(exact.mean()), rel=0.05)
     assert torch.equal(unit_sketch(wide[:, :100], 128), torch.nn.functional.normalize(wide[:, :100], dim=-1))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["maxmin", "dpp"])
+def test_without_quality_or_with_broken_features_it_ends_and_others_do_not_notice(kind):
+    """A quality of 0 has no logarithm, and NaN is larger and smaller than nothing: neither may hang."""
+    make = torch.Generator().manual_seed(0)
+    unit = torch.nn.functional.normalize(torch.randn(4, 40, 8, generator=make), dim=-1)
+    valid = torch.rand(4, 40, generator=make) < torch.rand(4, 1, generator=make)
+    quality = torch.rand(4, 40, generator=make)
+    quality[:, :6] = 0
+    ranks = rank(quality, valid)
+
+    def picks(features):
+        worth = MaxMin(features, 30) if kind == "maxmin" else Determinant(features, quality, 0.2, 0.01, 30)
+        return greedy(worth, ranks, valid, 30, pool=5)
+
+    expected = picks(unit)
+    assert (expected < 40).sum(-1).tolist() == valid.sum(-1).clamp(max=30).tolist()
+    broken = unit.clone()
+    broken[1, 7] = float("nan")
+    found = picks(broken)
+    assert torch.equal(found[[0, 2, 3]], expected[[0, 2, 3]])
+    assert (found < 40).sum(-1).tolist() == valid.sum(-1).clamp(max=30).tolist()
