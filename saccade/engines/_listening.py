@@ -81,11 +81,8 @@ def queries_of(attention: Any) -> Iterator[list[Tensor]]:
         hidden = args[0] if args else kwargs["hidden_states"]
         heard.append(heads_of(attention, "q", hidden[0], kwargs["position_embeddings"]))
 
-    handle = attention.register_forward_pre_hook(listen, with_kwargs=True)
-    try:
+    with attention.register_forward_pre_hook(listen, with_kwargs=True):
         yield heard
-    finally:
-        handle.remove()
 
 
 def heads_of(attention: Any, which: Literal["q", "k"], states: Tensor, turn: Sequence[Tensor]) -> Tensor:

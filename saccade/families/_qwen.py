@@ -160,11 +160,8 @@ class QwenVL(Family):
             images = zip(torch.split(query, bounds, dim=1), torch.split(key, bounds, dim=1), strict=True)
             heard.append(torch.cat([received(q, k, attention.scaling) for q, k in images]))
 
-        handle = self._last_full().attn.register_forward_pre_hook(listen, with_kwargs=True)
-        try:
+        with self._last_full().attn.register_forward_pre_hook(listen, with_kwargs=True):
             yield heard
-        finally:
-            handle.remove()
 
     # Prompt and positions
 

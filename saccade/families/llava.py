@@ -131,11 +131,8 @@ class Llava(Family):
             seen = [received(q, k, attention.scale)[1:] for q, k in zip(query, key, strict=True)]
             heard.append(torch.stack(seen))
 
-        handle = blocks[last].self_attn.register_forward_pre_hook(listen, with_kwargs=True)
-        try:
+        with blocks[last].self_attn.register_forward_pre_hook(listen, with_kwargs=True):
             yield heard
-        finally:
-            handle.remove()
 
     # Prompt and positions
 
