@@ -109,10 +109,7 @@ Integrate = Annotated[
     str, typer.Option(help="How the answers become one: canvas, weighted, confident.", rich_help_panel=LOOK)
 ]
 StopAt = Annotated[
-    float,
-    typer.Option(
-        help="Stop looking once the answer is this probable to the model; above 1: never.", rich_help_panel=LOOK
-    ),
+    float, typer.Option(help="Stop looking when this sure of the answer; above 1: never.", rich_help_panel=LOOK)
 ]
 Config = Annotated[
     Path | None,

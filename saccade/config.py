@@ -36,7 +36,7 @@ class Episode(Strategy):
     canvas: Literal["private", "shared"] = Field("private", description="One canvas a question, or one an image.")
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
-    stop_at: float = Field(0.7, ge=0, description="Stop looking once the model is this sure; above 1: never.")
+    stop_at: float = Field(0.7, ge=0, description="Stop looking when this sure of the answer; above 1: never.")
 
     @model_validator(mode="after")
     def _build(self) -> Self:
