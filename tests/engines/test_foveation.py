@@ -1,22 +1,42 @@
 """What a request of pixels may ask of samplers. Needs no vLLM."""
 
 import pytest
+import torch
 
-from saccade.engines.vllm_plugin.foveation import Foveation
+from saccade.engines.vllm_plugin.foveation import COMPARING, Foveation, choose, scene_of
+from saccade.geometry.tokens import normalise
 from saccade.registry import find, names
 from saccade.samplers import Sampler
+from saccade.samplers.diversity import Diversity
+from tests.helpers import item
 
 
 @pytest.mark.parametrize("name", names("samplers"))
-def test_samplers_that_need_features_or_merge_are_refused(name):
+def test_samplers_that_merge_or_read_the_question_are_refused(name):
     sampler = find("samplers", name, Sampler)
-    if sampler.merges or sampler.encoded:
-        with pytest.raises(ValueError, match=f"sampler '{name}' (merges tokens|compares the encoder's features)"):
+    if sampler.merges or (sampler.encoded and name not in COMPARING):
+        with pytest.raises(ValueError, match=f"sampler '{name}' (merges tokens|reads the question)"):
             Foveation.parse({"tokens": 9, "sampler": name})
     else:
-        assert Foveation.parse({"tokens": 9, "sampler": name}).strategy() == sampler()
+        made = Foveation.parse({"tokens": 9, "sampler": name})
+        assert made.strategy() == sampler() and made.behind() == (name in COMPARING)
 
 
 def test_these_are_the_ones():
-    refused = {name for name in names("samplers") if find("samplers", name, Sampler).encoded}
-    assert refused >= {"slots", "dominant", "diversity"}
+    encoded = {name for name in names("samplers") if find("samplers", name, Sampler).encoded}
+    assert encoded == {"slots", "dominant", "diversity", "ptp"}
+    assert Foveation.parse({"tokens": 9, "scorer": "contrast"}).behind()
+
+
+@pytest.mark.parametrize("kind", ["maxmin", "dpp"])
+def test_diversity_compares_what_the_tower_made(kind):
+    """The choice of the library's own sampler on the same encoding; without features it would be another."""
+    picture, encoding, _ = item(5, 8, seed=3)
+    wanted = Foveation.parse({"tokens": 12, "sampler": {"name": "diversity", "kind": kind}})
+    importance = torch.rand(1, 40, generator=torch.Generator().manual_seed(1))
+    found = choose(wanted, picture, encoding.grid, importance, encoding)
+    scene = scene_of(picture, encoding.grid, encoding)
+    scored = normalise(importance, scene.present)
+    assert torch.equal(found, Diversity(kind=kind)(scene, scored, torch.zeros(1, 2), 12)[0].index)
+    _, other, _ = item(5, 8, seed=4)
+    assert not torch.equal(found, choose(wanted, picture, encoding.grid, importance, other))

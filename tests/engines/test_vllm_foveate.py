@@ -118,6 +118,8 @@ def same(both: Pair, got: Any, canvas: Canvas, question: str = "total?") -> None
         {"scorer": [{"name": "variance", "at": "after"}], "sampler": {"name": "hybrid", "ratio": 0.4}},
         {"sampler": "uniform"},
         {"sampler": "cortical", "scorer": "received"},
+        {"sampler": "diversity"},
+        {"sampler": {"name": "diversity", "kind": "dpp"}, "scorer": "contrast"},
     ],
     ids=lambda asked: "-".join(str(value)[:12] for value in asked.values()) or "edges",
 )
@@ -263,6 +265,9 @@ BAD: list[tuple[Any, str]] = [
     ({"tokens": 9, "sampler": {"name": "hybrid", "ratio": 7}}, "less than or equal to 1"),
     ({"tokens": 9, "sampler": {"name": "hybrid", "num_rho": 10**9}}, "at most 1024"),
     ({"tokens": 9, "sampler": {"name": "os.path"}}, "not one of saccade's own"),
+    ({"tokens": 9, "sampler": "slots"}, "'slots' merges tokens"),
+    ({"tokens": 9, "sampler": "ptp"}, "'ptp' reads the question"),
+    ({"tokens": 2000, "sampler": "diversity"}, "at most 1024 tokens here, not 2000"),
     ({"tokens": 9, "scorer": "nope"}, "no importance named 'nope'"),
     ({"tokens": 9, "scorer": "query"}, "needs a question"),
     ({"tokens": 9, "scorer": "edges:-1"}, "positive number"),

@@ -4,8 +4,8 @@
 
 vLLM's server takes these from a request only if started with `--trust-request-mm-kwargs`.
 
-`edges` looks at the picture itself, so its selection is known before the request is scheduled. The others that need no
-question look at the vision tower's output: they choose in the worker.
+`edges` looks at the picture itself, so its selection is known before the request is scheduled. The other scorers that
+need no question, and the sampler `diversity`, look at the vision tower's output: they choose in the worker.
 """
 
 import json
@@ -29,6 +29,9 @@ BEFORE = ("edges",)
 """Scorers that look at the picture."""
 BEHIND = ("received", "contrast", "rarity", "entropy", "frequency", "region", "variance", "norm")
 """Scorers that look at what the tower made of it."""
+COMPARING = ("diversity",)
+"""Samplers that look at what the tower made of it, with no question."""
+MOST_COMPARED = 1024  # tokens that such a sampler keeps: it picks one after the other, while the engine waits
 MOST_TOK = 2**20
 MOST_SETTING = 1024  # of a number among a strategy's settings, seeds apart: bins of a map are memory
 
@@ -58,7 +61,7 @@ class Foveation(BaseModel):
                 raise ValueError(f"gaze {list(made.gaze)} is off the picture: x and y are from 0 to 1")
             _own(made.sampler, made.scorer)
             made.parts()
-            _alone(made.strategy())
+            _alone(made.strategy(), made.tokens)
         except ValidationError as error:
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {validation_text(error)}") from None
         except (ValueError, SaccadeError) as error:
@@ -92,19 +95,25 @@ class Foveation(BaseModel):
         """The parts that need the picture alone."""
         return [part for part in self.parts() if part[1].name() in BEFORE]
 
+    def behind(self) -> bool:
+        """Whether the choice needs the tower's output."""
+        return bool(self.late()) or self.strategy().encoded
+
     def late(self) -> list[tuple[float, Scorer]]:
         """The parts that need the tower's output."""
         return [part for part in self.parts() if part[1].name() in BEHIND]
 
 
-def _alone(sampler: Sampler) -> None:
-    """Refuses samplers whose choice is more than rows of the tower's output by an importance."""
-    if sampler.merges or sampler.encoded:
-        why = "merges tokens" if sampler.merges else "compares the encoder's features"
+def _alone(sampler: Sampler, tokens: int) -> None:
+    """Refuses samplers that make tokens, that need a question, or that would keep the engine waiting."""
+    if sampler.merges or (sampler.encoded and sampler.name() not in COMPARING):
+        why = "merges tokens" if sampler.merges else "reads the question"
         raise ValueError(
-            f"sampler {sampler.name()!r} {why}; inside vLLM tokens are kept as they are, by importance and place. Use "
-            "it in `saccade ask`, `batch` or `serve`, or choose another here"
+            f"sampler {sampler.name()!r} {why}; inside vLLM tokens are kept as they are, without one. Use it in "
+            "`saccade ask`, `batch` or `serve`, or choose another here"
         )
+    if sampler.encoded and tokens > MOST_COMPARED:
+        raise ValueError(f"sampler {sampler.name()!r} keeps at most {MOST_COMPARED} tokens here, not {tokens}")
 
 
 def _own(*names: Any) -> None:
@@ -132,14 +141,20 @@ def scene_of(picture: Picture, grid: Grid, encoding: Encoding | None = None) -> 
     return Scene.of([(picture, encoding or bare, Query("", torch.zeros(0, 0), torch.zeros(0)))])
 
 
-def choose(wanted: Foveation, picture: Picture, grid: Grid, importance: Tensor) -> Tensor:
-    """(K,) int64, raster order: the tokens kept, by importance (1, N) of any scale on the CPU. K = min(tokens, N)."""
-    scene, sampler = scene_of(picture, grid), wanted.strategy()
-    importance = normalise(importance, scene.present)
+def choose(
+    wanted: Foveation, picture: Picture, grid: Grid, importance: Tensor, encoding: Encoding | None = None
+) -> Tensor:
+    """(K,) int64 on the CPU, raster order: the tokens kept, by importance (1, N) of any scale. K = min(tokens, N).
+
+    A sampler that compares tokens needs the encoding, and compares them where they are.
+    """
+    sampler = wanted.strategy()
+    scene = scene_of(picture, grid, encoding if sampler.encoded else None)
+    importance = normalise(importance.to(scene.present.device), scene.present)
     gaze = torch.tensor([wanted.gaze or (0.5, 0.5)])
     if wanted.gaze is None and not sampler.blind:
-        gaze = grid.centre_uv[importance[0].argmax()].unsqueeze(0)
-    return sampler(scene, importance, gaze, wanted.tokens)[0].index
+        gaze = grid.centre_uv[int(importance[0].argmax())].unsqueeze(0)
+    return sampler(scene, importance, gaze.to(importance.device), wanted.tokens)[0].index.cpu()
 
 
 def packed(wanted: Foveation, sha256: str) -> Tensor:

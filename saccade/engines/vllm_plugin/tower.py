@@ -180,7 +180,7 @@ class Foveating:
         name += f"{grid.rows}x{grid.cols}".encode()
         if name not in self._known:
             scores = weighed(wanted.late(), scene_of(picture, grid, encoding)).cpu() + base
-            self._known[name] = choose(wanted, picture, grid, scores)
+            self._known[name] = choose(wanted, picture, grid, scores, encoding)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(name)
