@@ -31,6 +31,7 @@ SLOTS = OWN + BEFORE
 CLASSES = 96  # 0 = none, 1..95 = ASCII 32..126
 CROP_PX = 256
 CROPS = 4  # from one rendered sheet
+X_HEIGHT_PX = (5.0, 24.0)  # log-uniform: large letters are as many sheets as small ones, though fewer characters
 
 
 def char_labels(page: Page) -> NDArray[np.uint8]:
@@ -64,7 +65,7 @@ class Crops(torch.utils.data.Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         draw = np.random.default_rng([self.seed, index, 1])
-        x_height_px = None if draw.random() < 0.75 else float(np.exp(draw.uniform(np.log(4.5), np.log(20))))
+        x_height_px = float(np.exp(draw.uniform(*np.log(X_HEIGHT_PX))))
         page = render(self.seed, index, 512, "sheet" if draw.random() < 0.9 else None, x_height_px)
         labels, image = char_labels(page), page.image
         short = max(0, CROP_PX - image.shape[1])  # a receipt may be narrower than a crop
