@@ -87,7 +87,7 @@ def test_files_are_small_and_say_what_they_are(path):
     text = path.read_text()
     tree = ast.parse(text)
     assert ast.get_docstring(tree), "no docstring"
-    assert len(text.splitlines()) <= 300
+    assert len(text.splitlines()) <= 400
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1

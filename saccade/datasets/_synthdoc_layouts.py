@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 
 from saccade.datasets._synthdoc_print import Printer
+from saccade.datasets._synthdoc_till import till
 from saccade.datasets._synthdoc_words import (
     ASK,
     ASK_CELL,
@@ -237,4 +238,5 @@ def _sheet(p: Printer, y: float) -> None:
 
 LAYOUTS = {
     "form": _form, "invoice": _invoice, "receipt": _receipt, "table": _table, "letter": _letter, "sheet": _sheet,
+    "till": till,
 }  # fmt: skip

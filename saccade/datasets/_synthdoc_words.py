@@ -156,3 +156,36 @@ COLUMNS: dict[str, Callable[[random.Random], str]] = {
 ASK = ("What is the {}?", "What is the {}?", "What is the {}?", "{}?", "what is the {}", "Which {} is given?")
 ASK_COMPANY = ("What is the name of the company?", "What is the company?", "Company name?")
 ASK_CELL = ("What is the {0} of {1}?", "What is the {0} of {1}?", "{0} of {1}?", "{1}: {0}?")
+
+# ISO 4217 codes and what tills print for them
+CURRENCIES = (
+    "$", "$", "USD", "EUR", "GBP", "CHF", "Fr.", "SEK", "kr", "NOK", "DKK", "PLN", "zl", "CZK", "Kc", "HUF", "Ft",
+    "TRY", "INR", "Rs.", "MYR", "RM", "SGD", "S$", "IDR", "Rp", "PHP", "THB", "VND", "HKD", "HK$", "CNY", "JPY", "KRW",
+    "AUD", "A$", "NZD", "CAD", "C$", "MXN", "BRL", "R$", "ARS", "CLP", "COP", "ZAR", "KES", "KSh", "NGN", "AED", "SAR",
+    "ILS",
+)  # fmt: skip
+WARES = (
+    "Tea", "Coffee", "Bread", "Milk", "Rice", "Sugar", "Salt", "Eggs", "Soap", "Paper", "Battery", "Lamp", "Cable",
+    "Pen", "Tape", "Glue", "Paint", "Brush", "Nails", "Rope", "Shirt", "Shoes", "Socks", "Cheese", "Butter", "Apples",
+    "Juice", "Water", "Beer", "Wine", "Chicken", "Beef", "Fish", "Noodles", "Soup", "Salad", "Pizza", "Burger", "Fries", "Cake",
+    "Cookies", "Chips", "Candy", "Toy", "Book", "Card", "Envelope", "Stamps", "Diesel", "Petrol", "Parking", "Service",
+)  # fmt: skip
+QUALITIES = ("Large", "Small", "Fresh", "Hot", "Iced", "White", "Black", "Red", "Blue", "Green", "Set", "Box", "Pack",
+             "500g", "1kg", "250ml", "1L", "A4", "No.2", "12pcs", "x6", "Special", "Classic", "Mini")  # fmt: skip
+
+
+def ware(r: random.Random) -> str:
+    """An article as a till names it."""
+    parts = [r.choice((r.choice(QUALITIES), word(r))), r.choice(WARES), r.choice(("", "", r.choice(QUALITIES)))]
+    return " ".join(part for part in parts if part)
+
+
+def time(r: random.Random) -> str:
+    hour, minute = r.randint(0, 23), r.randint(0, 59)
+    return r.choice((f"{hour:02}:{minute:02}", f"{hour:02}:{minute:02}:{r.randint(0, 59):02}",
+                     f"{hour % 12 or 12}:{minute:02} {'AM' if hour < 12 else 'PM'}"))  # fmt: skip
+
+
+def town(r: random.Random) -> str:
+    """The second line of an address."""
+    return r.choice((f"{digits(r, 5)} {word(r)}", f"{word(r)} {digits(r, 4)}", f"{word(r)}, {word(r)}, {digits(r, 6)}"))

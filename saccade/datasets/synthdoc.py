@@ -25,16 +25,33 @@ from PIL import Image, ImageFilter
 from pydantic import Field as Setting
 
 from saccade.datasets import Dataset, Row, Skip
+from saccade.datasets._synthdoc_fonts import Family, families
 from saccade.datasets._synthdoc_layouts import LAYOUTS
-from saccade.datasets._synthdoc_print import Printer
+from saccade.datasets._synthdoc_lines import ask_lines
+from saccade.datasets._synthdoc_print import FACES, Printer, bundled
+from saccade.datasets._synthdoc_wear import worn
 from saccade.errors import DataError
 from saccade.picture import Picture
 from saccade.types import Question
 
 VALIDATION_SEED = 1 << 30  # seeds from here on are validation pages
 KINDS = ("form", "invoice", "receipt", "table", "letter")
+REAL_KINDS = (*KINDS, "till", "till")
 
 Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """Print as the world prints: many type families, capitals, dense lines, till rolls, worn and scanned paper, and
+    questions about lines as well as about fields."""
+
+    fonts: str = ""  # a folder of type families; "": the four of matplotlib
+    held_out: bool = False  # prints with the families that are kept from training
+    most_lines: int = 12  # questions about lines on a page
+
+    def families(self) -> tuple[Family, ...]:
+        return families(self.fonts, self.held_out) if self.fonts else tuple(bundled(name) for name in FACES)
 
 
 class SynthDoc(Dataset):
@@ -48,16 +65,20 @@ class SynthDoc(Dataset):
 
     def rows(self) -> Iterator[Row | Skip]:
         for index in range(self.num_pages):
-            page = render(self.stored_seed, index, self.page_px)
+            page = self.page(index)
             order = np.random.default_rng([self.stored_seed, index, 3]).permutation(len(page.fields))
             chosen = [(int(i), page.fields[i]) for i in sorted(order[: self.questions_per_page])]
-            image_id = f"synthdoc-{self.seed}-{index}"
+            image_id = f"{type(self).__name__.lower()}-{self.seed}-{index}"
             yield Row(image_id, str(index), tuple(_question(f"{image_id}-{i}", field) for i, field in chosen))
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
         if not source.isdecimal():
             raise DataError(f"synthdoc opens a page by its number; got {source!r}")
-        return Picture(partial(_pixels, self.stored_seed, int(source), self.page_px), limit_px)
+        return Picture(partial(_pixels, self, int(source)), limit_px)
+
+    def page(self, index: int) -> "Page":
+        """Page `index`, drawn again at every call."""
+        return render(self.stored_seed, index, self.page_px)
 
     @property
     def stored_seed(self) -> int:
@@ -65,9 +86,9 @@ class SynthDoc(Dataset):
         return self.seed + (VALIDATION_SEED if self.split == "validation" else 0)
 
 
-def _pixels(seed: int, index: int, page_px: int) -> NDArray[np.uint8]:
+def _pixels(dataset: SynthDoc, index: int) -> NDArray[np.uint8]:
     """(H, W, 3) uint8."""
-    pixels: NDArray[np.uint8] = np.repeat(render(seed, index, page_px).image[..., None], 3, axis=2)
+    pixels: NDArray[np.uint8] = np.repeat(dataset.page(index).image[..., None], 3, axis=2)
     return pixels
 
 
@@ -115,23 +136,29 @@ class Page:
 
 
 def render(
-    seed: int, index: int, page_px: int = 1024, kind: str | None = None, x_height_px: float | None = None
+    seed: int,
+    index: int,
+    page_px: int = 1024,
+    kind: str | None = None,
+    x_height_px: float | None = None,
+    real: Real | None = None,
 ) -> Page:
     """Page `index` of `seed`, its longest side page_px, the other a multiple of 16.
 
     kind: one of KINDS, 'sheet' (a square full of text, for training the encoder), or None: drawn, as x_height_px is.
+    real: how it is printed and worn; None: clean, in few fonts.
     A document has at least eight questions, a page under 1024 px in proportion fewer: one with less is drawn again.
     """
     least = 0 if kind == "sheet" else max(1, min(8, page_px // 128))
     for attempt in itertools.count():
-        state = np.random.SeedSequence([seed, index, page_px, attempt])
+        state = np.random.SeedSequence([seed, index, page_px, attempt, *((len(REAL_KINDS),) if real else ())])
         r = random.Random(int(state.generate_state(1, np.uint64)[0]))
-        printed, kind_drawn = _print(r, page_px, kind, x_height_px)
+        printed, kind_drawn = _print(r, page_px, kind, x_height_px, real)
         if len(printed.fields) >= least:
             break
     boxes, image = np.array(printed.boxes, np.float32).reshape(-1, 4), printed.image
     if r.random() < 0.3:
-        image, boxes = _skew(printed, boxes, r.uniform(-1, 1))
+        image, boxes = _skew(printed, boxes, max(-3.0, min(3.0, r.gauss(0, 1.2))) if real else r.uniform(-1, 1))
     spans = np.array(printed.spans, np.int32).reshape(-1, 2, 2)
     lengths = [len(text) for text in printed.code]
     begin = np.repeat(np.cumsum([0, *lengths])[:-1], lengths).astype(np.int32)
@@ -141,20 +168,28 @@ def render(
         Field(kind, question, answer, _hull(uv[slice(*at)]), _hull(uv[slice(*key)]), x_height)
         for (kind, question, answer, x_height), (key, at) in zip(printed.fields, printed.spans, strict=True)
     )
-    pixels = _wear(image, r, np.random.default_rng(state))
+    noise = np.random.default_rng(state)
+    pixels = worn(image, printed.paper, r, noise, printed.x_height) if real else _wear(image, r, noise)
     return Page(pixels, kind_drawn, fields, Chars(code, boxes, begin, spans[:, 0], spans[:, 1]))
 
 
-def _print(r: random.Random, page_px: int, kind: str | None, x_height_px: float | None) -> tuple[Printer, str]:
+def _print(
+    r: random.Random, page_px: int, kind: str | None, x_height_px: float | None, real: Real | None
+) -> tuple[Printer, str]:
     """An upright, clean page and its kind."""
-    kind = kind or r.choice(KINDS)
-    short = page_px * (r.uniform(0.45, 0.75) if kind == "receipt" else r.uniform(0.68, 1.0))
+    kind = kind or r.choice(REAL_KINDS if real else KINDS)
+    short = page_px * (r.uniform(0.45, 0.75) if kind in ("receipt", "till") else r.uniform(0.68, 1.0))
     short_px = page_px if kind == "sheet" else max(16, round(short / 16) * 16)
     size = (page_px, short_px) if kind in ("table", "form") and r.random() < 0.3 else (short_px, page_px)
     x_height_px = x_height_px or math.exp(r.uniform(math.log(6), math.log(min(max(page_px / 50, 8), 20))))
     paper, ink = r.choice((255, r.randint(190, 255))), r.choice((0, r.randint(0, 100)))
-    printer = Printer(r, *size, x_height_px, paper, ink)
+    printer = Printer(r, *size, x_height_px, paper, ink, real.families() if real else None)
+    if real:
+        printer.capitals = r.random() < 0.15
+        printer.pitch = max(x_height_px * r.uniform(2.0, 3.2), 11.0)
     LAYOUTS[kind](printer, printer.margin + x_height_px * r.uniform(1, 2))
+    if real and kind != "sheet":
+        ask_lines(printer, real.most_lines)
     return printer, kind
 
 

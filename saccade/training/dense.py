@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from saccade.datasets.synthdoc import Page, render
+from saccade.datasets.synthdoc import Chars, Page, Real, render
 from saccade.training.loop import (
     Interrupt,
     Progress,
@@ -32,33 +32,53 @@ CLASSES = 96  # 0 = none, 1..95 = ASCII 32..126
 CROP_PX = 256
 CROPS = 4  # from one rendered sheet
 X_HEIGHT_PX = (5.0, 24.0)  # log-uniform: large letters are as many sheets as small ones, though fewer characters
+REAL_SHARE = 0.6  # of sheets and pages, printed and worn as in the world; the rest are clean
 
 
-def char_labels(page: Page) -> NDArray[np.uint8]:
-    """(H, W, 5) classes: the characters centred in a token from left to right, then the two before them, last first."""
-    height, width = (s // PATCH_PX for s in page.image.shape)
-    labels = np.zeros((height * width, SLOTS), np.uint8)
-    centre, chars = page.chars.centre_px, page.chars
-    cell = np.floor(centre / PATCH_PX).astype(int)
-    inside = np.flatnonzero((cell >= 0).all(1) & (cell[:, 0] < width) & (cell[:, 1] < height))
-    token = cell[inside, 1] * width + cell[inside, 0]
-    order = np.lexsort((centre[inside, 0], token))
-    token, char = token[order], inside[order]
-    rank = np.arange(len(token)) - np.searchsorted(token, token)  # within its token
+def char_labels(chars: Chars, token: NDArray[np.int64], num_tok: int) -> NDArray[np.uint8]:
+    """(num_tok, 5) classes: the characters whose `token` it is, left to right, then the two before them, last first.
+
+    token: (n,) of each character, -1: none.
+    """
+    labels = np.zeros((num_tok, SLOTS), np.uint8)
+    inside = np.flatnonzero(token >= 0)
+    order = np.lexsort((chars.centre_px[inside, 0], token[inside]))
+    char = inside[order]
+    at = token[char]
+    rank = np.arange(len(at)) - np.searchsorted(at, at)  # within its token
     fits = rank < OWN
-    labels[token[fits], rank[fits]] = chars.code[char[fits]] - 31
+    labels[at[fits], rank[fits]] = chars.code[char[fits]] - 31
     first = rank == 0
     for back in range(1, BEFORE + 1):
         there = first & (char - back >= chars.begin[char])
-        labels[token[there], OWN + back - 1] = chars.code[char[there] - back] - 31
-    return labels.reshape(height, width, SLOTS)
+        labels[at[there], OWN + back - 1] = chars.code[char[there] - back] - 31
+    return labels
+
+
+def token_of(
+    chars: Chars, rows: int, cols: int, scale: tuple[float, float] = (1.0, 1.0), corner: tuple[int, int] = (0, 0)
+) -> NDArray[np.int64]:
+    """(n,) the cell that holds the centre of each character, -1 outside.
+
+    The cells are rows x cols at `corner` (row, column) of the page, after its rows and columns were scaled by `scale`.
+    """
+    centre = chars.centre_px[:, ::-1] / PATCH_PX * np.array(scale) - np.array(corner)  # (n, 2) row, column
+    cell = np.floor(centre).astype(np.int64)
+    inside = (cell >= 0).all(1) & (cell < np.array([rows, cols])).all(1)
+    return np.where(inside, cell[:, 0] * cols + cell[:, 1], -1)
+
+
+def page_labels(page: Page) -> NDArray[np.uint8]:
+    """(H, W, 5) of a whole page."""
+    rows, cols = (s // PATCH_PX for s in page.image.shape)
+    return char_labels(page.chars, token_of(page.chars, rows, cols), rows * cols).reshape(rows, cols, SLOTS)
 
 
 class Crops(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Item i: four 256-px crops of one sheet of text (nine in ten) or document, and their labels."""
 
-    def __init__(self, seed: int, length: int) -> None:
-        self.seed, self.length = seed, length
+    def __init__(self, seed: int, length: int, fonts: str = "") -> None:
+        self.seed, self.length, self.real = seed, length, Real(fonts)
 
     def __len__(self) -> int:
         return self.length
@@ -66,8 +86,9 @@ class Crops(torch.utils.data.Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         draw = np.random.default_rng([self.seed, index, 1])
         x_height_px = float(np.exp(draw.uniform(*np.log(X_HEIGHT_PX))))
-        page = render(self.seed, index, 512, "sheet" if draw.random() < 0.9 else None, x_height_px)
-        labels, image = char_labels(page), page.image
+        kind = "sheet" if draw.random() < 0.9 else None
+        page = render(self.seed, index, 512, kind, x_height_px, self.real if draw.random() < REAL_SHARE else None)
+        labels, image = page_labels(page), page.image
         short = max(0, CROP_PX - image.shape[1])  # a receipt may be narrower than a crop
         image = np.pad(image, ((0, 0), (0, short)), mode="edge")
         labels = np.pad(labels, ((0, 0), (0, short // PATCH_PX), (0, 0)))
@@ -100,6 +121,7 @@ def dense_loss(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
 def train_dense(
     visual: nn.Module, head: nn.Module, out: Path, *, steps: int, seed: int, device: torch.device,
     batch_crops: int = 32, rate: float = 2e-3, workers: int = 0, compiled: bool = False, save_every: int = 250,
+    fonts: str = "",
 ) -> None:  # fmt: skip
     """Trains the tower and the head for `steps`, resuming from out/dense.pt."""
     optimizers = build_optimizers([(visual, 1.0), (head, 1.0)], rate)
@@ -107,7 +129,7 @@ def train_dense(
     state.restore()
     size = rank_and_size()[1]
     batch = max(1, batch_crops // CROPS // size)
-    batches = stream(Crops(seed, steps * batch * size), state.step * batch * size, batch, workers)
+    batches = stream(Crops(seed, steps * batch * size, fonts), state.step * batch * size, batch, workers)
     run: Any = torch.compile(encode) if compiled else encode
     progress = Progress("dense", steps)
     with Interrupt() as interrupt:

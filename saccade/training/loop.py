@@ -114,18 +114,19 @@ def rank_and_size() -> tuple[int, int]:
 
 
 class Interrupt:
-    """Turns Ctrl-C into a flag that is read between two steps, so that what is saved is a whole step."""
+    """Turns Ctrl-C and SIGTERM into a flag that is read between two steps, so that what is saved is a whole step."""
 
     def __enter__(self) -> "Interrupt":
         self.asked = False
-        self.before = signal.signal(signal.SIGINT, self._ask)
+        self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def _ask(self, *_: object) -> None:
         self.asked = True
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self.before)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def update(state: State, rate: float, steps: int, stop: bool = False, limit: float = 1.0) -> bool:

@@ -1,6 +1,7 @@
 """saccade-nano as a transformers checkpoint: its sizes, its byte tokenizer, its files, and a batched vision tower.
 
-B pictures, H x W tokens of a padded grid (one token is 16 x 16 px), F vision width, D language-model width.
+B pictures, H x W cells of a padded grid (a cell is 16 x 16 px and becomes a token), P cells of any pictures, F vision
+width, D language-model width.
 """
 
 from pathlib import Path
@@ -174,56 +175,91 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
 
-def _attend(block: Any, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
-    """Attention of one block inside each group: x (G, n, F), cos and sin (G or 1, 1, n, head), bias (G, 1, 1, n)."""
+class Groups:
+    """Tokens that attend to each other, P of them in G groups of at most n: packed rows to padded groups and back."""
+
+    def __init__(self, group: Tensor) -> None:
+        """group: (P,) any integers, ascending."""
+        _, counts = torch.unique_consecutive(group, return_counts=True)
+        first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+        self.shape = len(counts), int(counts.max())
+        slot = torch.arange(len(group), device=group.device) - first
+        self.at = (
+            torch.arange(len(counts), device=group.device).repeat_interleave(counts) * self.shape[1] + slot
+        )  # (P,)
+        self.whole = len(group) == self.shape[0] * self.shape[1]
+        absent = torch.arange(self.shape[1], device=group.device) >= counts[:, None]  # (G, n)
+        self.bias = None if self.whole else torch.zeros(self.shape, device=group.device).masked_fill(absent, -1e4)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """(P, ...) -> (G, n, ...), zeros where there is no token."""
+        if not self.whole:
+            x = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:]).index_copy(0, self.at, x)
+        return x.view(*self.shape, *x.shape[1:])
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(G, n, ...) -> (P, ...)."""
+        x = x.flatten(0, 1)
+        return x if self.whole else x[self.at]
+
+
+def _attend(block: Any, x: Tensor, cos: Tensor, sin: Tensor, groups: Groups) -> Tensor:
+    """Attention of one block inside each group: x (P, F), cos and sin (P, 1, head)."""
     attn = block.attn
-    g, n, width = x.shape
-    q, k, v = attn.qkv(x).view(g, n, 3, attn.num_heads, attn.head_dim).permute(2, 0, 3, 1, 4)
-    q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
-    if n > 4 * WINDOW_TOK**2 or x.is_cuda:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=attn.scaling)
+    q, k, v = attn.qkv(x).view(len(x), 3, attn.num_heads, attn.head_dim).unbind(1)
+    padded = groups.pad(torch.stack((_rotate(q, cos, sin) * attn.scaling, _rotate(k, cos, sin), v), 1))
+    q, k, v = padded.permute(2, 0, 3, 1, 4)  # (G, heads, n, head) each
+    bias = None if groups.bias is None else groups.bias[:, None, None].to(q.dtype)
+    if groups.shape[1] > 4 * WINDOW_TOK**2 or x.is_cuda:
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
     else:  # five times faster than PyTorch's fused kernel on small windows of a CPU
-        scores = (q * attn.scaling) @ k.transpose(-1, -2)
+        scores = q @ k.transpose(-1, -2)
         out = torch.softmax(scores if bias is None else scores + bias, -1) @ v
-    return attn.proj(out.transpose(1, 2).reshape(g, n, width))  # type: ignore[no-any-return]
+    return attn.proj(groups.pack(out.transpose(1, 2)).flatten(1))  # type: ignore[no-any-return]
 
 
 def _norm(layer: Any, x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), layer.weight.to(x.dtype), layer.variance_epsilon)
 
 
-def _block(block: Any, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
-    x = x + _attend(block, _norm(block.norm1, x), cos, sin, bias)
+def _block(block: Any, x: Tensor, cos: Tensor, sin: Tensor, groups: Groups) -> Tensor:
+    x = x + _attend(block, _norm(block.norm1, x), cos, sin, groups)
     return x + block.mlp(_norm(block.norm2, x))  # type: ignore[no-any-return]
 
 
-def encode(visual: Any, patches: Tensor, sizes: list[tuple[int, int]] | None = None) -> Tensor:
-    """The tower on whole grids at once: (B, H, W, 256) grey patches -> (B, H, W, D), equal to transformers' own.
+def encode_cells(visual: Any, patches: Tensor, picture: Tensor, place: Tensor) -> Tensor:
+    """The tower on any cells of any pictures: (P, 256) patches in [-1, 1] -> (P, D).
 
-    H and W are multiples of 8; `sizes` gives each picture's true rows and columns where the rest is padding.
+    picture: (P,) which picture a cell belongs to; place: (P, 2) its row and column there. A window holds those of its
+    cells that are given, and the last layer sees the given cells of a picture. All cells of a picture give exactly what
+    transformers' own tower gives.
+    """
+    window = place // WINDOW_TOK
+    across = int(window.max()) + 1 if len(window) else 1
+    group = (picture * across + window[:, 0]) * across + window[:, 1]
+    order = group.argsort(stable=True)
+    windows, pictures = Groups(group[order]), Groups(picture[order])
+    weight = visual.patch_embed.proj.weight.sum((1, 2)).flatten(1)  # (F, 256): the three channels are equal
+    x = F.linear(patches[order], weight)
+    angles = (place[order, :, None].float() * visual.rotary_pos_emb.inv_freq.float()).flatten(1).repeat(1, 2)
+    cos, sin = angles.cos().to(x.dtype)[:, None], angles.sin().to(x.dtype)[:, None]
+    for i, block in enumerate(visual.blocks):
+        x = _block(block, x, cos, sin, pictures if i in visual.fullatt_block_indexes else windows)
+    x = visual.merger.mlp(_norm(visual.merger.ln_q, x))
+    return torch.empty_like(x).index_copy(0, order, x)
+
+
+def encode(visual: Any, patches: Tensor, sizes: list[tuple[int, int]] | None = None) -> Tensor:
+    """The tower on whole grids: (B, H, W, 256) -> (B, H, W, D).
+
+    `sizes` gives each picture's true rows and columns where the rest is padding, whose tokens are zeros.
     """
     b, h, w, _ = patches.shape
-    win = WINDOW_TOK
     device = patches.device
-    weight = visual.patch_embed.proj.weight.sum((1, 2)).flatten(1)  # (F, 256): the three channels are equal
-    x = F.linear(patches, weight)
-    x = x.view(b, h // win, win, w // win, win, -1).transpose(2, 3).reshape(-1, win * win, x.shape[-1])
-    rows, cols = torch.arange(h, device=device), torch.arange(w, device=device)
-    place = torch.stack(torch.meshgrid(rows, cols, indexing="ij"), -1)
-    place = place.view(h // win, win, w // win, win, 2).transpose(1, 2).reshape(-1, 2)  # (H W, 2) in window order
-    angles = (place[..., None].float() * visual.rotary_pos_emb.inv_freq.float()).flatten(1).repeat(1, 2)
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    bias = None
-    if sizes is not None and any(s != (h, w) for s in sizes):
-        limit = torch.tensor(sizes, device=device)[:, None]  # (B, 1, 2)
-        bias = torch.zeros(b, h * w, device=device, dtype=x.dtype).masked_fill((place >= limit).any(-1), -1e4)
-    full = set(visual.fullatt_block_indexes)
-    groups = h * w // (win * win)
-    for i, block in enumerate(visual.blocks):
-        shape = (1, h * w) if i in full else (groups, win * win)
-        turn = [t.view(shape[0], 1, shape[1], -1).repeat(1 if i in full else b, 1, 1, 1) for t in (cos, sin)]
-        mask = None if bias is None else bias.view(-1, 1, 1, shape[1])
-        x = _block(block, x.view(-1, shape[1], x.shape[-1]), turn[0], turn[1], mask)
-    x = visual.merger.mlp(_norm(visual.merger.ln_q, x.reshape(b * h * w, -1)))
-    tokens: Tensor = x.view(b, h // win, w // win, win, win, -1).transpose(2, 3).reshape(b, h, w, -1)
-    return tokens
+    grid = torch.meshgrid(*(torch.arange(n, device=device) for n in (b, h, w)), indexing="ij")
+    picture, place = grid[0].flatten(), torch.stack(grid[1:], -1).flatten(0, 2)
+    if sizes is None:
+        return encode_cells(visual, patches.flatten(0, 2), picture, place).view(b, h, w, -1)
+    there = (place < torch.tensor(sizes, device=device)[picture]).all(-1)
+    tokens = encode_cells(visual, patches.flatten(0, 2)[there], picture[there], place[there])
+    return tokens.new_zeros(b * h * w, tokens.shape[-1]).index_copy(0, there.nonzero()[:, 0], tokens).view(b, h, w, -1)

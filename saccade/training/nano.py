@@ -10,11 +10,14 @@ Run again with the same `--out` it goes on where it stopped (Ctrl-C included). T
 """
 
 import argparse
+import contextlib
 import logging
 import os
+import signal
+import socket
 import sys
 import time
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,10 +34,10 @@ from saccade.training.dense import dense_head, train_dense
 from saccade.training.loop import Interrupt, Progress, State, autocast, build_optimizers, rank_and_size, update
 from saccade.training.model import HEAD_FILE, SIZES, build_model, load_head, load_model, save_model
 from saccade.training.reader import Batch, collate, losses
-from saccade.training.views import drawn_kind, make_view
+from saccade.training.views import drawn_kind, drawn_size, make_view
 
 INTERRUPTED = 130  # exit status of a process stopped by Ctrl-C
-WHOLE_SHARE = 0.35  # of the joint steps, on whole 1024-px pages
+FEW_PX = 512  # a page of twice the side stands for two
 MAX_SEED = VALIDATION_SEED // 2  # phases add to it
 
 
@@ -50,12 +53,13 @@ class NanoTraining(BaseModel):
     point_steps: int = Field(500, ge=0)
     joint_steps: int = Field(3000, ge=0)
     crops: int = Field(32, ge=4, description="256-px crops in a step of the dense phase.")
-    pages: int = Field(8, ge=1, description="Pages (with up to 8 questions each) in a step of the other phases.")
+    pages: int = Field(8, ge=1, description="512-px pages (with all their questions) in a step of the other phases.")
     dense_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
     point_rate: float = Field(1e-3, gt=0)
     joint_rate: float = Field(8e-4, gt=0)
     vision_share: float = Field(0.3, gt=0, description="Of the joint rate, for the vision tower.")
-    page_px: int | None = Field(None, description="Longest side of most pages; None: 512 and crops of 1024.")
+    fonts: str = Field("", description="Folder of fonts that three in five pages are printed with; matplotlib's: ''.")
+    page_px: int | None = Field(None, description="Longest side of the pages; None: 512 to 1024.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all GPUs that are seen.")
     processes: int = Field(0, ge=0, description="That train together; 0: one a core (CPU) or one a GPU.")
     workers: int = Field(
@@ -65,28 +69,29 @@ class NanoTraining(BaseModel):
 
 
 class Views(torch.utils.data.Dataset[Batch]):
-    """Item i: the pages that one of `size` processes trains on at once, in views of one kind (of like lengths)."""
+    """Item i: the pages that one of `size` processes trains on at once, in views of one kind and of like lengths."""
 
     def __init__(self, config: NanoTraining, phase: str, steps: int, size: int) -> None:
-        self.phase, self.page_px, self.length, self.size = phase, config.page_px, steps * size, size
-        self.pages = max(1, config.pages // size)
+        self.phase, self.page_px, self.fonts = phase, config.page_px, config.fonts
+        self.length, self.size, self.pages = steps * size, size, max(1, config.pages // size)
         self.seed = config.seed + {"point": 104729, "joint": 7919}[phase]
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> Batch:
-        """The point phase begins with keys and values among distractors; the joint one also has whole large pages."""
+        """The point phase begins with keys and values among distractors."""
         turn = index // self.size  # all processes take the same kind: none waits for another
         draw = np.random.default_rng([self.seed, turn, 4])
         sparse = self.phase == "point" and (turn % 2 == 1 or 3 * index < self.length)
         kind = "asked" if sparse else drawn_kind(draw)
-        whole = self.phase == "joint" and draw.random() < WHOLE_SHARE
-        page_px, crop_tok = (1024, 64) if whole else (self.page_px, 32)
-        pages = max(1, self.pages // 4) if whole else self.pages  # four times the tokens each
-        make = partial(make_view, self.seed, kind=kind, page_px=page_px, crop_tok=crop_tok)
-        made = [make(index * self.pages + i) for i in range(pages)]
-        return collate([view for view in made if view.asked] or [make_view(self.seed, 0, kind="all", page_px=512)])
+        page_px = self.page_px or drawn_size(draw)
+        pages = max(1, self.pages * FEW_PX // page_px)
+        made = [
+            make_view(self.seed, index * self.pages + i, kind=kind, page_px=page_px, fonts=self.fonts)
+            for i in range(pages)
+        ]
+        return collate([view for view in made if view.asked] or [make_view(self.seed, 0, kind="all", page_px=FEW_PX)])
 
 
 def _train_reader(
@@ -113,7 +118,7 @@ def _train_reader(
             wean = max(0.0, 1 - state.step / (0.6 * steps)) if joint else 1.0
             with autocast(device):
                 loss = losses(model, head, batch, joint)
-            total = loss.answer + 0.3 * wean * loss.guide.sum() + (0.5 * loss.dense if joint else 0.0)
+            total = loss.answer + 0.3 * wean * loss.guide.sum() + (loss.dense if joint else 0.0)
             torch.autograd.backward(total)
             named = dict(zip(("value", "ask", "char"), loss.guide.tolist(), strict=True))
             progress.add(
@@ -154,8 +159,6 @@ def _train(rank: int, size: int, device_type: str, config: NanoTraining, out: Pa
     """One process of the training."""
     device = torch.device(device_type, rank) if device_type == "cuda" else torch.device("cpu")
     if size > 1:
-        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-        os.environ.setdefault("MASTER_PORT", "29517")
         torch.distributed.init_process_group("nccl" if device_type == "cuda" else "gloo", rank=rank, world_size=size)
     if device_type == "cpu":
         torch.set_num_threads(max(1, num_cpus() // size))
@@ -168,6 +171,7 @@ def _train(rank: int, size: int, device_type: str, config: NanoTraining, out: Pa
         train_dense(
             model.model.visual, head, out, steps=config.dense_steps, seed=config.seed, device=device,
             batch_crops=config.crops, rate=config.dense_rate, workers=config.workers, compiled=config.compiled,
+            fonts=config.fonts,
         )  # fmt: skip
     for phase, steps in (("point", config.point_steps), ("joint", config.joint_steps)):
         if steps:
@@ -185,6 +189,29 @@ def _train_together(rank: int, size: int, device_type: str, config: NanoTraining
     except KeyboardInterrupt:
         torch.distributed.barrier()
         sys.exit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _passed_on(processes: list[int]) -> Iterator[None]:
+    """SIGINT and SIGTERM reach all processes, whoever was sent them."""
+
+    def forward(*_: object) -> None:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                os.kill(process, signal.SIGINT)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _where(config: NanoTraining) -> tuple[str, int]:
@@ -217,7 +244,14 @@ def train(config: NanoTraining, out: Path) -> Path:
             _train(0, 1, kind, config, out)
         else:
             logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)  # it warns of what it ends
-            spawn(_train_together, args=(size, kind, config, out), nprocs=size)  # type: ignore[no-untyped-call]
+            os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+            os.environ.setdefault("MASTER_PORT", str(_free_port()))  # of its own: two trainings may share a machine
+            context: Any = spawn(  # type: ignore[no-untyped-call]
+                _train_together, args=(size, kind, config, out), nprocs=size, join=False
+            )
+            with _passed_on(context.pids()):
+                while not context.join():
+                    pass
     except (KeyboardInterrupt, ProcessExitedException) as ended:
         if isinstance(ended, ProcessExitedException) and ended.exit_code != INTERRUPTED:
             raise

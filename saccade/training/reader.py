@@ -14,19 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from saccade.training.dense import CLASSES, SLOTS
+from saccade.training.dense import CLASSES
 from saccade.training.model import (
     CANNOT_READ,
     END,
-    PATCH_PX,
     TURN,
     VISION_END,
     VISION_START,
-    WINDOW_TOK,
-    encode,
-    patchify,
+    encode_cells,
 )
-from saccade.training.views import View
+from saccade.training.views import UNKNOWN, View
 
 IGNORE = -100
 VALUE_TO_KEY, ASK_TO_KEY, ANSWER_TO_CHAR = range(3)  # what a supervised head attends to
@@ -52,7 +49,7 @@ class Packed:
 
 def pack(view: View) -> Packed:
     """Lays a view out as one sequence, with its targets and where it should attend."""
-    count = len(view.picks)
+    count = len(view.shown)
     ids, segment, target = [VISION_START, *[0] * count, VISION_END], [0] * (count + 2), [IGNORE] * (count + 2)
     canvas = np.stack([np.ones(count, np.int64), 1 + view.cells[:, 0], 1 + view.cells[:, 1]])
     after = 1 + view.side
@@ -77,12 +74,13 @@ def pack(view: View) -> Packed:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Packed views, padded. Pictures are padded to whole windows."""
+    """Packed views, padded; the P cells of all their pictures in one row."""
 
-    images: Tensor  # (P, 16 H, 16 W) uint8, all pictures of all views
-    sizes: list[tuple[int, int]]  # rows and columns of each
-    labels: Tensor  # (P, H, W, 5) uint8, 255 = unknown
-    source: Tensor  # (n,) index into the P * H * W encoded tokens
+    patches: Tensor  # (P, 256) uint8
+    picture: Tensor  # (P,)
+    place: Tensor  # (P, 2) row and column in its picture
+    labels: Tensor  # (P, 5) uint8, UNKNOWN where nobody knows
+    source: Tensor  # (n,) index into the P encoded cells
     at: Tensor  # (n, 2) sequence and position where it goes
     ids: Tensor  # (B, L)
     position: Tensor  # (3, B, L)
@@ -92,31 +90,18 @@ class Batch:
     allowed: Tensor  # (G, L) bool
 
     def to(self, device: torch.device) -> "Batch":
-        fields = {n: getattr(self, n) for n in self.__slots__}
-        moved: dict[str, Any] = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in fields.items()}
-        return Batch(**moved)
+        return Batch(**{name: getattr(self, name).to(device) for name in self.__slots__})
 
 
 def collate(views: Sequence[View]) -> Batch:
     """Pads and stacks."""
     packed = [pack(v) for v in views]
     length = max(len(p.ids) for p in packed)
-    pictures = [(i, image) for v in views for i, image in enumerate(v.images)]
-    sizes = [(im.shape[0] // PATCH_PX, im.shape[1] // PATCH_PX) for _, im in pictures]
-    rows, cols = (-(-max(s[a] for s in sizes) // WINDOW_TOK) * WINDOW_TOK for a in (0, 1))
-    images = np.full((len(pictures), rows * PATCH_PX, cols * PATCH_PX), 255, np.uint8)
-    labels = np.full((len(pictures), rows, cols, SLOTS), 255, np.uint8)
-    for i, (_, image) in enumerate(pictures):
-        images[i, : image.shape[0], : image.shape[1]] = image
     source, at, query, allowed, first = [], [], [], [], 0
     for b, (view, p) in enumerate(zip(views, packed, strict=True)):
-        label = view.labels
-        labels[first, : label.shape[0], : label.shape[1]] = label
-        width = np.array([s[1] for s in sizes[first : first + len(view.images)]])
-        row, col = np.divmod(view.picks[:, 1], width[view.picks[:, 0]])
-        source.append(((first + view.picks[:, 0]) * rows + row) * cols + col)
-        at.append(np.stack([np.full(len(row), b), 1 + np.arange(len(row))], 1))
-        first += len(view.images)
+        source.append(first + view.shown)
+        at.append(np.stack([np.full(len(view.shown), b), 1 + np.arange(len(view.shown))], 1))
+        first += len(view.patches)
         for kind, where, keys in p.guide:
             query.append((kind, b, where))
             mask = np.zeros(length, bool)
@@ -127,11 +112,15 @@ def collate(views: Sequence[View]) -> Batch:
         wide = [np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, length - a.shape[-1])], constant_values=value) for a in arrays]
         return torch.from_numpy(np.stack(wide))
 
+    def joined(arrays: list[np.ndarray[Any, Any]]) -> Tensor:
+        return torch.from_numpy(np.concatenate(arrays))
+
     return Batch(
-        torch.from_numpy(images), sizes, torch.from_numpy(labels), torch.from_numpy(np.concatenate(source)),
-        torch.from_numpy(np.concatenate(at)), pad([p.ids for p in packed], 0),
-        pad([p.position for p in packed], 0).transpose(0, 1), pad([p.segment for p in packed], -1),
-        pad([p.target for p in packed], IGNORE), torch.tensor(query, dtype=torch.int64).view(-1, 3),
+        joined([v.patches for v in views]), joined([2 * i + v.picture for i, v in enumerate(views)]),
+        joined([v.place for v in views]), joined([v.labels for v in views]), joined(source), joined(at),
+        pad([p.ids for p in packed], 0), pad([p.position for p in packed], 0).transpose(0, 1),
+        pad([p.segment for p in packed], -1), pad([p.target for p in packed], IGNORE),
+        torch.tensor(query, dtype=torch.int64).view(-1, 3),
         torch.from_numpy(np.stack(allowed) if allowed else np.zeros((0, length), bool)),
     )  # fmt: skip
 
@@ -213,15 +202,14 @@ def losses(model: Any, head: nn.Module, batch: Batch, joint: bool) -> Losses:
     """Forward pass of everything; the vision tower gets gradients (and its dense loss) only when `joint`."""
     inner = model.model
     with torch.set_grad_enabled(joint):
-        seen = encode(inner.visual, patchify(batch.images), batch.sizes)
+        seen = encode_cells(inner.visual, batch.patches.float() / 127.5 - 1, batch.picture, batch.place)
     dense = seen.new_zeros(())
-    if joint and bool((batch.labels < 255).any()):
-        known = (batch.labels < 255).all(-1)
+    known = (batch.labels != UNKNOWN).all(-1)
+    if joint and bool(known.any()):
         logits = head(seen[known]).float().view(-1, CLASSES)
         dense = F.cross_entropy(logits, batch.labels[known].flatten().long())
     x = inner.language_model.embed_tokens(batch.ids)
-    tokens = seen.flatten(0, 2)[batch.source].to(x.dtype)
-    x = x.index_put((batch.at[:, 0], batch.at[:, 1]), tokens)
+    x = x.index_put((batch.at[:, 0], batch.at[:, 1]), seen[batch.source].to(x.dtype))
     hidden, guided = read(inner.language_model, x, batch)
     wanted = batch.target != IGNORE
     logits = model.lm_head(hidden[wanted]).float()

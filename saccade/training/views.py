@@ -1,25 +1,35 @@
-"""What the reader is shown in training: one page, one view of it, up to eight questions, and where it should look.
+"""What the reader is shown in training: one page, one view of it, its questions, and where it should look.
 
-Views: every token; foveated subsets (1 to 3 fixations one after another); the page resized to fewer tokens, with the
-share that foveated subsets have (DESIGN 7.1); a coarse glimpse and a fovea; uniform random subsets; and, to begin with,
-the keys and values asked for among distractors. What is not in view, or too small to read, is answered "cannot read".
+Views: every inked cell; the cells of one to three looks; the page resized to fewer cells, as often as looks; a resized
+page, read first, and looks after it; and a page that is encoded whole, of which all, the inked or the looked-at cells
+are shown. In all but the last only what is shown is encoded. To begin with: the keys and values asked for, among
+distractors. What is not in view, or too small to read, is answered "cannot read".
+
+N cells of a page, P cells that are encoded, K that are shown; a cell is 16 x 16 px and becomes one token.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from saccade.datasets.synthdoc import Page, render
+from saccade.datasets.synthdoc import Page, Real, render
 from saccade.families import largest_grid
-from saccade.training.dense import SLOTS, char_labels
+from saccade.geometry.ink import ink
+from saccade.training.dense import REAL_SHARE, SLOTS, char_labels, token_of
 from saccade.training.model import PATCH_PX
 
-SHARES = {"all": 0.24, "foveate": 0.26, "resize": 0.26, "glimpse": 0.12, "random": 0.12}
+SHARES = {"ink": 0.22, "look": 0.22, "resize": 0.22, "glimpse": 0.2, "all": 0.14}
+SIZES_PX = {512: 0.4, 768: 0.2, 1024: 0.4}  # longest side of a page, and its share
 READABLE_PX, UNREADABLE_PX = 4.2, 3.4  # x-height after resizing; in between a question is not asked
 CANVAS_TOK = 64  # side of the largest canvas, 1024 px
+LOOK_TOK = (np.log(24), np.log(300))  # of one look, log-uniform: a small page must not be seen whole by every look
+UNKNOWN = 255  # a label that nobody knows
 Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,81 +45,103 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One training example. The reader gets token `picks[i, 1]` of picture `picks[i, 0]` at canvas cell `cells[i]`."""
+    """One training example: P cells to encode, of which the reader gets `shown` at canvas cells `cells`, in order."""
 
     kind: str
-    images: tuple[NDArray[np.uint8], ...]  # grey, (16 H, 16 W) each
-    labels: NDArray[np.uint8]  # (H, W, 5) dense labels of the first one, or (0, 0, 5)
-    picks: Ints  # (K, 2)
+    patches: Bytes  # (P, 256)
+    picture: Ints  # (P,) 0: the page, 1: its glimpse; they are encoded apart
+    place: Ints  # (P, 2) row and column in its picture
+    labels: Bytes  # (P, 5) characters of each cell, UNKNOWN where they cannot be read
+    shown: Ints  # (K,) index into the P cells
     cells: Ints  # (K, 2) row, column
-    side: int  # longer side of the canvas in tokens
+    side: int  # longer side of the canvas in cells
     asked: tuple[Asked, ...]
     value_key: tuple[tuple[int, Ints], ...]  # slot of a value's token, earlier slots of its key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Sheet:
-    """A page, or a crop of one: characters by token, and where it lies on its canvas."""
+    """A page at some size, or a crop of one: characters by cell, and where it lies on its canvas."""
 
     page: Page
-    image: NDArray[np.uint8]
-    token_of: Ints  # (n,) token of each character, -1 outside
+    image: Bytes
+    token_of: Ints  # (n,) cell of each character, -1 outside
     rows: int
     cols: int
-    origin: tuple[int, int]  # canvas cell of its first token
+    origin: tuple[int, int]  # canvas cell of its first cell
     side: int
     x_height_scale: float
 
+    @cached_property
+    def inked(self) -> NDArray[np.bool_]:
+        """(N,)"""
+        found: NDArray[np.bool_] = ink(torch.tensor(self.image)[None], PATCH_PX)[0].flatten().numpy()
+        return found
+
     def contrast(self) -> NDArray[np.float64]:
-        """(rows * cols,) standard deviation of each token's pixels; 1: the sharpest of the sheet."""
-        patches = self.image.reshape(self.rows, PATCH_PX, self.cols, PATCH_PX)
-        spread: NDArray[np.float64] = patches.std(axis=(1, 3), dtype=np.float64).ravel()
+        """(N,) standard deviation of each cell's pixels; 1: the sharpest of the sheet."""
+        spread: NDArray[np.float64] = _patches(self.image).std(axis=1, dtype=np.float64)
         return np.divide(spread, max(float(spread.max()), 1.0))
+
+    def labels(self) -> Bytes:
+        """(N, 5)"""
+        heights = [f.x_height_px * self.x_height_scale for f in self.page.fields]
+        if min(heights, default=0.0) < READABLE_PX:
+            return np.full((self.rows * self.cols, SLOTS), UNKNOWN, np.uint8)
+        return char_labels(self.page.chars, self.token_of, self.rows * self.cols)
+
+
+def _patches(image: Bytes) -> Bytes:
+    """(16 R, 16 C) -> (R C, 256)."""
+    rows, cols = (s // PATCH_PX for s in image.shape)
+    return image.reshape(rows, PATCH_PX, cols, PATCH_PX).swapaxes(1, 2).reshape(rows * cols, -1)
 
 
 def _sheet(page: Page, draw: np.random.Generator, max_tok: int | None, crop_tok: int) -> _Sheet:
-    """The whole page resized to at most max_tok tokens, or a crop of at most crop_tok x crop_tok tokens of it."""
+    """The whole page resized to at most max_tok cells, or a crop of at most crop_tok x crop_tok cells of it."""
     height, width = (s // PATCH_PX for s in page.image.shape)
-    centre = page.chars.centre_px / PATCH_PX
     if max_tok is not None:
         rows, cols = largest_grid(height, width, max_tok)
-        pixels = Image.fromarray(page.image).resize((cols * PATCH_PX, rows * PATCH_PX), Image.Resampling.BICUBIC)
-        token = _token_of(centre * np.array([cols / width, rows / height]), rows, cols)
-        return _Sheet(page, np.asarray(pixels), token, rows, cols, (0, 0), max(rows, cols), rows / height)
+        pixels = _resized(page.image, rows, cols)
+        token = token_of(page.chars, rows, cols, (rows / height, cols / width))
+        return _Sheet(page, pixels, token, rows, cols, (0, 0), max(rows, cols), rows / height)
     rows, cols = min(height, crop_tok), min(width, crop_tok)
     top, left = int(draw.integers(0, height - rows + 1)), int(draw.integers(0, width - cols + 1))
     image = page.image[top * PATCH_PX : (top + rows) * PATCH_PX, left * PATCH_PX : (left + cols) * PATCH_PX]
-    token, side = _token_of(centre - np.array([left, top]), rows, cols), max(height, width)
+    token, side = token_of(page.chars, rows, cols, corner=(top, left)), max(height, width)
     if side < CANVAS_TOK and draw.random() < 0.3:  # a small page as a part of a larger one
         side = int(draw.integers(side, CANVAS_TOK + 1))
         top, left = int(draw.integers(0, side - rows + 1)), int(draw.integers(0, side - cols + 1))
     return _Sheet(page, image, token, rows, cols, (top, left), side, 1.0)
 
 
-def _token_of(centre: NDArray[np.float32], rows: int, cols: int) -> Ints:
-    cell = np.floor(centre).astype(np.int64)
-    inside = (cell >= 0).all(1) & (cell[:, 0] < cols) & (cell[:, 1] < rows)
-    return np.where(inside, cell[:, 1] * cols + cell[:, 0], -1)
+def _resized(image: Bytes, rows: int, cols: int) -> Bytes:
+    small = Image.fromarray(image).resize((cols * PATCH_PX, rows * PATCH_PX), Image.Resampling.BICUBIC)
+    return np.asarray(small)
 
 
-def _foveate(sheet: _Sheet, draw: np.random.Generator, gaze: tuple[float, float], keep: int, shown: set[int]) -> Ints:
-    """`keep` tokens that were not shown, denser near the gaze (row, column) and on print, in raster order."""
+def _foveate(
+    sheet: _Sheet, draw: np.random.Generator, gaze: tuple[float, float], keep: int, free: NDArray[np.bool_]
+) -> Ints:
+    """`keep` of the `free` (N,) cells: those nearest to the gaze (row, column), or denser near it and on print."""
     row, col = np.divmod(np.arange(sheet.rows * sheet.cols), sheet.cols)
     distance = np.hypot(row - gaze[0], col - gaze[1])
-    score = -np.log1p(distance / draw.uniform(2, 12)) + draw.uniform(0, 0.6) * draw.gumbel(size=len(row))
-    score += draw.uniform(0, 3) * sheet.contrast()  # as looks do whose scorer leaves blank paper out
-    score[list(shown)] = -np.inf
-    best = np.argsort(-score)[: max(0, min(keep, len(row) - len(shown)))]
-    return np.sort(best)
+    score = -distance
+    if draw.random() < 0.6:
+        score = -np.log1p(distance / draw.uniform(2, 12)) + draw.uniform(0, 0.6) * draw.gumbel(size=len(row))
+        score += draw.uniform(0, 3) * sheet.contrast()  # as looks do whose scorer leaves blank paper out
+    order = np.argsort(np.where(free, -score, np.inf), kind="stable")
+    return np.sort(order[: min(keep, int(free.sum()))])
 
 
 def _gazes(sheet: _Sheet, draw: np.random.Generator, fields: list[int], count: int) -> list[tuple[float, float]]:
-    """Mostly the answers of the questions, sometimes anywhere."""
+    """Mostly the answers of the questions or their keys, sometimes anywhere."""
     gazes = []
     for i in range(count):
         token = -1
-        if fields and draw.random() < 0.8:
-            start, stop = sheet.page.chars.answer_span[fields[i % len(fields)]]
+        if fields and draw.random() < 0.85:
+            spans = sheet.page.chars.answer_span if draw.random() < 0.75 else sheet.page.chars.key_span
+            start, stop = spans[fields[i % len(fields)]]
             token = int(sheet.token_of[(start + stop) // 2])
         if token < 0:
             token = int(draw.integers(sheet.rows * sheet.cols))
@@ -117,57 +149,69 @@ def _gazes(sheet: _Sheet, draw: np.random.Generator, fields: list[int], count: i
     return gazes
 
 
-def _tokens(kind: str, sheet: _Sheet, draw: np.random.Generator, fields: list[int]) -> Ints:
-    """Which tokens of the sheet the reader gets, in order."""
-    total = sheet.rows * sheet.cols
-    if kind in ("all", "resize"):
-        return np.arange(total)
-    if kind == "random":
-        return np.sort(draw.permutation(total)[: int(total * draw.uniform(0.3, 0.95))])
-    if kind == "asked":
-        spans = [*sheet.page.chars.key_span[fields], *sheet.page.chars.answer_span[fields]]
-        near = np.concatenate([sheet.token_of[a:b] for a, b in spans] or [np.zeros(0, np.int64)])
-        extra = draw.integers(0, total, int(draw.integers(10, 120)))
-        return np.unique(np.concatenate([near[near >= 0], extra]))
-    parts: list[Ints] = []
-    shown: set[int] = set()
-    looks = int(draw.integers(1, 4))
-    for gaze in _gazes(sheet, draw, fields, looks):
-        parts.append(_foveate(sheet, draw, gaze, int(draw.integers(64, 300)), shown))
-        shown.update(parts[-1].tolist())
+def _looks(sheet: _Sheet, draw: np.random.Generator, fields: list[int], num_looks: int) -> Ints:
+    """The cells of some looks, look by look; mostly of inked cells alone."""
+    free = sheet.inked.copy() if draw.random() < 0.7 else np.ones(sheet.rows * sheet.cols, np.bool_)
+    parts: list[Ints] = [np.zeros(0, np.int64)]
+    for gaze in _gazes(sheet, draw, fields, num_looks):
+        parts.append(_foveate(sheet, draw, gaze, round(np.exp(draw.uniform(*LOOK_TOK))), free))
+        free[parts[-1]] = False
     return np.concatenate(parts)
 
 
-def _ask(sheet: _Sheet, slot_of: Ints, field: int) -> Asked | None:
-    """The question with its target in this view; None where neither answer nor "cannot read" would be fair."""
-    item = sheet.page.fields[field]
-    at = sheet.token_of[slice(*sheet.page.chars.answer_span[field])]
-    key = sheet.token_of[slice(*sheet.page.chars.key_span[field])]
-    slots = np.where(at >= 0, slot_of[at], -1)
-    key_slots = np.where(key >= 0, slot_of[key], -1)
-    seen, key_seen = float((slots >= 0).mean()), float((key_slots >= 0).mean())
-    size_px = item.x_height_px * sheet.x_height_scale
-    key_slots = np.unique(key_slots[key_slots >= 0])
-    question = item.question.encode()
-    if seen < 0.5 or size_px < UNREADABLE_PX:
-        return Asked(question, None, key_slots, np.zeros(0, np.int64), field)
-    if seen < 0.9 or key_seen < 0.5 or size_px < READABLE_PX:
-        return None
-    return Asked(question, item.answer.encode(), key_slots, slots, field)
+def _shown(kind: str, sheet: _Sheet, draw: np.random.Generator, fields: list[int]) -> Ints:
+    """Which cells of the sheet the reader gets, in order."""
+    everything = np.arange(sheet.rows * sheet.cols)
+    if kind == "resize" or kind == "all":
+        way = draw.random()
+        if way < 0.5 or (kind == "resize" and way < 0.6):
+            return everything
+        return _looks(sheet, draw, fields, 2) if kind == "all" and way > 0.75 else everything[sheet.inked]
+    if kind == "ink":
+        return everything[sheet.inked]
+    if kind == "asked":
+        spans = [*sheet.page.chars.key_span[fields], *sheet.page.chars.answer_span[fields]]
+        near = np.concatenate([sheet.token_of[a:b] for a, b in spans] or [np.zeros(0, np.int64)])
+        extra = draw.integers(0, len(everything), int(draw.integers(10, 120)))
+        return np.unique(np.concatenate([near[near >= 0], extra]))
+    least = 0 if kind == "glimpse" else 1
+    return _looks(sheet, draw, fields, int(draw.integers(least, 4)))
 
 
-def _value_key(sheet: _Sheet, slot_of: Ints) -> tuple[tuple[int, Ints], ...]:
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """What a view shows of a page at one resolution."""
+
+    slot_of: Ints  # (n,) slot of each character, -1: not in view
+    x_height_scale: float
+
+
+def _ask(page: Page, layers: list[_Layer], field: int) -> Asked | None:
+    """The question with its target in this view, read from the first layer that shows it; None where neither an answer
+    nor "cannot read" would be fair."""
+    item, span = page.fields[field], slice(*page.chars.answer_span[field])
+    printed = page.chars.code[span] != ord(" ")
+    question, doubtful, keys = item.question.encode(), False, np.zeros(0, np.int64)
+    for layer in layers:
+        slots, key = layer.slot_of[span], layer.slot_of[slice(*page.chars.key_span[field])]
+        seen, key_seen = float((slots[printed] >= 0).mean()), float((key >= 0).mean())
+        size_px = item.x_height_px * layer.x_height_scale
+        if seen >= 0.9 and key_seen >= 0.5 and size_px >= READABLE_PX:
+            return Asked(question, item.answer.encode(), np.unique(key[key >= 0]), slots, field)
+        doubtful |= seen >= 0.5 and size_px >= UNREADABLE_PX
+        if size_px >= UNREADABLE_PX:
+            keys = np.union1d(keys, key[key >= 0])
+    return None if doubtful else Asked(question, None, keys, np.zeros(0, np.int64), field)
+
+
+def _value_key(page: Page, layer: _Layer) -> tuple[tuple[int, Ints], ...]:
     """For every value's token in view: the tokens of its key that the reader got before it."""
     pairs = []
-    for key, answer in zip(sheet.page.chars.key_span, sheet.page.chars.answer_span, strict=True):
+    for key, answer in zip(page.chars.key_span, page.chars.answer_span, strict=True):
         if tuple(key) == tuple(answer):
             continue
-        at, of = (np.unique(t[t >= 0]) for t in (sheet.token_of[slice(*answer)], sheet.token_of[slice(*key)]))
-        keys = slot_of[of]
-        for slot in slot_of[at]:
-            before = keys[(keys >= 0) & (keys < slot)]
-            if slot >= 0 and len(before):
-                pairs.append((int(slot), before))
+        values, keys = (np.unique(s[s >= 0]) for s in (layer.slot_of[slice(*answer)], layer.slot_of[slice(*key)]))
+        pairs += [(int(slot), keys[keys < slot]) for slot in values if (keys < slot).any()]
     return tuple(pairs)
 
 
@@ -176,49 +220,91 @@ def drawn_kind(draw: np.random.Generator) -> str:
     return str(draw.choice(list(SHARES), p=list(SHARES.values())))
 
 
+def drawn_size(draw: np.random.Generator) -> int:
+    """A longest side in px, by SIZES_PX."""
+    return int(draw.choice(list(SIZES_PX), p=list(SIZES_PX.values())))
+
+
 def make_view(
     seed: int,
     index: int,
     *,
     kind: str | None = None,
     page_px: int | None = None,
-    crop_tok: int = 32,
-    questions: int = 8,
+    questions: int = 24,
+    fonts: str = "",
 ) -> View:
-    """Example `index` of `seed`. kind: one of SHARES, 'asked', or None: drawn by SHARES, as page_px is."""
+    """Example `index` of `seed`. kind: one of SHARES, 'asked', or None: drawn by SHARES, as page_px is by SIZES_PX."""
     draw = np.random.default_rng([seed, index, 2])
     kind = kind or drawn_kind(draw)
-    page_px = page_px or (1024 if draw.random() < 0.25 and kind != "all" else 512)
-    page = render(seed, index, page_px)
+    page = render(seed, index, page_px or drawn_size(draw), real=Real(fonts) if draw.random() < REAL_SHARE else None)
     total = page.image.size // PATCH_PX**2
-    max_tok = round(np.exp(draw.uniform(np.log(min(240, total - 1)), np.log(total)))) if kind == "resize" else None
-    sheet = _sheet(page, draw, max_tok, crop_tok)
+    max_tok = (
+        round(np.exp(draw.uniform(*np.log((min(240, total - 1), min(1600, total)))))) if kind == "resize" else None
+    )
+    sheet = _sheet(page, draw, max_tok, 32 if kind in ("all", "asked") else CANVAS_TOK)
     order = [int(f) for f in draw.permutation(len(page.fields))]
     inside = [f for f in order if (sheet.token_of[slice(*page.chars.answer_span[f])] >= 0).all()]
     chosen = (inside if kind == "asked" else inside + [f for f in order if f not in inside][:2])[:questions]
-    tokens = _tokens(kind, sheet, draw, inside[:questions])
-    cells = np.stack(np.divmod(tokens, sheet.cols), 1) + np.array(sheet.origin)
-    images, picks = [sheet.image], np.stack([np.zeros_like(tokens), tokens], 1)
-    if kind == "glimpse":
-        coarse, coarse_cells = _glimpse(sheet, int(draw.integers(24, 120)))
-        images.append(coarse)
-        picks = np.concatenate(
-            [np.stack([np.ones(len(coarse_cells), np.int64), np.arange(len(coarse_cells))], 1), picks]
-        )
-        cells = np.concatenate([coarse_cells + np.array(sheet.origin), cells])
-    slot_of = np.full(sheet.rows * sheet.cols, -1, np.int64)
-    slot_of[tokens] = np.arange(len(tokens)) + len(picks) - len(tokens)
-    asked = [a for f in chosen if (a := _ask(sheet, slot_of, f)) is not None]
+    tokens = _shown(kind, sheet, draw, inside[:questions])
+    encoded = np.arange(sheet.rows * sheet.cols) if kind == "all" else tokens
+    coarse = _glimpse(sheet, round(np.exp(draw.uniform(*np.log((128, 819)))))) if kind == "glimpse" else _NO_GLIMPSE
+    layers = [
+        _Layer(_slots(sheet.token_of, tokens, len(coarse.patches), sheet.rows * sheet.cols), sheet.x_height_scale),
+        *([_Layer(coarse.slot_of, coarse.x_height_scale)] if kind == "glimpse" else []),
+    ]
+    asked = [a for f in chosen if (a := _ask(page, layers, f)) is not None]
     unread = [a for a in asked if a.answer is None]
-    asked = [a for a in asked if a.answer is not None] + unread[: max(2, len(asked) // 3)]
-    labels = char_labels(page) if sheet.image.shape == page.image.shape else np.zeros((0, 0, SLOTS), np.uint8)
-    return View(kind, tuple(images), labels, picks, cells, sheet.side, tuple(asked), _value_key(sheet, slot_of))
+    asked = [a for a in asked if a.answer is not None]
+    asked += unread[: max(2, len(asked) // 3)]
+    first = len(coarse.patches)
+    return View(
+        kind,
+        np.concatenate([coarse.patches, _patches(sheet.image)[encoded]]),
+        np.repeat([1, 0], [first, len(encoded)]),
+        np.concatenate([coarse.place, np.stack(np.divmod(encoded, sheet.cols), 1)]),
+        np.concatenate([coarse.labels, sheet.labels()[encoded]]),
+        np.concatenate([np.arange(first), first + (tokens if kind == "all" else np.arange(len(tokens)))]),
+        np.concatenate([coarse.cells, np.stack(np.divmod(tokens, sheet.cols), 1)]) + np.array(sheet.origin),
+        sheet.side,
+        tuple(asked),
+        _value_key(page, layers[0]),
+    )
 
 
-def _glimpse(sheet: _Sheet, max_tok: int) -> tuple[NDArray[np.uint8], Ints]:
-    """The sheet in at most max_tok coarse tokens; each stands at the cell that its centre falls in."""
-    rows, cols = largest_grid(sheet.rows, sheet.cols, max_tok)
-    small = Image.fromarray(sheet.image).resize((cols * PATCH_PX, rows * PATCH_PX), Image.Resampling.BICUBIC)
-    row, col = np.divmod(np.arange(rows * cols), cols)
+def _slots(token_of: Ints, tokens: Ints, first: int, count: int) -> Ints:
+    """(n,) slot of each character where `tokens`, of `count` cells, are shown in order from slot `first` on."""
+    slot_of = np.full(count, -1, np.int64)
+    slot_of[tokens] = np.arange(len(tokens)) + first
+    return np.where(token_of >= 0, slot_of[token_of], -1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glimpse:
+    """A page in few coarse cells."""
+
+    patches: Bytes  # (G, 256)
+    labels: Bytes  # (G, 5)
+    cells: Ints  # (G, 2) of the sheet, in which their centres fall
+    place: Ints  # (G, 2) their own rows and columns
+    slot_of: Ints  # (n,) of each character
+    x_height_scale: float
+
+
+_NO_PLACE = np.zeros((0, 2), np.int64)
+_NO_GLIMPSE = _Glimpse(
+    np.zeros((0, PATCH_PX**2), np.uint8), np.zeros((0, SLOTS), np.uint8), _NO_PLACE, _NO_PLACE, _NO_PLACE[:, 0], 0.0
+)
+
+
+def _glimpse(sheet: _Sheet, max_tok: int) -> _Glimpse:
+    """The sheet in at most max_tok coarse cells, those of them that hold ink."""
+    rows, cols = largest_grid(sheet.rows, sheet.cols, min(max_tok, sheet.rows * sheet.cols - 1))
+    scale = rows / sheet.rows
+    token = token_of(sheet.page.chars, rows, cols, (scale, cols / sheet.cols))
+    small = _Sheet(sheet.page, _resized(sheet.image, rows, cols), token, rows, cols, (0, 0), 0, scale)
+    kept = np.flatnonzero(small.inked)
+    row, col = np.divmod(kept, cols)
     cells = np.stack([(row + 0.5) * sheet.rows // rows, (col + 0.5) * sheet.cols // cols], 1).astype(np.int64)
-    return np.asarray(small), cells
+    slots = _slots(token, kept, 0, rows * cols)
+    return _Glimpse(_patches(small.image)[kept], small.labels()[kept], cells, np.stack([row, col], 1), slots, scale)

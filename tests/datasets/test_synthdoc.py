@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from saccade.datasets import Row, open_dataset
-from saccade.datasets._synthdoc_print import FACES, _font, _x_height_ratio
+from saccade.datasets._synthdoc_print import FACES, _font, _x_height_ratio, bundled
 from saccade.datasets.synthdoc import KINDS, VALIDATION_SEED, Page, SynthDoc, render
 from saccade.errors import ConfigError, DataError
 
@@ -51,8 +51,8 @@ def test_size_letters_and_number_of_questions(page_px: int) -> None:
 
 
 def test_x_height_is_what_the_font_draws() -> None:
-    for regular, bold, oblique in FACES.values():
-        for face in (regular, bold, oblique):
+    for name in FACES:
+        for face in bundled(name):
             font, _ = _font(face, round(4 * 12 / _x_height_ratio(face)))
             box = font.getbbox("x", anchor="ls")
             assert abs(-box[1] - 12) <= 1

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,9 +61,10 @@ def test_batched_tower_is_that_of_transformers(tiny: Qwen2_5_VLForConditionalGen
 
 @torch.inference_mode()
 def test_packed_questions_read_like_one_prompt_each(tiny: Qwen2_5_VLForConditionalGeneration) -> None:
-    batch = collate([make_view(3, i, kind=kind, page_px=512) for i, kind in enumerate(("foveate", "glimpse"))])
+    batch = collate([make_view(3, i, kind=kind, page_px=512) for i, kind in enumerate(("look", "glimpse"))])
     text = tiny.model.language_model
-    seen = m.encode(tiny.model.visual, m.patchify(batch.images), batch.sizes).flatten(0, 2)[batch.source]
+    patches = batch.patches.float() / 127.5 - 1
+    seen = m.encode_cells(tiny.model.visual, patches, batch.picture, batch.place)[batch.source]
     x = text.embed_tokens(batch.ids).index_put((batch.at[:, 0], batch.at[:, 1]), seen)
     ours, _ = read(text, x, batch)
     checked = 0
@@ -76,9 +78,13 @@ def test_packed_questions_read_like_one_prompt_each(tiny: Qwen2_5_VLForCondition
 
 
 def test_positions_of_all_tokens_are_those_of_transformers(tiny: Qwen2_5_VLForConditionalGeneration) -> None:
-    view = make_view(3, 4, kind="resize", page_px=512)
-    height, width = (s // 16 for s in view.images[0].shape)
-    assert view.side == max(height, width) and len(view.picks) == height * width
+    view = next(
+        v
+        for v in (make_view(3, i, kind="resize", page_px=512) for i in range(20))
+        if len(v.shown) == np.prod(v.place[-1] + 1)
+    )
+    height, width = view.place[-1] + 1
+    assert view.side == max(height, width)
     batch = collate([view])
     own = (batch.segment[0] == 0) | (batch.segment[0] == 1)
     ids = batch.ids[:, own].clone()
@@ -87,6 +93,41 @@ def test_positions_of_all_tokens_are_those_of_transformers(tiny: Qwen2_5_VLForCo
     grid = torch.tensor([[1, height, width]])
     theirs, _ = tiny.model.get_rope_index(ids, image_grid_thw=grid, mm_token_type_ids=kinds)
     assert torch.equal(batch.position[:, :, own], theirs)
+
+
+@torch.inference_mode()
+def test_cells_that_are_not_given_are_not_there(tiny: Qwen2_5_VLForConditionalGeneration) -> None:
+    """A subset of cells gives what a tower gives whose attention never sees the others, and order does not matter."""
+    visual, draw = tiny.model.visual, torch.Generator().manual_seed(3)
+    patches = torch.rand(2, 24, 16, 256, generator=draw) * 2 - 1
+    kept = torch.rand(2, 24, 16, generator=draw) < 0.4
+    kept[0, :8, :8] = False  # a window that holds nothing
+    picture, place = kept.nonzero()[:, 0], kept.nonzero()[:, 1:]
+    ours = m.encode_cells(visual, patches[kept], picture, place)
+    shuffled = torch.randperm(len(place), generator=draw)
+    again = m.encode_cells(visual, patches[kept][shuffled], picture[shuffled], place[shuffled])
+    torch.testing.assert_close(again, ours[shuffled], atol=2e-5, rtol=1e-4)
+    whole = torch.cat([_masked(visual, patches[b], kept[b]) for b in range(2)])
+    torch.testing.assert_close(ours, whole, atol=2e-5, rtol=1e-4)
+
+
+def _masked(visual: Any, patches: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """One picture through its blocks with every pair of tokens and a mask: (H, W, 256), (H, W) -> tokens of `kept`."""
+    place = kept.nonzero()
+    x = torch.nn.functional.linear(patches[kept], visual.patch_embed.proj.weight.sum((1, 2)).flatten(1))
+    angle = (place[:, :, None] * visual.rotary_pos_emb.inv_freq).flatten(1)
+    turn = torch.polar(torch.ones_like(angle), angle)[:, None]  # (P, 1, head / 2)
+    together = (place[:, None] // 8 == place[None] // 8).all(-1)
+    for i, block in enumerate(visual.blocks):
+        attn, heads = block.attn, block.attn.num_heads
+        q, k, v = attn.qkv(block.norm1(x)).view(len(x), 3, heads, -1).unbind(1)
+        q, k = (torch.complex(*t.chunk(2, -1)) * turn for t in (q, k))
+        scores = torch.einsum("qhd,khd->hqk", q, k.conj()).real * attn.head_dim**-0.5
+        if i not in visual.fullatt_block_indexes:
+            scores = scores.masked_fill(~together, float("-inf"))
+        x = x + attn.proj(torch.einsum("hqk,khd->qhd", scores.softmax(-1), v).flatten(1))
+        x = x + block.mlp(block.norm2(x))
+    return visual.merger.mlp(visual.merger.ln_q(x))
 
 
 def test_bundled_checkpoint_loads_offline_and_is_small() -> None:

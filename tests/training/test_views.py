@@ -5,49 +5,58 @@ import pytest
 import torch
 
 from saccade.datasets.synthdoc import render
-from saccade.training.dense import char_labels, dense_loss
+from saccade.training.dense import dense_loss, page_labels
 from saccade.training.model import CANNOT_READ, END, TURN
 from saccade.training.reader import ANSWER_TO_CHAR, ASK_TO_KEY, IGNORE, Batch, _guided, collate, pack
-from saccade.training.views import SHARES, Asked, View, make_view
+from saccade.training.views import SHARES, SIZES_PX, UNKNOWN, Asked, View, make_view
 
 
 @pytest.mark.parametrize("kind", [*SHARES, "asked"])
 def test_views_are_deterministic_and_on_their_canvas(kind: str) -> None:
     for index in range(3):
         view, again = make_view(5, index, kind=kind), make_view(5, index, kind=kind)
-        assert np.array_equal(view.picks, again.picks) and view.asked[:1] == view.asked[:1]
-        assert view.images[0].tobytes() == again.images[0].tobytes()
+        assert np.array_equal(view.shown, again.shown) and view.asked[:1] == view.asked[:1]
+        assert view.patches.tobytes() == again.patches.tobytes()
         assert (view.cells >= 0).all() and (view.cells < view.side).all() and view.side <= 64
-        fine = view.picks[view.picks[:, 0] == 0, 1]
-        assert len(np.unique(fine)) == len(fine), "no token is shown twice"
-        rows, cols = (s // 16 for s in view.images[0].shape)
-        if kind in ("all", "resize"):
-            assert np.array_equal(fine, np.arange(rows * cols))
+        assert len(view.patches) == len(view.picture) == len(view.place) == len(view.labels)
+        assert len(np.unique(view.shown)) == len(view.shown) == len(view.cells), "no token is shown twice"
+        if kind != "all":
+            assert len(view.shown) == len(view.patches), "what is not shown is not encoded"
 
 
-def test_resized_pages_have_the_share_of_foveated_ones() -> None:
-    assert SHARES["resize"] == SHARES["foveate"] and sum(SHARES.values()) == pytest.approx(1)
+def test_resized_pages_have_the_share_of_looks() -> None:
+    assert SHARES["resize"] == SHARES["look"] and sum(SHARES.values()) == pytest.approx(1)
+    assert sum(SIZES_PX.values()) == pytest.approx(1)
 
 
-def test_answers_out_of_view_cannot_be_read() -> None:
+@pytest.mark.parametrize("kind", ["look", "glimpse"])
+def test_answers_out_of_view_cannot_be_read(kind: str) -> None:
     read = unread = 0
-    for index in range(12):
-        view = make_view(6, index, kind="foveate", page_px=512)
-        page = render(6, index, 512)
+    for index in range(16):
+        view = make_view(6, index, kind=kind, page_px=512)
         for asked in view.asked:
-            assert asked.question.decode() == page.fields[asked.field].question
             if asked.answer is None:
                 unread += 1
             else:
                 read += 1
-                assert asked.answer.decode() == page.fields[asked.field].answer
-                assert (asked.char_slots >= 0).mean() >= 0.9 and asked.char_slots.max() < len(view.picks)
+                printed = np.frombuffer(asked.answer, np.uint8) != ord(" ")
+                assert (asked.char_slots[printed] >= 0).mean() >= 0.9 and asked.char_slots.max() < len(view.shown)
     assert read and unread
+
+
+def test_a_glimpse_that_can_be_read_answers_where_no_look_went() -> None:
+    coarse = 0
+    for index in range(30):
+        view = make_view(8, index, kind="glimpse", page_px=512)
+        glimpse = int((view.picture == 1).sum())
+        assert np.array_equal(view.shown[:glimpse], np.arange(glimpse)), "the glimpse opens the canvas"
+        coarse += sum(a.answer is not None and 0 <= a.char_slots.max() < glimpse for a in view.asked)
+    assert coarse
 
 
 def test_dense_labels_spell_the_page() -> None:
     page = render(2, 0, 512, "sheet", 9.0)
-    labels = char_labels(page)
+    labels = page_labels(page)
     assert labels.shape == (32, 32, 5)
     centre, code = page.chars.centre_px, page.chars.code
     for row, col in ((0, 4), (3, 7), (9, 20)):
@@ -57,6 +66,22 @@ def test_dense_labels_spell_the_page() -> None:
         inside = here[0] - page.chars.begin[here[0]] if here else 0
         before = [int(code[here[0] - back]) - 31 if back <= inside else 0 for back in (1, 2)]
         assert labels[row, col, 3:].tolist() == before
+
+
+def test_labels_of_a_view_are_those_of_its_page() -> None:
+    for index in range(40):
+        view = make_view(9, index, kind="ink", page_px=512)
+        page = render(9, index, 512)
+        if (view.labels == UNKNOWN).all() or page.image.size // 256 <= int(view.place.max()):
+            continue
+        rows, cols = (s // 16 for s in page.image.shape)
+        patches = page.image.reshape(rows, 16, cols, 16).swapaxes(1, 2).reshape(rows, cols, 256)
+        row, col = view.place.T
+        if row.max() >= rows or col.max() >= cols or not np.array_equal(patches[row, col], view.patches):
+            continue  # printed as in the world
+        assert np.array_equal(page_labels(page)[row, col], view.labels)
+        return
+    pytest.fail("no view of a clean page")
 
 
 def test_dense_loss_by_hand() -> None:
@@ -69,13 +94,16 @@ def test_dense_loss_by_hand() -> None:
 
 
 def _toy() -> View:
-    picks = np.array([[0, 0], [0, 1], [0, 2]])
     asked = (
         Asked(b"Q?", b"42", np.array([0]), np.array([2, 2]), 0),
         Asked(b"R?", None, np.zeros(0, np.int64), np.zeros(0, np.int64), 1),
     )
-    cells = np.array([[0, 0], [0, 1], [0, 2]])
-    return View("all", (np.zeros((16, 48), np.uint8),), np.zeros((1, 3, 5), np.uint8), picks, cells, 3, asked, ())
+    cells, patches, labels = (
+        np.array([[0, 0], [0, 1], [0, 2]]),
+        np.zeros((3, 256), np.uint8),
+        np.zeros((3, 5), np.uint8),
+    )
+    return View("all", patches, np.zeros(3, np.int64), cells, labels, np.arange(3), cells, 3, asked, ())
 
 
 def test_a_packed_sequence_by_hand() -> None:

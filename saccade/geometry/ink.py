@@ -1,0 +1,38 @@
+"""Which cells of a page hold ink: everything that is not paper, whatever the paper's shade, light and noise.
+
+A cell is blank if its grey values, smoothed over 3 x 3 pixels, stay within a tolerance of each other. The tolerance
+follows the page: it grows with the noise of its quietest quarter of cells, so that grain is not taken for print, but
+not beyond what faint print needs. B pages, H x W pixels, R x C cells.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TOLERANCE = 14.0  # grey levels that a clean, evenly lit cell of paper may span
+MOST_NOISE = 12.0  # grey levels; beyond it a page is texture, not grain
+GRAIN = 1.7  # how much 256 smoothed pixels of unit noise span
+_LAPLACIAN = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
+
+
+def ink(grey: Tensor, cell_px: int, tolerance: float = TOLERANCE) -> Tensor:
+    """(B, H, W) grey levels 0 to 255, H and W multiples of cell_px -> (B, R, C) bool, True where there is ink."""
+    pages = grey.float()[:, None]
+    smooth = F.avg_pool2d(F.pad(pages, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    highest, lowest = F.max_pool2d(smooth, cell_px)[:, 0], -F.max_pool2d(-smooth, cell_px)[:, 0]
+    allowed = (GRAIN * noise(grey, cell_px)).clamp(max=GRAIN * MOST_NOISE) + tolerance
+    return highest - lowest > allowed[:, None, None]
+
+
+def noise(grey: Tensor, cell_px: int) -> Tensor:
+    """(B,) standard deviation of the noise of each page (B, H, W), in grey levels.
+
+    Immerkaer (1996), "Fast noise variance estimation": the mean absolute response to a kernel that no plane or edge
+    excites; here of the quarter of cells with the least, where there is no print.
+    """
+    kernel = torch.tensor(_LAPLACIAN, device=grey.device)[None, None]
+    response = F.conv2d(F.pad(grey.float()[:, None], (1, 1, 1, 1), mode="replicate"), kernel).abs()
+    cells = F.avg_pool2d(response, cell_px).flatten(1)
+    return cells.quantile(0.25, dim=1) * math.sqrt(math.pi / 2) / 6
