@@ -167,7 +167,8 @@ CURRENCIES = (
 WARES = (
     "Tea", "Coffee", "Bread", "Milk", "Rice", "Sugar", "Salt", "Eggs", "Soap", "Paper", "Battery", "Lamp", "Cable",
     "Pen", "Tape", "Glue", "Paint", "Brush", "Nails", "Rope", "Shirt", "Shoes", "Socks", "Cheese", "Butter", "Apples",
-    "Juice", "Water", "Beer", "Wine", "Chicken", "Beef", "Fish", "Noodles", "Soup", "Salad", "Pizza", "Burger", "Fries", "Cake",
+    "Juice", "Water", "Beer", "Wine", "Chicken", "Beef", "Fish", "Noodles", "Soup", "Salad", "Pizza", "Burger", "Fries",
+    "Cake",
     "Cookies", "Chips", "Candy", "Toy", "Book", "Card", "Envelope", "Stamps", "Diesel", "Petrol", "Parking", "Service",
 )  # fmt: skip
 QUALITIES = ("Large", "Small", "Fresh", "Hot", "Iced", "White", "Black", "Red", "Blue", "Green", "Set", "Box", "Pack",
