@@ -5,6 +5,7 @@ where they lie and never copied. Every seventh family is held out: training neve
 with those.
 """
 
+import logging
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,7 @@ def families(folder: str, held_out: bool = False) -> tuple[Family, ...]:
     Raises:
         ConfigError: the folder holds too few usable families.
     """
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of tables that are not needed here
     faces: dict[str, dict[str, str]] = {}
     for path in sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in (".ttf", ".otf")):
         name = _usable(path)

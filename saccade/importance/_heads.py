@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, normalize
+from torch.nn.functional import gelu, layer_norm, normalize, pad
 
 from saccade.errors import ConfigError
 from saccade.geometry.tokens import over_words
+from saccade.importance._surroundings import Surroundings
 from saccade.types import Scene
 
 CHUNK_VALUES = 2**21
@@ -68,23 +69,59 @@ def scaled(patches: Tensor) -> Tensor:
 
 
 class Late(Head):
-    """Late interaction: the best cosine of a projected patch with a projected word, by a learned temperature."""
+    """Late interaction: the best cosine of a projected patch with a projected run of words, by a learned temperature.
+
+    A run of `span` words is projected together (bytes say little alone). With `channels` above 0 the result is evidence
+    among others, and so many products of token and question say what an answer looks like; a convolution then judges
+    each token by what stands around it.
+    """
 
     kind = "late"
 
-    def __init__(self, at: str, token_width: int, word_width: int, inner: int = 64) -> None:
+    def __init__(
+        self, at: str, token_width: int, word_width: int, inner: int = 64, span: int = 1, channels: int = 0
+    ) -> None:
         super().__init__(at, token_width, word_width, inner)
+        if span % 2 == 0:
+            raise ConfigError(f"span = {span} must be odd: a word and as many before as after it")
+        self.span, self.channels = span, channels
         self.token = nn.Linear(token_width, inner, bias=False)
-        self.word = nn.Linear(word_width, inner, bias=False)
+        self.word = nn.Linear(span * word_width, inner, bias=False)
         self.sharpness = nn.Parameter(torch.tensor(2.3))  # log of the factor 10
+        if channels:
+            self.looks, self.asks = nn.Linear(token_width, channels), nn.Linear(inner, channels)
+            self.around = Surroundings(2 + channels)
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        return {**super().sizes, "span": self.span, "channels": self.channels}
+
+    def runs(self, words: Tensor) -> Tensor:
+        """(B, T, E): each word with its neighbours, projected to unit length."""
+        half = self.span // 2
+        padded = pad(words.float(), (0, 0, half, half))
+        runs = padded.unfold(1, self.span, 1).transpose(2, 3).flatten(2) if self.span > 1 else padded
+        return normalize(self.word(runs), dim=-1)
 
     def forward(self, scene: Scene) -> Tensor:
         patches, found = self.patches(scene), []
-        words = normalize(self.word(scene.query_tokens.float()), dim=-1).transpose(1, 2)  # (B, E, T)
+        runs = self.runs(scene.query_tokens)
+        words = runs.transpose(1, 2)  # (B, E, T)
         for some in self.chunks(patches, self.inner + words.shape[-1]):
             near = normalize(self.token(some.float()), dim=-1).flatten(1, 2) @ words  # (B, n M, T)
             found.append(near.view(*some.shape[:3], -1).amax(2))
-        return over_words(torch.cat(found, 1), scene.query_weight, "max") * self.sharpness.exp()
+        similarity = torch.cat(found, 1)
+        best = over_words(similarity, scene.query_weight, "max")
+        if not self.channels:
+            return best * self.sharpness.exp()
+        mean = over_words(similarity, scene.query_weight, "mean")
+        weight = scene.query_weight.float().unsqueeze(1)
+        asked = self.asks((weight @ runs) / weight.sum(-1, keepdim=True).clamp(min=1e-9))  # (B, 1, channels)
+        looks = torch.cat([self.looks(scaled(some)).amax(2) for some in self.chunks(patches, self.channels)], 1)
+        evidence = torch.cat([best.unsqueeze(-1), mean.unsqueeze(-1), looks * asked], -1)
+        evidence = evidence.masked_fill(~scene.present.unsqueeze(-1), 0.0)
+        logits: Tensor = self.around(evidence, scene.row, scene.col, scene.present)
+        return logits + best * self.sharpness.exp()
 
 
 class MLP(Head):

@@ -101,8 +101,8 @@ def _sheet(page: Page, draw: np.random.Generator, max_tok: int | None, crop_tok:
     """The whole page resized to at most max_tok cells, or a crop of at most crop_tok x crop_tok cells of it."""
     height, width = (s // PATCH_PX for s in page.image.shape)
     if max_tok is not None:
-        rows, cols = largest_grid(height, width, max_tok)
-        pixels = _resized(page.image, rows, cols)
+        pixels = resized(page.image, max_tok)
+        rows, cols = (s // PATCH_PX for s in pixels.shape)
         token = token_of(page.chars, rows, cols, (rows / height, cols / width))
         return _Sheet(page, pixels, token, rows, cols, (0, 0), max(rows, cols), rows / height)
     rows, cols = min(height, crop_tok), min(width, crop_tok)
@@ -115,7 +115,10 @@ def _sheet(page: Page, draw: np.random.Generator, max_tok: int | None, crop_tok:
     return _Sheet(page, image, token, rows, cols, (top, left), side, 1.0)
 
 
-def _resized(image: Bytes, rows: int, cols: int) -> Bytes:
+def resized(image: Bytes, max_tok: int) -> Bytes:
+    """(16 H, 16 W) grey, shrunk with its aspect kept to at most max_tok cells."""
+    height, width = (s // PATCH_PX for s in image.shape)
+    rows, cols = largest_grid(height, width, min(max_tok, height * width))
     small = Image.fromarray(image).resize((cols * PATCH_PX, rows * PATCH_PX), Image.Resampling.BICUBIC)
     return np.asarray(small)
 
@@ -299,10 +302,11 @@ _NO_GLIMPSE = _Glimpse(
 
 def _glimpse(sheet: _Sheet, max_tok: int) -> _Glimpse:
     """The sheet in at most max_tok coarse cells, those of them that hold ink."""
-    rows, cols = largest_grid(sheet.rows, sheet.cols, min(max_tok, sheet.rows * sheet.cols - 1))
+    image = resized(sheet.image, min(max_tok, sheet.rows * sheet.cols - 1))
+    rows, cols = (s // PATCH_PX for s in image.shape)
     scale = rows / sheet.rows
     token = token_of(sheet.page.chars, rows, cols, (scale, cols / sheet.cols))
-    small = _Sheet(sheet.page, _resized(sheet.image, rows, cols), token, rows, cols, (0, 0), 0, scale)
+    small = _Sheet(sheet.page, image, token, rows, cols, (0, 0), 0, scale)
     kept = np.flatnonzero(small.inked)
     row, col = np.divmod(kept, cols)
     cells = np.stack([(row + 0.5) * sheet.rows // rows, (col + 0.5) * sheet.cols // cols], 1).astype(np.int64)

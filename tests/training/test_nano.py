@@ -4,14 +4,15 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from saccade.datasets.synthdoc import VALIDATION_SEED
+from saccade.datasets.synthdoc import VALIDATION_SEED, SynthDoc
 from saccade.errors import ConfigError
 from saccade.training import loop, nano
-from saccade.training.evaluate import evaluate, summary
+from saccade.training.evaluate import encode_page, evaluate, summary
 from saccade.training.model import SIZES, build_model, load_model
 from saccade.training.nano import NanoTraining, train
 
@@ -84,8 +85,24 @@ def test_validation_seeds_are_refused() -> None:
 
 def test_evaluation_counts_every_question() -> None:
     model = build_model(SIZES["tiny"]).eval()
-    views = ["all", "resize@64", "near@50", "away@50"]
-    results = evaluate(model, 256, 1, views)
+    views = ["all", "ink", "resize@64", "near@50", "look@20", "away@50"]
+    results = evaluate(model, SynthDoc(page_px=256, num_pages=1), views)
     tokens = {r["view"]: r["visual_tok"] for r in results}
-    assert tokens["near@50"] == tokens["away@50"] == 50 and tokens["resize@64"] <= 64 < tokens["all"]
-    assert summary(results, "all")["n"] == len(results) / 4
+    assert tokens["near@50"] == tokens["away@50"] == 50 and tokens["look@20"] == 20
+    assert tokens["resize@64"] <= 64 < tokens["all"] > tokens["ink"] > 0
+    assert summary(results, "all")["n"] == len(results) / 6
+    in_view = {view: [r["in_view"] for r in results if r["view"] == view] for view in views}
+    assert all(in_view["all"]) and all(in_view["resize@64"]) and not any(in_view["away@50"])
+
+
+def test_a_view_encodes_what_it_shows_and_the_whole_page_is_the_tower_itself() -> None:
+    model = build_model(SIZES["tiny"]).eval()
+    image = np.random.default_rng(0).integers(0, 255, (96, 160), np.uint8)
+    whole = encode_page(model, image)
+    assert (whole.rows, whole.cols, len(whole.place)) == (6, 10, 60)
+    kept = np.array([3, 17, 18, 44])
+    alone = encode_page(model, image, kept)
+    assert np.array_equal(alone.place, whole.some(kept).place) and alone.tokens.shape == (4, whole.tokens.shape[1])
+    assert not torch.allclose(alone.tokens, whole.some(kept).tokens, atol=1e-3), "cells encoded alone miss the others"
+    every = encode_page(model, image, np.arange(60))
+    assert torch.allclose(every.tokens, whole.tokens)
