@@ -22,11 +22,10 @@ from saccade.analysis.scanpath import HUMAN, Scanpath, scanpath, scanpath_statis
 from saccade.config import Episode
 from saccade.datasets import Row, limit, open_dataset
 from saccade.engines.hf import HFEngine
+from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.geometry.grid import plain_grid
-from saccade.look import episodes, run
 from saccade.picture import Picture, suffixes
-from saccade.seen import see
 from saccade.types import Grid, Question, Sample, Scene, Trace
 from saccade.viz.sheet import save
 from saccade.viz.view import TraceView

@@ -7,8 +7,8 @@ from rich.console import Console
 from pipelines.files import picture_path
 from saccade.config import Episode
 from saccade.engines import Spec
+from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
-from saccade.look import episodes, run, see
 from saccade.picture import Picture
 from saccade.types import Question, Scene, Trace
 from saccade.viz import text

@@ -22,9 +22,9 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row, Skip, limit
 from saccade.engines import Engine, Spec
 from saccade.engines.hf import checkpoint
+from saccade.episode import Outcome, episodes, run, see
 from saccade.errors import ConfigError, DataError, ResumeRefused, UnknownName, describe
 from saccade.families import Prepared, fingerprint
-from saccade.look import Outcome, episodes, run, see
 from saccade.metrics.anls import anls
 from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact

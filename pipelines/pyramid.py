@@ -19,11 +19,10 @@ from saccade.analysis.pyramid import PyramidReport, pyramid_report, read_value
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, limit, open_dataset
 from saccade.engines import Engine
+from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
-from saccade.look import episodes, run
 from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.picture import Picture
-from saccade.seen import see
 from saccade.types import Question, Scene, Trace
 
 app = typer.Typer(add_completion=False, help=__doc__)

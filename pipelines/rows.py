@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from saccade.config import Episode
+from saccade.episode import Seen
 from saccade.errors import describe
-from saccade.look import Seen
 from saccade.metrics.anls import anls
 from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact

@@ -19,8 +19,8 @@ from pipelines.files import picture_path
 from saccade.config import Episode
 from saccade.datasets import Dataset
 from saccade.engines.hf import HF
+from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
-from saccade.look import Seen, episodes, run, see
 from saccade.picture import Picture
 from saccade.registry import load, names
 from saccade.types import Question, Sample, Scene, Trace

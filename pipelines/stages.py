@@ -22,9 +22,9 @@ from pipelines.readers import Readers
 from pipelines.wire import Packed, freeze, thaw
 from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder
+from saccade.episode import Ask, Outcome, Seen, arun, episodes, see
 from saccade.errors import EngineDead, describe
 from saccade.families import Prepared
-from saccade.look import Ask, Outcome, Seen, arun, episodes, see
 from saccade.picture import Picture
 from saccade.registry import load
 from saccade.types import Answer, Encoding, Query, Question, Trace

@@ -7,8 +7,8 @@ from typing import Any
 from saccade.config import Episode
 from saccade.engines import Engine, Spec
 from saccade.engines.hf import HF
+from saccade.episode import Outcome, episodes, run, see
 from saccade.errors import SaccadeError
-from saccade.look import Outcome, episodes, run, see
 from saccade.picture import Picture, Source
 from saccade.types import Question, Trace
 

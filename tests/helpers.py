@@ -9,6 +9,7 @@ from torch import Tensor
 
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture
+from saccade.planners import Planner, Score
 from saccade.types import Answer, Encoding, Gaze, Query, Scene, Selection, Step
 
 Item = tuple[Picture, Encoding, Query]
@@ -64,3 +65,9 @@ def bin_of(dx: float, dy: float, farthest: float, num_rho: int, num_theta: int, 
     ring = min(int(num_rho * rho / whole), num_rho - 1) if whole else 0
     sector = math.floor(math.atan2(abs(dx), dy) / (2 * math.pi) * num_theta + 0.5)
     return ring * num_theta + (sector if dx >= 0 else -sector) % num_theta
+
+
+def replay(planner: Planner, scene: Scene, score: Score, steps: Sequence[Step]) -> list[Gaze]:
+    """The gazes a planner would take if its looks had caused these steps: those of the steps, if nothing changed."""
+    flow = planner.flow(scene, score)
+    return [next(flow), *(flow.send(step) for step in steps[:-1])] if steps else []

@@ -12,11 +12,11 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(path for top in ("saccade", "pipelines") for path in (ROOT / top).rglob("*.py"))
 
 LAYERS: list[set[str]] = [
-    {"errors", "machine", "picture", "selection", "types"},
+    {"errors", "machine", "picture", "types"},
     {"registry", "geometry"},
     {"importance", "samplers", "planners", "budgets", "integration", "reduction", "metrics"},
     {"families", "engines", "datasets", "nano"},
-    {"config", "look", "eye", "seen"},
+    {"config", "episode", "eye", "lazy", "queries"},
     {"training", "analysis", "viz"},
     {""},  # saccade/__init__.py itself
 ]
@@ -92,3 +92,9 @@ def test_files_are_small_and_say_what_they_are(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= 60, f"{node.name} has {length} lines"
+
+
+def test_no_public_name_hides_a_module():
+    import saccade
+
+    assert not [name for name in saccade.__all__ if is_module(f"saccade.{name}")]

@@ -42,7 +42,7 @@ def test_commands_and_options_exist(line: str) -> None:
 
 
 def test_the_tree_exists() -> None:
-    (tree,) = (block for block in blocks("") if "look.py" in block)
+    (tree,) = (block for block in blocks("") if "episode.py" in block)
     folder = ROOT
     for line in tree.splitlines():
         name = line.split()[0]

@@ -19,9 +19,9 @@ from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
 from pipelines.wire import freeze
 from saccade.config import Episode
+from saccade.episode import Seen, see
 from saccade.errors import SaccadeError
 from saccade.families import Prepared
-from saccade.look import Seen, see
 from saccade.picture import Picture
 from saccade.types import Encoding, Grid, Query, Question
 
@@ -147,7 +147,7 @@ class EncoderReplica(Replica):
 
 
 class View:
-    """The encoder as `saccade.look.see` uses it, in a thread, for one request: what is kept is not made again."""
+    """The encoder as `saccade.episode.see` uses it, in a thread, for one request: what is kept is not made again."""
 
     def __init__(self, replica: EncoderReplica, loop: asyncio.AbstractEventLoop) -> None:
         self.replica, self.loop = replica, loop

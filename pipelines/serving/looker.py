@@ -14,7 +14,7 @@ from pipelines.serving.reader import Piece, Said
 from pipelines.serving.refusals import Refusal
 from pipelines.serving.schema import Asked
 from pipelines.serving.settings import ServeConfig
-from saccade.look import Ask, Seen, arun, episodes
+from saccade.episode import Ask, Seen, arun, episodes
 from saccade.picture import Picture
 from saccade.types import Answer, Gaze, Grid, Trace
 

@@ -4,7 +4,7 @@ judged = Judged(scene_of(picture, encoding, queries), Mix.parse("edges"))
 looks = look(judged, load("samplers", "hybrid", Sampler), load("planners", "query", Planner), boxes, keep=273)
 looks[0].after(1), looks[0].until(0.95), looks[0].hit
 
-The looks are those of an episode (saccade.look) whose reader says "cannot read" each time: a planner that listens to
+The looks are those of an episode (saccade.episode) whose reader says "cannot read" each time: a planner that listens to
 the reader (`uncertainty`) is sent an answer of confidence 0, and has the scorer's importance alone to go by.
 
 Shapes: B questions of one picture, N tokens, T words.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from saccade.engines import Engine
+from saccade.episode import Seen
 from saccade.errors import SaccadeError
 from saccade.importance import Mix, vectors
 from saccade.metrics.anls import anls
@@ -18,7 +19,6 @@ from saccade.metrics.bootstrap import Interval, bootstrap_mean
 from saccade.samplers import Sampler
 from saccade.samplers.random import Random
 from saccade.samplers.topk import TopK
-from saccade.seen import Seen
 from saccade.types import Canvas, Encoding, Part, Question, Scene, Selection
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)

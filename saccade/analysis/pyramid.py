@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.engines import Reader
+from saccade.episode import Seen
 from saccade.geometry.pyramid import bands, gaussian, laplacian
 from saccade.metrics.anls import anls
-from saccade.seen import Seen
 from saccade.types import Canvas, Grid, Part, Question, Selection
 
 Value = Callable[[Tensor], float]

@@ -1,30 +1,25 @@
 """What a decoder attends to (I15): a question's attention to the image, in one layer, without reading it out.
 
-A mixin of the transformers engine, and the queries that a scorer of this kind needs (`asked`).
+A mixin of the transformers engine; `saccade.queries` asks it.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from saccade.engines import Encoder
 from saccade.engines._speech import Speech
-from saccade.errors import ConfigError, DataError, EngineError, SaccadeError
+from saccade.errors import ConfigError, EngineError
 from saccade.families import Family
-from saccade.geometry.neighbours import covering
 from saccade.geometry.rotary import rotate
-from saccade.importance import Scorer
-from saccade.types import Canvas, Encoding, Heard, Part, Query, Question
+from saccade.types import Canvas, Heard
 
 PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
 CHUNK_BYTES = 64 * 2**20
 """Of attention weights that are held at once."""
-NEUTRAL = "Describe the image."
 
 
 class Listening:
@@ -111,48 +106,3 @@ def paid_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
         hidden = torch.arange(length, device=key.device) > until[:, None]
         total += (some @ key * scaling).masked_fill(hidden, float("-inf")).softmax(-1).sum((0, 1))
     return total / (heads * asking)
-
-
-def asked(
-    encoder: Encoder, questions: Sequence[Question], scorer: Scorer | None, whole: Encoding, glimpse: Encoding | None
-) -> tuple[tuple[Question, Query | SaccadeError], ...]:
-    """Each question with its query, or with the error that ends it.
-
-    With a scorer that needs attention and a glimpse a query also holds what its question attends to on the glimpse
-    relative to the scorer's neutral prompt, given to the tokens of the `whole` that lie under each of the glimpse's.
-    The neutral prompt is read once an image, and charged to its first question.
-
-    Raises:
-        ConfigError: this engine gives no attention, or has no such layer.
-    """
-    found = [(question, _query(encoder, question)) for question in questions]
-    if scorer is None or glimpse is None:
-        return tuple(found)
-    listen = getattr(encoder, "attention", None)
-    if listen is None:
-        raise ConfigError(f"the scorer {scorer.name()!r} needs an engine that gives attention: hf, in one process")
-    layer, under = getattr(scorer, "layer", None), covering(glimpse.grid, whole.grid)
-    canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
-    neutral: Heard = listen(canvas, getattr(scorer, "neutral", NEUTRAL), layer)
-    extra = neutral
-    for number, (question, query) in enumerate(found):
-        if isinstance(query, SaccadeError):
-            continue
-        try:
-            heard: Heard = listen(canvas, question.text, layer)
-        except DataError as error:
-            found[number] = (question, error)
-            continue
-        ratio = (heard.attention / neutral.attention.clamp(min=torch.finfo(torch.float32).tiny))[under]
-        found[number] = (question, replace(query, heard=replace(heard.plus(extra), attention=ratio)))
-        extra = Heard(neutral.attention, 0, 0, 0.0)
-    return tuple(found)
-
-
-def _query(encoder: Encoder, question: Question) -> Query | SaccadeError:
-    if question.error is not None:  # "Type: message", found when the data set listed it
-        return DataError(question.error.partition(": ")[2])
-    try:
-        return encoder.query(question.text)
-    except SaccadeError as error:
-        return error

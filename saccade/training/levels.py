@@ -25,11 +25,11 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
+from saccade.episode import see
 from saccade.geometry.crosslevel import CrossLevel
 from saccade.geometry.grid import in_boxes
 from saccade.geometry.levels import soft_keep
 from saccade.geometry.saved import save
-from saccade.seen import see
 from saccade.training.importance import answer_share
 from saccade.training.pyramid import (
     LearnedPyramid,

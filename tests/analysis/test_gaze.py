@@ -9,13 +9,12 @@ from torch import Tensor
 
 from saccade.analysis.gaze import Boxes, Judged, Looks, in_grown, look, scene_of
 from saccade.config import Episode
+from saccade.episode import Seen, episodes, run
 from saccade.geometry.grid import box_coverage, gaze_at, plain_grid
 from saccade.importance import Mix
-from saccade.look import episodes, run
 from saccade.planners import Planner, Score
 from saccade.registry import load
 from saccade.samplers import Sampler
-from saccade.seen import Seen
 from saccade.types import Answer, Canvas, Gaze, Grid, Query, Question, Scene, Step, Trace
 from tests.helpers import item
 

@@ -19,9 +19,9 @@ from saccade.analysis.pruning import (
 )
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
+from saccade.episode import see
 from saccade.metrics.anls import anls
 from saccade.picture import Picture
-from saccade.seen import see
 from saccade.types import Canvas, Part, Question, Scene, Selection
 from tests import tiny
 from tests.helpers import importance_of, item

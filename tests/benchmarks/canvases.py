@@ -27,7 +27,7 @@ from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.vllm import VLLM, VLLMEngine
-from saccade.look import Seen, arun, episodes, see
+from saccade.episode import Seen, arun, episodes, see
 from saccade.types import Answer, Canvas, Part, Selection, Trace
 
 IMAGES, QUESTIONS, PAGE_PX = 10, 8, 1024

@@ -24,7 +24,7 @@ from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF, HFEngine, quiet
-from saccade.look import episodes, run, see
+from saccade.episode import episodes, run, see
 from saccade.types import Sample, Trace
 
 PAGES, REPEATS, PAGE_PX = 6, 3, 512

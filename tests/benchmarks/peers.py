@@ -26,7 +26,7 @@ from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF, HFEngine
-from saccade.look import episodes, run, see
+from saccade.episode import episodes, run, see
 from saccade.metrics.anls import anls
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean
 from saccade.reduction import Reduction

@@ -10,16 +10,17 @@ from pipelines.experiments import Experiment
 from pipelines.run_config import RunConfig
 from saccade import eye
 from saccade.config import Episode
-from saccade.engines._listening import asked, paid_attention
+from saccade.engines._listening import paid_attention
 from saccade.engines.hf import HF, HFEngine
 from saccade.engines.vllm import VLLM
+from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, QuestionError
 from saccade.eye import Eye
 from saccade.geometry.grid import coarse_on
 from saccade.geometry.neighbours import covering
 from saccade.importance.attention import Attention
-from saccade.look import episodes, run, see
 from saccade.picture import Picture
+from saccade.queries import embed_questions
 from saccade.types import Canvas, Encoding, Part, Query, Question, Scene, Selection, Trace
 from tests import tiny
 from tests.helpers import item
@@ -135,7 +136,7 @@ def parts_of(engine: HFEngine, picture: Picture) -> tuple[Encoding, Encoding]:
 def test_it_is_relative_to_the_neutral_prompt(engine: HFEngine, picture: Picture) -> None:
     whole, glimpse = parts_of(engine, picture)
     scorer, asking = Attention(layer=0, neutral="See?"), [Question("a", "What is the total?"), Question("b", "See?")]
-    (_, first), (_, second) = asked(engine, asking, scorer, whole, glimpse)
+    (_, first), (_, second) = embed_questions(engine, asking, scorer, whole, glimpse)
     assert isinstance(first, Query) and first.heard and isinstance(second, Query) and second.heard
     canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
     here, there = (by_transformers(engine, canvas, text, 0) for text in ("What is the total?", "See?"))
@@ -145,7 +146,7 @@ def test_it_is_relative_to_the_neutral_prompt(engine: HFEngine, picture: Picture
     scene = Scene.of([(picture, whole, first), (picture, whole, second)])
     assert scene.attention is not None and Attention()(scene)[0].max() == 1
     assert Attention()(scene)[1].sum() == 0
-    without, _ = asked(engine, asking[:1], None, whole, glimpse)[0][1], None
+    without, _ = embed_questions(engine, asking[:1], None, whole, glimpse)[0][1], None
     assert isinstance(without, Query) and without.heard is None
 
 
@@ -153,7 +154,7 @@ def test_the_neutral_prompt_is_charged_once_an_image(engine: HFEngine, picture: 
     whole, glimpse = parts_of(engine, picture)
     fresh = HFEngine(engine.family, engine.spec)
     asking = [Question("x", " "), Question("a", "total?"), Question("b", "signed?")]
-    (_, empty), (_, first), (_, second) = asked(fresh, asking, Attention(), whole, glimpse)
+    (_, empty), (_, first), (_, second) = embed_questions(fresh, asking, Attention(), whole, glimpse)
     assert isinstance(empty, QuestionError)
     assert isinstance(first, Query) and first.heard and isinstance(second, Query) and second.heard
     prefix = fresh.family.prompt("total?")[0]

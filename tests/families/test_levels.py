@@ -5,9 +5,9 @@ import torch
 
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
+from saccade.episode import see
 from saccade.eye import Eye
 from saccade.picture import Picture
-from saccade.seen import see
 from saccade.types import Question
 from tests import tiny
 

@@ -17,8 +17,8 @@ from pipelines.wire import freeze, thaw
 from saccade.config import Episode
 from saccade.datasets import Row, Skip
 from saccade.engines.hf import HFEngine
+from saccade.episode import see
 from saccade.errors import ConfigError
-from saccade.look import see
 from saccade.picture import Picture
 from saccade.types import Encoding, Part, Question
 from tests import tiny

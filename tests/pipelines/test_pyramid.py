@@ -13,9 +13,9 @@ from saccade.analysis.pyramid import pyramid_report, read_value
 from saccade.config import Episode
 from saccade.datasets import open_dataset
 from saccade.engines.hf import HFEngine
+from saccade.episode import see
 from saccade.errors import ConfigError
 from saccade.picture import Picture
-from saccade.seen import see
 from saccade.types import Canvas, Part, Question, Selection
 from tests import tiny
 

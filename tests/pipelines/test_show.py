@@ -16,8 +16,8 @@ from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.jsonl import JsonLines
 from saccade.engines.hf import HF, HFEngine
+from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, DataError
-from saccade.look import episodes, run, see
 from tests import tiny
 
 

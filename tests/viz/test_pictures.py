@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
+from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, DataError
 from saccade.geometry.grid import plain_grid
 from saccade.importance import Mix
-from saccade.look import episodes, run, see
 from saccade.picture import Picture
 from saccade.registry import find, load, names
 from saccade.types import Question, Scene, Trace

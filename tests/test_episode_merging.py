@@ -5,11 +5,12 @@ import torch
 
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
-from saccade.look import replay, see
+from saccade.episode import see
 from saccade.picture import Picture
 from saccade.types import Part, Scene
 from tests import tiny
-from tests.test_look import ASKED, Script, traces
+from tests.helpers import replay
+from tests.test_episode import ASKED, Script, traces
 
 MERGING = [{"sampler": "slots", "planner": "slots"}, {"sampler": {"name": "dominant", "ratio": 0.5}}]
 

@@ -8,12 +8,13 @@ import torch
 
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
+from saccade.episode import Ask, arun, episodes, run, see
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
 from saccade.eye import Eye
-from saccade.look import Ask, arun, episodes, replay, run, see
 from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Question, Scene, Trace
 from tests import tiny
+from tests.helpers import replay
 
 ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?"), Question("c", "When?")]
 

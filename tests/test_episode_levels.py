@@ -10,8 +10,8 @@ from pipelines.stages import pack, unpack
 from saccade.budgets import Budget
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
+from saccade.episode import Seen, episodes, run, see
 from saccade.geometry.levels import counts
-from saccade.look import Seen, episodes, run, see
 from saccade.picture import Picture
 from saccade.registry import find, names
 from saccade.samplers import Sampler

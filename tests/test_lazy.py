@@ -6,10 +6,10 @@ import torch
 from pipelines.experiments import _Once
 from saccade.config import Episode
 from saccade.engines.hf import HF, HFEngine
+from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError
 from saccade.eye import Eye
 from saccade.geometry.grid import in_boxes
-from saccade.look import episodes, run, see
 from saccade.picture import Picture
 from saccade.types import Part, Question
 from tests import tiny

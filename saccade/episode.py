@@ -13,15 +13,18 @@ import torch
 from torch import Tensor
 
 from saccade.config import Episode
-from saccade.engines import Reader
+from saccade.engines import Encoder, Reader
 from saccade.errors import EngineDead, SaccadeError
-from saccade.planners import Planner, Score
-from saccade.seen import Seen as Seen
-from saccade.seen import see as see
+from saccade.geometry.grid import coarse_on
+from saccade.geometry.levels import coarser_tok, stack
+from saccade.lazy import Lazy
+from saccade.picture import Picture
+from saccade.queries import embed_questions
 from saccade.types import (
     Answer,
     Canvas,
     Cost,
+    Encoding,
     Gaze,
     Heard,
     Part,
@@ -35,6 +38,51 @@ from saccade.types import (
 
 Outcome = Trace | SaccadeError
 """What became of one question. An error costs that question only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One image as an episode starts from it: encoded once, for all its questions."""
+
+    picture: Picture
+    encoding: Encoding
+    glimpse: Encoding | None
+    asked: tuple[tuple[Question, Query | SaccadeError], ...]
+    full_patches: int  # encoder patches of one full pass, to compare with
+    seconds: float
+    lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
+
+    @property
+    def encoder_patches(self) -> int:
+        """Encoder patches paid for this image."""
+        return self.encoding.num_patches + (self.glimpse.num_patches if self.glimpse is not None else 0)
+
+
+def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
+    """Encodes what an episode needs: the full view at all its levels, or the resized one, the glimpse, the questions.
+
+    Raises:
+        PictureError: the picture cannot be used.
+    """
+    started = time.perf_counter()
+    resize = settings.view == "resize"
+    views = [encoder.prepare(picture, settings.whole_budget_tok if resize else None)]
+    if settings.view == "foveate":
+        views += [encoder.prepare(picture, size) for size in coarser_tok(views[0].grid, settings.levels)]
+    num_levels = len(views)
+    if settings.glimpse and settings.view == "foveate":
+        views.append(encoder.prepare(picture, settings.glimpse))
+    lazy = Lazy.start(encoder, picture, views[0], settings.glimpse) if settings.encoder == "lazy" else None
+    encodings = [encoder.encode([view])[0] for view in views] if lazy is None else lazy.encodings
+    whole, glimpse = stack(encodings[:num_levels]), None
+    if len(encodings) > num_levels:
+        glimpse = replace(encodings[-1], grid=coarse_on(encodings[-1].grid, whole.grid))
+    queries = embed_questions(encoder, questions, settings.listens, whole, glimpse)
+    listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
+    seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
+    # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
+    full = encoder.prepare(picture) if resize else views[0]
+    return Seen(picture, whole, glimpse, queries, full.patches.shape[0], seconds, lazy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +296,3 @@ def episodes(settings: Episode, seen: Seen) -> list[Generator[Ask, Answer, list[
     """
     groups = [seen.asked] if settings.shared else [(item,) for item in seen.asked]
     return [episode(settings, seen, group, first=number == 0) for number, group in enumerate(groups)]
-
-
-def replay(planner: Planner, scene: Scene, score: Score, steps: Sequence[Step]) -> list[Gaze]:
-    """The gazes a planner would take if its looks had caused these steps: those of the steps, if nothing changed."""
-    flow = planner.flow(scene, score)
-    return [next(flow), *(flow.send(step) for step in steps[:-1])] if steps else []

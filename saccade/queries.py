@@ -1,0 +1,59 @@
+"""The questions of an image as an episode takes them: embedded, and where a scorer asks, with what they attend to."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from saccade.engines import Encoder
+from saccade.errors import ConfigError, DataError, SaccadeError
+from saccade.geometry.neighbours import covering
+from saccade.importance import Scorer
+from saccade.types import Canvas, Encoding, Heard, Part, Query, Question
+
+NEUTRAL = "Describe the image."
+
+
+def embed_questions(
+    encoder: Encoder, questions: Sequence[Question], scorer: Scorer | None, whole: Encoding, glimpse: Encoding | None
+) -> tuple[tuple[Question, Query | SaccadeError], ...]:
+    """Each question with its query, or with the error that ends it.
+
+    With a scorer that needs attention and a glimpse a query also holds what its question attends to on the glimpse
+    relative to the scorer's neutral prompt, given to the tokens of the `whole` that lie under each of the glimpse's.
+    The neutral prompt is read once an image, and charged to its first question.
+
+    Raises:
+        ConfigError: this engine gives no attention, or has no such layer.
+    """
+    found = [(question, _embed(encoder, question)) for question in questions]
+    if scorer is None or glimpse is None:
+        return tuple(found)
+    listen = getattr(encoder, "attention", None)
+    if listen is None:
+        raise ConfigError(f"the scorer {scorer.name()!r} needs an engine that gives attention: hf, in one process")
+    layer, under = getattr(scorer, "layer", None), covering(glimpse.grid, whole.grid)
+    canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
+    neutral: Heard = listen(canvas, getattr(scorer, "neutral", NEUTRAL), layer)
+    extra = neutral
+    for number, (question, query) in enumerate(found):
+        if isinstance(query, SaccadeError):
+            continue
+        try:
+            heard: Heard = listen(canvas, question.text, layer)
+        except DataError as error:
+            found[number] = (question, error)
+            continue
+        ratio = (heard.attention / neutral.attention.clamp(min=torch.finfo(torch.float32).tiny))[under]
+        found[number] = (question, replace(query, heard=replace(heard.plus(extra), attention=ratio)))
+        extra = Heard(neutral.attention, 0, 0, 0.0)
+    return tuple(found)
+
+
+def _embed(encoder: Encoder, question: Question) -> Query | SaccadeError:
+    if question.error is not None:  # "Type: message", found when the data set listed it
+        return DataError(question.error.partition(": ")[2])
+    try:
+        return encoder.query(question.text)
+    except SaccadeError as error:
+        return error
