@@ -21,7 +21,7 @@ from saccade.analysis.pruning import KEEPS, WAYS, Reading, rate_curve, readings,
 from saccade.analysis.scanpath import HUMAN, Scanpath, scanpath, scanpath_statistics
 from saccade.config import Episode
 from saccade.datasets import Row, limit, open_dataset
-from saccade.engines.hf import HFEngine
+from saccade.engines import Engine
 from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.geometry.grid import plain_grid
@@ -160,8 +160,6 @@ def of_target(
         opened = open_dataset(target, **own)
         samples = [row for row in limit(opened.rows(), data.get("limit", LIMIT)) if isinstance(row, Row)]
     with spec.open() as engine:
-        if not isinstance(engine, HFEngine):
-            raise ConfigError("blocks are heard in this process: --engine hf")
         try:
             for each in _tracked(samples, console):
                 try:
@@ -188,7 +186,7 @@ def _tracked(samples: Sequence[Any], console: Console) -> Iterator[Any]:
     yield from track(samples, "images", console=console, disable=quiet)
 
 
-def measure(found: Found, settings: Episode, engine: HFEngine, sample: Sample, *, read: bool) -> None:
+def measure(found: Found, settings: Episode, engine: Engine, sample: Sample, *, read: bool) -> None:
     """Adds one image. A question that cannot be asked is an error of its own; `read`: A4 and A6 as well.
 
     Raises:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pipelines.files import picture_path
 from saccade.config import Episode
-from saccade.engines import Spec
+from saccade.engines import EngineSpec
 from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
 from saccade.picture import Picture
@@ -16,7 +16,9 @@ from saccade.viz.trace import draw_trace, save
 from saccade.viz.view import TraceView
 
 
-def ask(image: Path, question: str, spec: Spec, settings: Episode, trace_path: Path | None, console: Console) -> None:
+def ask(
+    image: Path, question: str, spec: EngineSpec, settings: Episode, trace_path: Path | None, console: Console
+) -> None:
     """Answers, prints a line a fixation, and draws the trace when a path is given.
 
     Raises:

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, median
-from typing import Any, cast
+from typing import Any
 
 from pydantic import Field
 from rich.console import Console
 
-from pipelines.engine import chosen_engine, settled
+from pipelines.engine import settled
 from pipelines.experiments import collect
 from pipelines.provenance import provenance
 from pipelines.tables import interval_text
 from saccade.analysis.gaze import ENOUGH, Boxes, Judged, Looks, look, scene_of
 from saccade.datasets import Dataset, Row, Skip, limit
-from saccade.engines import Encoder, Spec
+from saccade.engines import Encoder, EngineSpec, choose_engine
 from saccade.engines.hf import checkpoint
 from saccade.errors import ConfigError, DataError, describe
 from saccade.families import fingerprint
@@ -50,13 +50,13 @@ class Coverage(Strategy):
     planners: tuple[str, ...] = Field(default_factory=lambda: tuple(names("planners")))
     tokens: int = Field(273, ge=1, description="Visual tokens a look.")
 
-    def opened(self) -> tuple[Dataset, Spec, "Ways"]:
+    def opened(self) -> tuple[Dataset, EngineSpec, "Ways"]:
         """Everything the settings name, checked.
 
         Raises:
             ConfigError: a name or a setting is wrong, or a scorer listens to the language model.
         """
-        spec = cast(Spec, settled(chosen_engine({**self.engine, "name": "hf"}), here=True))
+        spec = settled(choose_engine({**self.engine, "name": "hf"}), here=True)
         return load("datasets", self.dataset, Dataset), spec, Ways(self)
 
 

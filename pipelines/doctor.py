@@ -88,7 +88,7 @@ def processor() -> Finding:
 def engine() -> Finding:
     """What `--engine auto` takes."""
     try:
-        from pipelines.engine import automatic, installed
+        from saccade.engines import automatic, installed
     except ImportError as error:
         return "engine", f"unknown: {error}", ""
     more = "vllm is installed as well" if installed("vllm") else "vllm is not installed"
@@ -100,13 +100,13 @@ def bundled_model() -> Finding:
     try:
         import numpy as np
 
-        from saccade.engines.hf import HF
+        from saccade.engines import choose_engine
         from saccade.errors import SaccadeError
         from saccade.picture import Picture
     except ImportError as error:
         return "nano", f"does not load: {error}", repair(error)
     try:
-        with HF().open() as opened:
+        with choose_engine("hf").open() as opened:
             blank = opened.prepare(Picture.open(np.full((64, 64, 3), 255, np.uint8)))
             parameters = sum(p.numel() for p in opened.family.model.parameters())
             tokens = len(opened.encode([blank])[0])

@@ -15,12 +15,12 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipelines.engine import chosen_engine, settled
+from pipelines.engine import settled
 from pipelines.provenance import provenance
 from pipelines.tables import summarise, to_markdown
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, Skip, limit
-from saccade.engines import Engine, Spec
+from saccade.engines import Encoder, Engine, EngineSpec, ForwardingEncoder, choose_engine
 from saccade.engines.hf import checkpoint
 from saccade.episode import Outcome, episodes, run, see
 from saccade.errors import ConfigError, DataError, ResumeRefused, UnknownName, describe
@@ -30,7 +30,7 @@ from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact
 from saccade.picture import Picture
 from saccade.registry import Strategy, load, validation_text
-from saccade.types import Canvas, Encoding, Grid, Heard, Query, Question, Sample, Trace
+from saccade.types import Encoding, Grid, Question, Sample, Trace
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "experiments"
 
@@ -46,7 +46,7 @@ class Experiment(Strategy):
     against: dict[str, str] = Field({}, description="Row name -> row it is compared with, question by question.")
     bins: tuple[float, ...] = Field((), description="Edges of the letter-height bins, px of x-height.")
 
-    def opened(self) -> tuple[Dataset, Spec, dict[str, Episode]]:
+    def opened(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
         """Everything the settings name, checked.
 
         Raises:
@@ -61,7 +61,7 @@ class Experiment(Strategy):
                 made[name] = Episode(**settings)
             except ValidationError as error:
                 raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
-        spec: Any = settled(chosen_engine({"name": "hf", **self.engine}), here=True)
+        spec = settled(choose_engine({"name": "hf", **self.engine}), here=True)
         for episode in made.values():
             episode.check_engine(spec)
         return load("datasets", self.dataset, Dataset), spec, made
@@ -183,33 +183,24 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
-class _Once:
-    """An engine that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
+class _Once(ForwardingEncoder):
+    """An encoder that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
         self._prepared: dict[int | None, Prepared] = {}
         self._encoded: dict[str, Encoding] = {}
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
         if max_tok not in self._prepared:
-            self._prepared[max_tok] = self.engine.prepare(picture, max_tok)
+            self._prepared[max_tok] = super().prepare(picture, max_tok)
         return self._prepared[max_tok]
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         for item in batch:
             if item.view not in self._encoded:
-                self._encoded[item.view] = self.engine.encode([item])[0]
+                self._encoded[item.view] = super().encode([item])[0]
         return [self._encoded[item.view] for item in batch]
-
-    def windows(self, prepared: Prepared) -> Any:
-        return self.engine.windows(prepared)  # type: ignore[attr-defined]  # checked
-
-    def query(self, question: str) -> Query:
-        return self.engine.query(question)
-
-    def attention(self, canvas: Canvas, question: str, layer: int | None) -> Heard:
-        return self.engine.attention(canvas, question, layer)  # type: ignore[attr-defined,no-any-return]  # checked
 
 
 def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.turns import is_gone
 from saccade.config import Episode
-from saccade.engines import Spec
+from saccade.engines import EngineSpec
 from saccade.errors import describe
 
 
@@ -18,7 +18,7 @@ class Plan:
 
     dataset: dict[str, Any]
     episode: Episode
-    engine: Spec
+    engine: EngineSpec
     limit_px: int | None
     answers: Path
     hidden: Path  # the run's .saccade folder

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.engine import chosen_engine, settled
+from pipelines.engine import settled
 from pipelines.options import SHORT, default
 from pipelines.run_config import RunConfig
 from saccade.config import Episode
 from saccade.datasets import open_dataset
-from saccade.engines import Spec
+from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import named, validation_text
 
@@ -25,7 +25,7 @@ def refuse_unknown(made: Mapping[str, Any], settings: Iterable[str]) -> None:
         raise ConfigError(f"no setting {wrong}. Settings: {', '.join([*known, *short])}")
 
 
-def asking(made: Mapping[str, Any]) -> tuple[Episode, Spec]:
+def asking(made: Mapping[str, Any]) -> tuple[Episode, EngineSpec]:
     """What `saccade ask` is set to.
 
     Raises:
@@ -33,7 +33,7 @@ def asking(made: Mapping[str, Any]) -> tuple[Episode, Spec]:
     """
     refuse_unknown(made, [*Episode.model_fields, "engine"])
     looks = episode({key: made[key] for key in made if key != "engine"})
-    return looks, cast(Spec, settled(chosen_engine(made.get("engine")), here=True))
+    return looks, settled(choose_engine(made.get("engine")), here=True)
 
 
 def episode(made: Mapping[str, Any]) -> Episode:

@@ -8,14 +8,14 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from pipelines.engine import chosen_engine, settled
+from pipelines.engine import settled
 from saccade.config import Episode
 from saccade.datasets import Dataset
-from saccade.engines import Spec
+from saccade.engines import EngineSpec, choose_engine
 from saccade.engines.hf import checkpoint, model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
@@ -54,10 +54,10 @@ class RunConfig(Strategy):
     @classmethod
     def _engine(cls, values: Any) -> Any:
         """The engine as it opens here. Beside a cluster's workers a driver may have no GPU of its own."""
-        engine = chosen_engine(values.get("engine"))
-        if str(getattr(engine, "device", "")).startswith("cuda:"):
+        engine = choose_engine(values.get("engine"))
+        if engine.device.startswith("cuda:"):
             raise ConfigError(
-                f"--device {getattr(engine, 'device', '')}: Ray chooses the GPU of each worker. Give --device cuda; "
+                f"--device {engine.device}: Ray chooses the GPU of each worker. Give --device cuda; "
                 "CUDA_VISIBLE_DEVICES says which GPUs it may choose from"
             )
         opened = settled(engine, here=values.get("address") is None)
@@ -80,9 +80,9 @@ class RunConfig(Strategy):
         """The data set that `dataset` describes."""
         return load("datasets", self.dataset, Dataset)
 
-    def engine_spec(self) -> Spec:
+    def engine_spec(self) -> EngineSpec:
         """The engine that `engine` describes."""
-        return cast(Spec, load("engines", self.engine, Strategy))
+        return load("engines", self.engine, EngineSpec)
 
     def dump(self) -> dict[str, Any]:
         """Plain values for run.yaml."""
@@ -95,18 +95,18 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
     Raises:
         ConfigError: the model or the data cannot be found, or the model's family is not supported.
     """
-    path = checkpoint(config.engine["model"])
+    spec = config.engine_spec()
+    path = checkpoint(spec.model)
     find("families", model_type(path), Family)  # an unsupported family is refused here
     weights = fingerprint(path)
-    max_px = config.engine.get("max_px") or checkpoint_max_px(path)
-    engine = {key: config.engine.get(key) for key in ("name", "dtype", "max_new_tok", "reduction", "drop")}
+    max_px = spec.max_px or checkpoint_max_px(path)
     where = {"data_path"}  # the same data elsewhere is the same data: its fingerprint says so
     return {
         "dataset": {key: value for key, value in dataset.spec().items() if key not in where},
         "data": dataset.fingerprint(),
         "limit": config.limit,
         "episode": config.episode.model_dump(mode="json"),
-        "engine": {**engine, "max_px": max_px, "weights": weights},
+        "engine": {**spec.identity(), "max_px": max_px, "weights": weights},
     }, max_px
 
 

@@ -87,7 +87,7 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Ray Serve asks for the routes once the replica is made."""
-        return Front(self.config, self.looker, int(getattr(self.config.engine_spec, "max_new_tok", 0))).app()
+        return Front(self.config, self.looker, self.config.engine_spec.max_new_tok).app()
 
     async def drain(self) -> int:
         """Refuses new requests from now on, waits for those there are; how many had not ended after `drain_s`."""
@@ -155,7 +155,7 @@ def threads(config: ServeConfig) -> int:
 def limit_px(config: ServeConfig) -> int | None:
     """Pixels above which the encoder would scale an image down: planners need not decode more."""
     spec = config.engine_spec
-    return getattr(spec, "max_px", None) or checkpoint_max_px(checkpoint(str(getattr(spec, "model", "nano"))))
+    return spec.max_px or checkpoint_max_px(checkpoint(spec.model))
 
 
 @contextmanager
@@ -166,7 +166,7 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
         ConfigError: the model cannot be found, or the port is taken.
         EngineDead: Ray or a replica did not start.
     """
-    find("families", model_type(checkpoint(str(getattr(config.engine_spec, "model", "nano")))), Family)
+    find("families", model_type(checkpoint(config.engine_spec.model)), Family)
     check_free(host, port)
     with ExitStack() as ended, ray_started(None, "saccade"):
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # what matters reaches us as an exception

@@ -18,7 +18,7 @@ from pipelines import manifest
 from pipelines.files import picture_path
 from saccade.config import Episode
 from saccade.datasets import Dataset
-from saccade.engines.hf import HF
+from saccade.engines import choose_engine
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
 from saccade.picture import Picture
@@ -145,9 +145,9 @@ class OfRun(Subject):
     @cached_property
     def scene(self) -> Scene:
         """The page as the run's model encodes it, in this process."""
-        engine = {**self.run.get("engine", {}), "device": "auto", "max_px": self.run.get("max_px")}
-        settings = {key: value for key, value in engine.items() if key in HF.model_fields}
-        with HF(**settings).open() as opened:
+        spec = choose_engine({**self.run.get("engine", {}), "device": "auto", "max_px": self.run.get("max_px")})
+        self.settings.check_engine(spec)
+        with spec.open() if self.settings.listens else spec.open_encoder() as opened:
             whole = self.settings.with_settings(encoder="full")  # windows that no look asked for are shown too
             return scene_of(see(whole, opened, self.picture, [self.asked]))
 
@@ -175,7 +175,7 @@ class OfImage(Subject):
 
     @cached_property
     def _looked(self) -> tuple[Seen, Trace]:
-        with HF(model=self.model).open() as engine:
+        with choose_engine({"model": self.model}).open() as engine:
             seen = see(self.settings, engine, self.picture, [self.question])
             outcome = run(episodes(self.settings, seen)[0], engine)[0]
         if not isinstance(outcome, Trace):
@@ -193,7 +193,7 @@ class OfImage(Subject):
         """The image as the model encodes it."""
         if "_looked" in self.__dict__:
             return scene_of(self._looked[0])
-        with HF(model=self.model).open() as engine:
+        with choose_engine({"model": self.model}).open() as engine:
             return scene_of(see(self.settings, engine, self.picture, [self.question]))
 
 

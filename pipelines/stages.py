@@ -21,13 +21,13 @@ from pipelines.plan import Plan, survived
 from pipelines.readers import Readers
 from pipelines.wire import Packed, freeze, thaw
 from saccade.datasets import Dataset, Row
-from saccade.engines import Encoder
+from saccade.engines import ForwardingEncoder
 from saccade.episode import Ask, Outcome, Seen, arun, episodes, see
 from saccade.errors import EngineDead, describe
 from saccade.families import Prepared
 from saccade.picture import Picture
 from saccade.registry import load
-from saccade.types import Answer, Encoding, Query, Question, Trace
+from saccade.types import Answer, Encoding, Question, Trace
 
 Flow = Generator[Ask, Answer, list[Outcome]]
 Batch = dict[str, np.ndarray]  # one row: the graph's blocks hold one image each
@@ -78,24 +78,18 @@ class Encode:
             return [replace(question, error=question.error or text) for question in questions], None
 
 
-class _Counted:
+class _Counted(ForwardingEncoder):
     """The encoder, writing one line before its first pass over an image: passes of a killed run count as well."""
 
     def __init__(self, stage: Encode, image_id: str) -> None:
-        self.engine: Encoder = stage.engine
+        super().__init__(stage.engine)
         self.passes: io.TextIOBase = stage.passes
         self.line = json.dumps(image_id) + "\n"
-
-    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
-        return self.engine.prepare(picture, max_tok)
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         self.passes.write(self.line)
         self.line = ""
-        return self.engine.encode(batch)
-
-    def query(self, question: str) -> Query:
-        return self.engine.query(question)
+        return super().encode(batch)
 
 
 class Look:

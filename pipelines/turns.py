@@ -2,26 +2,26 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import torch
 
+from saccade.engines import Reader
 from saccade.errors import EngineDead
 from saccade.types import Answer, Canvas
 
 
 class Turns:
-    """A reader as asyncio uses it. One with `aread` batches requests itself, another one takes them in turn."""
+    """A reader as asyncio uses it. A concurrent one batches requests itself, another one takes them in turn."""
 
-    def __init__(self, reader: Any) -> None:
+    def __init__(self, reader: Reader) -> None:
         self.reader = reader
         # One thread: a request that was given up goes on in it to its end, and the next one waits for that.
         self._thread = ThreadPoolExecutor(1, "read")
 
     async def read(self, canvas: Canvas, question: str) -> Answer:
         """The answer. Raises what the reader raises."""
-        if hasattr(self.reader, "aread"):
-            return await self.reader.aread(canvas, question)  # type: ignore[no-any-return]
+        if self.reader.concurrent:
+            return await self.reader.aread(canvas, question)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self.reader.read, canvas, question)
 

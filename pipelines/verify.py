@@ -12,11 +12,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.engine import chosen_engine
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
-from saccade.engines import Reader
-from saccade.engines.hf import HF
+from saccade.engines import Reader, choose_engine
 from saccade.types import Answer, Canvas, Encoding, Part, Selection
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
@@ -79,18 +77,18 @@ def verify(model: str, console: Console) -> int:
         ConfigError: vLLM is not installed, or does not read this model.
         EngineDead: vLLM did not start.
     """
-    spec = chosen_engine({"name": "vllm", "model": model})
+    spec = choose_engine({"name": "vllm", "model": model})
     data = SynthDoc(page_px=512, num_pages=1)
     row = next(iter(data.rows()))
     assert isinstance(row, Row)
     question, page = row.questions[0].text, data.picture(row.source)
     console.print("reading with transformers")
-    with HF(model=model).open() as hf:
+    with choose_engine({"name": "hf", "model": model}).open() as hf:
         asked = canvases(hf.encode([hf.prepare(page)])[0])
         expected = answers(hf, list(asked.values()), question)
         wrong = answers(hf, [shifted(canvas) for canvas in asked.values()], question)
     console.print("reading with vLLM")
-    with spec.open_reader() as reader:  # type: ignore[attr-defined]  # the spec of vLLM has it
+    with spec.open_reader() as reader:
         found = answers(reader, list(asked.values()), question)
         dtype = str(reader.dtype).removeprefix("torch.")
     checks = [Check(*item) for item in zip(asked, expected, found, strict=True)]

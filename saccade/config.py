@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from saccade.budgets import Budget
+from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
 from saccade.geometry.levels import MAX_LEVELS
 from saccade.importance import Mix, Scorer
@@ -70,18 +71,21 @@ class Episode(Strategy):
         sampler = self.strategies.sampler
         return None if sampler is None or sampler.blind else self.strategies.score.attention_scorer
 
-    def check_engine(self, engine: object, together: bool = True) -> None:
-        """Says no to an engine that cannot give what a scorer needs; `together`: it encodes and reads in one process.
+    def check_engine(self, engine: EngineSpec | None, together: bool = True) -> None:
+        """Refuses an engine that cannot do what these settings need.
+
+        `together`: it encodes and reads in one process; elsewhere the engine does not matter and may be None.
 
         Raises:
             ConfigError: a scorer needs attention, and this engine or this way of running it gives none.
         """
-        if self.encoder == "lazy" and not together:
+        given = engine if together else None
+        if self.encoder == "lazy" and not (given and given.windows):
             raise ConfigError(
                 "--encoder lazy encodes while it looks, which needs encoder and planner in one process: "
                 "ask, experiment and saccade.load; batch and serve encode an image before they look at it"
             )
-        if self.listens is not None and not (together and getattr(engine, "gives_attention", False)):
+        if self.listens is not None and not (given and given.attention):
             raise ConfigError(
                 f"the scorer {self.listens.name()!r} needs the language model's attention before the first look: "
                 "only the engine hf gives it, where it encodes and reads in one process (ask, experiment, saccade.load)"

@@ -1,15 +1,15 @@
 """The library's front door: `load` a model, `look` at a picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from saccade.config import Episode
-from saccade.engines import Engine, Spec
-from saccade.engines.hf import HF
+from saccade.engines import Engine, EngineSpec, choose_engine
 from saccade.episode import Outcome, episodes, run, see
 from saccade.errors import SaccadeError
 from saccade.picture import Picture, Source
+from saccade.registry import named
 from saccade.types import Question, Trace
 
 
@@ -55,19 +55,23 @@ class Eye:
 
 
 @contextmanager
-def load(model: str = "nano", *, engine: Spec | None = None, **settings: Any) -> Iterator[Eye]:
+def load(
+    model: str = "nano", *, engine: str | Mapping[str, Any] | EngineSpec = "auto", **settings: Any
+) -> Iterator[Eye]:
     """Opens a model to look with; closes it at the end of the block.
 
         with saccade.load() as eye:
             trace = eye.look("page.png", "What is the total?")
             print(trace.answer.text, trace.answer.confidence)
 
-    `settings` are those of `Episode`: sampler, scorer, planner, budget, fixations, ...
+    `engine` is a name (auto, hf, vllm), `{"name": ..., settings}`, or an engine's own settings, which then name the
+    model. `settings` are those of `Episode`: sampler, scorer, planner, budget, fixations, ...
 
     Raises:
         ConfigError: a setting or the model is wrong.
     """
-    chosen, spec = Episode(**settings), engine or HF(model=model)
+    chosen = Episode(**settings)
+    spec = engine if isinstance(engine, EngineSpec) else choose_engine({"model": model, **named("engines", engine)})
     chosen.check_engine(spec)
     with spec.open() as opened:
         yield Eye(opened, chosen)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from saccade.engines import Encoder
-from saccade.errors import ConfigError
 from saccade.families import Prepared
 from saccade.geometry.grid import coarse_on, in_boxes
 from saccade.geometry.neighbours import covering
@@ -43,10 +42,7 @@ class Lazy:
         Raises:
             ConfigError: this engine, or its vision tower, does not encode window by window.
         """
-        begin = getattr(encoder, "windows", None)
-        if begin is None:
-            raise ConfigError("--encoder lazy needs an engine that encodes in this process: hf, or vllm in one process")
-        windows = begin(full)
+        windows = encoder.windows(full)
         coarse_tok = glimpse or min(PLANNING_TOK, max(1, len(full.grid) // 4))
         (coarse,) = encoder.encode([encoder.prepare(picture, coarse_tok)])
         under = covering(coarse_on(coarse.grid, full.grid), full.grid)

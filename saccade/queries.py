@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from saccade.engines import Encoder
-from saccade.errors import ConfigError, DataError, SaccadeError
+from saccade.errors import DataError, SaccadeError
 from saccade.geometry.neighbours import covering
 from saccade.importance import Scorer
 from saccade.types import Canvas, Encoding, Heard, Part, Query, Question
@@ -29,18 +29,15 @@ def embed_questions(
     found = [(question, _embed(encoder, question)) for question in questions]
     if scorer is None or glimpse is None:
         return tuple(found)
-    listen = getattr(encoder, "attention", None)
-    if listen is None:
-        raise ConfigError(f"the scorer {scorer.name()!r} needs an engine that gives attention: hf, in one process")
     layer, under = getattr(scorer, "layer", None), covering(glimpse.grid, whole.grid)
     canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
-    neutral: Heard = listen(canvas, getattr(scorer, "neutral", NEUTRAL), layer)
+    neutral = encoder.attention(canvas, getattr(scorer, "neutral", NEUTRAL), layer)
     extra = neutral
     for number, (question, query) in enumerate(found):
         if isinstance(query, SaccadeError):
             continue
         try:
-            heard: Heard = listen(canvas, question.text, layer)
+            heard = encoder.attention(canvas, question.text, layer)
         except DataError as error:
             found[number] = (question, error)
             continue

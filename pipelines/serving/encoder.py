@@ -19,6 +19,7 @@ from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
 from pipelines.wire import freeze
 from saccade.config import Episode
+from saccade.engines import ForwardingEncoder
 from saccade.episode import Seen, see
 from saccade.errors import SaccadeError
 from saccade.families import Prepared
@@ -87,10 +88,10 @@ class EncoderReplica(Replica):
     def __init__(self, config: ServeConfig, threads: int) -> None:
         super().__init__(threads)
         self.config = config
-        self.engine: Any = self.stack.enter_context(config.engine_spec.open_encoder())
+        self.engine = self.stack.enter_context(config.engine_spec.open_encoder())
         self.passes = self.stack.enter_context(ThreadPoolExecutor(1, "encode"))
         self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * config.encode_batch)))
-        self.fingerprint = str(getattr(getattr(self.engine, "family", None), "fingerprint", ""))
+        self.fingerprint = self.engine.family.fingerprint
         self.cache = Cache(config.cache_bytes)
         self.under_way: dict[Key, asyncio.Future[Encoding]] = {}
 
@@ -146,10 +147,11 @@ class EncoderReplica(Replica):
         return await loop.run_in_executor(self.passes, work)
 
 
-class View:
+class View(ForwardingEncoder):
     """The encoder as `saccade.episode.see` uses it, in a thread, for one request: what is kept is not made again."""
 
     def __init__(self, replica: EncoderReplica, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(replica.engine)
         self.replica, self.loop = replica, loop
         self.keys: dict[int, Key] = {}  # by identity of what `prepare` gave
         self.found: dict[int, Encoding] = {}
@@ -160,7 +162,7 @@ class View:
         key = (picture.sha256, self.replica.fingerprint, max_tok)
         kept = self.replica.cache.get(key)
         if kept is None:
-            made: Prepared = self.replica.engine.prepare(picture, max_tok)
+            made = super().prepare(picture, max_tok)
         else:
             made = Prepared(torch.empty(kept.num_patches, 0), (1, 0, 0), kept.grid, picture.sha256, "kept")
             self.found[id(made)] = kept
@@ -181,5 +183,4 @@ class View:
 
     def query(self, question: str) -> Query:
         """The question's tokens, from the thread that the engine runs in."""
-        asked: Query = self.replica.passes.submit(self.replica.engine.query, question).result()
-        return asked
+        return self.replica.passes.submit(self.replica.engine.query, question).result()

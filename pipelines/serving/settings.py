@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from pipelines.engine import chosen_engine, settled
+from pipelines.engine import settled
 from saccade.config import Episode
+from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import Strategy, load
 
@@ -47,7 +48,7 @@ class ServeConfig(Strategy):
     def _parts(cls, values: Any) -> Any:
         """The engine as it opens here, the episode from its settings."""
         looks = values.get("episode", {})
-        engine = settled(chosen_engine(values.get("engine")), here=False)
+        engine = settled(choose_engine(values.get("engine")), here=False)
         return {**values, "engine": engine.spec(), "episode": Episode(**looks) if isinstance(looks, dict) else looks}
 
     @model_validator(mode="after")
@@ -58,14 +59,14 @@ class ServeConfig(Strategy):
         return self
 
     @property
-    def engine_spec(self) -> Any:
-        """The engine's settings: a value with `open_encoder()` and `open_reader()`."""
-        return load("engines", self.engine, Strategy)
+    def engine_spec(self) -> EngineSpec:
+        """The engine's settings."""
+        return load("engines", self.engine, EngineSpec)
 
     @property
     def model_name(self) -> str:
         """What requests call the model."""
-        return self.served_name or PurePath(str(getattr(self.engine_spec, "model", "saccade"))).name
+        return self.served_name or PurePath(self.engine_spec.model).name
 
 
 def key_hashes(path: Path) -> tuple[str, ...]:

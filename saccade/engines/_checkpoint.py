@@ -4,21 +4,17 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
 from saccade.reduction import Reduction
 from saccade.reduction._drop import Drop
-from saccade.registry import Strategy, load
+from saccade.registry import load
 
 
-class Checkpoint(Strategy):
+class Checkpoint(EngineSpec):
     """A checkpoint, and what every engine lets one say about it."""
 
-    model: str = Field("nano", description="'nano' (bundled), a checkpoint folder, or a name on the hub.")
-    device: str = Field("auto", description="Of pictures, and of answers in transformers: auto, cpu, cuda, cuda:1, ...")
-    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$", description="auto: bfloat16 on CUDA.")
-    max_px: int | None = Field(None, ge=1, description="Pixels an image is scaled to at most; None: the checkpoint's.")
     reduction: str | dict[str, Any] | None = Field(None, description="What reduces tokens in or behind the tower.")
-    max_new_tok: int = Field(96, ge=1, description="Answers are cut after this many tokens.")
 
     @field_validator("reduction")
     @classmethod

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from saccade.engines import Encoder, Reader
+from saccade.engines import Encoder, Engine, Reader, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._listening import Listening, canvas_keys
 from saccade.engines._speech import Speech
@@ -38,9 +38,11 @@ StepOn = Callable[[Tensor, Tensor], Tensor]  # runs one more token, (1, 1, D) at
 class HF(Checkpoint):
     """transformers: reads any supported checkpoint on CPU or GPU."""
 
+    attention: ClassVar[bool] = True
+    windows: ClassVar[bool] = True
+
     drop: str | dict[str, Any] | None = Field(None, description="What drops tokens inside the decoder: fastv, ...")
-    num_canvases: int = Field(8, ge=1, description="Canvases whose keys and values are kept.")
-    gives_attention: ClassVar[bool] = True  # what scorers that need it look for
+    num_canvases: int = tuning(8, ge=1, description="Canvases whose keys and values are kept.")
 
     @field_validator("drop")
     @classmethod
@@ -126,12 +128,13 @@ def model_type(path: str) -> str:
         ) from error
 
 
-class HFEngine(Listening):
+class HFEngine(Listening, Engine):
     """A loaded checkpoint that encodes and reads. Not thread-safe: one request at a time."""
 
     def __init__(self, family: Family, spec: HF, calibration: Calibration | None = None) -> None:
         self.family, self.spec, self.calibration = family, spec, calibration or Calibration()
         self.device: torch.device = family.model.device
+        self.dtype = family.model.dtype
         self.drop = drop_of(spec.drop) if spec.drop else None
         limits = family.language_model.config.max_position_embeddings, spec.max_new_tok
         ends = family.model.generation_config.eos_token_id

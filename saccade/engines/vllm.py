@@ -10,24 +10,23 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from pydantic import Field
 
-from saccade.engines import Encoder
+from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._speech import Embeddings, Speech, ends, outline
 from saccade.engines.hf import HF, checkpoint, model_type
 from saccade.engines.vllm_plugin import MODELS, PREFIX, fields, start
 from saccade.errors import ConfigError, EngineDead, EngineError, describe
-from saccade.families import Prepared, checkpoint_file
+from saccade.families import checkpoint_file
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
-from saccade.picture import Picture
-from saccade.types import Answer, Canvas, Encoding, Query
+from saccade.types import Answer, Canvas
 
 T = TypeVar("T")
 
@@ -39,17 +38,19 @@ CLOSE_S = 20.0  # the engine's process has this long to end
 class VLLM(Checkpoint):
     """vLLM: reads Qwen2-VL, Qwen2.5-VL and Qwen3-VL checkpoints on GPUs, and on a CPU in float32."""
 
+    windows: ClassVar[bool] = True
+
     max_prompt_tok: int | None = Field(None, ge=1, description="Context with answer; None: the checkpoint's.")
-    max_num_batched_tok: int | None = Field(None, ge=1, description="Tokens per step of the engine; None: vLLM's.")
-    max_num_seqs: int | None = Field(None, ge=1, description="Requests that run together; None: vLLM's.")
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="Share of each GPU's memory for the reader.")
-    kv_gib: float | None = Field(None, gt=0, description="GiB of keys and values; None: what is left, 1 on a CPU.")
-    num_kv_blocks: int | None = Field(None, ge=1, description="Blocks of keys and values; None: from kv_gib.")
-    block_tok: int | None = Field(None, ge=1, description="Tokens of one block of the cache; None: vLLM's.")
-    tensor_parallel: int = Field(1, ge=1, description="GPUs that share one reader.")
-    prefix_caching: bool = Field(True, description="Whether tokens read before are served from the cache.")
-    eager: bool | None = Field(None, description="Without compiled graphs; None: on a CPU.")
-    pixels: bool = Field(False, description="Loads the vision tower into vLLM too, for requests of pixels.")
+    max_num_batched_tok: int | None = tuning(None, ge=1, description="Tokens per step of the engine; None: vLLM's.")
+    max_num_seqs: int | None = tuning(None, ge=1, description="Requests that run together; None: vLLM's.")
+    gpu_memory_utilization: float = tuning(0.9, gt=0, le=1, description="Share of each GPU's memory for the reader.")
+    kv_gib: float | None = tuning(None, gt=0, description="GiB of keys and values; None: what is left, 1 on a CPU.")
+    num_kv_blocks: int | None = tuning(None, ge=1, description="Blocks of keys and values; None: from kv_gib.")
+    block_tok: int | None = tuning(None, ge=1, description="Tokens of one block of the cache; None: vLLM's.")
+    tensor_parallel: int = tuning(1, ge=1, description="GPUs that share one reader.")
+    prefix_caching: bool = tuning(True, description="Whether tokens read before are served from the cache.")
+    eager: bool | None = tuning(None, description="Without compiled graphs; None: on a CPU.")
+    pixels: bool = tuning(False, description="Loads the vision tower into vLLM too, for requests of pixels.")
 
     @contextmanager
     def open(self) -> Iterator["VLLMEngine"]:
@@ -78,8 +79,10 @@ class VLLM(Checkpoint):
             reader.close()
 
 
-class VLLMReader:
+class VLLMReader(Reader):
     """A running vLLM engine. `read` may be called from any thread, `aread` from any event loop, many at once."""
+
+    concurrent: ClassVar[bool] = True
 
     def __init__(self, spec: VLLM) -> None:
         start.prepare()
@@ -248,27 +251,15 @@ class VLLMReader:
         return [output async for output in outputs][-1]
 
 
-class VLLMEngine:
+class VLLMEngine(ForwardingEncoder, Engine):
     """An encoder of transformers and a reader of vLLM in one process."""
 
+    concurrent: ClassVar[bool] = True
+    attention = Encoder.attention  # not the encoder's own: no decoder is loaded there
+
     def __init__(self, encoder: Encoder, reader: VLLMReader) -> None:
-        self.encoder, self.reader, self.family = encoder, reader, reader.family
-
-    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
-        """Decodes and cuts one picture."""
-        return self.encoder.prepare(picture, max_tok)
-
-    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
-        """One pass of the vision tower; encodings are on the CPU."""
-        return self.encoder.encode(batch)
-
-    def windows(self, prepared: Prepared) -> Any:
-        """One picture to be encoded window by window."""
-        return self.encoder.windows(prepared)  # type: ignore[attr-defined]  # HF's
-
-    def query(self, question: str) -> Query:
-        """The question's own tokens."""
-        return self.encoder.query(question)
+        super().__init__(encoder)
+        self.reader, self.dtype = reader, reader.dtype
 
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer."""

@@ -264,7 +264,7 @@ def test_an_engine_that_reads_many_at_a_time_does(qwen2_5_vl: Path) -> None:
             return reader_read(canvas, question)
 
         reader_read = reader.engine.read
-        reader.engine.aread = aread
+        reader.engine.aread, reader.engine.concurrent = aread, True
 
         async def scene() -> list[Any]:
             asked = [endpoint.client.post("/v1/chat/completions", json=body(f"{n}?")) for n in range(4)]

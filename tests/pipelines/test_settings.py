@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipelines import engine as engines
 from pipelines import options
-from pipelines.engine import chosen_engine
 from pipelines.experiments import Experiment
 from pipelines.resolve import asking, episode, run_config
+from saccade import engines
+from saccade.engines import choose_engine
 from saccade.errors import ConfigError, UnknownName
 
 
@@ -153,17 +153,16 @@ def test_page_px_is_for_pages_that_are_drawn(tmp_path: Path) -> None:
 
 
 def test_vllm_is_taken_where_it_and_a_gpu_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen_engine({"model": "nano"}).name() == "hf"
+    assert choose_engine({"model": "nano"}).name() == "hf"
     there: list[str] = []
     monkeypatch.setattr(engines, "installed", there.__contains__)
     with pytest.raises(ConfigError, match=r"needs vLLM, which is not installed: pip install 'saccade\[vllm\]'"):
-        chosen_engine("vllm")
+        choose_engine("vllm")
     with pytest.raises(UnknownName, match="no engines named 'bogus'"):
-        chosen_engine("bogus")
+        choose_engine("bogus")
     there.append("vllm")
-    hf = engines.find("engines", "hf", engines.Strategy)
+    hf = engines.find("engines", "hf", engines.EngineSpec)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(engines, "names", lambda kind: ["hf", "vllm"])
     monkeypatch.setattr(engines, "find", lambda *_: hf)  # as if vLLM had the settings of hf
     assert engines.automatic({"model": "nano"}) == "vllm"
     assert engines.automatic({"only_hf_has_this": 1}) == "hf"
