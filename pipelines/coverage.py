@@ -66,7 +66,7 @@ class Ways:
     def __init__(self, chosen: Coverage) -> None:
         self.scorers = {name: Mix.parse(name.replace("+", ",")) for name in chosen.scorers}
         for name, mix in self.scorers.items():
-            if mix.attention_scorer is not None:
+            if "attention" in mix.needs:
                 raise ConfigError(f"the scorer {name!r} reads the language model's attention, and none is loaded here")
         self.samplers = {name: load("samplers", name, Sampler) for name in chosen.samplers}
         self.planners = {name: load("planners", name, Planner) for name in chosen.planners}
@@ -81,7 +81,7 @@ def scorers() -> tuple[tuple[str, ...], tuple[str, ...]]:
     for name in names("importance"):
         kind = find("importance", name, Scorer)
         trained = name in UNTRAINED or any(field.is_required() for field in kind.model_fields.values())
-        (left_out if trained or kind.needs_attention else ranked).append(name)
+        (left_out if trained or "attention" in kind.reads else ranked).append(name)
     return tuple(ranked), tuple(left_out)
 
 

@@ -9,7 +9,7 @@ from saccade.budgets import Budget
 from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
 from saccade.geometry.levels import MAX_LEVELS
-from saccade.importance import Mix, Scorer
+from saccade.importance import Listener, Mix
 from saccade.integration import Integrator
 from saccade.planners import Planner
 from saccade.registry import Strategy, load
@@ -66,10 +66,10 @@ class Episode(Strategy):
         return Strategies(self)
 
     @property
-    def listens(self) -> Scorer | None:
+    def listens(self) -> Listener | None:
         """The scorer that needs the language model's attention before the first look, if one is used."""
         sampler = self.strategies.sampler
-        return None if sampler is None or sampler.blind else self.strategies.score.attention_scorer
+        return None if sampler is None or sampler.blind else self.strategies.score.listener
 
     def check_engine(self, engine: EngineSpec | None, together: bool = True) -> None:
         """Refuses an engine that cannot do what these settings need.

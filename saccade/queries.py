@@ -8,14 +8,12 @@ import torch
 from saccade.engines import Encoder
 from saccade.errors import DataError, SaccadeError
 from saccade.geometry.neighbours import covering
-from saccade.importance import Scorer
+from saccade.importance import Listener
 from saccade.types import Canvas, Encoding, Heard, Part, Query, Question
-
-NEUTRAL = "Describe the image."
 
 
 def embed_questions(
-    encoder: Encoder, questions: Sequence[Question], scorer: Scorer | None, whole: Encoding, glimpse: Encoding | None
+    encoder: Encoder, questions: Sequence[Question], scorer: Listener | None, whole: Encoding, glimpse: Encoding | None
 ) -> tuple[tuple[Question, Query | SaccadeError], ...]:
     """Each question with its query, or with the error that ends it.
 
@@ -29,9 +27,9 @@ def embed_questions(
     found = [(question, _embed(encoder, question)) for question in questions]
     if scorer is None or glimpse is None:
         return tuple(found)
-    layer, under = getattr(scorer, "layer", None), covering(glimpse.grid, whole.grid)
+    layer, under = scorer.layer, covering(glimpse.grid, whole.grid)
     canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
-    neutral = encoder.attention(canvas, getattr(scorer, "neutral", NEUTRAL), layer)
+    neutral = encoder.attention(canvas, scorer.neutral, layer)
     extra = neutral
     for number, (question, query) in enumerate(found):
         if isinstance(query, SaccadeError):

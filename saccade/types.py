@@ -8,7 +8,7 @@ uv = (x right, y down) in [0, 1] of the whole image.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -18,6 +18,11 @@ from saccade.picture import Picture
 
 CELL_ROUNDING = 1e-4
 """Of a cell: what a centre in float32 may lack of the next whole number, on canvases of up to 800 cells a side."""
+
+
+Need = Literal["pixels", "tower", "received", "question", "attention"]
+"""What a strategy reads of a scene, and so what must have been done before: decoding, encoding, listening to the
+encoder's attention, embedding the question, listening to the language model."""
 
 
 def _bytes(tensor: Tensor) -> bytes:

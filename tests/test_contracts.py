@@ -171,6 +171,37 @@ def test_scorers_are_between_zero_and_one(strategy):
     assert torch.equal(strategy(scene.without(shown)), scores)  # what was shown does not move the scale
 
 
+def without(needs: frozenset[str]) -> Scene:
+    """A scene in which everything that is not needed is not a number, or raises."""
+    scene, gone = alone(0), {}
+    if "tower" not in needs:
+        gone |= {"tokens": scene.tokens * float("nan"), "features": scene.features * float("nan")}
+    if "received" not in needs:
+        gone |= {"received": scene.received * float("nan")}
+    if "question" not in needs:
+        gone |= {"query_tokens": scene.query_tokens * float("nan"), "query_weight": scene.query_weight * float("nan")}
+    if "attention" not in needs:
+        gone |= {"attention": None}
+    if "pixels" not in needs:
+        unread = Picture(lambda: pytest.fail("pixels were read"))
+        unread.__dict__["sha256"] = scene.pictures[0].sha256
+        gone |= {"pictures": (unread,)}
+    return replace(scene, **gone)
+
+
+@every("importance")
+def test_scorers_read_what_they_declare(strategy):
+    assert strategy.needs <= set(strategy.reads)
+    assert torch.equal(strategy(without(strategy.needs)), strategy(alone(0)))
+
+
+@every("samplers")
+def test_samplers_read_what_they_declare(strategy):
+    assert strategy.needs <= set(strategy.reads)
+    chosen = strategy(without(strategy.needs), importance_of(45), GAZES[:1], 10)
+    assert indices(chosen) == indices(strategy(alone(0), importance_of(45), GAZES[:1], 10))
+
+
 @every("importance")
 def test_scorers_do_not_see_the_batch(strategy):
     together = strategy(batch())

@@ -13,7 +13,7 @@ FILES = sorted(path for top in ("saccade", "pipelines") for path in (ROOT / top)
 
 LAYERS: list[set[str]] = [
     {"errors", "machine", "picture", "types"},
-    {"registry", "geometry"},
+    {"registry", "untrusted", "geometry"},
     {"importance", "samplers", "planners", "budgets", "integration", "reduction", "metrics"},
     {"families", "engines", "datasets", "nano"},
     {"config", "episode", "eye", "lazy", "queries"},

@@ -17,14 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from pipelines.serving.refusals import Refusal, invalid, short
+from saccade import untrusted
 from saccade.config import Episode
 from saccade.errors import ConfigError
 from saccade.registry import settings_text
-
-MOST_BINS = 1024
-"""Numbers among a strategy's settings may not exceed this in a request: some are sizes of tensors."""
-FILES = ("head", "weights")
-"""Settings of strategies that name a trained module's folder."""
 
 INERT = {
     "ignore_eos", "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
@@ -60,6 +56,16 @@ WHY = {
     "n": "answers are greedy, so all would be the same: leave it out or give 1",
     "top_logprobs": "only the chosen token's log-probability is known: leave it out or give 0",
 }
+
+
+STRATEGIES = {
+    "sampler": "samplers",
+    "scorer": "importance",
+    "planner": "planners",
+    "budget": "budgets",
+    "integrate": "integration",
+}
+"""Settings of an episode that name a strategy, and of which kind."""
 
 
 class _Part(BaseModel):
@@ -244,8 +250,7 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
     """The server's settings with a request's own over them; `tokens` is short for the budget's."""
     if not knobs:
         return settings
-    for name in ("sampler", "scorer", "planner", "budget", "integrate"):
-        _check(knobs.get(name), name)
+    _refuse_untrusted(knobs)
     if "tokens" in knobs:
         if "budget" in knobs:
             raise Refusal(400, "saccade: give tokens or budget, not both", "saccade.tokens")
@@ -264,23 +269,13 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
         raise Refusal(400, f"saccade: {type(error).__name__}: {short(str(error))}", "saccade") from error
 
 
-def _check(value: Any, name: str) -> None:
-    """Refuses what only the operator may say: modules, which are imported, files, and sizes without a limit."""
-    if isinstance(value, str):
-        for entry in value.split(","):
-            if "." in entry.partition(":")[0]:
-                raise Refusal(400, f"saccade.{name}: {short(entry)} is not one of saccade's own", f"saccade.{name}")
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if key in FILES and isinstance(inner, str):
-                raise Refusal(400, f"saccade.{name}.{key}: files are the server's own to name", f"saccade.{name}")
-            number = isinstance(inner, int | float) and key not in ("seed", "tokens", "canny_low", "canny_high")
-            if number and abs(inner) > MOST_BINS:
-                raise Refusal(
-                    400, f"saccade.{name}.{short(key)}: {short(inner)} is beyond {MOST_BINS}", f"saccade.{name}"
-                )
-            if not number:
-                _check(inner, name)
-    elif isinstance(value, list):
-        for inner in value:
-            _check(inner, name)
+def _refuse_untrusted(knobs: Mapping[str, Any]) -> None:
+    """Raises Refusal: a request says what only the operator may."""
+    for name, kind in STRATEGIES.items():
+        try:
+            if name == "scorer" and knobs.get(name) is not None:
+                untrusted.refuse_scorers(knobs[name])
+            elif knobs.get(name) is not None:
+                untrusted.refuse(kind, knobs[name])
+        except ConfigError as error:
+            raise Refusal(400, f"saccade.{name}: {str(error)[:1000]}", f"saccade.{name}", "invalid_setting") from error

@@ -7,6 +7,9 @@ from torch import Tensor
 from saccade.registry import Strategy
 from saccade.types import Scene
 
+MAX_TOK = 2**24
+"""Of a number of tokens among the settings: far beyond any context."""
+
 
 class Budget(Strategy):
     """Scene batch -> tokens per fixation for each image."""

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.budgets import Budget
+from saccade.budgets import MAX_TOK, Budget
 from saccade.geometry.levels import fit_shares, num_levels
 from saccade.types import Scene
 
@@ -17,7 +17,7 @@ Shares = tuple[Annotated[float, Field(ge=0)], ...]
 class LevelBudget(Budget):
     """`tokens` at every fixation; how the levels share them is the subclass's `shares`."""
 
-    tokens: int = Field(273, ge=1, description="Visual tokens per fixation.")
+    tokens: int = Field(273, ge=1, le=MAX_TOK, description="Visual tokens per fixation.")
 
     def __call__(self, scene: Scene) -> list[int]:
         return [self.tokens] * len(scene.grids)

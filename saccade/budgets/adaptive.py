@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from pydantic import Field
 
-from saccade.budgets import Budget
+from saccade.budgets import MAX_TOK, Budget
 from saccade.budgets._quantiles import QUANTILES
 from saccade.geometry.complexity import TERMS, quantile, terms
 from saccade.picture import Picture
@@ -27,7 +27,7 @@ class Adaptive(Budget):
     batch (group them by it); an episode looks at one image, so nothing is padded.
     """
 
-    most: int = Field(456, ge=1, description="Hard cap: visual tokens per fixation that no picture exceeds.")
+    most: int = Field(456, ge=1, le=MAX_TOK, description="Visual tokens per fixation that no picture exceeds.")
 
     def __call__(self, scene: Scene) -> list[int]:
         return [self.level(complexity(picture)) for picture in scene.pictures]

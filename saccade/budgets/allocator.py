@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from saccade.budgets._allocator import START, LevelNet
@@ -20,7 +20,7 @@ class Allocator(LevelBudget):
     Without one it gives what training starts from, 10/20/30/40 % from the finest level to the coarsest: a baseline.
     """
 
-    weights: Annotated[str | None, AfterValidator(holds(LevelNet))] = Field(
+    weights: Annotated[str | None, holds(LevelNet)] = Field(
         None, description="Folder of a trained allocator; none: the shares training starts from."
     )
 

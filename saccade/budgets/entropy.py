@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.budgets import Budget
+from saccade.budgets import MAX_TOK, Budget
 from saccade.geometry.sketch import unit_sketch
 from saccade.types import Scene
 
@@ -24,8 +24,8 @@ class Entropy(Budget):
     nothing to lose and gets no more.
     """
 
-    tokens: int = Field(273, ge=1, description="Visual tokens per fixation, at least.")
-    most: int = Field(819, ge=1, description="Visual tokens per fixation, at most.")
+    tokens: int = Field(273, ge=1, le=MAX_TOK, description="Visual tokens per fixation, at least.")
+    most: int = Field(819, ge=1, le=MAX_TOK, description="Visual tokens per fixation, at most.")
     floor: float = Field(FLOOR, ge=0, le=1, description="Share of the page's own token entropy to keep.")
 
     def __call__(self, scene: Scene) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from saccade.budgets import Budget
+from saccade.budgets import MAX_TOK, Budget
 from saccade.types import Scene
 
 MODES = {"tiny": 73, "small": 111, "base": 273, "large": 421}
@@ -27,7 +27,10 @@ class Fixed(Budget):
     """`tokens` at every fixation, whatever the picture."""
 
     tokens: Annotated[int, BeforeValidator(_number)] = Field(
-        273, ge=1, description="Visual tokens per fixation, or tiny (73), small (111), base (273), large (421)."
+        273,
+        ge=1,
+        le=MAX_TOK,
+        description="Visual tokens per fixation, or tiny (73), small (111), base (273), large (421).",
     )
 
     def __call__(self, scene: Scene) -> list[int]:

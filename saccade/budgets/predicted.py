@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from saccade.budgets import Budget
+from saccade.budgets import MAX_TOK, Budget
 from saccade.budgets._predictor import BudgetNet
 from saccade.geometry.saved import holds, opened
 from saccade.types import Scene
@@ -17,8 +17,8 @@ class Predicted(Budget):
     `weights` is a folder that `saccade.training.budget.train_budget` and `saccade.geometry.saved.save` have made.
     """
 
-    weights: Annotated[str, AfterValidator(holds(BudgetNet))] = Field(description="Folder of a trained budget.")
-    most: int = Field(456, ge=1, description="Hard cap: visual tokens per fixation.")
+    weights: Annotated[str, holds(BudgetNet)] = Field(description="Folder of a trained budget.")
+    most: int = Field(456, ge=1, le=MAX_TOK, description="Hard cap: visual tokens per fixation.")
 
     def __call__(self, scene: Scene) -> list[int]:
         net = opened(BudgetNet, self.weights)

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from saccade.budgets import Budget
+from saccade.budgets import MAX_TOK, Budget
 from saccade.errors import ConfigError
 from saccade.types import Scene
 
@@ -17,10 +17,10 @@ class Window(Budget):
     alone leaves 1, and the engine refuses the prompt as it does without saccade.
     """
 
-    max_model_len: int = Field(4096, ge=2, description="Tokens that the reader's context holds.")
+    max_model_len: int = Field(4096, ge=2, le=MAX_TOK, description="Tokens that the reader's context holds.")
     fixations: int = Field(3, ge=1, le=64, description="Fixations that share the window: what the episode takes.")
-    reserve: int = Field(256, ge=0, description="Tokens kept free for the prompt's other text, a glimpse, the answer.")
-    most: int = Field(2**20, ge=1, description="Visual tokens per fixation at most.")
+    reserve: int = Field(256, ge=0, le=MAX_TOK, description="Tokens kept for other text, a glimpse and the answer.")
+    most: int = Field(2**20, ge=1, le=MAX_TOK, description="Visual tokens per fixation at most.")
 
     @model_validator(mode="after")
     def _room(self) -> Self:

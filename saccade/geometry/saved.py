@@ -4,7 +4,6 @@ Nothing in a folder is executed. A module is one that names what its `__init__` 
 """
 
 import json
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from saccade.errors import ConfigError
+from saccade.untrusted import FileSetting
 
 WEIGHTS, CARD = "module.safetensors", "module.json"
 
@@ -85,12 +85,12 @@ def _opened(kind: type[nn.Module], folder: Path, _written_ns: tuple[int, ...], d
     return load(kind, folder).to(device).requires_grad_(False)
 
 
-def holds(kind: type[nn.Module]) -> Callable[[str | None], str | None]:
-    """A check of settings that name a trained module's folder: what is not there is refused before anything starts."""
+def holds(kind: type[nn.Module]) -> FileSetting:
+    """Marks a setting that names a trained module's folder: what is not there is refused before anything starts."""
 
     def check(folder: str | None) -> str | None:
         if folder is not None:
             opened(kind, folder)
         return folder
 
-    return check
+    return FileSetting(check)

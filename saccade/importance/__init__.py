@@ -11,7 +11,7 @@ from torch import Tensor
 from saccade.errors import ConfigError
 from saccade.geometry.tokens import normalise
 from saccade.registry import Strategy, load
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 GROUP_TOK = 4096
 """Tokens of the images that are scored together: more at once is no faster on a CPU, and needs memory."""
@@ -20,8 +20,14 @@ GROUP_TOK = 4096
 class Scorer(Strategy):
     """Scene batch -> (B, N) float32 in [0, 1], 0 at padding. The highest valid token of an image scores 1."""
 
-    needs_attention: ClassVar[bool] = False
-    """Whether it reads `Scene.attention`, for which the language model reads the glimpse before the first look."""
+    reads: ClassVar[tuple[Need, ...]]
+    """Everything of a scene that it may read: pictures (pixels), tokens and features (tower), attention received in
+    the tower (received), the question's tokens (question), `Scene.attention` (attention)."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it reads with these settings."""
+        return frozenset(self.reads)
 
     @abstractmethod
     def raw(self, scene: Scene) -> Tensor:
@@ -35,6 +41,15 @@ class Scorer(Strategy):
             return normalise(self.raw(scene), scene.present)
         groups = [self.raw(scene.some(slice(at, at + group))) for at in range(0, num_images, group)]
         return normalise(torch.cat(groups), scene.present)
+
+
+class Listener(Scorer):
+    """A scorer that reads `Scene.attention`: the language model reads the glimpse before the first look."""
+
+    reads: ClassVar[tuple[Need, ...]] = ("attention",)
+
+    layer: int | None = Field(None, ge=0, description="Layer of the language model, from 0; none: the middle one.")
+    neutral: str = Field("Describe the image.", min_length=1, description="The prompt it is relative to.")
 
 
 class Mix(Strategy):
@@ -70,22 +85,31 @@ class Mix(Strategy):
         return cls(parts=tuple(parts))
 
     @property
-    def attention_scorer(self) -> Scorer | None:
-        """The part that reads the language model's attention, if one does.
+    def needs(self) -> frozenset[Need]:
+        """What its scorers read."""
+        return frozenset[Need]().union(*(scorer.needs for _, scorer in self.scorers))
+
+    @property
+    def scorers(self) -> list[tuple[float, Scorer]]:
+        """Weight, of 1 altogether, and scorer."""
+        total = sum(weight for weight, _ in self.parts)
+        return [(weight / total, load("importance", spec, Scorer)) for weight, spec in self.parts]
+
+    @property
+    def listener(self) -> "Listener | None":
+        """The scorer that reads the language model's attention, if one does.
 
         Raises:
             ConfigError: several do, and differ.
         """
-        loaded = [load("importance", spec, Scorer) for _, spec in self.parts]
-        found = [scorer for scorer in loaded if scorer.needs_attention]
+        found = [scorer for _, scorer in self.scorers if isinstance(scorer, Listener)]
         if any(other != found[0] for other in found[1:]):
             raise ConfigError("a mix reads the language model's attention in one way: these scorers differ in settings")
         return found[0] if found else None
 
     def __call__(self, scene: Scene) -> Tensor:
         """(B, N) float32 in [0, 1]."""
-        total = sum(weight for weight, _ in self.parts)
-        scores = [weight / total * load("importance", spec, Scorer)(scene) for weight, spec in self.parts]
+        scores = [weight * scorer(scene) for weight, scorer in self.scorers]
         return normalise(sum(scores[1:], scores[0]), scene.present) if len(scores) > 1 else scores[0]
 
 

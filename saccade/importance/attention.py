@@ -1,16 +1,13 @@
 """The language model's own attention (I15): where its question looks on a glimpse of the page."""
 
-from typing import ClassVar
-
-from pydantic import Field
 from torch import Tensor
 
 from saccade.errors import ConfigError
-from saccade.importance import Scorer
+from saccade.importance import Listener
 from saccade.types import Scene
 
 
-class Attention(Scorer):
+class Attention(Listener):
     """Attention of the question on the glimpse in one layer, relative to that of a neutral prompt.
 
     Mean over heads and over the tokens behind the image; the ratio takes away what any prompt looks at (relative
@@ -21,11 +18,6 @@ class Attention(Scorer):
     Cost: one prefill of the glimpse and the neutral prompt an image, and one of the question, behind the cached
     glimpse, a question. Both are charged as prefilled tokens.
     """
-
-    needs_attention: ClassVar[bool] = True
-
-    layer: int | None = Field(None, ge=0, description="Layer of the language model, from 0; none: the middle one.")
-    neutral: str = Field("Describe the image.", min_length=1, description="The prompt it is relative to.")
 
     def raw(self, scene: Scene) -> Tensor:
         if scene.attention is None:

@@ -1,6 +1,6 @@
 """Information bottleneck (I14): what the question needs, and the rest of the page does not say already."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from saccade.geometry.tokens import mean_cosine, nearest_cosine, normalise
 from saccade.importance import Scorer, vectors
 from saccade.importance.mutual import divergence
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Bottleneck(Scorer):
@@ -19,6 +19,8 @@ class Bottleneck(Scorer):
     relevance would leave their order as it was.)
     Cost: that of `mutual` and 5 C FLOPs a token of C values; with `nearest` all pairs, 2 N C. No pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
 
     beta: float = Field(1.0, ge=0, description="What a redundant token loses, in parts of the most relevant one.")
     redundancy: Literal["all", "nearest"] = Field("all", description="Said by the page as a whole, or by any 8 tokens.")

@@ -1,13 +1,13 @@
 """Local contrast (I7): tokens that differ from those beside them, as edges and print do."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.neighbours import mean_distance, neighbours
 from saccade.importance import Scorer, vectors
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Contrast(Scorer):
@@ -17,6 +17,8 @@ class Contrast(Scorer):
     contrast with another one across the page. Before the merger a token is all its patches, one behind the other.
     Cost: 12 C FLOPs a token of C values (each pair is measured once), no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
     at: Literal["before", "after"] = Field("before", description="Before the merger, or after it.")
 

@@ -1,14 +1,14 @@
 """Learned cross-attention (I16): where the words of the question attend on the page, after training."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.saved import holds, opened
 from saccade.importance import Scorer
 from saccade.importance._heads import Cross
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class CrossAttention(Scorer):
@@ -19,7 +19,9 @@ class CrossAttention(Scorer):
     Cost: 2 E M (C + T) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
     """
 
-    head: Annotated[str, AfterValidator(holds(Cross))] = Field(description="Folder of a trained head.")
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
+
+    head: Annotated[str, holds(Cross)] = Field(description="Folder of a trained head.")
 
     def raw(self, scene: Scene) -> Tensor:
         logits: Tensor = opened(Cross, self.head, scene.tokens.device)(scene)

@@ -1,15 +1,15 @@
 """Cross-level importance (P5): each token judged after it has looked at the tokens of all levels."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.crosslevel import CrossLevel
 from saccade.geometry.saved import holds, opened
 from saccade.importance import Scorer
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class CrossLevelAttention(Scorer):
@@ -20,9 +20,15 @@ class CrossLevelAttention(Scorer):
     Cost: 4 N E FLOPs a token for N tokens and a width of E, no pass of a model.
     """
 
-    weights: Annotated[str | None, AfterValidator(holds(CrossLevel))] = Field(
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
+
+    weights: Annotated[str | None, holds(CrossLevel)] = Field(
         None, description="Folder of a trained network; none: what training starts from."
     )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset(("tower",) if self.weights is None else self.reads)
 
     def raw(self, scene: Scene) -> Tensor:
         if self.weights is None:

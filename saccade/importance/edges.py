@@ -1,6 +1,6 @@
 """Edge density (I10): where the picture itself has strokes, borders and texture, before any model has seen it."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from saccade.geometry.grid import pool
 from saccade.importance import Scorer
 from saccade.picture import Picture
-from saccade.types import Grid, Scene
+from saccade.types import Grid, Need, Scene
 
 MARGIN_PX = 32
 """The picture is mirrored this far beyond its sides before the Fourier transform, which would wrap it around."""
@@ -32,9 +32,11 @@ class Edges(Scorer):
     Cost: about 20 operations a pixel (sobel), 60 (canny), 10 log2 P for P pixels (fft), once a picture; no model.
     """
 
+    reads: ClassVar[tuple[Need, ...]] = ("pixels",)
+
     method: Literal["sobel", "canny", "fft"] = Field("sobel", description="Gradient, thin edges, or Fourier high-pass.")
-    canny_low: float = Field(50.0, ge=0, description="Gradient at which a Canny edge may go on.")
-    canny_high: float = Field(150.0, ge=0, description="Gradient at which a Canny edge may start.")
+    canny_low: float = Field(50.0, ge=0, le=4096, description="Gradient at which a Canny edge may go on.")
+    canny_high: float = Field(150.0, ge=0, le=4096, description="Gradient at which a Canny edge may start.")
     cutoff_cycles_px: float = Field(0.1, gt=0, lt=0.5, description="Fourier: keeps frequencies above it.")
 
     def raw(self, scene: Scene) -> Tensor:

@@ -1,6 +1,6 @@
 """Information of a token (I14): how surprising it is among those of its page; the page's entropy is the mean."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saccade.geometry.tokens import mean_distances
 from saccade.importance import Scorer, vectors
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 CHUNK_VALUES = 2**18
 """Values whose bins are held at once."""
@@ -25,6 +25,8 @@ class Entropy(Scorer):
     Cost: `feature` 5 C operations a token of C values; `spatial` compares all pairs, in chunks: 2 N C FLOPs a token,
     0.5 TFLOP at 16,384 tokens of 1,024. No pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
     of: Literal["feature", "spatial"] = Field("feature", description="What a token is surprising in.")
     bins: int = Field(50, ge=2, le=1024, description="Of each feature's histogram.")

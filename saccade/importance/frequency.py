@@ -1,13 +1,13 @@
 """Local frequency (I9): where features change from token to token, as fine detail makes them."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.neighbours import neighbours, variance_around
 from saccade.importance import Scorer, vectors
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Frequency(Scorer):
@@ -17,6 +17,8 @@ class Frequency(Scorer):
     level. Before the merger a token is all its patches, one behind the other.
     Cost: 40 C FLOPs a token of C values, no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
     at: Literal["before", "after"] = Field("before", description="Before the merger, or after it.")
 

@@ -1,13 +1,13 @@
 """Instruction relevance (I3): what the words of the question would attend to (PTP 2025, arXiv:2509.15704)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.tokens import over_words, scaled_product
 from saccade.importance import Scorer
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Instruction(Scorer):
@@ -18,6 +18,8 @@ class Instruction(Scorer):
     lower weight count less, as in `query`.
     Cost: 2 T D FLOPs a token for T words, no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
 
     words: Literal["max", "mean"] = Field("max", description="The best word decides, or all of them by weight.")
 

@@ -1,15 +1,15 @@
 """Late interaction (I2): the best match of any word of the question, in a space trained for it."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.saved import holds, opened
 from saccade.geometry.tokens import cosine, over_words
 from saccade.importance import Scorer
 from saccade.importance._heads import Late
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class LateInteraction(Scorer):
@@ -21,9 +21,9 @@ class LateInteraction(Scorer):
     Cost: 2 E (M C + T M) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
     """
 
-    head: Annotated[str | None, AfterValidator(holds(Late))] = Field(
-        None, description="Folder of a trained head; none: plain cosine."
-    )
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
+
+    head: Annotated[str | None, holds(Late)] = Field(None, description="Folder of a trained head; none: plain cosine.")
 
     def raw(self, scene: Scene) -> Tensor:
         if self.head is None:

@@ -1,14 +1,14 @@
 """Learned importance (I13): a small network on each token, and what it has to do with the question."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.saved import holds, opened
 from saccade.importance import Scorer
 from saccade.importance._heads import MLP
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Learned(Scorer):
@@ -19,7 +19,9 @@ class Learned(Scorer):
     Cost: 2 L E M C FLOPs a token of M patches of C values, E = 64, L levels; no pass of a model.
     """
 
-    head: Annotated[str, AfterValidator(holds(MLP))] = Field(description="Folder of a trained head.")
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
+
+    head: Annotated[str, holds(MLP)] = Field(description="Folder of a trained head.")
 
     def raw(self, scene: Scene) -> Tensor:
         return opened(MLP, self.head, scene.tokens.device)(scene)  # type: ignore[no-any-return]

@@ -1,12 +1,14 @@
 """Mutual information with the question (I14): where asking changes what one would look at."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.tokens import over_words, scaled_product
 from saccade.importance import Scorer
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Mutual(Scorer):
@@ -17,6 +19,8 @@ class Mutual(Scorer):
     After the merger only, where tokens and words share a space.
     Cost: 2 T D FLOPs a token for T words, no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
 
     temperature: float = Field(1.0, gt=0, description="Above 1: spread over more tokens.")
 

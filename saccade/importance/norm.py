@@ -1,13 +1,13 @@
 """Feature norm (I5): how strongly the encoder responds."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from saccade.importance import Scorer
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Norm(Scorer):
@@ -15,6 +15,8 @@ class Norm(Scorer):
 
     Cost: 2 C FLOPs a token of C values, no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
     at: Literal["before", "after"] = Field("before", description="Before the merger, or after it.")
 

@@ -1,12 +1,13 @@
 """Named mixes (I12): combinations of scorers that papers use."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from saccade.importance import Mix, Scorer
-from saccade.types import Scene
+from saccade.registry import find
+from saccade.types import Need, Scene
 
 PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     # Contrast, rarity, attention, frequency, as training-free pyramid pruning weighs them. Needs no question.
@@ -14,7 +15,6 @@ PRESETS: dict[str, tuple[tuple[str, float], ...]] = {
     # Region, token and instruction (PTP 2025, arXiv:2509.15704).
     "ptp": (("region", 0.3), ("variance", 0.4), ("instruction", 0.3)),
 }
-SIDES = {"contrast", "rarity", "frequency", "region", "variance"}  # those with a setting `at`
 
 
 class Preset(Scorer):
@@ -26,14 +26,21 @@ class Preset(Scorer):
     Cost: the sum of its parts', no pass of a model.
     """
 
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "received", "question")
+
     preset: Literal["pyramid_drop", "ptp"] = Field("pyramid_drop", description="Which mix.")
     at: Literal["before", "after"] = Field("before", description="Before the merger, or after it, where a part can.")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return self.mix.needs
 
     @property
     def mix(self) -> Mix:
         """The scorers and weights that the name stands for."""
         parts: list[dict[str, Any]] = [
-            {"name": name, "weight": weight} | ({"at": self.at} if name in SIDES else {})
+            {"name": name, "weight": weight}
+            | ({"at": self.at} if "at" in find("importance", name, Scorer).model_fields else {})
             for name, weight in PRESETS[self.preset]
         ]
         return Mix.parse(parts)

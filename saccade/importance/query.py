@@ -1,13 +1,13 @@
 """Query cosine (I1): tokens that look, to the language model, like words of the question."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.tokens import cosine, over_words
 from saccade.importance import Scorer
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class QueryCosine(Scorer):
@@ -20,6 +20,8 @@ class QueryCosine(Scorer):
     `rarity` and `frequency` rank before the merger.
     Cost: 2 T D FLOPs a token for T words, no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
 
     words: Literal["max", "mean"] = Field("max", description="The best word decides, or all of them by weight.")
 

@@ -1,6 +1,6 @@
 """Global rarity (I8): tokens unlike the rest of the page."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saccade.geometry.tokens import mean_cosine, mean_vector, nearest_cosine
 from saccade.importance import Scorer, vectors
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 CHUNK_TOK = 512
 """Tokens whose distances are held at once."""
@@ -23,6 +23,8 @@ class Rarity(Scorer):
     Cost: 3 C FLOPs a token of C values for `mean`, 5 C for `all` (exact, without comparing pairs); `nearest` compares
     all pairs, in chunks: 2 N C a token, 0.3 TFLOP at 16,384 tokens of 1,024. No pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
     to: Literal["mean", "all", "nearest"] = Field("mean", description="What a token is compared with.")
     nearest: int = Field(8, ge=1, le=1024, description="With `nearest`: how many of the most similar others count.")

@@ -1,6 +1,6 @@
 """Region saliency (I11): a lively part of the page lifts every token in it."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saccade.geometry.tokens import regions
 from saccade.importance import Scorer, vectors
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 CHUNK_TOK = 1024
 """Tokens whose deviations are held at once."""
@@ -21,6 +21,8 @@ class Region(Scorer):
     what tells features apart everywhere does not count. A token belongs to the region its centre lies in.
     Cost: 6 C FLOPs a token of C values, no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
     regions: int = Field(4, ge=1, le=64, description="Regions along each side.")
     over: Literal["all", "tokens"] = Field("all", description="Values that vary: all of a region, or between tokens.")

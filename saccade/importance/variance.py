@@ -1,12 +1,12 @@
 """Feature variance (I4): flat paper has flat features, ink does not."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from saccade.importance import Scorer
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 
 class Variance(Scorer):
@@ -14,6 +14,8 @@ class Variance(Scorer):
 
     Cost: 4 C FLOPs a token of C values, no pass of a model.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
     at: Literal["before", "after"] = Field("before", description="Before the merger, or after it.")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from saccade.geometry.saved import holds, opened
@@ -60,9 +60,7 @@ class Codec(nn.Module):
 class Autoencoder(Reduction):
     """The language model reads tokens that a trained codec has squeezed and rebuilt."""
 
-    weights: Annotated[str, AfterValidator(holds(Codec))] = Field(
-        description="Folder of a trained codec (saccade.training.reduction)."
-    )
+    weights: Annotated[str, holds(Codec)] = Field(description="Folder of a trained codec (saccade.training.reduction).")
 
     def active(self, num_layers: int) -> bool:
         return False

@@ -8,7 +8,7 @@ best of every image stay and the others are gone.
 from typing import Annotated, Any
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 
@@ -59,7 +59,7 @@ def stage_blocks(stages: int, num_layers: int) -> list[int]:
 class DynamicViT(Reduction):
     """Keeps the share `keep` of every image's tokens in each stage, those that the trained networks want most."""
 
-    weights: Annotated[str, AfterValidator(holds(KeepScores))] = Field(
+    weights: Annotated[str, holds(KeepScores)] = Field(
         description="Folder of trained networks (saccade.training.reduction)."
     )
     keep: float = Field(0.7, gt=0, le=1, description="Share of the tokens that a stage keeps; 1 keeps all.")

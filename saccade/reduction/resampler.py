@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
@@ -79,7 +79,7 @@ class Queries(nn.Module):
 class Resampler(Reduction):
     """Trained queries in the place of the tokens, as many whatever the picture's size."""
 
-    weights: Annotated[str, AfterValidator(holds(Queries))] = Field(
+    weights: Annotated[str, holds(Queries)] = Field(
         description="Folder of a trained resampler (saccade.training.reduction)."
     )
 

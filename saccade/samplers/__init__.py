@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saccade.registry import Strategy
-from saccade.types import Scene, Selection
+from saccade.types import Need, Scene, Selection
 
 
 class Sampler(Strategy):
@@ -21,8 +21,13 @@ class Sampler(Strategy):
     """Looks at neither gaze nor importance: an episode spends its whole budget on it in one look."""
     merges: ClassVar[bool] = False
     """Tokens may enter the canvas as means of several."""
-    encoded: ClassVar[bool] = False
-    """Looks at the encoder's features: it cannot choose before the image is encoded."""
+    reads: ClassVar[tuple[Need, ...]] = ()
+    """Everything of a scene that it may read beside places and importance, as `Scorer.reads`."""
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it reads with these settings."""
+        return frozenset(self.reads)
 
     batch_tok: ClassVar[int] = 2**16
     """Tokens worked on at once: more would leave the processor's caches and need more memory, not less time."""

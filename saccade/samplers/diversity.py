@@ -9,7 +9,7 @@ from saccade.geometry.diversity import Determinant, MaxMin, greedy
 from saccade.geometry.sketch import unit_sketch
 from saccade.geometry.tokens import rank
 from saccade.samplers import Sampler
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 LEAST_QUALITY = 0.05
 """Quality of a token without importance: it may still be picked where nothing like it was."""
@@ -25,7 +25,7 @@ class Diversity(Sampler):
     not matter; what an earlier look showed is not compared with.
     """
 
-    encoded: ClassVar[bool] = True
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
     batch_tok: ClassVar[int] = 2**18  # a pick is many small steps, which cost little more for more images
 
     kind: Literal["maxmin", "dpp"] = Field("maxmin", description="Farthest from all picks, or largest determinant.")

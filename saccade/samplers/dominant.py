@@ -9,7 +9,7 @@ from torch import Tensor
 from saccade.geometry.diversity import rows
 from saccade.geometry.sketch import unit_sketch
 from saccade.samplers import Sampler, best, numbers
-from saccade.types import Scene, Selection
+from saccade.types import Need, Scene, Selection
 
 
 class Dominant(Sampler):
@@ -20,8 +20,8 @@ class Dominant(Sampler):
     et al. 2025, there by the encoder's keys). The gaze does not matter.
     """
 
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "received")
     merges: ClassVar[bool] = True
-    encoded: ClassVar[bool] = True
     batch_tok: ClassVar[int] = 2**14  # features fill the caches sooner
 
     ratio: float = Field(0.84, ge=0, le=1, description="Share of the tokens kept as they are.")
@@ -29,6 +29,10 @@ class Dominant(Sampler):
         "received", description="What dominates: attention received in the encoder, or what the scorer says."
     )
     num_dims: int = Field(64, ge=8, le=1024, description="Width to which wider features are folded.")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset(self.reads if self.score == "received" else ("tower",))
 
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
         dominant, contextual, _ = self._parts(scene, importance, keep)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saccade.geometry.tokens import normalise, over_words, regions, scaled_product
 from saccade.samplers import Sampler
-from saccade.types import Scene
+from saccade.types import Need, Scene
 
 CHUNK_TOK = 1024
 """Tokens that are worked on at once: they stay in the processor's cache."""
@@ -25,7 +25,7 @@ class PTP(Sampler):
     the look favours (the scorer's or the planner's importance). The gaze plays no part.
     """
 
-    encoded: ClassVar[bool] = True
+    reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
 
     region: float = Field(0.3, ge=0, description="Weight of the region's variance.")
     token: float = Field(0.4, ge=0, description="Weight of the token's variance.")
@@ -34,6 +34,10 @@ class PTP(Sampler):
         "relevance", description="The question's words themselves, or the importance of the look."
     )
     regions: int = Field(4, ge=1, le=64, description="Regions along each side.")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset(self.reads if self.instruction == "relevance" else ("tower",))
 
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
         parts = torch.split(scene.tokens.flatten(0, 1), CHUNK_TOK)

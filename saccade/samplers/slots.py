@@ -10,7 +10,7 @@ from saccade.geometry.grid import aspects
 from saccade.geometry.sketch import unit_sketch
 from saccade.geometry.slots import budgets, cluster, complexity, heads, runs
 from saccade.samplers import Sampler, numbers
-from saccade.types import Scene, Selection
+from saccade.types import Need, Scene, Selection
 
 LEAST_WEIGHT = 0.05
 """Share of a token without importance in its slot's mean."""
@@ -26,8 +26,8 @@ class Slots(Sampler):
     not matter. Nothing is dropped on a first look with more tokens than slots.
     """
 
+    reads: ClassVar[tuple[Need, ...]] = ("tower",)
     merges: ClassVar[bool] = True
-    encoded: ClassVar[bool] = True
 
     side: int = Field(4, ge=1, le=16, description="Slots along each side of the page.")
     compact: float = Field(0.1, ge=0, description="What being one cell apart adds to 1 - cosine.")

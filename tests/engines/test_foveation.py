@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saccade.engines.vllm_plugin.foveation import COMPARING, Foveation, choose, scene_of
+from saccade.engines.vllm_plugin.foveation import TOWER, Foveation, choose, scene_of
 from saccade.geometry.tokens import normalise
 from saccade.registry import find, names
 from saccade.samplers import Sampler
@@ -14,18 +14,18 @@ from tests.helpers import item
 @pytest.mark.parametrize("name", names("samplers"))
 def test_samplers_that_merge_or_read_the_question_are_refused(name):
     sampler = find("samplers", name, Sampler)
-    if sampler.merges or (sampler.encoded and name not in COMPARING):
+    if sampler.merges or "question" in sampler().needs:
         with pytest.raises(ValueError, match=f"sampler '{name}' (merges tokens|reads the question)"):
             Foveation.parse({"tokens": 9, "sampler": name})
     else:
         made = Foveation.parse({"tokens": 9, "sampler": name})
-        assert made.strategy() == sampler() and made.behind() == (name in COMPARING)
+        assert made.strategy() == sampler() and made.in_worker == bool(sampler().needs)
 
 
 def test_these_are_the_ones():
-    encoded = {name for name in names("samplers") if find("samplers", name, Sampler).encoded}
+    encoded = {name for name in names("samplers") if TOWER.intersection(find("samplers", name, Sampler).reads)}
     assert encoded == {"slots", "dominant", "diversity", "ptp"}
-    assert Foveation.parse({"tokens": 9, "scorer": "contrast"}).behind()
+    assert Foveation.parse({"tokens": 9, "scorer": "contrast"}).in_worker
 
 
 @pytest.mark.parametrize("kind", ["maxmin", "dpp"])

@@ -4,8 +4,8 @@
 
 vLLM's server takes these from a request only if started with `--trust-request-mm-kwargs`.
 
-`edges` looks at the picture itself, so its selection is known before the request is scheduled. The other scorers that
-need no question, and the sampler `diversity`, look at the vision tower's output: they choose in the worker.
+A scorer that needs the pixels alone chooses before the request is scheduled. One that needs what the vision tower made
+of them, like a sampler that compares tokens, chooses in the worker. None may need a question: an image is read without.
 """
 
 import json
@@ -16,24 +16,20 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from torch import Tensor
 
+from saccade import untrusted
 from saccade.errors import SaccadeError
 from saccade.geometry.tokens import normalise
 from saccade.importance import Mix, Scorer
 from saccade.picture import Picture
-from saccade.registry import load, validation_text
+from saccade.registry import find, load, names, validation_text
 from saccade.samplers import Sampler
-from saccade.types import Encoding, Grid, Query, Scene
+from saccade.types import Encoding, Grid, Need, Query, Scene
 
 KEY = "saccade"  # among the request's mm_processor_kwargs
-BEFORE = ("edges",)
-"""Scorers that look at the picture."""
-BEHIND = ("received", "contrast", "rarity", "entropy", "frequency", "region", "variance", "norm")
-"""Scorers that look at what the tower made of it."""
-COMPARING = ("diversity",)
-"""Samplers that look at what the tower made of it, with no question."""
-MOST_COMPARED = 1024  # tokens that such a sampler keeps: it picks one after the other, while the engine waits
+TOWER = frozenset[Need](("tower", "received"))
+"""What a strategy may need that the worker alone has."""
+MOST_COMPARED = 1024  # tokens that a sampler which compares them keeps: the engine waits while it picks
 MOST_TOK = 2**20
-MOST_SETTING = 1024  # of a number among a strategy's settings, seeds apart: bins of a map are memory
 
 
 class Foveation(BaseModel):
@@ -59,9 +55,10 @@ class Foveation(BaseModel):
             made = cls.model_validate(given)
             if made.gaze is not None and not all(0 <= side <= 1 for side in made.gaze):
                 raise ValueError(f"gaze {list(made.gaze)} is off the picture: x and y are from 0 to 1")
-            _own(made.sampler, made.scorer)
+            untrusted.refuse("samplers", made.sampler)
+            untrusted.refuse_scorers(made.scorer)
             made.parts()
-            _alone(made.strategy(), made.tokens)
+            _check_sampler(made.strategy(), made.tokens)
         except ValidationError as error:
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {validation_text(error)}") from None
         except (ValueError, SaccadeError) as error:
@@ -77,55 +74,58 @@ class Foveation(BaseModel):
         """Weight, of 1 altogether, and scorer; none where the sampler asks none.
 
         Raises:
-            ValueError, ConfigError: no such scorer or sampler, or none that can do without a question.
+            ValueError, ConfigError: no such scorer or sampler, or one that needs what an image in vLLM does not bring.
         """
-        parts = Mix.parse(self.scorer).parts
-        for _, spec in parts:
-            if spec["name"] not in (*BEFORE, *BEHIND):
+        parts = Mix.parse(self.scorer).scorers
+        for _, scorer in parts:
+            if not usable(scorer.needs):
                 raise ValueError(
-                    f"scorer {spec['name']!r} needs a question, and an image is read by vLLM without one. "
-                    f"Use {', '.join((*BEFORE, *BEHIND))}"
+                    f"scorer {scorer.name()!r} needs a question, and an image is read by vLLM without one. "
+                    f"Use {', '.join(usable_scorers())}"
                 )
-        if self.strategy().blind:
-            return []
-        total = sum(weight for weight, _ in parts)
-        return [(weight / total, load("importance", spec, Scorer)) for weight, spec in parts]
+        return [] if self.strategy().blind else parts
 
     def early(self) -> list[tuple[float, Scorer]]:
         """The parts that need the picture alone."""
-        return [part for part in self.parts() if part[1].name() in BEFORE]
-
-    def behind(self) -> bool:
-        """Whether the choice needs the tower's output."""
-        return bool(self.late()) or self.strategy().encoded
+        return [part for part in self.parts() if not part[1].needs & TOWER]
 
     def late(self) -> list[tuple[float, Scorer]]:
         """The parts that need the tower's output."""
-        return [part for part in self.parts() if part[1].name() in BEHIND]
+        return [part for part in self.parts() if part[1].needs & TOWER]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the choice needs of a scene."""
+        return self.strategy().needs.union(*(scorer.needs for _, scorer in self.parts()))
+
+    @property
+    def in_worker(self) -> bool:
+        """Whether the choice needs the tower's output."""
+        return bool(self.needs & TOWER)
 
 
-def _alone(sampler: Sampler, tokens: int) -> None:
+def usable(needs: frozenset[Need]) -> bool:
+    """Whether vLLM can serve these: of the pixels, or of what the tower makes of them, which are in two processes."""
+    return needs <= {"pixels"} or needs <= TOWER
+
+
+def usable_scorers() -> list[str]:
+    """The scorers that choose inside vLLM as they are, without further settings."""
+    kinds = [find("importance", name, Scorer) for name in names("importance")]
+    free = [kind for kind in kinds if not any(field.is_required() for field in kind.model_fields.values())]
+    return [kind.name() for kind in free if usable(kind().needs)]
+
+
+def _check_sampler(sampler: Sampler, tokens: int) -> None:
     """Refuses samplers that make tokens, that need a question, or that would keep the engine waiting."""
-    if sampler.merges or (sampler.encoded and sampler.name() not in COMPARING):
+    if sampler.merges or not usable(sampler.needs):
         why = "merges tokens" if sampler.merges else "reads the question"
         raise ValueError(
             f"sampler {sampler.name()!r} {why}; inside vLLM tokens are kept as they are, without one. Use it in "
             "`saccade ask`, `batch` or `serve`, or choose another here"
         )
-    if sampler.encoded and tokens > MOST_COMPARED:
+    if sampler.needs and tokens > MOST_COMPARED:
         raise ValueError(f"sampler {sampler.name()!r} keeps at most {MOST_COMPARED} tokens here, not {tokens}")
-
-
-def _own(*names: Any) -> None:
-    """Refuses what a stranger must not choose: modules to import, and settings that eat the memory."""
-    for given in names:
-        for entry in given if isinstance(given, list) else [given]:
-            settings = {"name": entry} if isinstance(entry, str) else entry
-            if "." in str(settings.get("name", "")).partition(":")[0]:
-                raise ValueError(f"{settings['name']!r} is not one of saccade's own")
-            for key, value in settings.items():
-                if key != "seed" and isinstance(value, int | float) and not -MOST_SETTING <= value <= MOST_SETTING:
-                    raise ValueError(f"{key} is {value}; at most {MOST_SETTING}")
 
 
 def weighed(parts: list[tuple[float, Scorer]], scene: Scene) -> Tensor:
@@ -149,7 +149,7 @@ def choose(
     A sampler that compares tokens needs the encoding, and compares them where they are.
     """
     sampler = wanted.strategy()
-    scene = scene_of(picture, grid, encoding if sampler.encoded else None)
+    scene = scene_of(picture, grid, encoding if sampler.needs else None)
     importance = normalise(importance.to(scene.present.device), scene.present)
     gaze = torch.tensor([wanted.gaze or (0.5, 0.5)])
     if wanted.gaze is None and not sampler.blind:

@@ -61,9 +61,9 @@ class PixelInfo:
         wanted = Foveation.parse(given)
         if config.is_multimodal_pruning_enabled():
             raise ValueError("vLLM's own pruning of videos rewrites positions: start it without video_pruning_rate")
-        if wanted.behind() and config.mm_encoder_tp_mode == "data":
+        if wanted.in_worker and config.mm_encoder_tp_mode == "data":
             told = f"{wanted.scorer!r} and {wanted.sampler!r}"
-            raise ValueError(f"with mm_encoder_tp_mode 'data' only edges can choose, not {told}")
+            raise ValueError(f"with mm_encoder_tp_mode 'data' only what reads pixels (edges) can choose, not {told}")
         return wanted
 
 
@@ -90,7 +90,7 @@ class PixelProcessor:
             _fields(wanted, picture, rows, cols, cell_px)
             for picture, (rows, cols) in zip(pictures, rows_cols, strict=True)
         ]
-        for key in OURS if wanted.behind() else (INDEX,):
+        for key in OURS if wanted.in_worker else (INDEX,):
             made[key] = [one[key] for one in chosen]
         return made
 
@@ -123,7 +123,7 @@ def _fields(wanted: Foveation, picture: Picture, rows: int, cols: int, cell_px: 
         return {INDEX: torch.arange(num_tok), PLAN: none.to(torch.uint8), BASE: none}
     grid = plain_grid(rows, cols, cols * cell_px, rows * cell_px)
     base = weighed(wanted.early(), scene_of(picture, grid))
-    if wanted.behind():
+    if wanted.in_worker:
         return {
             INDEX: torch.full((wanted.tokens,), -1),
             PLAN: packed(wanted, picture.sha256),

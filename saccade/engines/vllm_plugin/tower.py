@@ -139,7 +139,7 @@ class Foveating:
             # The merger and the blocks themselves are called around their hooks (vLLM may compile them).
             norm = getattr(tower.merger, "ln_q", None) or tower.merger.norm
             handles.append(norm.register_forward_pre_hook(before_merger))
-            if any(scorer.name() == "received" for one in wanted for _, scorer in one.late()):
+            if any("received" in one.needs for one in wanted):
                 handles.append(last.register_forward_pre_hook(in_attention, with_kwargs=True))
         try:
             yield heard
