@@ -1,7 +1,6 @@
 """What an engine knows of a checkpoint besides its layers: prompt, what an answer's tokens say, their embeddings."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -57,14 +56,14 @@ class Speech:
     ) -> Answer:
         """The answer that `ids` (without the closing token) are; `logprobs` include the closing token's.
 
-        Confidence is the probability of the whole answer, its end included, as `calibration` maps it to an expected
+        Confidence is what `calibration` makes of the probabilities of its tokens, the closing one included: an expected
         score; 0 when it cannot read. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
         """
         readable = self.cannot_read is None or self.cannot_read not in ids
         return Answer(
             text=self.tokenizer.decode(list(ids), skip_special_tokens=True).strip() if readable else "",
             logprobs=tuple(logprobs),
-            confidence=calibration(math.exp(sum(logprobs))) if readable else 0.0,
+            confidence=calibration(logprobs) if readable else 0.0,
             readable=readable,
             token_ids=tuple(ids),
             tokens=tokens if ids else None,

@@ -1,8 +1,9 @@
 """How far confidence can be believed, and the map that makes it an expected score.
 
-A reader's confidence is the probability it gives to its own answer. Whether answers of confidence p score p on average
-is a property of the checkpoint: it is measured (`reliability`), and mended with two numbers (Platt 1999, fitted to
-soft targets, the ANLS of each answer) that lie beside the weights in `calibration.json`.
+A reader is as sure as the probabilities that it gives to its own tokens: their geometric mean, so that a long answer is
+not less sure than a short one, and the least of them, because one wrong digit makes an amount wrong. Whether answers of
+confidence p score p on average is a property of the checkpoint: it is measured (`reliability`), and mended with three
+numbers (Platt 1999, fitted to soft targets, the ANLS of each answer) that lie beside the weights in `calibration.json`.
 """
 
 import json
@@ -14,6 +15,8 @@ from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+from saccade.errors import ConfigError
 
 CALIBRATION_FILE = "calibration.json"
 TINY = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken
@@ -49,40 +52,88 @@ def expected_calibration_error(confidence: Sequence[float], score: Sequence[floa
 
 
 class Calibration(BaseModel):
-    """sigmoid(slope * log-odds(p) + intercept). The default changes nothing."""
+    """sigmoid(mean * log-odds(geometric mean) + least * log-odds(least) + intercept) of an answer's tokens
+
+    Means are of the tokens' probabilities. The default is the geometric mean itself.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)  # the file also says what it was fitted on
 
-    slope: float = Field(1.0, gt=0, description="Above 0, so that more confident stays more confident.")
+    mean: float = Field(1.0, ge=0, description="Not below 0, so that more confident stays more confident.")
+    least: float = Field(0.0, ge=0)
     intercept: float = 0.0
 
-    def __call__(self, probability: float) -> float:
-        """The expected score of an answer of this probability; 0 stays 0: that says 'cannot read'."""
-        if probability <= 0 or (self.slope, self.intercept) == (1.0, 0.0):
-            return probability
-        return 1 / (1 + math.exp(-(self.slope * float(_log_odds(probability)) + self.intercept)))
+    def __call__(self, logprobs: Sequence[float]) -> float:
+        """The expected score of an answer whose tokens, the closing one included, have these log-probabilities."""
+        mean, least = (math.exp(value) for value in _features(logprobs))
+        if (self.mean, self.least, self.intercept) == (1.0, 0.0, 0.0):
+            return mean
+        odds = self.mean * float(_log_odds(mean)) + self.least * float(_log_odds(least)) + self.intercept
+        return 1 / (1 + math.exp(-odds))
 
     @classmethod
     def load(cls, file: Path | None) -> Self:
-        """The calibration of a checkpoint; the one that changes nothing if it has none."""
-        return cls.model_validate(json.loads(file.read_text())) if file is not None and file.exists() else cls()
+        """The calibration of a checkpoint; the one that changes nothing if it has none.
+
+        Raises:
+            ConfigError: the file is not one of these.
+        """
+        if file is None or not file.exists():
+            return cls()
+        try:
+            fields = json.loads(file.read_text())
+            if "slope" in fields:
+                raise ValueError("it calibrates the probability of whole answers, as versions before 0.2 did")
+            return cls.model_validate(fields)
+        except (OSError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{file} is no calibration: {str(error).splitlines()[0]}. Remove it, or fit it again with "
+                "python -m saccade.training.calibrate"
+            ) from error
 
     @classmethod
-    def fit(cls, probability: Sequence[float], score: Sequence[float], steps: int = 50) -> Self:
-        """Least cross-entropy of the mapped probabilities to scores in [0, 1], by Newton's method.
+    def fit(cls, logprobs: Sequence[Sequence[float]], score: Sequence[float]) -> Self:
+        """Least cross-entropy of the mapped probabilities to scores in [0, 1].
 
-        A pull of one answer's weight towards `slope` 1 and `intercept` 0 keeps it finite where all scores are equal.
+        A pull of one answer's weight towards the default keeps it finite where all scores are equal. A weight that
+        would fall below 0 is 0, and the others are fitted without it.
         """
-        x = np.stack([_log_odds(np.asarray(probability, np.float64)), np.ones(len(probability))], 1)  # (A, 2)
-        target, start = np.asarray(score, np.float64), np.array([1.0, 0.0])
-        weights = start.copy()
-        for _ in range(steps):
-            mapped = 1 / (1 + np.exp(-np.clip(x @ weights, -50, 50)))
-            gradient = x.T @ (mapped - target) + (weights - start)
-            curvature = (x * (mapped * (1 - mapped))[:, None]).T @ x + np.eye(2)
-            weights = weights - np.linalg.solve(curvature, gradient)
-            weights[0] = max(weights[0], 0.05)
-        return cls(slope=float(weights[0]), intercept=float(weights[1]))
+        odds = _log_odds(np.exp([_features(answer) for answer in logprobs]).reshape(-1, 2))
+        x, target = np.concatenate([odds, np.ones((len(odds), 1))], 1), np.asarray(score, np.float64)  # (A, 3)
+        used = [0, 1, 2]
+        weights = _fitted(x, target, used)
+        while min(weights[:2]) < 0:
+            used.remove(int(np.argmin(weights[:2])))
+            weights = _fitted(x, target, used)
+        mean, least, intercept = weights.tolist()
+        return cls(mean=mean, least=least, intercept=intercept)
+
+
+def _fitted(x: np.ndarray, target: np.ndarray, used: list[int]) -> np.ndarray:
+    """The weights (3,) of columns `used` of x (A, 3), the others 0."""
+    import torch  # only who fits needs it
+
+    values, wanted = torch.from_numpy(x[:, used]), torch.from_numpy(target)
+    start = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)[used]
+    weights = start.clone().requires_grad_()
+    search = torch.optim.LBFGS([weights], max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        search.zero_grad()
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits(values @ weights, wanted, reduction="sum")
+        total = entropy + (weights - start).square().sum() / 2
+        torch.autograd.backward(total)
+        return total
+
+    search.step(loss)  # type: ignore[no-untyped-call]
+    whole = np.zeros(3)
+    whole[used] = weights.detach().numpy()
+    return whole
+
+
+def _features(logprobs: Sequence[float]) -> tuple[float, float]:
+    """Logarithms of the geometric mean and of the least of some probabilities."""
+    return sum(logprobs) / max(1, len(logprobs)), min(logprobs, default=0.0)
 
 
 def _log_odds(probability: float | np.ndarray) -> np.ndarray:

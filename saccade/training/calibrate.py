@@ -8,6 +8,7 @@ counts as an answer (few tokens and many), and so does the resized page. Half of
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
+from saccade.errors import ConfigError
 from saccade.eye import Eye
 from saccade.metrics.anls import anls
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration, expected_calibration_error, reliability
@@ -25,18 +27,30 @@ from saccade.types import Trace
 
 SEED = 1000  # of the pages; tables use 0
 NEVER_SURE = 1.01  # stop_at: every look is taken
-WAYS: tuple[dict[str, Any], ...] = ({"fixations": 3}, {"sampler": "full"}, {"sampler": "resize", "fixations": 1})
-Answers = list[tuple[float, float]]  # (probability, ANLS) of answers that claim to have read something
+WAYS: dict[str, dict[str, Any]] = {
+    "looks": {"fixations": 3},
+    "all": {"sampler": "full"},
+    "glimpse": {"sampler": "resize", "fixations": 1},
+}
 
 
-def answers_of(eye: Eye, picture: Picture, row: Row) -> Answers:
-    """What all ways of looking at one page answer to its questions."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer that claims to have read something."""
+
+    view: str
+    logprobs: tuple[float, ...]
+    score: float  # its ANLS
+
+
+def answers_of(eye: Eye, picture: Picture, row: Row) -> list[Said]:
+    """What all ways of looking at one page answer to its questions, every look of an episode counted."""
     found = []
-    for way in WAYS:
+    for view, way in WAYS.items():
         for question, outcome in zip(row.questions, eye.outcomes(picture, row.questions, **way), strict=True):
             if isinstance(outcome, Trace):
                 found += [
-                    (step.answer.confidence, anls(step.answer.text, question.answers) or 0.0)
+                    Said(view, step.answer.logprobs, anls(step.answer.text, question.answers) or 0.0)
                     for step in outcome.steps
                     if step.answer.readable
                 ]
@@ -44,8 +58,8 @@ def answers_of(eye: Eye, picture: Picture, row: Row) -> Answers:
 
 
 def calibrate(checkpoint: Path, pages_px: list[int], pages: int) -> dict[str, Any]:
-    """Slope and intercept fitted on every second page, and the error before and after on the others."""
-    halves: tuple[Answers, Answers] = ([], [])
+    """The map fitted on every second page, and the error before and after on the others, in all and per view."""
+    halves: tuple[list[Said], list[Said]] = ([], [])
     with HF(model=str(checkpoint)).open() as engine:
         engine.calibration = Calibration()  # what is fitted is the probability as it comes
         eye = Eye(engine, Episode(stop_at=NEVER_SURE))
@@ -54,20 +68,29 @@ def calibrate(checkpoint: Path, pages_px: list[int], pages: int) -> dict[str, An
             for number, row in enumerate(track(list(data.rows()), f"{page_px} px")):
                 assert isinstance(row, Row)
                 halves[number % 2].extend(answers_of(eye, data.picture(row.source), row))
-    fitted = Calibration.fit([p for p, _ in halves[0]], [score for _, score in halves[0]])
-    probability, score = zip(*halves[1], strict=True)
-    mapped = [fitted(p) for p in probability]
+    fitted = Calibration.fit([said.logprobs for said in halves[0]], [said.score for said in halves[0]])
+    held_out = halves[1]
+    bins = reliability([fitted(said.logprobs) for said in held_out], [said.score for said in held_out])
     return {
-        "slope": fitted.slope,
+        "mean": fitted.mean,
+        "least": fitted.least,
         "intercept": fitted.intercept,
         "score": "ANLS of answers that are not 'cannot read'",
         "data": {"name": "synthdoc", "seed": SEED, "page_px": pages_px, "pages": pages},
         "num_fitted": len(halves[0]),
-        "num_held_out": len(score),
-        "error_before": expected_calibration_error(probability, score),
-        "error_after": expected_calibration_error(mapped, score),
-        "bins_after": [[round(b.confidence, 3), round(b.score, 3), b.num_answers] for b in reliability(mapped, score)],
+        "num_held_out": len(held_out),
+        "error_before": _error(Calibration(), held_out),
+        "error_after": _error(fitted, held_out),
+        "error_after_by_view": {
+            view: _error(fitted, [said for said in held_out if said.view == view]) for view in WAYS
+        },
+        "bins_after": [[round(b.confidence, 3), round(b.score, 3), b.num_answers] for b in bins],
     }
+
+
+def _error(calibration: Calibration, answers: list[Said]) -> float:
+    confidence = [calibration(said.logprobs) for said in answers]
+    return round(expected_calibration_error(confidence, [said.score for said in answers]), 4)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -77,8 +100,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--page-px", type=int, nargs="+", default=[512, 1024])
     parser.add_argument("--pages", type=int, default=24, help="of each size")
     given = parser.parse_args(argv)
+    file: Path = given.checkpoint / CALIBRATION_FILE
+    try:
+        Calibration.load(file)
+    except ConfigError:  # of another version: a checkpoint with it does not open
+        file.rename(file.with_suffix(".old"))
     report = calibrate(given.checkpoint, given.page_px, given.pages)
-    file = given.checkpoint / CALIBRATION_FILE
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in report.items()]
     file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(f"{file}\n{file.read_text()}", end="")

@@ -119,10 +119,10 @@ def test_a_failed_read_leaves_nothing_behind(
     same(fresh.read(canvas(encoding, [one, two]), "who?"), expected)
 
 
-def test_confidence_is_the_probability_of_the_answer(engine: HFEngine, encoding: Encoding) -> None:
+def test_confidence_is_the_geometric_mean_over_tokens(engine: HFEngine, encoding: Encoding) -> None:
     answer = engine.read(canvas(encoding, parts(encoding, 50)), "total?")
-    product = torch.tensor(answer.logprobs, dtype=torch.float64).exp().prod()
-    assert answer.confidence == pytest.approx(float(product))
+    mean = torch.tensor(answer.logprobs, dtype=torch.float64).mean().exp()
+    assert answer.confidence == pytest.approx(float(mean))
     assert answer.tokens is not None
     assert answer.tokens.shape[1] == encoding.tokens.shape[1]
 
@@ -145,20 +145,20 @@ def test_no_such_model() -> None:
 def test_confidence_is_calibrated_and_nothing_else(engine: HFEngine, encoding: Encoding) -> None:
     made = canvas(encoding, parts(encoding, 40))
     raw = uncached(engine, made, "total?")
-    calibration = Calibration(slope=0.5, intercept=1.0)
+    calibration = Calibration(mean=0.5, least=0.25, intercept=1.0)
     mapped = HFEngine(engine.family, engine.spec, calibration).read(made, "total?")
     same(raw, mapped)
-    assert raw.confidence == pytest.approx(math.exp(sum(raw.logprobs)))
-    assert mapped.confidence == calibration(raw.confidence) != raw.confidence
+    assert raw.confidence == pytest.approx(math.exp(sum(raw.logprobs) / len(raw.logprobs)))
+    assert mapped.confidence == calibration(raw.logprobs) != raw.confidence
 
 
 def test_a_checkpoint_brings_its_calibration(qwen2_5_vl: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(qwen2_5_vl, tmp_path / "model")
     before = fingerprint(str(folder))
-    (folder / CALIBRATION_FILE).write_text('{"slope": 0.25, "intercept": -1}')
+    (folder / CALIBRATION_FILE).write_text('{"mean": 0.25, "intercept": -1}')
     assert fingerprint(str(folder)) != before, "a run may stop elsewhere now: it is another run"
     with HF(model=str(folder)).open() as opened:
-        assert (opened.calibration.slope, opened.calibration.intercept) == (0.25, -1)
+        assert (opened.calibration.mean, opened.calibration.intercept) == (0.25, -1)
 
 
 def test_halves_of_an_engine(engine: HFEngine, qwen2_5_vl: Path) -> None:
