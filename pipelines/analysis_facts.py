@@ -13,7 +13,6 @@ from torch import Tensor
 
 from pipelines.resolve import asking
 from pipelines.show import UNASKED, must_hold_answers
-from saccade.analysis import charts
 from saccade.analysis.eccentricity import bands
 from saccade.analysis.information import BottleneckPoint, bottleneck_curve, page_entropy, question_information
 from saccade.analysis.layers import LayerLikeness, redundancy, states
@@ -27,6 +26,7 @@ from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture, suffixes
 from saccade.types import Grid, Question, Sample, Scene, Trace
+from saccade.viz import analysis as charts
 from saccade.viz.sheet import save
 from saccade.viz.view import TraceView
 

@@ -12,9 +12,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.budgets import Budget
-from saccade.budgets._predictor import BudgetNet
 from saccade.errors import ConfigError
-from saccade.geometry.saved import save
+from saccade.heads.budget import BudgetNet
+from saccade.heads.files import save
 from saccade.importance import Scorer
 from saccade.integration import Integrator
 from saccade.picture import Picture

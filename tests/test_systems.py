@@ -15,10 +15,10 @@ from pipelines import options
 from pipelines.cli import app
 from pipelines.experiments import find_experiment, read_experiment
 from pipelines.resolve import asking
-from saccade.budgets._allocator import LevelNet
-from saccade.budgets._predictor import BudgetNet
-from saccade.geometry.crosslevel import CrossLevel
-from saccade.geometry.saved import save
+from saccade.heads.allocator import LevelNet
+from saccade.heads.budget import BudgetNet
+from saccade.heads.crosslevel import CrossLevel
+from saccade.heads.files import save
 from saccade.importance import Mix
 from saccade.registry import names
 from tests.importance.heads import tiny_head

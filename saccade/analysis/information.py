@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import torch
 
-from saccade.geometry.tokens import mean_cosine
 from saccade.importance import vectors
 from saccade.importance.bottleneck import Bottleneck
 from saccade.importance.entropy import Entropy
 from saccade.importance.mutual import divergence
+from saccade.tokens.similarity import mean_cosine
 from saccade.types import Scene
 
 

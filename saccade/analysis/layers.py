@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saccade.errors import ConfigError
 from saccade.families import Family, Prepared
-from saccade.viz.pictures.similarity import NUM_BINS, Likeness, likeness
+from saccade.tokens.likeness import NUM_BINS, Likeness, likeness
 
 MOST = 4096
 """Patches compared at most: all of them up to here, from here on every k-th. The share of pairs is then an estimate."""

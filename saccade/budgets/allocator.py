@@ -6,17 +6,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.budgets._allocator import START, LevelNet
 from saccade.budgets._levels import LevelBudget
 from saccade.geometry.levels import fit_shares, num_levels
-from saccade.geometry.saved import holds, opened
+from saccade.heads.allocator import START, LevelNet
+from saccade.heads.files import holds, load_cached
 from saccade.types import Scene
 
 
 class Allocator(LevelBudget):
     """`tokens` at every fixation, shared among the levels as a trained `LevelNet` says for this question.
 
-    `weights` is a folder that `saccade.training.pyramid.train_allocator` and `saccade.geometry.saved.save` have made.
+    `weights` is a folder that `saccade.training.pyramid.train_allocator` and `saccade.heads.files.save` have made.
     Without one it gives what training starts from, 10/20/30/40 % from the finest level to the coarsest: a baseline.
     """
 
@@ -30,5 +30,5 @@ class Allocator(LevelBudget):
             found = torch.tensor([START], device=device).expand(len(scene.grids), -1)
         else:
             with torch.no_grad():
-                found = opened(LevelNet, self.weights)(scene)
+                found = load_cached(LevelNet, self.weights)(scene)
         return fit_shares(found, num_levels(scene))

@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.budgets import MAX_TOK, Budget
-from saccade.geometry.sketch import unit_sketch
+from saccade.tokens.sketch import unit_sketch
 from saccade.types import Scene
 
 FLOOR = 0.2734

@@ -15,8 +15,8 @@ from transformers.vision_utils import get_vision_position_ids
 from saccade.families import Prepared
 from saccade.families._qwen_tower import QwenBlocks
 from saccade.families._received import received
-from saccade.geometry.merging import padded
 from saccade.geometry.rotary import rotate
+from saccade.tokens.merging import padded
 
 
 class Windows:

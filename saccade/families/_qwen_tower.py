@@ -9,8 +9,8 @@ from transformers.vision_utils import get_vision_position_ids
 
 from saccade.families import Prepared
 from saccade.families._reduced import Tokens, run
-from saccade.geometry.merging import merged_grid
 from saccade.reduction import Reduction
+from saccade.tokens.merging import merged_grid
 from saccade.types import Encoding
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from saccade.families._received import received
-from saccade.geometry.merging import merge, packed, padded, total
 from saccade.geometry.rotary import rotate
 from saccade.reduction import Reduction, Stage
+from saccade.tokens.merging import merge, packed, padded, total
 
 
 class Blocks(Protocol):

@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.errors import ConfigError
-from saccade.geometry.tokens import normalise
 from saccade.registry import Strategy, load
+from saccade.tokens.ranking import normalise
 from saccade.types import Need, Scene
 
 GROUP_TOK = 4096

@@ -5,9 +5,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import mean_cosine, nearest_cosine, normalise
 from saccade.importance import Scorer, vectors
 from saccade.importance.mutual import divergence
+from saccade.tokens.ranking import normalise
+from saccade.tokens.similarity import mean_cosine, nearest_cosine
 from saccade.types import Need, Scene
 
 

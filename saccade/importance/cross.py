@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.saved import holds, opened
+from saccade.heads.files import holds, load_cached
+from saccade.heads.scoring import Cross
 from saccade.importance import Scorer
-from saccade.importance._heads import Cross
 from saccade.types import Need, Scene
 
 
@@ -24,5 +24,5 @@ class CrossAttention(Scorer):
     head: Annotated[str, holds(Cross)] = Field(description="Folder of a trained head.")
 
     def raw(self, scene: Scene) -> Tensor:
-        logits: Tensor = opened(Cross, self.head, scene.tokens.device)(scene)
+        logits: Tensor = load_cached(Cross, self.head, scene.tokens.device)(scene)
         return logits.exp()

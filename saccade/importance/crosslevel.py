@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.crosslevel import CrossLevel
-from saccade.geometry.saved import holds, opened
+from saccade.heads.crosslevel import CrossLevel
+from saccade.heads.files import holds, load_cached
 from saccade.importance import Scorer
 from saccade.types import Need, Scene
 
@@ -15,7 +15,7 @@ from saccade.types import Need, Scene
 class CrossLevelAttention(Scorer):
     """The logits of a trained `CrossLevel` network, which attends from every token to those of all levels.
 
-    `weights` is a folder that `saccade.training.pyramid.train_crosslevel` and `saccade.geometry.saved.save` have made.
+    `weights` is a folder that `saccade.training.pyramid.train_crosslevel` and `saccade.heads.files.save` have made.
     Without one it is what training starts from: the variance over a token's width after the merger.
     Cost: 4 N E FLOPs a token for N tokens and a width of E, no pass of a model.
     """
@@ -34,5 +34,5 @@ class CrossLevelAttention(Scorer):
         if self.weights is None:
             return scene.tokens.float().var(-1, correction=0)
         with torch.no_grad():
-            logits: Tensor = opened(CrossLevel, self.weights, scene.tokens.device)(scene)
+            logits: Tensor = load_cached(CrossLevel, self.weights, scene.tokens.device)(scene)
         return logits

@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.saved import holds, opened
-from saccade.geometry.tokens import cosine, over_words
+from saccade.heads.files import holds, load_cached
+from saccade.heads.scoring import Late
 from saccade.importance import Scorer
-from saccade.importance._heads import Late
+from saccade.tokens.similarity import cosine, over_words
 from saccade.types import Need, Scene
 
 
@@ -28,4 +28,4 @@ class LateInteraction(Scorer):
     def raw(self, scene: Scene) -> Tensor:
         if self.head is None:
             return over_words(cosine(scene.tokens, scene.query_tokens), scene.query_weight, "max")
-        return opened(Late, self.head, scene.tokens.device)(scene)  # type: ignore[no-any-return]
+        return load_cached(Late, self.head, scene.tokens.device)(scene)  # type: ignore[no-any-return]

@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.saved import holds, opened
+from saccade.heads.files import holds, load_cached
+from saccade.heads.scoring import MLP
 from saccade.importance import Scorer
-from saccade.importance._heads import MLP
 from saccade.types import Need, Scene
 
 
@@ -24,4 +24,4 @@ class Learned(Scorer):
     head: Annotated[str, holds(MLP)] = Field(description="Folder of a trained head.")
 
     def raw(self, scene: Scene) -> Tensor:
-        return opened(MLP, self.head, scene.tokens.device)(scene)  # type: ignore[no-any-return]
+        return load_cached(MLP, self.head, scene.tokens.device)(scene)  # type: ignore[no-any-return]

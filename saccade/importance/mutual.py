@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import over_words, scaled_product
 from saccade.importance import Scorer
+from saccade.tokens.similarity import over_words, scaled_product
 from saccade.types import Need, Scene
 
 

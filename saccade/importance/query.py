@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import cosine, over_words
 from saccade.importance import Scorer
+from saccade.tokens.similarity import cosine, over_words
 from saccade.types import Need, Scene
 
 

@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import mean_cosine, mean_vector, nearest_cosine
 from saccade.importance import Scorer, vectors
+from saccade.tokens.similarity import mean_cosine, mean_vector, nearest_cosine
 from saccade.types import Need, Scene
 
 CHUNK_TOK = 512

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import regions
+from saccade.geometry.bins import regions
 from saccade.importance import Scorer, vectors
 from saccade.types import Need, Scene
 

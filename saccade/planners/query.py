@@ -7,8 +7,8 @@ from torch import Tensor
 
 from saccade.geometry.grid import gaze_at
 from saccade.geometry.inhibition import next_fixation
-from saccade.geometry.tokens import cosine
 from saccade.planners import Planner, Score
+from saccade.tokens.similarity import cosine
 from saccade.types import Gaze, Scene, Step
 
 

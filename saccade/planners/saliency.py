@@ -4,8 +4,8 @@ from collections.abc import Generator
 
 from saccade.geometry.grid import gaze_at
 from saccade.geometry.inhibition import next_fixation
-from saccade.geometry.tokens import normalise
 from saccade.planners import Planner, Score
+from saccade.tokens.ranking import normalise
 from saccade.types import Gaze, Scene, Step
 
 

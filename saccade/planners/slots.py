@@ -8,9 +8,9 @@ from torch import Tensor
 
 from saccade.geometry.grid import aspects, gaze_at
 from saccade.geometry.inhibition import next_fixation
-from saccade.geometry.sketch import unit_sketch
-from saccade.geometry.slots import cluster
 from saccade.planners import Planner, Score
+from saccade.tokens.sketch import unit_sketch
+from saccade.tokens.slots import cluster
 from saccade.types import Gaze, Scene, Step
 
 WIDTH = 32  # of the features that slots are formed by

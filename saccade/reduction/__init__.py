@@ -3,7 +3,7 @@
 A tower that takes a reduction (`saccade.families`) asks it between the attention and the MLP of every block, as ToMe
 does, and once when it has finished. Pruning and merging are one thing, as in `Selection`: `source` says into which slot
 each token goes. Means, sizes, positions, features kept from earlier blocks and the final `Grid` follow from it
-(`saccade.geometry.merging`): a reduction only decides.
+(`saccade.tokens.merging`): a reduction only decides.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from saccade.geometry.merging import merge
 from saccade.registry import Strategy
+from saccade.tokens.merging import merge
 from saccade.types import Encoding
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.merging import merge, merged_grid, total
+from saccade.tokens.merging import merge, merged_grid, total
 from saccade.types import Encoding
 
 

@@ -4,57 +4,16 @@ It keeps the number of tokens; what it saves is what a token weighs where encodi
 """
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
 
-from saccade.geometry.saved import holds, opened
+from saccade.heads.codec import Codec
+from saccade.heads.files import holds, load_cached
 from saccade.reduction import Reduction
 from saccade.reduction.resampler import fitting
 from saccade.types import Encoding
-
-
-class Codec(nn.Module):
-    """Width D to `code` numbers and back: a linear part, which may start at the principal components, and a bend."""
-
-    mean: Tensor
-
-    def __init__(self, width: int, code: int, inner: int = 64) -> None:
-        super().__init__()
-        self.width, self.code, self.inner = width, code, inner
-        self.register_buffer("mean", torch.zeros(width))
-        self.down, self.up = nn.Linear(width, code, bias=False), nn.Linear(code, width, bias=False)
-        last = nn.Linear(inner, width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.bend = nn.Sequential(nn.Linear(code, inner), nn.GELU(), last)
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """What `__init__` takes."""
-        return {"width": self.width, "code": self.code, "inner": self.inner}
-
-    @torch.no_grad()
-    def start(self, tokens: Tensor) -> None:
-        """Sets the linear part to the `code` principal components of tokens (T, D): the best that is linear."""
-        self.mean.copy_(tokens.float().mean(0))
-        *_, components = torch.linalg.svd(tokens.float() - self.mean, full_matrices=False)
-        self.down.weight.copy_(components[: self.code])
-        self.up.weight.copy_(components[: self.code].T)
-
-    def encode(self, tokens: Tensor) -> Tensor:
-        """(..., D) -> (..., code)."""
-        return self.down(tokens.float() - self.mean)  # type: ignore[no-any-return]
-
-    def decode(self, codes: Tensor) -> Tensor:
-        """(..., code) -> (..., D)."""
-        return self.up(codes) + self.bend(codes) + self.mean  # type: ignore[no-any-return]
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(..., D) as they come back."""
-        return self.decode(self.encode(tokens))
 
 
 class Autoencoder(Reduction):
@@ -67,6 +26,6 @@ class Autoencoder(Reduction):
 
     @torch.inference_mode()
     def after(self, encoding: Encoding) -> Encoding:
-        codec = opened(Codec, self.weights, encoding.tokens.device)
+        codec = load_cached(Codec, self.weights, encoding.tokens.device)
         fitting(codec.width, encoding)
         return replace(encoding, tokens=codec(encoding.tokens).to(encoding.tokens.dtype))

@@ -5,42 +5,18 @@ tokens from attention, so that gradients reach what is hidden (`saccade.training
 best of every image stay and the others are gone.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm
+from torch import Tensor
 
 from saccade.errors import ConfigError
-from saccade.geometry.apportion import rank_within
-from saccade.geometry.merging import padded, slots
-from saccade.geometry.saved import holds, opened
+from saccade.heads.files import holds, load_cached
+from saccade.heads.keep import KeepScores
 from saccade.reduction import Reduction, Stage
-
-
-class KeepScores(nn.Module):
-    """One small network a stage: logits of staying and going for each token."""
-
-    def __init__(self, width: int, inner: int = 32, stages: int = 3) -> None:
-        super().__init__()
-        self.width, self.inner, self.stages = width, inner, stages
-        self.look = nn.ModuleList(nn.Linear(width, inner) for _ in range(stages))
-        self.judge = nn.ModuleList(
-            nn.Sequential(nn.Linear(2 * inner, inner), nn.GELU(), nn.Linear(inner, 2)) for _ in range(stages)
-        )
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """What `__init__` takes."""
-        return {"width": self.width, "inner": self.inner, "stages": self.stages}
-
-    def forward(self, stage: int, states: Tensor, alive: Tensor) -> Tensor:
-        """(B, S, F) states of which `alive` (B, S), 0 or 1, count -> (B, S, 2) logits: staying, going."""
-        seen = gelu(self.look[stage](layer_norm(states.float(), states.shape[-1:])))
-        share = alive.float() / alive.float().sum(-1, keepdim=True).clamp(min=1)
-        mean = (share.unsqueeze(1) @ seen).expand_as(seen)
-        return self.judge[stage](torch.cat([seen, mean], -1))  # type: ignore[no-any-return]
+from saccade.tokens.apportion import rank_within
+from saccade.tokens.merging import padded, slots
 
 
 def stage_blocks(stages: int, num_layers: int) -> list[int]:
@@ -68,7 +44,7 @@ class DynamicViT(Reduction):
         return self.keep < 1
 
     def inside(self, stage: Stage) -> tuple[Tensor, Tensor] | None:
-        scores = opened(KeepScores, self.weights, stage.states.device)
+        scores = load_cached(KeepScores, self.weights, stage.states.device)
         blocks = stage_blocks(scores.stages, stage.num_layers)
         if stage.layer not in blocks or self.keep == 1:
             return None

@@ -10,8 +10,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.halting import change
 from saccade.reduction import Reduction
+from saccade.tokens.halting import change
 
 
 class EarlyExit(Reduction):

@@ -10,9 +10,9 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from saccade.geometry.fusing import fuse
-from saccade.geometry.merging import match, slots, strongest
 from saccade.reduction import Reduction, Stage
+from saccade.tokens.fusing import fuse
+from saccade.tokens.merging import match, slots, strongest
 
 
 class Fusion(Reduction):

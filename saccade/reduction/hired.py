@@ -10,9 +10,9 @@ partitions are cells of a grid laid over the image.
 import torch
 from pydantic import Field
 
-from saccade.geometry.apportion import apportioned
 from saccade.reduction import Reduction
 from saccade.reduction._slots import regrouped
+from saccade.tokens.apportion import apportioned
 from saccade.types import Encoding
 
 

@@ -11,8 +11,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from saccade.geometry.merging import match, slots, strongest
 from saccade.reduction import Reduction, Stage
+from saccade.tokens.merging import match, slots, strongest
 
 
 class ToMe(Reduction):

@@ -5,8 +5,8 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.fovea import E0_DEG, PX_PER_DEG, magnification_mm_per_deg, token_eccentricity_deg
-from saccade.geometry.noise import gaze_keys, gumbel, picture_keys
 from saccade.samplers import Sampler
+from saccade.tokens.noise import gaze_keys, gumbel, picture_keys
 from saccade.types import Scene
 
 

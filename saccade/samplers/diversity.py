@@ -5,10 +5,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.diversity import Determinant, MaxMin, greedy
-from saccade.geometry.sketch import unit_sketch
-from saccade.geometry.tokens import rank
 from saccade.samplers import Sampler
+from saccade.tokens.diversity import Determinant, MaxMin, greedy
+from saccade.tokens.ranking import rank
+from saccade.tokens.sketch import unit_sketch
 from saccade.types import Need, Scene
 
 LEAST_QUALITY = 0.05

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.diversity import rows
-from saccade.geometry.sketch import unit_sketch
 from saccade.samplers import Sampler, best, numbers
+from saccade.tokens.diversity import rows
+from saccade.tokens.sketch import unit_sketch
 from saccade.types import Need, Scene, Selection
 
 

@@ -4,9 +4,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from saccade.geometry.bins import logpolar_bins
 from saccade.geometry.grid import aspects, offset_uv
-from saccade.geometry.tokens import first_of_bin, logpolar_bins, rank
 from saccade.samplers import Sampler
+from saccade.tokens.ranking import first_of_bin, rank
 from saccade.types import Scene
 
 

@@ -9,8 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.tokens import normalise, over_words, regions, scaled_product
+from saccade.geometry.bins import regions
 from saccade.samplers import Sampler
+from saccade.tokens.ranking import normalise
+from saccade.tokens.similarity import over_words, scaled_product
 from saccade.types import Need, Scene
 
 CHUNK_TOK = 1024

@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from saccade.geometry.noise import picture_keys, uniform
 from saccade.samplers import Sampler
+from saccade.tokens.noise import picture_keys, uniform
 from saccade.types import Scene
 
 

@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.grid import aspects
-from saccade.geometry.sketch import unit_sketch
-from saccade.geometry.slots import budgets, cluster, complexity, heads, runs
 from saccade.samplers import Sampler, numbers
+from saccade.tokens.sketch import unit_sketch
+from saccade.tokens.slots import budgets, cluster, complexity, heads, runs
 from saccade.types import Need, Scene, Selection
 
 LEAST_WEIGHT = 0.05

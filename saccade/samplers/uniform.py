@@ -5,8 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from saccade.geometry.tokens import bins_first, rank
 from saccade.samplers import Sampler
+from saccade.tokens.ranking import bins_first, rank
 from saccade.types import Scene
 
 TIE = 1e-4

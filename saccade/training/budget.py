@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from saccade.budgets._predictor import BudgetNet
+from saccade.heads.budget import BudgetNet
 from saccade.training.fit import fit
 
 

@@ -23,9 +23,9 @@ from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
-from saccade.geometry.saved import save
-from saccade.reduction.autoencoder import Codec
-from saccade.reduction.resampler import Queries
+from saccade.heads.codec import Codec
+from saccade.heads.files import save
+from saccade.heads.queries import Queries
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
 from saccade.types import Encoding
 

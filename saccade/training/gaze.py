@@ -23,8 +23,8 @@ from torch import Tensor
 
 from saccade.datasets.synthdoc import VALIDATION_SEED, Real, render
 from saccade.geometry.ink import ink
-from saccade.geometry.saved import save
-from saccade.importance._heads import Late
+from saccade.heads.files import save
+from saccade.heads.scoring import Late
 from saccade.training.dense import REAL_SHARE, token_of
 from saccade.training.fit import fit
 from saccade.training.importance import listwise

@@ -22,8 +22,8 @@ from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.errors import SaccadeError
 from saccade.geometry.grid import in_boxes
-from saccade.geometry.saved import save
-from saccade.importance._heads import KINDS, Head
+from saccade.heads.files import save
+from saccade.heads.scoring import KINDS, Head
 from saccade.importance.query import QueryCosine
 from saccade.training.fit import drawn, fit
 from saccade.types import Query, Scene

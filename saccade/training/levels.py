@@ -19,17 +19,17 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
-from saccade.budgets._allocator import LevelNet
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.episode import see
-from saccade.geometry.crosslevel import CrossLevel
 from saccade.geometry.grid import in_boxes
 from saccade.geometry.levels import soft_keep
-from saccade.geometry.saved import save
+from saccade.heads.allocator import LevelNet
+from saccade.heads.crosslevel import CrossLevel
+from saccade.heads.files import save
 from saccade.training.importance import answer_share
 from saccade.training.pyramid import (
     LearnedPyramid,

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from saccade.budgets._allocator import LevelNet
-from saccade.geometry.crosslevel import CrossLevel
 from saccade.geometry.levels import soft_keep
 from saccade.geometry.pyramid import mirror, pyr_down, pyr_up
+from saccade.heads.allocator import LevelNet
+from saccade.heads.crosslevel import CrossLevel
 from saccade.training.fit import drawn, fit
 from saccade.training.importance import Example, listwise
 from saccade.types import Scene

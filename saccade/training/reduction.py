@@ -1,5 +1,5 @@
 """What reductions learn: small training functions for the resampler and the autoencoder (R6), fusion gates (R3) and
-DynamicViT (R2). Each takes any tower's tokens or blocks; `saccade.geometry.saved.save` keeps the result.
+DynamicViT (R2). Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,11 +12,12 @@ from torch.nn.functional import gumbel_softmax, mse_loss, scaled_dot_product_att
 
 from saccade.families._reduced import Blocks
 from saccade.geometry.rotary import rotate
+from saccade.heads.codec import Codec
+from saccade.heads.keep import KeepScores
+from saccade.heads.queries import Queries
 from saccade.reduction import Reduction
-from saccade.reduction.autoencoder import Codec
-from saccade.reduction.dynamicvit import KeepScores, stage_blocks
+from saccade.reduction.dynamicvit import stage_blocks
 from saccade.reduction.fusion import Fusion
-from saccade.reduction.resampler import Queries
 from saccade.training.fit import fit
 
 Batch = tuple[Tensor, Tensor]

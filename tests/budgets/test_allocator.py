@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from saccade.budgets._allocator import START, LevelNet
 from saccade.budgets.allocator import Allocator
 from saccade.errors import ConfigError
 from saccade.geometry.levels import counts, ideal_counts, level_masks, soft_keep
-from saccade.geometry.saved import load, save
+from saccade.heads.allocator import START, LevelNet
+from saccade.heads.files import load, save
 from saccade.training.pyramid import LevelExample, train_allocator
 from saccade.types import Query, Scene
 from tests.helpers import importance_of

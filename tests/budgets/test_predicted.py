@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from saccade.budgets._predictor import BudgetNet
 from saccade.budgets.predicted import Predicted
 from saccade.errors import ConfigError
-from saccade.geometry.saved import load, save
+from saccade.heads.budget import BudgetNet
+from saccade.heads.files import load, save
 from saccade.training.budget import loss, train_budget
 from saccade.types import Scene
 from tests.helpers import item

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from saccade.engines.vllm_plugin.foveation import TOWER, Foveation, choose, scene_of
-from saccade.geometry.tokens import normalise
 from saccade.registry import find, names
 from saccade.samplers import Sampler
 from saccade.samplers.diversity import Diversity
+from saccade.tokens.ranking import normalise
 from tests.helpers import item
 
 

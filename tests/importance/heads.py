@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from saccade.geometry.saved import save
-from saccade.importance._heads import KINDS
+from saccade.heads.files import save
+from saccade.heads.scoring import KINDS
 
 TRAINED = {"learned": "mlp", "cross": "cross"}  # scorers without a meaning before they are trained, and their heads
 WIDTHS = {"before": 5, "after": 6}  # F and D of `tests.helpers.item`

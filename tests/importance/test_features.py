@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from saccade.geometry.tokens import normalise
 from saccade.importance.norm import Norm
 from saccade.importance.received import Received
 from saccade.importance.variance import Variance
+from saccade.tokens.ranking import normalise
 from saccade.types import Scene
 from tests.helpers import item
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy import special, stats
 
-from saccade.geometry.tokens import normalise
 from saccade.importance.bottleneck import Bottleneck
 from saccade.importance.entropy import Entropy
 from saccade.importance.mutual import Mutual
+from saccade.tokens.ranking import normalise
 from tests.importance.scenes import check, cosine, dot, of_image, scene_of, several
 
 SCENE = several()

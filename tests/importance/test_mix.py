@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from saccade.errors import ConfigError, UnknownName
-from saccade.geometry.tokens import normalise
 from saccade.importance import Mix
 from saccade.importance.norm import Norm
 from saccade.importance.received import Received
+from saccade.tokens.ranking import normalise
 from saccade.types import Scene
 from tests.helpers import item
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saccade.geometry.tokens import normalise
 from saccade.importance.query import QueryCosine
+from saccade.tokens.ranking import normalise
 from saccade.types import Scene
 from tests.helpers import item
 

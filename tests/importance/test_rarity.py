@@ -6,8 +6,8 @@ import statistics
 import pytest
 import torch
 
-from saccade.geometry.tokens import mean_distances, nearest_cosine
 from saccade.importance.rarity import Rarity
+from saccade.tokens.similarity import mean_distances, nearest_cosine
 from tests.importance.scenes import check, cosine, of_image, scene_of, several
 
 SCENE = several()
@@ -31,7 +31,7 @@ def test_rarity_is_its_definition(at):
 def test_chunks_of_rows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     values = SCENE.tokens
     whole = nearest_cosine(values, SCENE.present, 4), mean_distances(values, SCENE.present)
-    monkeypatch.setattr("saccade.geometry.tokens.PAIR_BYTES", 4 * 3 * values.shape[1] * 5)  # 5 rows at a time
+    monkeypatch.setattr("saccade.tokens.similarity.PAIR_BYTES", 4 * 3 * values.shape[1] * 5)  # 5 rows at a time
     chunked = nearest_cosine(values, SCENE.present, 4), mean_distances(values, SCENE.present)
     for a, b in zip(whole, chunked, strict=True):
         torch.testing.assert_close(a, b)

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from saccade.geometry.tokens import normalise
 from saccade.importance import Mix
 from saccade.importance.contrast import Contrast
 from saccade.importance.frequency import Frequency
@@ -17,6 +16,7 @@ from saccade.importance.rarity import Rarity
 from saccade.importance.received import Received
 from saccade.importance.region import Region
 from saccade.importance.variance import Variance
+from saccade.tokens.ranking import normalise
 from tests.importance.scenes import check, dot, of_image, scene_of, several
 
 SCENE = several()

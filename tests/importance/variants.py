@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.saved import save
+from saccade.heads.files import save
+from saccade.heads.scoring import KINDS
 from saccade.importance import Scorer
-from saccade.importance._heads import KINDS
 from saccade.picture import Picture
 from saccade.registry import load, names
 from saccade.types import Encoding, Query, Scene

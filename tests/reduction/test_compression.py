@@ -11,10 +11,12 @@ from torch import Tensor
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.saved import CARD, WEIGHTS, opened, save
+from saccade.heads.codec import Codec
+from saccade.heads.files import CARD, WEIGHTS, load_cached, save
+from saccade.heads.queries import Queries
 from saccade.picture import Picture
-from saccade.reduction.autoencoder import Autoencoder, Codec
-from saccade.reduction.resampler import Queries, Resampler
+from saccade.reduction.autoencoder import Autoencoder
+from saccade.reduction.resampler import Resampler
 from saccade.training.reduction import train_autoencoder, train_resampler
 from tests import tiny
 from tests.helpers import item
@@ -131,7 +133,7 @@ def test_the_same_after_saving(tmp_path: Path) -> None:
         (Codec(6, 2, 8), lambda m: m(torch.arange(12.0).view(2, 6))),
     ):
         save(module, tmp_path / type(module).__name__, steps=3)
-        again = opened(type(module), str(tmp_path / type(module).__name__))
+        again = load_cached(type(module), str(tmp_path / type(module).__name__))
         assert torch.equal(call(module), call(again)) and again.sizes == module.sizes
         assert json.loads((tmp_path / type(module).__name__ / CARD).read_text())["notes"] == {"steps": 3}
 
@@ -147,14 +149,14 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         Autoencoder(weights=folder).after(made)
     (tmp_path / "codec" / WEIGHTS).unlink()
     with pytest.raises(ConfigError, match="holds no Codec"):
-        opened(Codec, folder)
+        load_cached(Codec, folder)
 
 
 def test_a_query_stands_where_it_looks(tmp_path: Path) -> None:
     folder = tiny_trained(tmp_path / "few", "resampler")
     encoding = item(5, 7)[1]
     found = Resampler(weights=folder).after(encoding)
-    module = opened(Queries, folder)
+    module = load_cached(Queries, folder)
     seen = module(encoding.tokens[None], encoding.grid.centre_uv[None])[1][0]
     centre = seen @ encoding.grid.centre_uv  # (4, 2)
     cells = sorted((int(y * 5), int(x * 7)) for x, y in centre.tolist())

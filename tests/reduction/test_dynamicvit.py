@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families._vit import encode
-from saccade.geometry.saved import save
+from saccade.heads.files import save
+from saccade.heads.keep import KeepScores
 from saccade.picture import Picture
-from saccade.reduction.dynamicvit import DynamicViT, KeepScores, stage_blocks
+from saccade.reduction.dynamicvit import DynamicViT, stage_blocks
 from saccade.training.reduction import TowerHalves, ViTHalves, hidden_forward, train_dynamicvit
 from tests import tiny
 from tests.reduction.test_fusion import pixels, tower

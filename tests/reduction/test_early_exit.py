@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from saccade.engines.hf import HF, HFEngine
-from saccade.geometry.halting import change
 from saccade.picture import Picture
 from saccade.reduction.early_exit import EarlyExit
+from saccade.tokens.halting import change
 from saccade.types import Encoding
 from tests import tiny
 

@@ -8,10 +8,10 @@ from torch import Tensor
 from transformers import ViTConfig, ViTModel
 
 from saccade.families._vit import encode
-from saccade.geometry.fusing import fuse
 from saccade.reduction import Reduction, Stage
 from saccade.reduction.fusion import Fusion
 from saccade.reduction.tome import ToMe
+from saccade.tokens.fusing import fuse
 from saccade.training.reduction import train_gates
 
 

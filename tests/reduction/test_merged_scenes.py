@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from saccade.geometry.merging import merge, merged_grid
 from saccade.importance import Scorer
 from saccade.registry import names
 from saccade.samplers import Sampler
+from saccade.tokens.merging import merge, merged_grid
 from saccade.types import Scene, Selection
 from tests.helpers import Item, importance_of, item
 from tests.test_contracts import made

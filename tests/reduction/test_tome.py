@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from saccade.errors import ConfigError
-from saccade.geometry.merging import merge
 from saccade.reduction import Reduction, Stage
 from saccade.reduction.tome import ToMe
 from saccade.registry import load
+from saccade.tokens.merging import merge
 
 
 def stage(layer: int = 0, seed: int = 0) -> Stage:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from saccade.geometry.saved import save
-from saccade.reduction.autoencoder import Codec
-from saccade.reduction.dynamicvit import KeepScores
-from saccade.reduction.resampler import Queries
+from saccade.heads.codec import Codec
+from saccade.heads.files import save
+from saccade.heads.keep import KeepScores
+from saccade.heads.queries import Queries
 
 MAKERS: dict[str, Callable[[], torch.nn.Module]] = {
     "dynamicvit": lambda: KeepScores(width=8, inner=8, stages=3),

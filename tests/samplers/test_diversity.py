@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from saccade.geometry.diversity import Determinant, MaxMin, greedy
-from saccade.geometry.sketch import unit_sketch
-from saccade.geometry.tokens import rank
 from saccade.samplers.diversity import LEAST_QUALITY, Diversity
+from saccade.tokens.diversity import Determinant, MaxMin, greedy
+from saccade.tokens.ranking import rank
+from saccade.tokens.sketch import unit_sketch
 from saccade.types import Scene
 from tests.helpers import importance_of, item
 

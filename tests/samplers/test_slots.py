@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from saccade.geometry.slots import budgets
 from saccade.samplers.slots import LEAST_WEIGHT, Slots
+from saccade.tokens.slots import budgets
 from saccade.types import Scene
 from tests.helpers import bare, importance_of, item
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from saccade.engines.hf import HF
-from saccade.geometry.saved import CARD
+from saccade.heads.files import CARD
 from saccade.picture import Picture
 from saccade.training.compression import main
 from tests import tiny

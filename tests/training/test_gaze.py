@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from saccade.datasets.synthdoc import VALIDATION_SEED, render
-from saccade.importance._heads import Late
-from saccade.importance._surroundings import Surroundings, steps
+from saccade.heads.scoring import Late
+from saccade.heads.surroundings import Surroundings, steps
 from saccade.training.fit import fit
 from saccade.training.gaze import evaluate, losses, pointed
 from saccade.training.model import SIZES, build_model

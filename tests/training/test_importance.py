@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from saccade.datasets.synthdoc import SynthDoc
-from saccade.geometry.saved import opened, save
-from saccade.geometry.tokens import rank
-from saccade.importance._heads import KINDS, Head
+from saccade.heads.files import load_cached, save
+from saccade.heads.scoring import KINDS, Head
 from saccade.importance.late import LateInteraction
+from saccade.tokens.ranking import rank
 from saccade.training.importance import Example, answer_share, examples_of, listwise, main, train_head
 from saccade.types import Encoding, Query, Scene
 from tests.helpers import item
@@ -59,7 +59,7 @@ def test_a_head_learns_what_the_words_mean(kind, tmp_path):
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
     save(head, tmp_path / kind, steps=250)
     scene = held_out[0][0]
-    again = opened(KINDS[kind], str(tmp_path / kind))(scene)
+    again = load_cached(KINDS[kind], str(tmp_path / kind))(scene)
     assert torch.equal(again, head(scene))
     if kind == "late":
         assert LateInteraction(head=str(tmp_path / kind)).raw(scene).shape == scene.present.shape
@@ -109,5 +109,5 @@ def test_the_command_writes_a_head_that_scores(kind, tmp_path, qwen2_5_vl, capsy
     chosen = ["--kind", kind, "--model", str(qwen2_5_vl), "--pages", "2", "--page-px", "256", "--steps", "2"]
     report = main([*chosen, "--out", str(tmp_path / "head")])
     assert set(report) == {"query", "untrained", "trained"} and str(tmp_path / "head") in capsys.readouterr().out
-    head = opened(KINDS[kind], str(tmp_path / "head"))
+    head = load_cached(KINDS[kind], str(tmp_path / "head"))
     assert (head.at, head.token_width, head.word_width) == ("before", 32, 128)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from saccade.geometry.saved import load
+from saccade.heads.files import load
 from saccade.training.levels import main, usefulness
 from saccade.training.pyramid import LearnedPyramid
 from saccade.types import Question

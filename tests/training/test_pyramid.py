@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from saccade.errors import ConfigError
-from saccade.geometry.crosslevel import CrossLevel, fourier
 from saccade.geometry.pyramid import gaussian
-from saccade.geometry.saved import load, save
-from saccade.geometry.tokens import normalise
+from saccade.heads.crosslevel import CrossLevel, fourier
+from saccade.heads.files import load, save
 from saccade.importance.crosslevel import CrossLevelAttention
+from saccade.tokens.ranking import normalise
 from saccade.training.importance import Example, listwise
 from saccade.training.pyramid import LearnedPyramid, lost_detail, train_crosslevel, train_pyramid
 from saccade.types import Query, Scene

@@ -18,13 +18,13 @@ from saccade.geometry.grid import plain_grid
 from saccade.importance import Mix
 from saccade.picture import Picture
 from saccade.registry import find, load, names
+from saccade.tokens.likeness import SIDE, likeness
 from saccade.types import Question, Scene, Trace
 from saccade.viz.curves import Curve, Point, family, of_looks, of_results
 from saccade.viz.pictures import Drawing
 from saccade.viz.pictures.allocation import share_kept
 from saccade.viz.pictures.rate_distortion import spread, ticks
 from saccade.viz.pictures.saliency import parts, top_share
-from saccade.viz.pictures.similarity import SIDE, likeness
 from saccade.viz.sheet import render
 from saccade.viz.subject import Subject, on_grid
 from saccade.viz.view import TraceView

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from saccade import untrusted
 from saccade.errors import SaccadeError
-from saccade.geometry.tokens import normalise
 from saccade.importance import Mix, Scorer
 from saccade.picture import Picture
 from saccade.registry import find, load, names, validation_text
 from saccade.samplers import Sampler
+from saccade.tokens.ranking import normalise
 from saccade.types import Encoding, Grid, Need, Query, Scene
 
 KEY = "saccade"  # among the request's mm_processor_kwargs

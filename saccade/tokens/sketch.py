@@ -8,7 +8,7 @@ that are no wider are used as they are.
 import torch
 from torch import Tensor
 
-from saccade.geometry.noise import mix
+from saccade.tokens.noise import mix
 
 SIGN_BIT = 40  # of a hash
 CHUNK_TOK = 4096  # tokens folded at once: they stay in the processor's cache

@@ -6,7 +6,7 @@ from torch.nn.functional import normalize
 
 from saccade.errors import ConfigError
 from saccade.geometry.levels import level_masks
-from saccade.geometry.tokens import cosine
+from saccade.tokens.similarity import cosine
 from saccade.types import Scene
 
 START = (0.1, 0.2, 0.3, 0.4)

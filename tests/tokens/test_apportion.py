@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saccade.geometry.apportion import apportioned, rank_within
+from saccade.tokens.apportion import apportioned, rank_within
 
 
 def one_by_one(score: list[float], owner: list[int], mass: list[float], keep: int) -> set[int]:

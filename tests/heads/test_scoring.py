@@ -10,8 +10,8 @@ import torch
 from scipy import special
 
 from saccade.errors import ConfigError
-from saccade.geometry.saved import CARD, WEIGHTS, opened, save
-from saccade.importance._heads import KINDS, MLP, Late
+from saccade.heads.files import CARD, WEIGHTS, load_cached, save
+from saccade.heads.scoring import KINDS, MLP, Late
 from saccade.importance.cross import CrossAttention
 from saccade.importance.late import LateInteraction
 from saccade.importance.learned import Learned
@@ -29,7 +29,9 @@ SIDES = ["before", "after"]
 def parts(tmp_path, kind, at, **sizes):
     """The scorer, its weights as NumPy arrays, and for each image (patches (N, M, C), words, their weights, levels)."""
     folder = tiny_head(tmp_path / kind, kind, at, **sizes)
-    weights = {name: value.numpy().astype(float) for name, value in opened(KINDS[kind], folder).state_dict().items()}
+    weights = {
+        name: value.numpy().astype(float) for name, value in load_cached(KINDS[kind], folder).state_dict().items()
+    }
     values = SCENE.features if at == "before" else SCENE.tokens.unsqueeze(2)
     images = [
         (
@@ -108,7 +110,7 @@ def test_cross_is_its_definition(tmp_path, at):
 def test_chunks_change_nothing(tmp_path, monkeypatch, kind):
     scorer, _, _ = parts(tmp_path, kind, "before")
     whole = scorer.raw(SCENE)
-    monkeypatch.setattr("saccade.importance._heads.CHUNK_VALUES", 500)
+    monkeypatch.setattr("saccade.heads.scoring.CHUNK_VALUES", 500)
     torch.testing.assert_close(scorer.raw(SCENE), whole)
 
 
@@ -122,7 +124,7 @@ def test_the_question_moves_the_scores(tmp_path, kind):
 
 def test_late_ranks_features_before_the_merger_only_with_a_head(tmp_path):
     """I1 before the merger: features of width 5 meet words of width 6 through a projection."""
-    from saccade.importance._heads import Late
+    from saccade.heads.scoring import Late
 
     head = Late("before", 5, 6, inner=2)
     with torch.no_grad():
@@ -145,10 +147,10 @@ def test_files_come_back_as_they_went(tmp_path):
     assert card["kind"] == "MLP" and card["sizes"]["at"] == "before" and card["sizes"]["levels"] == 3
     assert card["notes"] == {"weights": "random"}
     assert (tmp_path / "head" / WEIGHTS).exists()
-    assert opened(MLP, folder) is opened(MLP, folder), "read once"
-    before = opened(MLP, folder).question.weight.clone()
+    assert load_cached(MLP, folder) is load_cached(MLP, folder), "read once"
+    before = load_cached(MLP, folder).question.weight.clone()
     tiny_head(tmp_path / "head", "mlp", levels=3, seed=9)
-    assert not torch.equal(opened(MLP, folder).question.weight, before), "a rewritten head is read again"
+    assert not torch.equal(load_cached(MLP, folder).question.weight, before), "a rewritten head is read again"
 
 
 @pytest.mark.parametrize(("name", "kind"), [("late", "late"), ("learned", "mlp"), ("cross", "cross")])
@@ -183,7 +185,7 @@ def test_damaged_heads_are_named(tmp_path):
     folder = tiny_head(tmp_path, "late")
     (tmp_path / CARD).write_text((tmp_path / CARD).read_text().replace('"inner": 8', '"inner": 9'))
     with pytest.raises(ConfigError, match="the Late in .* does not fit its sizes"):
-        opened(Late, folder)
+        load_cached(Late, folder)
     (tmp_path / WEIGHTS).unlink()
     with pytest.raises(ConfigError, match=f"holds no Late: it needs {CARD} and {WEIGHTS}"):
-        opened(Late, folder)
+        load_cached(Late, folder)

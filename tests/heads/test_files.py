@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from saccade.errors import ConfigError
-from saccade.geometry.saved import CARD, WEIGHTS, holds, load, opened, save
+from saccade.heads.files import CARD, WEIGHTS, holds, load, load_cached, save
 from saccade.registry import Strategy
 
 
@@ -46,11 +46,11 @@ def test_back_as_it_went(tmp_path: Path) -> None:
 
 def test_opened_once_and_again_when_written_again(tmp_path: Path) -> None:
     save(Scale(3), tmp_path)
-    first = opened(Scale, str(tmp_path))
-    assert opened(Scale, str(tmp_path)) is first and not first.weight.requires_grad
+    first = load_cached(Scale, str(tmp_path))
+    assert load_cached(Scale, str(tmp_path)) is first and not first.weight.requires_grad
     save(Scale(4), tmp_path)
     os.utime(tmp_path / WEIGHTS, ns=(1, 1))  # however coarse the clock of the file system is
-    assert opened(Scale, str(tmp_path)).weight.shape == (4,)
+    assert load_cached(Scale, str(tmp_path)).weight.shape == (4,)
 
 
 @pytest.mark.parametrize("card", ["", "[]", "[1]", "3", '{"kind": "Scale"', "null"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saccade.geometry.halting import change, until_still
+from saccade.tokens.halting import change, until_still
 
 
 def turning(angle: float):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from saccade.geometry.apportion import rank_within
+from saccade.tokens.apportion import rank_within
 from saccade.types import Grid
 
 

@@ -1,6 +1,6 @@
 """Trained heads: what I2, I13 and I16 learn, and the files they travel in.
 
-A head is a folder that `saccade.geometry.saved` wrote: weights, and a card with its kind, where it looks (`at`: before
+A head is a folder that `saccade.heads.files` wrote: weights, and a card with its kind, where it looks (`at`: before
 or after the merger), its widths, and notes on its training.
 
 Shapes: B images, N tokens, M patches a token (1 after the merger), C their width, T words, D their width, E inner.
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, normalize, pad
 
 from saccade.errors import ConfigError
-from saccade.geometry.tokens import over_words
-from saccade.importance._surroundings import Surroundings
+from saccade.heads.surroundings import Surroundings
+from saccade.tokens.similarity import over_words
 from saccade.types import Scene
 
 CHUNK_VALUES = 2**21

@@ -8,7 +8,7 @@ import torch
 
 from saccade.geometry.grid import box_coverage, coarse_on, in_boxes, plain_grid, pool
 from saccade.geometry.levels import PER_TOKEN
-from saccade.geometry.merging import match, merge, merged_grid, packed, padded, slots, strongest, unmerge
+from saccade.tokens.merging import match, merge, merged_grid, packed, padded, slots, strongest, unmerge
 
 
 def groups(seed: int, lengths: list[int], width: int = 5) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,8 +7,8 @@ et al. 2012): k-means that starts from a grid of cells and stops after a few rou
 import torch
 from torch import Tensor
 
-from saccade.geometry.diversity import rows
 from saccade.geometry.levels import counts
+from saccade.tokens.diversity import rows
 
 INDEX_BITS, SCORE_BITS = 20, 31  # of a sorting key below 2^63: a token's number, a float >= 0; 256 slots fit
 

@@ -1,27 +1,12 @@
-"""Batched kernels over tokens that several rooms need: scaling, cosine, ranks, and the best token of each bin."""
+"""How alike tokens are to words and to each other: cosines, products, distances; all pairs in chunks."""
 
 import torch
 from torch import Tensor
 
-CONSTANT = 1e-6
-"""Spread relative to the largest value below which an image's scores are called constant: float32 rounding."""
 TINY = 1e-12
 """Length below which a vector counts as zero, as in `torch.nn.functional.normalize`."""
 PAIR_BYTES = 16 * 2**20
 """Of similarities or distances between tokens that are held at once."""
-
-
-def normalise(raw: Tensor, present: Tensor) -> Tensor:
-    """Min-max over the real tokens of each image: (B, N) -> float32 in [0, 1], 0 at padding.
-
-    A constant image gives zeros; rounding errors are not stretched into an order.
-    """
-    raw = raw.float()
-    low = raw.masked_fill(~present, float("inf")).amin(-1, keepdim=True)
-    high = raw.masked_fill(~present, float("-inf")).amax(-1, keepdim=True)
-    spread = high - low
-    constant = ~(spread > CONSTANT * torch.maximum(low.abs(), high.abs()))
-    return ((raw - low) / spread).masked_fill(~present | constant, 0.0)
 
 
 def cosine(tokens: Tensor, words: Tensor) -> Tensor:
@@ -41,49 +26,6 @@ def scaled_product(tokens: Tensor, words: Tensor) -> Tensor:
     width = words.shape[-1]
     product: Tensor = tokens[..., :width].float() @ words.float().transpose(1, 2) / width**0.5
     return product
-
-
-def regions(centre_uv: Tensor, level: Tensor, side: int) -> Tensor:
-    """(B, N) int64: the region of its own level, of `side` x `side`, that each token's centre (B, N, 2) lies in."""
-    cell = (centre_uv * side).floor().long().clamp(0, side - 1)
-    return (level * side + cell[..., 1]) * side + cell[..., 0]
-
-
-def rank(values: Tensor, valid: Tensor) -> Tensor:
-    """(B, N) int64: 0 for the highest valid value, ties to the earlier token, invalid tokens last."""
-    order = torch.argsort(values.masked_fill(~valid, float("-inf")), dim=-1, descending=True, stable=True)
-    places = torch.arange(values.shape[-1], device=values.device).expand_as(order)
-    return torch.empty_like(order).scatter_(-1, order, places)
-
-
-def first_of_bin(ranks: Tensor, bins: Tensor, num_bins: int) -> Tensor:
-    """(B, N) bool: the token with the lowest rank (B, N) of each bin (B, N) in [0, num_bins)."""
-    best = torch.full((ranks.shape[0], num_bins), ranks.shape[-1], device=ranks.device)
-    best.scatter_reduce_(-1, bins, ranks, "amin")
-    return ranks == best.gather(-1, bins)
-
-
-def bins_first(ranks: Tensor, bins: Tensor, num_bins: int) -> Tensor:
-    """(B, N) float32 priority: the best token of each bin by rank, then the others by rank."""
-    num_tok = ranks.shape[-1]
-    return (num_tok * first_of_bin(ranks, bins, num_bins) - ranks).float()  # exact: whole numbers below 2^24
-
-
-def logpolar_bins(offset: Tensor, present: Tensor, num_rho: int, num_theta: int, alpha: float) -> Tensor:
-    """(B, N) int64 bin rho * num_theta + theta of tokens at `offset` (B, N, 2) from the gaze, x right and y down.
-
-    rho = log(r + alpha) in equal steps from the gaze to the farthest present token; `alpha`, in the unit of `offset`,
-    is the radius up to which rings are about equally wide. theta = 0 is centred straight below the gaze, and the bins
-    are mirror images of each other about the vertical. Only with an odd `num_theta` is there one border on that axis,
-    straight above the gaze.
-    """
-    radius = torch.hypot(*offset.unbind(-1))  # (B, N)
-    farthest = radius.masked_fill(~present, 0.0).amax(-1, keepdim=True)
-    share = torch.log1p(radius / alpha) / torch.log1p(farthest / alpha).clamp(min=1e-9)  # 0 at the gaze, 1 farthest
-    rho = (share * num_rho).long().clamp(max=num_rho - 1)
-    turn = torch.atan2(offset[..., 0].abs(), offset[..., 1]) / (2 * torch.pi)  # 0 below, 1/2 above, both sides alike
-    theta = (turn * num_theta + 0.5).long() * offset[..., 0].sign().long().masked_fill(offset[..., 0] == 0, 1)
-    return rho * num_theta + theta.remainder(num_theta)
 
 
 def over_words(similarity: Tensor, weight: Tensor, how: str) -> Tensor:

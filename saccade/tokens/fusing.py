@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from saccade.geometry.merging import merge
+from saccade.tokens.merging import merge
 
 
 def fuse(values: Tensor, into: Tensor, weight: Tensor, num: int) -> Tensor:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from saccade.geometry.noise import gaze_keys, gumbel, mix, picture_keys, uniform
+from saccade.tokens.noise import gaze_keys, gumbel, mix, picture_keys, uniform
 from tests.helpers import item
 
 MASK = (1 << 64) - 1

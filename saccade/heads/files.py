@@ -66,7 +66,7 @@ def load(kind: type[M], folder: Path) -> M:
     return module.eval()
 
 
-def opened(kind: type[M], folder: str, device: torch.device | str = "cpu") -> M:
+def load_cached(kind: type[M], folder: str, device: torch.device | str = "cpu") -> M:
     """`load`, without gradients: read once however often it is asked for, and again once the folder was written again.
 
     Raises:
@@ -77,11 +77,11 @@ def opened(kind: type[M], folder: str, device: torch.device | str = "cpu") -> M:
     except RuntimeError as error:  # "~" of nobody
         raise ConfigError(f"no folder {folder!r}: {error}") from error
     written_ns = tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in (at / CARD, at / WEIGHTS))
-    return _opened(kind, at, written_ns, str(device))  # type: ignore[arg-type, return-value]
+    return _load_cached(kind, at, written_ns, str(device))  # type: ignore[arg-type, return-value]
 
 
 @lru_cache(maxsize=16)
-def _opened(kind: type[nn.Module], folder: Path, _written_ns: tuple[int, ...], device: str) -> nn.Module:
+def _load_cached(kind: type[nn.Module], folder: Path, _written_ns: tuple[int, ...], device: str) -> nn.Module:
     return load(kind, folder).to(device).requires_grad_(False)
 
 
@@ -90,7 +90,7 @@ def holds(kind: type[nn.Module]) -> FileSetting:
 
     def check(folder: str | None) -> str | None:
         if folder is not None:
-            opened(kind, folder)
+            load_cached(kind, folder)
         return folder
 
     return FileSetting(check)

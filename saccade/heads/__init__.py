@@ -1,0 +1,1 @@
+"""Small trained modules that strategies load, and the files they travel in."""
