@@ -196,7 +196,7 @@ def measure(found: Found, settings: Episode, engine: Engine, sample: Sample, *, 
     found.errors += [f"{question.id}: {question.error}" for question in sample.questions if question.error is not None]
     seen = see(settings, engine, sample.picture, usable)
     scores = list(readings(seen, sample.image_id, engine, settings.strategies.score)) if read else []
-    outcomes = [run(flow, engine)[0] for flow in episodes(settings, seen)]
+    outcomes = run(episodes(settings, seen), engine)
     if len(found.layers) < PAGES_OF_LAYERS:
         found.layers.append(redundancy(states(engine.family, engine.prepare(sample.picture)), THRESHOLD))
     for (question, query), outcome in zip(seen.asked, outcomes, strict=True):

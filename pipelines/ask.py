@@ -34,7 +34,7 @@ def ask(
     picture = Picture.open(image)
     with spec.open() as engine:
         seen = see(settings, engine, picture, [Question("ask", question)])
-        outcome = run(episodes(settings, seen)[0], engine)[0]
+        (outcome,) = run(episodes(settings, seen), engine)
     if not isinstance(outcome, Trace):
         raise outcome
     grid = seen.encoding.grid

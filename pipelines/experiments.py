@@ -222,7 +222,7 @@ def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Epis
                 raise sample
             engine.forget()  # what another variant has read must not make this one cheaper
             seen = see(settings, once, sample.picture, questions)
-            outcomes += [item for flow in episodes(settings, seen) for item in run(flow, engine)]
+            outcomes += run(episodes(settings, seen), engine)
             grid = seen.encoding.grid
         except DataError as error:
             outcomes = [error] * len(questions)

@@ -40,8 +40,7 @@ def reports(
     if settings.view != "foveate" or settings.shared:
         raise ConfigError("a pyramid's report is of one question's looks: a sampler, and --canvas private")
     seen = see(settings, engine, picture, questions)
-    for flow, (question, query) in zip(episodes(settings, seen), seen.asked, strict=True):
-        (outcome,) = run(flow, engine)
+    for outcome, (question, query) in zip(run(episodes(settings, seen), engine), seen.asked, strict=True):
         if not isinstance(outcome, Trace):
             raise outcome
         assert not isinstance(query, SaccadeError)  # or the outcome were an error

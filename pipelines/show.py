@@ -177,7 +177,7 @@ class OfImage(Subject):
     def _looked(self) -> tuple[Seen, Trace]:
         with choose_engine({"model": self.model}).open() as engine:
             seen = see(self.settings, engine, self.picture, [self.question])
-            outcome = run(episodes(self.settings, seen)[0], engine)[0]
+            outcome = run(episodes(self.settings, seen), engine)[0]
         if not isinstance(outcome, Trace):
             raise outcome
         return seen, outcome

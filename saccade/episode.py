@@ -8,6 +8,7 @@ look on canvases of their own or take turns on one that all of them read.
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -103,9 +104,13 @@ class Ask:
     look: Look
 
 
+Flow = Generator[Ask, Answer, list[Outcome]]
+"""An episode under way: it yields what it wants read and is sent the answer."""
+
+
 def episode(
     settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query | SaccadeError]], *, first: bool
-) -> Generator[Ask, Answer, list[Outcome]]:
+) -> Flow:
     """Looks at one image for questions that share one canvas; one outcome per question, in order.
 
     What all questions of an image share (its encoding) is charged to the first question of the `first` episode.
@@ -255,24 +260,40 @@ class _Looker:
         return Trace(self.question.id, self.question.text, tuple(self.steps), answer, cost, self.shown)
 
 
-def run(flow: Generator[Ask, Answer, list[Outcome]], reader: Reader) -> list[Outcome]:
-    """Drives an episode with a reader in this process."""
-    try:
-        ask = next(flow)
-        while True:
-            try:
-                answer = reader.read(ask.canvas, ask.question)
-            except EngineDead:
-                raise
-            except SaccadeError as error:
-                ask = flow.throw(error)
-            else:
-                ask = flow.send(answer)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+def run(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
+    """Drives the episodes of one image with a reader in this process; their outcomes, laid end to end.
+
+    What several of them want read is read at once, as many together as the reader takes.
+    """
+    outcomes: list[Outcome] = []
+    for at in range(0, len(flows), reader.together):
+        outcomes += _run_together(flows[at : at + reader.together], reader)
+    return outcomes
 
 
-async def arun(flow: Generator[Ask, Answer, list[Outcome]], read: Callable[[Ask], Awaitable[Answer]]) -> list[Outcome]:
+def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
+    asks: dict[int, Ask] = {}
+    done: dict[int, list[Outcome]] = {}
+
+    def advance(number: int, go: Callable[[], Ask]) -> None:
+        try:
+            asks[number] = go()
+        except StopIteration as stop:
+            asks.pop(number, None)
+            done[number] = stop.value
+
+    for number, flow in enumerate(flows):
+        advance(number, partial(next, flow))
+    while asks:
+        wanted = list(asks)
+        answers = reader.read_many([(asks[number].canvas, asks[number].question) for number in wanted])
+        for number, answer in zip(wanted, answers, strict=True):
+            tell = flows[number].throw if isinstance(answer, SaccadeError) else flows[number].send
+            advance(number, partial(tell, answer))  # type: ignore[arg-type]
+    return [outcome for number in range(len(flows)) for outcome in done[number]]
+
+
+async def arun(flow: Flow, read: Callable[[Ask], Awaitable[Answer]]) -> list[Outcome]:
     """Drives an episode with a reader elsewhere; many may run at once."""
     try:
         ask = next(flow)
@@ -289,7 +310,7 @@ async def arun(flow: Generator[Ask, Answer, list[Outcome]], read: Callable[[Ask]
         return stop.value  # type: ignore[no-any-return]
 
 
-def episodes(settings: Episode, seen: Seen) -> list[Generator[Ask, Answer, list[Outcome]]]:
+def episodes(settings: Episode, seen: Seen) -> list[Flow]:
     """The episodes of one image: one per question, or one in which all questions share a canvas.
 
     Their outcomes, laid end to end, are in the order of the questions.

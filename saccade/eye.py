@@ -51,7 +51,7 @@ class Eye:
         """
         chosen = self.settings.with_settings(**settings) if settings else self.settings
         seen = see(chosen, self.engine, picture, questions)
-        return [outcome for flow in episodes(chosen, seen) for outcome in run(flow, self.engine)]
+        return run(episodes(chosen, seen), self.engine)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from saccade.config import Episode
+from saccade.engines import Reader
 from saccade.engines.hf import HFEngine
 from saccade.episode import Ask, arun, episodes, run, see
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
@@ -19,7 +20,7 @@ from tests.helpers import replay
 ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?"), Question("c", "When?")]
 
 
-class Script:
+class Script(Reader):
     """A reader whose confidence is a function of (question, tokens in view). Remembers what it was asked."""
 
     def __init__(self, confidence: Callable[[str, int], float] = lambda question, tok: 0.1) -> None:
@@ -29,6 +30,9 @@ class Script:
     def read(self, canvas: Canvas, question: str) -> Answer:
         self.asked.append((question, canvas))
         return Answer(f"{len(canvas)} seen", (-1.0,), self.confidence(question, len(canvas)), len(canvas), 3, 5, 0.01)
+
+    def forget(self) -> None:
+        """There is nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,7 @@ def outcomes(
 ) -> list[Trace | SaccadeError]:
     chosen = Episode(**{"budget": {"name": "fixed", "tokens": 20}, "scorer": "variance", **settings})
     seen = see(chosen, engine, picture, questions)
-    return [outcome for flow in episodes(chosen, seen) for outcome in run(flow, reader)]
+    return run(episodes(chosen, seen), reader)
 
 
 def traces(*args: object, **kwargs: object) -> list[Trace]:
@@ -201,7 +205,7 @@ def test_both_drivers_give_the_same(engine: HFEngine, picture: Picture) -> None:
 
     seen = see(chosen, engine, picture, ASKED)
     (one,), (two,) = episodes(chosen, seen), episodes(chosen, seen)
-    left, right = run(one, Script()), asyncio.run(arun(two, read))
+    left, right = run([one], Script()), asyncio.run(arun(two, read))
     for a, b in zip(left, right, strict=True):
         assert isinstance(a, Trace)
         assert isinstance(b, Trace)
@@ -213,7 +217,7 @@ def test_both_drivers_give_the_same(engine: HFEngine, picture: Picture) -> None:
 def test_replaying_a_trace_gives_its_gazes(engine: HFEngine, picture: Picture, planner: str) -> None:
     chosen = Episode(budget={"name": "fixed", "tokens": 20}, planner=planner, fixations=4, stop_at=2)
     seen = see(chosen, engine, picture, ASKED[:1])
-    (trace,) = run(episodes(chosen, seen)[0], Script())
+    (trace,) = run(episodes(chosen, seen), Script())
     assert isinstance(trace, Trace)
     scene = Scene.of([(picture, seen.encoding, seen.asked[0][1])])  # type: ignore[list-item]
     again = replay(chosen.strategies.planner, scene, chosen.strategies.score, trace.steps)

@@ -9,6 +9,7 @@ from pipelines.rows import scored_rows
 from pipelines.stages import pack, unpack
 from saccade.budgets import Budget
 from saccade.config import Episode
+from saccade.engines import Reader
 from saccade.engines.hf import HFEngine
 from saccade.episode import Seen, episodes, run, see
 from saccade.geometry.levels import counts
@@ -27,7 +28,7 @@ ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?")]
 SMALL = {"budget": {"name": "fixed", "tokens": 20}, "scorer": "variance", "stop_at": 2}
 
 
-class Quiet:
+class Quiet(Reader):
     """A reader that is never sure."""
 
     def __init__(self) -> None:
@@ -36,6 +37,9 @@ class Quiet:
     def read(self, canvas: Canvas, question: str) -> Answer:
         self.canvases.append(canvas)
         return Answer("?", (-1.0,), 0.1, len(canvas), 0, 0, 0.0)
+
+    def forget(self) -> None:
+        """There is nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def picture() -> Picture:
 def looked(engine: HFEngine, picture: Picture, **settings: object) -> tuple[Seen, list[Trace], Quiet]:
     chosen, reader = Episode(**{**SMALL, **settings}), Quiet()
     seen = see(chosen, engine, picture, ASKED)
-    found = [outcome for flow in episodes(chosen, seen) for outcome in run(flow, reader)]
+    found = run(episodes(chosen, seen), reader)
     assert all(isinstance(item, Trace) for item in found), found
     return seen, found, reader  # type: ignore[return-value]
 
@@ -111,7 +115,7 @@ def test_the_glimpse_stays_beside_the_levels(engine: HFEngine, picture: Picture)
 def test_the_model_answers_from_several_levels(engine: HFEngine, picture: Picture) -> None:
     """The real reader takes fine and coarse tokens that share a cell."""
     chosen = Episode(**{**SMALL, "levels": 3, "sampler": "pyramid", "fixations": 2})  # type: ignore[arg-type]
-    (trace,) = run(episodes(chosen, see(chosen, engine, picture, ASKED[:1]))[0], engine)
+    (trace,) = run(episodes(chosen, see(chosen, engine, picture, ASKED[:1])), engine)
     assert isinstance(trace, Trace)
     assert trace.cost.visual_tok == 40
     view = TraceView.from_trace(trace, see(chosen, engine, picture, ASKED[:1]).encoding.grid)
@@ -175,7 +179,7 @@ def test_levels_cross_processes_and_are_stored_and_drawn(engine: HFEngine, pictu
     again = unpack(pack(seen), picture)
     assert torch.equal(again.encoding.grid.level, seen.encoding.grid.level)
     assert Part.of(again.encoding).key == Part.of(seen.encoding).key
-    (trace,) = run(episodes(chosen, again)[0], Quiet())
+    (trace,) = run(episodes(chosen, again), Quiet())
     assert isinstance(trace, Trace)
     (row,) = scored_rows("image", seen, ASKED[:1], [trace], chosen)
     view = TraceView.from_row(row)

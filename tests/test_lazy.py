@@ -33,7 +33,7 @@ def test_only_encoded_windows_are_shown_and_only_they_are_paid(engine: HFEngine)
     seen = see(LAZY, engine, page(), ASKED[:1])
     assert seen.lazy is not None and not seen.lazy.encoded.any()
     coarse = seen.encoder_patches
-    (trace,) = run(episodes(LAZY, seen)[0], engine)
+    (trace,) = run(episodes(LAZY, seen), engine)
     encoded = seen.lazy.encoded
     assert trace.shown.any() and not (trace.shown & ~encoded).any()
     assert trace.cost.encoder_patches == coarse + 4 * int(encoded.sum())
@@ -55,12 +55,12 @@ def test_what_a_look_shows_is_what_the_windows_gave(engine: HFEngine) -> None:
     canvases = []
 
     class Spy(HFEngine):
-        def read(self, canvas, question):
-            canvases.append(canvas)
-            return super().read(canvas, question)
+        def read_many(self, asks):
+            canvases.extend(canvas for canvas, _ in asks)
+            return super().read_many(asks)
 
     seen = see(LAZY, engine, page(), ASKED[:1])
-    (trace,) = run(episodes(LAZY, seen)[0], Spy(engine.family, engine.spec))
+    (trace,) = run(episodes(LAZY, seen), Spy(engine.family, engine.spec))
     again, made = engine.windows(engine.prepare(page())), {}
     for step, part in zip(trace.steps, canvases[-1].parts, strict=True):
         x, y = step.gaze.uv
@@ -84,13 +84,13 @@ def test_a_square_over_the_page_reads_like_the_full_encoding(engine: HFEngine) -
 
 def test_questions_share_windows_and_pay_for_their_own(engine: HFEngine) -> None:
     seen = see(LAZY, engine, page(), ASKED)
-    traces = [trace for flow in episodes(LAZY, seen) for trace in run(flow, engine)]
+    traces = run(episodes(LAZY, seen), engine)
     assert seen.lazy is not None
     total = sum(trace.cost.encoder_patches for trace in traces)
     assert total == seen.encoder_patches + 4 * int(seen.lazy.encoded.sum()), "nothing is paid twice or forgotten"
     shared = LAZY.with_settings(canvas="shared")
     seen = see(shared, engine, page(), ASKED)
-    traces = run(episodes(shared, seen)[0], engine)
+    traces = run(episodes(shared, seen), engine)
     assert seen.lazy is not None
     assert [trace.cost.encoder_patches for trace in traces[1:]] == [0]
     assert traces[0].cost.encoder_patches == seen.encoder_patches + 4 * int(seen.lazy.encoded.sum())
@@ -125,7 +125,7 @@ def test_variants_of_an_experiment_start_from_nothing_encoded(engine: HFEngine) 
     paid = []
     for _ in range(2):
         seen = see(LAZY, once, page(), ASKED[:1])
-        (trace,) = run(episodes(LAZY, seen)[0], engine)
+        (trace,) = run(episodes(LAZY, seen), engine)
         paid.append(trace.cost.encoder_patches)
     assert whole.lazy is None and paid[0] == paid[1] > seen.encoder_patches
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, EngineDead, SaccadeError
 from saccade.families import Family, Prepared
 from saccade.picture import Picture
 from saccade.registry import Strategy, find, load, named
@@ -72,12 +72,26 @@ class Reader(ABC):
 
     dtype: torch.dtype
     """The precision it reads in."""
+    together: int = 1
+    """How many asks `read_many` gains by; more are given to it in turns."""
     concurrent: ClassVar[bool] = False
     """Whether many reads may run at once, by `aread`: it then batches them."""
 
     @abstractmethod
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Answers greedily from the canvas alone. Raises QuestionError, EngineError, EngineDead."""
+
+    def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
+        """Answers in the order of the asks, with what failed in the place of its answer. Raises EngineDead."""
+        answers: list[Answer | SaccadeError] = []
+        for canvas, question in asks:
+            try:
+                answers.append(self.read(canvas, question))
+            except EngineDead:
+                raise
+            except SaccadeError as error:
+                answers.append(error)
+        return answers
 
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Like `read`. Where reads are not `concurrent`, it holds up the event loop until the answer is there."""

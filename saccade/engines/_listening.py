@@ -4,13 +4,13 @@ A mixin of the transformers engine; `saccade.queries` asks it.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from saccade.engines._decoder import Decoder, Memory
 from saccade.engines._speech import Speech
 from saccade.errors import ConfigError, EngineError
 from saccade.families import Family
@@ -27,10 +27,10 @@ class Listening:
 
     family: Family
     speech: Speech
-    _canvas_cache: Any
-    _embed: Any
-    _prefill: Any
-    _keep: Any
+    decoder: Decoder
+    canvas_memory: Callable[[Canvas], tuple[Memory, tuple[int, ...], int]]
+    keep: Callable[[Canvas, Memory, tuple[int, ...]], None]
+    _embed: Callable[[Sequence[int]], Tensor]
 
     @torch.inference_mode()
     def attention(self, canvas: Canvas, question: str, layer: int | None = None) -> Heard:
@@ -48,14 +48,13 @@ class Listening:
         if not 0 <= number < len(layers):
             raise ConfigError(f"layer {number}: this decoder has layers 0 to {len(layers) - 1}")
         prefix, suffix = self.family.prompt(question)
-        before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
+        _, _, after = self.family.positions(canvas, len(prefix), len(suffix))
         self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
-        cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
-        with queries_of(layers[number].self_attn) as queries:
-            self._prefill(cache, self._embed(suffix), after)
-        paid = paid_attention(queries[0], cache.layers[number].keys[0], layers[number].self_attn.scaling)
-        cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes the question off again
-        self._keep(canvas_keys(canvas), cache, ends)
+        memory, ends, cached_tok = self.canvas_memory(canvas)
+        talk, _ = self.decoder.ask(memory, [self._embed(suffix)], [after], listen=number)
+        keys = torch.cat([memory.kept(number)[0], talk.stores[number][0][0]], 1)
+        paid = paid_attention(talk.heard[0], keys, layers[number].self_attn.scaling)
+        self.keep(canvas, memory, ends)
         if not paid.isfinite().all():
             raise EngineError("the model gave attention that is not finite; try --set engine.dtype=float32")
         prefill_tok = ends[-1] - cached_tok + len(suffix)
@@ -65,19 +64,6 @@ class Listening:
 def canvas_keys(canvas: Canvas) -> tuple[str, ...]:
     """Under which the keys and values of a canvas are kept: those of a longer one begin with them."""
     return (PREFIX, *(part.key for part in canvas.parts))
-
-
-@contextmanager
-def queries_of(attention: Any) -> Iterator[list[Tensor]]:
-    """While a decoder runs: the queries of one attention module, (heads, T, head width), at their positions."""
-    heard: list[Tensor] = []
-
-    def listen(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        heard.append(heads_of(attention, "q", hidden[0], kwargs["position_embeddings"]))
-
-    with attention.register_forward_pre_hook(listen, with_kwargs=True):
-        yield heard
 
 
 def heads_of(attention: Any, which: Literal["q", "k"], states: Tensor, turn: Sequence[Tensor]) -> Tensor:

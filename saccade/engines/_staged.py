@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from saccade.engines._listening import heads_of, paid_attention
 from saccade.errors import ConfigError
@@ -55,8 +54,8 @@ class Staged:
         return self.decoder.norm(hidden)  # type: ignore[no-any-return]
 
     def step(self, embeds: Tensor, position: Tensor) -> Tensor:
-        """Runs one more token, (1, 1, D) at position (P, 1); its last hidden state (1, D)."""
-        hidden, levels, turn = self._begin(embeds, position)
+        """Runs one more token, (1, D) at position (P, 1); its last hidden state (1, D)."""
+        hidden, levels, turn = self._begin(embeds[:, None], position)
         for number in range(len(self.decoder.layers)):
             hidden = self._layer(number, hidden, levels, turn)
         return self.decoder.norm(hidden)[:, -1]  # type: ignore[no-any-return]
@@ -84,12 +83,6 @@ class Staged:
             use_cache=True,
         )
         return hidden + levels[number] if number < len(levels) else hidden
-
-
-def joined(embeds: Sequence[Tensor]) -> Tensor:
-    """(1, T, .) one behind the other; text gets zeros where visual tokens have DeepStack levels."""
-    width = max(embed.shape[-1] for embed in embeds)
-    return torch.cat([pad(embed, (0, width - embed.shape[-1])) for embed in embeds], 1)
 
 
 def last_attention(layer: Any, hidden: Tensor, turn: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,7 @@ tokens and the question, nothing else.
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,23 +16,23 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
+from torch.nn.functional import pad
 
 from saccade.engines import Encoder, Engine, Reader, tuning
 from saccade.engines._checkpoint import Checkpoint
+from saccade.engines._decoder import Decoder, Memory
 from saccade.engines._listening import Listening, canvas_keys
 from saccade.engines._speech import Speech
-from saccade.engines._staged import Staged, joined
-from saccade.errors import ConfigError, EngineError, QuestionError
+from saccade.engines._staged import Staged
+from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file
 from saccade.machine import resolved_device
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
 from saccade.reduction import Reduction
-from saccade.reduction._drop import drop_of
+from saccade.reduction._drop import Cut, drop_of
 from saccade.registry import find, load
 from saccade.types import Answer, Canvas, Encoding, Part, Query
-
-StepOn = Callable[[Tensor, Tensor], Tensor]  # runs one more token, (1, 1, D) at (P, 1): its last hidden state (1, D)
 
 
 class HF(Checkpoint):
@@ -42,7 +42,8 @@ class HF(Checkpoint):
     windows: ClassVar[bool] = True
 
     drop: str | dict[str, Any] | None = Field(None, description="What drops tokens inside the decoder: fastv, ...")
-    num_canvases: int = tuning(8, ge=1, description="Canvases whose keys and values are kept.")
+    together: int = tuning(16, ge=1, description="Questions about one canvas that are read together.")
+    num_canvases: int = tuning(16, ge=1, description="Canvases whose keys and values are kept.")
 
     @field_validator("drop")
     @classmethod
@@ -139,19 +140,20 @@ class HFEngine(Listening, Engine):
         limits = family.language_model.config.max_position_embeddings, spec.max_new_tok
         ends = family.model.generation_config.eos_token_id
         self.speech = Speech.of(family.tokenizer, ends, *limits)
+        self.decoder, self.together = Decoder(family.language_model), spec.together
         # Part keys -> (keys and values of that canvas, number of tokens up to the end of each part).
-        self._caches: OrderedDict[tuple[str, ...], tuple[Any, tuple[int, ...]]] = OrderedDict()
+        self._memories: OrderedDict[tuple[str, ...], tuple[Memory, tuple[int, ...]]] = OrderedDict()
 
     def close(self) -> None:
         """Frees the caches and the model."""
-        self._caches.clear()
+        self._memories.clear()
         del self.family
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def forget(self) -> None:
         """Drops what was read before: the next canvas pays for all of itself."""
-        self._caches.clear()
+        self._memories.clear()
 
     # Encoder
 
@@ -180,108 +182,161 @@ class HFEngine(Listening, Engine):
 
     # Reader
 
-    @torch.inference_mode()
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer."""
+        (answer,) = self.read_many([(canvas, question)])
+        if isinstance(answer, SaccadeError):
+            raise answer
+        return answer
+
+    @torch.inference_mode()
+    def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
+        """Greedy answers; questions about one canvas are read together."""
+        answers: dict[int, Answer | SaccadeError] = {}
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for number, (canvas, question) in enumerate(asks):
+            try:
+                self._check(canvas, question)
+            except QuestionError as error:
+                answers[number] = error
+            else:
+                groups.setdefault(canvas_keys(canvas), []).append(number)
+        for numbers in groups.values():
+            canvas, questions = asks[numbers[0]][0], [asks[number][1] for number in numbers]
+            cuts = () if self.drop is None else self.drop.cuts(len(self.family.language_model.layers), len(canvas))
+            for at in range(0, len(questions), self.spec.together):
+                some = questions[at : at + self.spec.together]
+                made: list[Answer | SaccadeError]
+                try:
+                    made = [self._staged(canvas, each, cuts) for each in some] if cuts else self._together(canvas, some)
+                except EngineError as error:
+                    made = [error for _ in some]
+                answers.update(zip(numbers[at:], made, strict=False))
+        return [answers[number] for number in range(len(asks))]
+
+    def _check(self, canvas: Canvas, question: str) -> None:
+        """Raises QuestionError: prompt and answer are longer than the context."""
+        prefix, suffix = self.family.prompt(question)
+        _, _, after = self.family.positions(Canvas(canvas.rows, canvas.cols), len(prefix), len(suffix))
+        self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
+
+    def _together(self, canvas: Canvas, questions: Sequence[str]) -> list[Answer | SaccadeError]:
+        """Answers to questions about one canvas. The first one pays for what of it had not been read before."""
+        started = time.perf_counter()
+        memory, ends, cached_tok = self.canvas_memory(canvas)
+        suffixes = [self.family.prompt(question)[1] for question in questions]
+        prefix_tok = ends[0]
+        after = [self.family.positions(canvas, prefix_tok, len(suffix))[2].to(self.device) for suffix in suffixes]
+        talk, hidden = self.decoder.ask(memory, [self._embed(suffix) for suffix in suffixes], after)
+        written = self._write(talk, hidden, torch.stack([place[:, -1] for place in after], 1) + 1)
+        self.keep(canvas, memory, ends)
+        seconds = (time.perf_counter() - started) / len(questions)
+        made: list[Answer | SaccadeError] = []
+        for number, (suffix, said) in enumerate(zip(suffixes, written, strict=True)):
+            known = ends[-1] if number else cached_tok
+            made.append(said if isinstance(said, SaccadeError) else self._answer(
+                canvas, *said, cached_tok=known, prefill_tok=ends[-1] - known + len(suffix), seconds=seconds
+            ))  # fmt: skip
+        return made
+
+    def _staged(self, canvas: Canvas, question: str, cuts: Sequence[Cut]) -> Answer:
+        """An answer from a decoder that drops tokens on its way; nothing of it can be kept for another question."""
         started = time.perf_counter()
         prefix, suffix = self.family.prompt(question)
         before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
-        self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
-        cuts = () if self.drop is None else self.drop.cuts(len(self.family.language_model.layers), len(canvas))
-        if cuts:
-            staged, cached_tok, canvas_tok = Staged(self.family, cuts), 0, len(prefix) + len(canvas)
-            visual = [self._visual(part) for part in canvas.parts]
-            embeds = joined([self._embed(prefix), *visual, self._embed(suffix)])
-            hidden = staged.prefill(embeds, torch.cat([before, *parts, after], 1), len(prefix), len(canvas))[:, -1]
-            ids, logprobs = self._decode(staged.step, hidden, after[:, -1:] + 1)
-        else:
-            cache, ends, cached_tok = self._canvas_cache(canvas, prefix, before, parts)
-            hidden, canvas_tok = self._prefill(cache, self._embed(suffix), after), ends[-1]
-            ids, logprobs = self._decode(lambda *at: self._prefill(cache, *at), hidden, after[:, -1:] + 1)
-            cache.crop(ends[-1] - cache.get_seq_length())  # negative: takes question and answer off again
-            self._keep(canvas_keys(canvas), cache, ends)
-        return self.speech.answer(
-            ids,
-            logprobs,
-            self._embed(ids)[0].cpu() if ids else None,
-            self.calibration,
-            visual_tok=len(canvas),
-            cached_tok=cached_tok,
-            prefill_tok=canvas_tok - cached_tok + len(suffix),
-            seconds=time.perf_counter() - started,
-        )
+        staged = Staged(self.family, cuts)
+        embeds = wide([self._embed(prefix), *map(self._visual, canvas.parts), self._embed(suffix)])
+        positions = torch.cat([before, *parts, after], 1)
+        hidden = staged.prefill(embeds[None], positions, len(prefix), len(canvas))[:, -1]
+        (said,) = self._write(staged, hidden, after[:, -1:] + 1)
+        if isinstance(said, SaccadeError):
+            raise said
+        prefill_tok = len(embeds)
+        return self._answer(canvas, *said, cached_tok=0, prefill_tok=prefill_tok, seconds=time.perf_counter() - started)
+
+    def _answer(self, canvas: Canvas, ids: list[int], logprobs: list[float], **counts: Any) -> Answer:
+        embedded = self._embed(ids).cpu() if ids else None
+        return self.speech.answer(ids, logprobs, embedded, self.calibration, visual_tok=len(canvas), **counts)
 
     def _embed(self, ids: Sequence[int]) -> Tensor:
-        return self.family.embed(torch.tensor(ids, device=self.device)).unsqueeze(0)  # (1, T, D)
+        return self.family.embed(torch.tensor(ids, device=self.device))  # (T, D)
 
-    def _prefill(self, cache: Any, embeds: Tensor, positions: Tensor) -> Tensor:
-        """Runs (1, T, D) embeddings at positions (P, T) behind the cache; returns the last hidden state (1, D)."""
-        return self.family.forward(embeds, positions.to(self.device), cache)[:, -1]
+    def _write(self, talk: Any, hidden: Tensor, position: Tensor) -> list[tuple[list[int], list[float]] | EngineError]:
+        """Greedy tokens of B answers from hidden states (B, D) and positions (P, B) on, each until an end token.
 
-    def _decode(self, step_on: StepOn, hidden: Tensor, position: Tensor) -> tuple[list[int], list[float]]:
-        """Greedy tokens from `position` (P, 1) until an end token; their log-probabilities, the end's included."""
-        ids: list[int] = []
-        logprobs: list[float] = []
+        Returns: ids without the end token and log-probabilities with it, or why there are none. What has ended is no
+        longer computed.
+        """
+        made: list[tuple[list[int], list[float]]] = [([], []) for _ in hidden]
+        failed: dict[int, EngineError] = {}
+        rows = torch.arange(len(hidden))  # which answers are still being written
         for step in range(self.spec.max_new_tok):
-            logprob, token = self.family.logits(hidden).float().log_softmax(-1).max(-1)
-            if not math.isfinite(float(logprob)):
-                raise EngineError("the model gave logits that are not finite; try --set engine.dtype=float32")
-            logprobs.append(float(logprob))
-            if int(token) in self.speech.end_ids:
+            best, token = self.family.logits(hidden).float().log_softmax(-1).max(-1)
+            going = []
+            for at, (row, logprob, choice) in enumerate(zip(rows.tolist(), best.tolist(), token.tolist(), strict=True)):
+                if not math.isfinite(logprob):
+                    failed[row] = EngineError(NOT_FINITE.format("logits"))
+                    continue
+                made[row][1].append(logprob)
+                if choice not in self.speech.end_ids:
+                    made[row][0].append(choice)
+                    going.append(at)
+            if not going or step + 1 == self.spec.max_new_tok:
                 break
-            ids.append(int(token))
-            if step + 1 < self.spec.max_new_tok:
-                hidden = step_on(self._embed([ids[-1]]), position + step)
-        return ids, logprobs
+            if len(going) < len(rows):
+                left = torch.tensor(going, device=self.device)
+                talk, rows = talk.some(left), rows[going]
+                token, position = token[left], position[:, left]
+            hidden = talk.step(self.family.embed(token), position + step)
+        return [failed.get(row, said) for row, said in enumerate(made)]
 
-    def _canvas_cache(
-        self, canvas: Canvas, prefix: list[int], before: Tensor, parts: list[Tensor]
-    ) -> tuple[Any, tuple[int, ...], int]:
-        """Keys and values of prefix and canvas, where each part ends in them, and how many tokens were there before."""
-        keys = canvas_keys(canvas)
-        cache, ends = self._longest(keys)
-        cached_tok = cache.get_seq_length()
+    def canvas_memory(self, canvas: Canvas) -> tuple[Memory, tuple[int, ...], int]:
+        """Keys and values of prompt and canvas, where each part ends in them, and how many tokens were there before."""
+        prefix, _ = self.family.prompt("")
+        before, parts, _ = self.family.positions(canvas, len(prefix), 1)
+        memory, ends = self._longest(canvas_keys(canvas))
+        cached_tok = memory.length
         embeds = [self._embed(prefix), *(self._visual(part) for part in canvas.parts)][len(ends) :]
         positions = [before, *parts][len(ends) :]
         if embeds:
-            self._prefill(cache, joined(embeds), torch.cat(positions, 1))
+            self.decoder.grow(memory, wide(embeds), torch.cat(positions, 1))
         for embed in embeds:
-            ends = (*ends, (ends[-1] if ends else 0) + embed.shape[1])
-        return cache, ends, cached_tok
+            ends = (*ends, (ends[-1] if ends else 0) + len(embed))
+        return memory, ends, cached_tok
 
-    def _keep(self, keys: tuple[str, ...], cache: Any, ends: tuple[int, ...]) -> None:
+    def keep(self, canvas: Canvas, memory: Memory, ends: tuple[int, ...]) -> None:
         """Remembers a canvas. Only after a whole read: one that failed half-way leaves nothing behind."""
-        self._caches[keys] = (cache, ends)
-        while len(self._caches) > self.spec.num_canvases:
-            self._caches.popitem(last=False)
+        self._memories[canvas_keys(canvas)] = (memory, ends)
+        while len(self._memories) > self.spec.num_canvases:
+            self._memories.popitem(last=False)
 
     def _visual(self, part: Part) -> Tensor:
-        return part.wide.to(self.device, self.family.model.dtype).unsqueeze(0)
+        return part.wide.to(self.device, self.family.model.dtype)
 
-    def _new_cache(self) -> Any:
-        from transformers import DynamicCache
-
-        return DynamicCache(config=self.family.language_model.config)
-
-    def _longest(self, keys: tuple[str, ...]) -> tuple[Any, tuple[int, ...]]:
-        """The cached canvas sharing the longest beginning with `keys`, cut to it, with the end of each shared entry.
+    def _longest(self, keys: tuple[str, ...]) -> tuple[Memory, tuple[int, ...]]:
+        """The kept canvas sharing the longest beginning with `keys`, cut to it, with the end of each shared entry.
 
         A canvas that is wholly a beginning of this one is grown in place; another one is copied, because it may be
         read again (private canvases of one image share their glimpse).
         """
-        shared = {other: _common(keys, other) for other in self._caches}
+        shared = {other: _common(keys, other) for other in self._memories}
         best = max(shared, key=lambda other: shared[other], default=())
         known = shared.get(best, 0)
         if known and known == len(best):
-            return self._caches.pop(best)
-        copy = self._new_cache()
+            return self._memories.pop(best)
         if not known:
-            return copy, ()
-        source, ends = self._caches[best]
-        for number, layer in enumerate(source.layers):
-            length = ends[known - 1]
-            copy.update(layer.keys[:, :, :length], layer.values[:, :, :length], number)
-        return copy, ends[:known]
+            return self.decoder.memory(), ()
+        source, ends = self._memories[best]
+        return source.copy(ends[known - 1]), ends[:known]
+
+
+NOT_FINITE = "the model gave {} that are not finite; try --set engine.dtype=float32"
+
+
+def wide(embeds: Sequence[Tensor]) -> Tensor:
+    """(T, .) one behind the other; text gets zeros where visual tokens have DeepStack levels."""
+    width = max(embed.shape[-1] for embed in embeds)
+    return torch.cat([pad(embed, (0, width - embed.shape[-1])) for embed in embeds])
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:

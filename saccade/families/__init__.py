@@ -110,23 +110,8 @@ class Family(ABC):
 
     @property
     def language_model(self) -> Any:
-        """The decoder of transformers; `forward` calls it."""
+        """The decoder, a transformers module."""
         return self.model.model.language_model
-
-    def forward(self, embeds: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        """Runs the decoder on (1, T, D) at positions (P, T) behind what `cache` holds, and adds to it.
-
-        Where tokens have L DeepStack levels embeddings are (1, T, D * (1 + L)), zero at text (`Part.wide`).
-
-        Returns: (1, T, D) last hidden states.
-        """
-        out = self.language_model(
-            inputs_embeds=embeds,
-            position_ids=positions.unsqueeze(1) if len(positions) > 1 else positions,
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return out.last_hidden_state  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., D) last hidden states -> (..., vocabulary)."""

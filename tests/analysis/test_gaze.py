@@ -9,6 +9,7 @@ from torch import Tensor
 
 from saccade.analysis.gaze import Boxes, Judged, Looks, in_grown, look, scene_of
 from saccade.config import Episode
+from saccade.engines import Reader
 from saccade.episode import Seen, episodes, run
 from saccade.geometry.grid import box_coverage, gaze_at, plain_grid
 from saccade.importance import Mix
@@ -22,7 +23,7 @@ KEEP_TOK = 9
 SILENT = Answer("", (), 0.0, 0, 0, 0, 0.0, readable=False)
 
 
-class Silent:
+class Silent(Reader):
     """A reader that never can read."""
 
     def read(self, canvas: Canvas, question: str) -> Answer:
@@ -77,7 +78,7 @@ def test_the_looks_are_those_of_an_episode(scorer: str, sampler: str, planner: s
     for number in (1, 2, 3):
         settings = Episode(sampler=sampler, scorer=scorer, planner=planner, budget=budget, fixations=number)
         for flow, looks in zip(episodes(settings, seen), made, strict=True):
-            (trace,) = run(flow, Silent())
+            (trace,) = run([flow], Silent())
             assert isinstance(trace, Trace)
             assert looks.after(number) == pytest.approx(box_coverage(grid, trace.shown, boxes), abs=1e-6)
             assert looks.tokens[number - 1] == trace.cost.visual_tok == number * KEEP_TOK

@@ -67,8 +67,7 @@ def looked(engine: HFEngine, sample: Sample, settings: Episode) -> Trace:
     """One question, by an engine that has read nothing before."""
     engine.forget()
     seen = see(settings, engine, sample.picture, sample.questions[:1])
-    (flow,) = episodes(settings, seen)
-    (trace,) = run(flow, engine)
+    (trace,) = run(episodes(settings, seen), engine)
     assert isinstance(trace, Trace), trace
     return trace
 

@@ -60,7 +60,7 @@ def looked(engine: HFEngine, samples: Sequence[Sample], settings: Episode) -> li
     for sample in samples:
         for flow in episodes(settings, see(settings, engine, sample.picture, sample.questions)):
             engine.forget()
-            made += run(flow, engine)
+            made += run([flow], engine)
     return made
 
 

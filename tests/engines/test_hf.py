@@ -102,7 +102,7 @@ def test_no_leak_between_images(engine: HFEngine) -> None:
         for c, expected in zip(canvases, cold, strict=True):
             same(fresh.read(c, "total?"), expected)
     assert len({answer.logprobs for answer in cold}) == 12
-    assert len(fresh._caches) <= engine.spec.num_canvases
+    assert len(fresh._memories) <= engine.spec.num_canvases
 
 
 def test_a_failed_read_leaves_nothing_behind(
@@ -177,3 +177,48 @@ def test_halves_of_an_engine(engine: HFEngine, qwen2_5_vl: Path) -> None:
     with HF(model=str(qwen2_5_vl), max_new_tok=6).open_reader() as reader:
         made = canvas(both, [Part.of(both)])
         same(reader.read(made, "total?"), engine.read(made, "total?"))
+
+
+def test_questions_read_together_are_read_alone(engine: HFEngine, encoding: Encoding) -> None:
+    """Of two canvases and of many lengths; one that is too long costs itself; the first of a canvas pays for it."""
+    one, two = (canvas(encoding, [part]) for part in parts(encoding, 60, 40))
+    texts = ["total?", "Who signed the letter?", "?", "What is printed below 'Invoice'?", "when"]
+    asks = [(c, text) for text in texts for c in (one, two)]
+    asks.insert(3, (one, "long " * 40_000))
+    fresh = HFEngine(engine.family, engine.spec)
+    answers = fresh.read_many(asks)
+    assert isinstance(answers[3], QuestionError)
+    for (made, text), answer in zip(asks, answers, strict=True):
+        if isinstance(answer, Answer):
+            same(answer, uncached(engine, made, text))
+    del answers[3]
+    assert all(isinstance(answer, Answer) for answer in answers)
+    prefix = len(engine.family.prompt("")[0])
+    assert [a.cached_tok for a in answers[:4]] == [0, prefix, prefix + 60, prefix + 40]  # type: ignore[union-attr]
+    few = HFEngine(engine.family, engine.spec.with_settings(together=2, num_canvases=1))
+    for answer, again in zip(answers, few.read_many([a for i, a in enumerate(asks) if i != 3]), strict=True):
+        same(answer, again)  # type: ignore[arg-type]
+
+
+def test_an_answer_that_is_not_finite_costs_itself(
+    engine: HFEngine, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, fresh, logits = (
+        canvas(encoding, parts(encoding, 50)),
+        HFEngine(engine.family, engine.spec),
+        engine.family.logits,
+    )
+    expected = uncached(engine, made, "total?")
+
+    def broken(hidden: torch.Tensor) -> torch.Tensor:
+        found = logits(hidden).clone()
+        if len(found) == 3:
+            found[1] = float("nan")
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.family, "logits", broken)
+        first, second, third = fresh.read_many([(made, "total?"), (made, "who?"), (made, "total?")])
+    assert isinstance(second, EngineError) and "not finite" in str(second)
+    same(first, expected)  # type: ignore[arg-type]
+    same(third, expected)  # type: ignore[arg-type]

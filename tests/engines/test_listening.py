@@ -168,7 +168,7 @@ def test_an_episode_looks_where_the_question_attends(engine: HFEngine, picture: 
     settings = Episode(**LOOKS, fixations=2, stop_at=2)
     fresh = HFEngine(engine.family, engine.spec)
     seen = see(settings, fresh, picture, [Question("a", "What is the total?")])
-    (trace,) = run(episodes(settings, seen)[0], fresh)
+    (trace,) = run(episodes(settings, seen), fresh)
     assert isinstance(trace, Trace)
     query = seen.asked[0][1]
     assert isinstance(query, Query) and query.heard

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from saccade.config import Episode
+from saccade.engines.hf import wide
 from saccade.engines.vllm import VLLM, VLLMEngine
 from saccade.engines.vllm_plugin import fields
 from saccade.errors import ConfigError, EngineError, QuestionError
@@ -171,20 +172,16 @@ def test_two_canvases_in_one_prompt(both: Pair) -> None:
     start = len(prefix) + max(first.grid.rows, first.grid.cols)
     place = start + torch.arange(len(between)).expand(3, -1)
     _, (last,), after = family.positions(canvases[1], start + len(between), len(suffix))
-    wide = [both.hf._embed(prefix), *(p.wide[None] for p in (a, b)), both.hf._embed(between), c.wide[None]]
-    positions = torch.cat([before, *parts, place, last, after], 1)
+    before_question = [both.hf._embed(prefix), a.wide, b.wide, both.hf._embed(between), c.wide]
     with torch.inference_mode():
-        hidden = family.forward(padded([*wide, both.hf._embed(suffix)]), positions, both.hf._new_cache())
-        reference = float(family.logits(hidden[0, -1]).log_softmax(-1).max())
+        memory = both.hf.decoder.memory()
+        both.hf.decoder.grow(memory, wide(before_question), torch.cat([before, *parts, place, last], 1))
+        _, hidden = both.hf.decoder.ask(memory, [both.hf._embed(suffix)], [after])
+        reference = float(family.logits(hidden[0]).log_softmax(-1).max())
     assert got == pytest.approx(reference, rel=1e-3)
     mixed = {**joined, fields.SHAPE: joined[fields.SHAPE] + torch.tensor([[0, 0], [1, 1], [0, 0]])}
     with pytest.raises(ValueError, match="touches one of"):
         ask_raw(both, {"prompt_token_ids": ids, "multi_modal_data": {"image": mixed}})
-
-
-def padded(embeds: list[torch.Tensor]) -> torch.Tensor:
-    width = max(embed.shape[-1] for embed in embeds)
-    return torch.cat([torch.nn.functional.pad(e, (0, width - e.shape[-1])) for e in embeds], 1)
 
 
 def ask_raw(both: Pair, prompt: dict[str, Any]) -> Any:

@@ -24,6 +24,7 @@ from saccade.reduction.fastv import FastV
 from saccade.reduction.pyramiddrop import PyramidDrop
 from saccade.types import Canvas, Encoding, Part, Selection
 from tests import tiny
+from tests.families.untouched import decode
 
 QUESTION = "What is the total?"
 DROPS = [FastV(layer=1, keep=0.5), FastV(layer=2, keep=0.2), PyramidDrop(stages=3), PyramidDrop(stages=2, ratio=0.1)]
@@ -107,9 +108,8 @@ def hidden_from(engine: HFEngine, length: int, hidden: dict[int, list[int]]) -> 
 
 def masked(engine: HFEngine, prompt: Prompt, hidden: dict[int, list[int]]) -> tuple[Tensor, list[Tensor]]:
     """Last hidden states (T, D) and each layer's attention weights (heads, T, T), nothing dropped."""
-    family, length = engine.family, prompt.embeds.shape[1]
-    with torch.inference_mode(), hidden_from(engine, length, hidden) as weights:
-        states = family.forward(prompt.embeds, prompt.positions, None)
+    with torch.inference_mode(), hidden_from(engine, prompt.embeds.shape[1], hidden) as weights:
+        states = decode(engine, prompt.embeds, prompt.positions)
     return states[0], [each[0] for each in weights]
 
 
@@ -165,7 +165,7 @@ def test_layers_hold_what_they_saw(family_engine: HFEngine) -> None:
         staged = Staged(family_engine.family, drop.cuts(3, 40))
         staged.prefill(prompt.embeds, prompt.positions, prompt.start, 40)
         assert [staged.cache.get_seq_length(layer) - text_tok for layer in range(3)] == [40, 20, 10]
-        staged.step(prompt.embeds[:, -1:], prompt.positions[:, -1:] + 1)
+        staged.step(prompt.embeds[:, -1], prompt.positions[:, -1:] + 1)
     assert [staged.cache.get_seq_length(layer) - text_tok for layer in range(3)] == [41, 21, 11]
     assert drop.effective_tok(3, 40) == pytest.approx((40 + 20 + 10) / 3)
 
@@ -177,7 +177,7 @@ def test_no_cut_is_the_untouched_decoder_bit_by_bit(family_engine: HFEngine) -> 
     with torch.inference_mode():
         staged = Staged(family_engine.family, ())
         once = staged.prefill(prompt.embeds, prompt.positions, prompt.start, prompt.num_tok)
-        assert torch.equal(once, family_engine.family.forward(prompt.embeds, prompt.positions, None))
+        assert torch.equal(once, decode(family_engine, prompt.embeds, prompt.positions))
     for drop in (FastV(layer=1, keep=1.0), PyramidDrop(stages=3, ratio=1.0)):
         usual, none = (HFEngine(family_engine.family, e.spec) for e in (family_engine, dropping(family_engine, drop)))
         assert none.read(canvas, QUESTION).logprobs == usual.read(canvas, QUESTION).logprobs

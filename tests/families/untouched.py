@@ -38,3 +38,14 @@ def logprobs(engine: HFEngine, picture: Picture, question: str, max_new_tok: int
             return_dict_in_generate=True,
         )
     return torch.stack(made.logits)[:, 0].float().log_softmax(-1).max(-1).values
+
+
+def decode(engine: HFEngine, embeds: Tensor, positions: Tensor) -> Tensor:
+    """(1, T, D) last hidden states of transformers' own decoder on (1, T, D * (1 + levels)) at positions (P, T)."""
+    decoder = engine.family.language_model
+    embeds, *levels = torch.split(embeds, decoder.config.hidden_size, dim=-1)
+    everywhere = torch.ones(embeds.shape[:2], dtype=torch.bool)
+    deep = {"visual_pos_masks": everywhere, "deepstack_visual_embeds": [level[0] for level in levels]} if levels else {}
+    places = positions.unsqueeze(1) if len(positions) > 1 else positions
+    mask = torch.ones(1, embeds.shape[1], dtype=torch.int64)  # one sequence, whatever gaps its positions have
+    return decoder(inputs_embeds=embeds, position_ids=places, attention_mask=mask, **deep).last_hidden_state

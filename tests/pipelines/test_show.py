@@ -37,7 +37,7 @@ def folder(tmp_path: Path, engine: HFEngine, qwen2_5_vl: Path) -> Path:
     settings = Episode(budget={"name": "fixed", "tokens": 20}, fixations=2, stop_at=2)
     sample = dataset.sample(listed[0])
     seen = see(settings, engine, sample.picture, sample.questions)
-    outcomes = [item for flow in episodes(settings, seen) for item in run(flow, engine)]
+    outcomes = run(episodes(settings, seen), engine)
     table = rows.scored_rows(listed[0].image_id, seen, sample.questions, outcomes, settings)
     pq.write_table(pa.Table.from_pylist(table, rows.SCHEMA), made / "answers" / "00000000.parquet")
     spec = {"name": "hf", "model": str(qwen2_5_vl), "device": "cpu", "dtype": "float32", "max_new_tok": 6}

@@ -46,7 +46,7 @@ class Given(Subject):
         self._picture = Picture.open(tiny.page(*shape))
         seen = see(self.settings, engine, self._picture, [Question("q", question)])
         self._scene = Scene.of([(self._picture, seen.encoding, seen.asked[0][1])])
-        outcome = run(episodes(self.settings, seen)[0], engine)[0]
+        outcome = run(episodes(self.settings, seen), engine)[0]
         assert isinstance(outcome, Trace)
         self._view = TraceView.from_trace(outcome, seen.encoding.grid)
 

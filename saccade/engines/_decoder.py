@@ -1,0 +1,195 @@
+"""A decoder, walked layer by layer: a canvas that stays in memory, and many questions about it at once.
+
+The keys and values of a canvas are written into memory that is reserved ahead, so that neither a look nor an answer's
+token copies what was there. Questions do not see each other. All of them attend to the one canvas, whose keys are
+therefore multiplied with all their queries together, and to their own tokens.
+
+B questions, T tokens, L tokens on the canvas, H heads, G of them key heads, C head width, P position axes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from saccade.errors import ConfigError
+from saccade.geometry.rotary import rotate
+
+AHEAD_TOK = 512  # more than is asked for is reserved, at least so many
+
+
+class Memory:
+    """Keys and values of one growing canvas, per layer (2, G, L, C)."""
+
+    def __init__(self, num_layers: int) -> None:
+        self.length = 0  # L
+        self._stores: list[Tensor] = [torch.empty(0)] * num_layers
+
+    def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Writes (G, T, C) behind what is there; all keys and values (G, L + T, C). `grown` then makes it count."""
+        store, total = self._stores[layer], self.length + key.shape[1]
+        if store.ndim == 1 or store.shape[2] < total:
+            larger = key.new_empty(2, key.shape[0], total + max(AHEAD_TOK, total // 4), key.shape[2])
+            if store.ndim > 1:
+                larger[:, :, : self.length] = store[:, :, : self.length]
+            self._stores[layer] = store = larger
+        store[0, :, self.length : total], store[1, :, self.length : total] = key, value
+        return store[0, :, :total], store[1, :, :total]
+
+    def grown(self, num_tok: int) -> None:
+        """Every layer has been extended by so many tokens."""
+        self.length += num_tok
+
+    def kept(self, layer: int) -> tuple[Tensor, Tensor]:
+        """(G, L, C) keys and values; views, not copies."""
+        store = self._stores[layer]
+        return store[0, :, : self.length], store[1, :, : self.length]
+
+    def copy(self, length: int) -> "Memory":
+        """The first `length` tokens, in memory of their own."""
+        made = Memory(len(self._stores))
+        for layer in range(len(self._stores)):
+            key, value = self.kept(layer)
+            made.extend(layer, key[:, :length], value[:, :length])
+        made.grown(length)
+        return made
+
+
+@dataclass
+class Talk:
+    """Keys and values of B questions and their answers so far, behind one canvas."""
+
+    decoder: "Decoder"
+    memory: Memory
+    present: Tensor  # (B, S) bool
+    stores: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # per layer (B, G, S, C)
+    heard: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, H, T, C) queries of the layer listened to
+
+    def some(self, rows: Tensor) -> "Talk":
+        """Some of the questions."""
+        stores = [(key[rows], value[rows]) for key, value in self.stores]
+        return Talk(self.decoder, self.memory, self.present[rows], stores)
+
+    def step(self, embeds: Tensor, positions: Tensor) -> Tensor:
+        """One more token of each question, (B, D) at positions (P, B); their last hidden states (B, D)."""
+        self.present = pad(self.present, (0, 1), value=True)
+        return self.decoder.run(self, embeds[:, None], positions[..., None], self.present[:, None])[:, 0]
+
+
+class Decoder:
+    """The language model of a checkpoint of any family, with its own layers."""
+
+    def __init__(self, model: Any) -> None:
+        """Raises ConfigError: a layer attends to a sliding window."""
+        self.model = model
+        kinds = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention"}
+        if kinds:
+            raise ConfigError(f"the decoder of this checkpoint has layers of {', '.join(kinds)}; saccade reads none")
+
+    def memory(self) -> Memory:
+        """For an empty canvas."""
+        return Memory(len(self.model.layers))
+
+    def grow(self, memory: Memory, embeds: Tensor, positions: Tensor) -> None:
+        """Puts (T, D * (1 + levels)) embeddings at positions (P, T) behind a canvas."""
+        hidden, levels, turn = self._begin(embeds[None], positions[:, None])
+        num_tok = embeds.shape[0]
+        mask = None
+        if memory.length:
+            mask = torch.ones(num_tok, memory.length + num_tok, dtype=torch.bool, device=hidden.device)
+            mask = mask.tril(memory.length)
+        for number, layer in enumerate(self.model.layers):
+            query, key, value = _project(layer, hidden, turn)
+            key, value = memory.extend(number, key[0], value[0])
+            mixed = scaled_dot_product_attention(
+                query, key[None], value[None], attn_mask=mask, is_causal=mask is None, scale=layer.self_attn.scaling,
+                enable_gqa=query.shape[1] != key.shape[0],
+            )  # fmt: skip
+            hidden = _finish(layer, hidden, mixed)
+            if number < len(levels):
+                hidden = hidden + levels[number]
+        memory.grown(num_tok)
+
+    def ask(
+        self, memory: Memory, embeds: Sequence[Tensor], positions: Sequence[Tensor], listen: int | None = None
+    ) -> tuple[Talk, Tensor]:
+        """B questions of (T_b, D) embeddings at positions (P, T_b) behind a canvas.
+
+        Returns: the talk, and the last hidden state (B, D) of each. With `listen` the talk has that layer's queries.
+        """
+        lengths = torch.tensor([len(one) for one in embeds], device=embeds[0].device)
+        longest = int(lengths.max())
+        batch = torch.stack([pad(one, (0, 0, 0, longest - len(one))) for one in embeds])
+        places = torch.stack([pad(one, (0, longest - one.shape[1])) for one in positions], 1)  # (P, B, T)
+        at = torch.arange(longest, device=batch.device)
+        talk = Talk(self, memory, at < lengths[:, None])
+        causal = (at <= at[:, None]) & talk.present[:, None]  # (B, T, T)
+        hidden = self.run(talk, batch, places, causal, listen)
+        return talk, hidden[torch.arange(len(embeds), device=batch.device), lengths - 1]
+
+    def run(self, talk: Talk, embeds: Tensor, positions: Tensor, mask: Tensor, listen: int | None = None) -> Tensor:
+        """(B, T, D) last hidden states. mask: (B, T, S) which own tokens each may see."""
+        hidden, _, turn = self._begin(embeds, positions)
+        for number, layer in enumerate(self.model.layers):
+            query, key, value = _project(layer, hidden, turn)
+            if number == listen:
+                talk.heard = query
+            if number < len(talk.stores):
+                before = talk.stores[number]
+                key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
+                talk.stores[number] = key, value
+            else:
+                talk.stores.append((key, value))
+            mixed = attend(query, *talk.memory.kept(number), key, value, mask, layer.self_attn.scaling)
+            hidden = _finish(layer, hidden, mixed)
+        return self.model.norm(hidden)  # type: ignore[no-any-return]
+
+    def _begin(self, embeds: Tensor, positions: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """First states (B, T, D), what DeepStack adds after each layer, and cosines and sines (B, 1, T, C / 2)."""
+        hidden, *levels = torch.split(embeds, self.model.config.hidden_size, dim=-1)
+        places = positions.to(hidden.device)
+        turn = self.model.rotary_emb(hidden, places if len(places) > 1 else places[0])
+        return hidden, levels, [each.float().chunk(2, dim=-1)[0].unsqueeze(1) for each in turn]
+
+
+def attend(
+    query: Tensor, canvas_key: Tensor, canvas_value: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
+) -> Tensor:
+    """Attention of B questions to one canvas and to their own tokens: (B, H, T, C).
+
+    query (B, H, T, C); canvas_key, canvas_value (G, L, C); key, value (B, G, S, C); mask (B, T, S) bool. The canvas is
+    multiplied once, with the queries of all questions and of all heads that share a key.
+    """
+    batch, heads, num_tok, width = query.shape
+    groups = canvas_key.shape[0]
+    shared = (query * scaling).view(batch, groups, heads // groups * num_tok, width)
+    on_canvas = shared.transpose(0, 1).flatten(1, 2) @ canvas_key.transpose(1, 2)  # (G, B * H / G * T, L)
+    on_canvas = on_canvas.view(groups, batch, -1, canvas_key.shape[1]).transpose(0, 1)  # (B, G, H / G * T, L)
+    own = (shared @ key.transpose(2, 3)).view(batch, groups, -1, num_tok, key.shape[2])
+    own = own.masked_fill(~mask[:, None, None], float("-inf")).flatten(2, 3)
+    weights = torch.cat([on_canvas, own], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
+    on_canvas, own = weights[..., : canvas_key.shape[1]], weights[..., canvas_key.shape[1] :]
+    seen = on_canvas.transpose(0, 1).flatten(1, 2) @ canvas_value  # (G, B * H / G * T, C)
+    mixed = seen.view(groups, batch, -1, width).transpose(0, 1) + own @ value
+    return mixed.reshape(batch, heads, num_tok, width)
+
+
+def _project(layer: Any, hidden: Tensor, turn: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries (B, H, T, C), keys and values (B, G, T, C) of states (B, T, D), at their positions."""
+    attention, states = layer.self_attn, layer.input_layernorm(hidden)
+    query, key, value = (
+        getattr(attention, f"{which}_proj")(states).unflatten(-1, (-1, attention.head_dim)) for which in "qkv"
+    )
+    if hasattr(attention, "q_norm"):
+        query, key = attention.q_norm(query), attention.k_norm(key)
+    query, key, value = (heads.transpose(1, 2) for heads in (query, key, value))
+    return rotate(query, *turn), rotate(key, *turn), value
+
+
+def _finish(layer: Any, hidden: Tensor, mixed: Tensor) -> Tensor:
+    """The states after a layer whose heads gave (B, H, T, C)."""
+    hidden = hidden + layer.self_attn.o_proj(mixed.transpose(1, 2).flatten(2))
+    return hidden + layer.mlp(layer.post_attention_layernorm(hidden))  # type: ignore[no-any-return]
