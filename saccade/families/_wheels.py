@@ -9,9 +9,9 @@ torchvision whose library does not load gets the operators declared that it regi
 and its parts in plain torch work. The other two, which saccade has no use for, become empty modules that say why when
 something is taken from them. Where the libraries load, nothing changes.
 
-Every process of ours has it because `saccade.families` is imported before transformers. Every process of vLLM's has it
-because the entry point `vllm.platform_plugins` names `install`: vLLM calls it while it looks for its platform, which
-comes before it imports transformers.
+Every process of ours that loads a model has it because `saccade.families` is imported before transformers; plain
+`import saccade` does not come here. Every process of vLLM's has it because the entry point `vllm.platform_plugins`
+names `install`: vLLM calls it while it looks for its platform, which comes before it imports transformers.
 """
 
 import importlib.machinery
