@@ -17,7 +17,7 @@ from saccade.families import Family, Prepared, fingerprint, largest_grid
 from saccade.families._prompt import around_image, open_tokenizer
 from saccade.families._qwen_tower import QwenBlocks, encode, start
 from saccade.families._received import received
-from saccade.families._reduced import Tokens
+from saccade.families._walk import Tokens
 from saccade.geometry.grid import plain_grid
 from saccade.geometry.rotary import rotate
 from saccade.picture import Picture, resized

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers.vision_utils import get_vision_position_ids
 
 from saccade.families import Prepared
-from saccade.families._reduced import Tokens, run
+from saccade.families._walk import Tokens, walk
 from saccade.reduction import Reduction
 from saccade.tokens.merging import merged_grid
 from saccade.types import Encoding
@@ -73,7 +73,7 @@ def encode(
     blocks: QwenBlocks, batch: Sequence[Prepared], tokens: Tokens, order: Tensor, reduction: Reduction, name: str
 ) -> list[Encoding]:
     """A batch of pictures through a tower with a reduction in it; `tokens` and `order` as from `start`."""
-    tokens = run(blocks, tokens, reduction)
+    tokens = walk(blocks, tokens, reduction)
     visual = blocks.tower.merger(tokens.states.flatten(0, 1))
     into = torch.empty_like(tokens.into)
     into[order] = tokens.into  # in raster order

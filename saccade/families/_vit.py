@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saccade.families._reduced import Tokens, run
+from saccade.families._walk import Tokens, walk
 from saccade.reduction import Reduction
 
 SHAPES = {
@@ -69,7 +69,7 @@ def encode(model: Any, pixels: Tensor, reduction: Reduction) -> Tokens:
     if not reduction.active(len(model.layers)):
         states = model(pixels).last_hidden_state
         return _packed(states)
-    tokens = run(ViTBlocks(model), _packed(model.embeddings(pixels)), reduction)
+    tokens = walk(ViTBlocks(model), _packed(model.embeddings(pixels)), reduction)
     return replace(tokens, states=model.layernorm(tokens.states))
 
 

@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 from torch import Tensor, nn
 from torch.nn.functional import gumbel_softmax, mse_loss, scaled_dot_product_attention
 
-from saccade.families._reduced import Blocks
+from saccade.families._walk import Blocks
 from saccade.geometry.rotary import rotate
 from saccade.heads.codec import Codec
 from saccade.heads.keep import KeepScores

@@ -1,8 +1,9 @@
-"""A vision tower with a reduction in it: its own weights, block by block, on fewer and fewer tokens.
+"""One walk through a vision tower, block by block: with a reduction on the way, or with what was encoded before.
 
-The same loop runs every tower, given what differs (`Blocks`). Tokens are packed one behind the other; a token is M
+The same loop runs every tower, given what differs (`Blocks`). Tokens are packed one after the other; a token is M
 patches that stay together. After the first merge a token stands at the centroid of what it was made of, there its
-rotary position is, and as a key it counts as many times as it is large.
+rotary position is, and as a key it counts as many times as it is large. A picture that is encoded in several passes
+brings its `Memory`: blocks without windows attend to everything that has passed them.
 """
 
 from dataclasses import dataclass, replace
@@ -92,51 +93,113 @@ class Tokens:
         )
 
 
-def run(blocks: Blocks, tokens: Tokens, reduction: Reduction) -> Tokens:
-    """The tower with the reduction in it."""
+class Memory:
+    """Keys and values of one picture's tokens encoded so far, in each block without windows. Grows with each walk."""
+
+    def __init__(self, num_patches: int) -> None:
+        self.num_patches = num_patches  # of the whole picture
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def add(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """All that this block has seen, (patches, heads, C) each, with `key` and `value` at the end."""
+        if layer in self._kept:
+            before = self._kept[layer]
+            key, value = torch.cat([before[0], key]), torch.cat([before[1], value])
+        self._kept[layer] = key, value
+        return key, value
+
+
+def walk(blocks: Blocks, tokens: Tokens, reduction: Reduction | None = None, memory: Memory | None = None) -> Tokens:
+    """Tokens as they leave the tower.
+
+    `reduction` may merge or drop some after each attention. With a `memory` all tokens are of one picture, which may
+    have been through the tower in part; reductions are then out of place.
+    """
     for layer in range(blocks.num_layers):
-        start = tokens.states
-        listen = layer == blocks.listening or (reduction.stopping and blocks.full(layer))
-        index, valid = padded(tokens.image if blocks.full(layer) else tokens.window)
-        tokens, keys = _attended(blocks, layer, tokens, (index, valid), reduction.proportional, listen)
-        stage = Stage(
-            layer,
-            blocks.num_layers,
-            tokens.states[index],
-            keys[index],
-            tokens.size[index] * valid,
-            valid,
-            tokens.fixed[index] & valid,
-            tokens.image[index[:, 0]],
-        )
-        decided = reduction.inside(stage)
-        if decided is not None:
-            into, num = packed(decided[0], valid, index)
-            weight = torch.ones_like(tokens.size)
-            weight[index[valid]] = decided[1][valid].float()
-            states = reduction.mean(tokens.states, into, weight, num)
-            tokens, start = tokens.merged(into, weight, num, states), merge(start, into, weight, num)
+        start, full = tokens.states, blocks.full(layer)
+        listen = layer == blocks.listening or (reduction is not None and reduction.stopping and full)
+        groups = padded(tokens.image if full else tokens.window)
+        if memory is not None and full:
+            tokens = _recalled(blocks, layer, tokens, memory, listen)
+        else:
+            proportional = reduction is not None and reduction.proportional
+            listen &= memory is None  # attention received in a window says nothing of the page
+            tokens, keys = _attended(blocks, layer, tokens, groups, proportional, listen)
+            if reduction is not None:
+                tokens, start = _reduced(blocks, layer, tokens, keys, groups, reduction, start)
         states = tokens.states.flatten(0, 1)
         states = states + blocks.mlp(layer, states)
         level = blocks.level(layer, states)
         levels = tokens.levels if level is None else (*tokens.levels, level)
         tokens = replace(tokens, states=states.view_as(tokens.states), levels=levels)
-        if reduction.stopping and reduction.stops(layer, start, tokens.states):
+        if reduction is not None and reduction.stopping and reduction.stops(layer, start, tokens.states):
             break
     return tokens
+
+
+def _reduced(
+    blocks: Blocks,
+    layer: int,
+    tokens: Tokens,
+    keys: Tensor,
+    groups: tuple[Tensor, Tensor],
+    reduction: Reduction,
+    start: Tensor,
+) -> tuple[Tokens, Tensor]:
+    """The tokens after a reduction's decision, and `start`, the states before the block, merged like them."""
+    index, valid = groups
+    stage = Stage(
+        layer,
+        blocks.num_layers,
+        tokens.states[index],
+        keys[index],
+        tokens.size[index] * valid,
+        valid,
+        tokens.fixed[index] & valid,
+        tokens.image[index[:, 0]],
+    )
+    decided = reduction.inside(stage)
+    if decided is None:
+        return tokens, start
+    into, num = packed(decided[0], valid, index)
+    weight = torch.ones_like(tokens.size)
+    weight[index[valid]] = decided[1][valid].float()
+    states = reduction.mean(tokens.states, into, weight, num)
+    return tokens.merged(into, weight, num, states), merge(start, into, weight, num)
+
+
+def _turned(blocks: Blocks, layer: int, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queries, keys and values (patches, heads, C) of a block, at their positions; keys also without."""
+    query, bare, value = blocks.project(layer, tokens.states.flatten(0, 1))
+    if tokens.position is None:
+        return query, bare, value, bare
+    cos, sin = (turn.unsqueeze(1) for turn in blocks.turns(tokens.position.flatten(0, 1)))
+    return rotate(query, cos, sin), rotate(bare, cos, sin), value, bare
+
+
+def _recalled(blocks: Blocks, layer: int, tokens: Tokens, memory: Memory, listen: bool) -> Tokens:
+    """The tokens after a block's attention to all that the memory holds of their picture, themselves included.
+
+    Attention received is in units of one token among all of the picture's, whatever part of it was encoded.
+    """
+    num_tok, num_patches, _ = tokens.states.shape
+    query, key, value, _ = _turned(blocks, layer, tokens)
+    q, k, v = (each.transpose(0, 1) for each in (query, *memory.add(layer, key, value)))
+    heard = tokens.received
+    if listen:
+        share = received(q, k, blocks.scaling)[-len(query) :].view(num_tok, num_patches).sum(-1)
+        heard = share * (k.shape[1] / memory.num_patches)
+    mixed = scaled_dot_product_attention(q[None], k[None], v[None], scale=blocks.scaling)[0]
+    states = tokens.states.flatten(0, 1) + blocks.join(layer, mixed.transpose(0, 1).flatten(1))
+    return replace(tokens, states=states.view_as(tokens.states), received=heard)
 
 
 def _attended(
     blocks: Blocks, layer: int, tokens: Tokens, groups: tuple[Tensor, Tensor], proportional: bool, listen: bool
 ) -> tuple[Tokens, Tensor]:
-    """The tokens behind a block's attention, and its keys (T, M, C): mean over heads, without positions."""
+    """The tokens after a block's attention, and its keys (T, M, C): mean over heads, without positions."""
     num_tok, num_patches, _ = tokens.states.shape
-    states = tokens.states.flatten(0, 1)
-    query, key, value = blocks.project(layer, states)
-    bare = key.mean(1).view(num_tok, num_patches, -1)
-    if tokens.position is not None:
-        cos, sin = (turn.unsqueeze(1) for turn in blocks.turns(tokens.position.flatten(0, 1)))
-        query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+    query, key, value, bare = _turned(blocks, layer, tokens)
     size = tokens.size if proportional else torch.ones_like(tokens.size)
     index, valid = groups
     q, k, v = (_grouped(each, index, num_patches) for each in (query, key, value))
@@ -145,7 +208,7 @@ def _attended(
     mixed = mixed.transpose(1, 2).reshape(*index.shape, -1)  # (G, S, M * heads * C)
     back = mixed.new_empty(num_tok, mixed.shape[-1])
     back[index[valid]] = mixed[valid]
-    states = states + blocks.join(layer, back.view(num_tok * num_patches, -1))
+    states = tokens.states.flatten(0, 1) + blocks.join(layer, back.view(num_tok * num_patches, -1))
     heard = tokens.received
     if listen:
         counts = (torch.bincount(tokens.image) * num_patches).tolist()
@@ -153,7 +216,8 @@ def _attended(
         parts = zip(*(torch.split(each, counts) for each in (query, key, per_patch)), strict=True)
         images = [received(q.transpose(0, 1), k.transpose(0, 1), blocks.scaling, s) for q, k, s in parts]
         heard = torch.cat(images).view(num_tok, num_patches).sum(-1)
-    return replace(tokens, states=states.view_as(tokens.states), received=heard), bare
+    bare_mean = bare.mean(1).view(num_tok, num_patches, -1)
+    return replace(tokens, states=states.view_as(tokens.states), received=heard), bare_mean
 
 
 def _grouped(heads: Tensor, index: Tensor, num_patches: int) -> Tensor:
