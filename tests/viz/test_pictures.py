@@ -29,9 +29,8 @@ from saccade.viz.sheet import render
 from saccade.viz.subject import Subject, on_grid
 from saccade.viz.view import TraceView
 from tests import tiny
-
-from .test_trace import LONG, check_text
-from .views import plain_picture, view
+from tests.viz.test_trace import LONG, check_text
+from tests.viz.views import plain_picture, view
 
 
 class Given(Subject):

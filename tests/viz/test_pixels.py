@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from saccade.viz.pixels import COLOURS, VEIL, heat, limits, lit, rgb, scaled
-
-from .views import view
+from tests.viz.views import view
 
 
 def page(height: int = 96, width: int = 64) -> np.ndarray:

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from saccade.viz.text import lines
 from saccade.viz.view import Look, TraceView
-
-from .views import live_trace, view
+from tests.viz.views import live_trace, view
 
 
 def test_one_line_a_fixation_and_the_answer() -> None:

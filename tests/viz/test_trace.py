@@ -19,8 +19,7 @@ from saccade.viz.layout import badges
 from saccade.viz.pixels import COLOURS, lit, rgb
 from saccade.viz.trace import draw, draw_trace, render, save
 from saccade.viz.view import TraceView
-
-from .views import live_row, live_trace, plain_picture, view
+from tests.viz.views import live_row, live_trace, plain_picture, view
 
 LONG = "Wie hoch ist die Größe Σ im $Jahr_2024$, wenn 合計 fehlt? " * 12 + "x" * 300
 SHAPES = [(300, 1200), (1200, 300), (1, 1), (1024, 1024), (724, 1024), (1024, 724), (10, 1000), (1000, 10), (5000, 700)]

@@ -9,8 +9,7 @@ import pytest
 
 from saccade.errors import DataError
 from saccade.viz.view import TraceView, spent
-
-from .views import live_row, live_trace, view
+from tests.viz.views import live_row, live_trace, view
 
 
 def test_a_live_trace_and_its_stored_row_are_the_same() -> None:
