@@ -34,7 +34,7 @@ class Episode(Strategy):
     glimpse: int = Field(0, ge=0, description="Coarse tokens of the whole image that open every canvas; 0: none.")
     levels: int = Field(1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8 a side.")
     encoder: Literal["full", "lazy"] = Field("full", description="The whole image at once, or windows where it looks.")
-    canvas: Literal["private", "shared"] = Field("private", description="One canvas a question, or one an image.")
+    canvas: Literal["private", "shared"] = Field("private", description="One canvas per question, or one an image.")
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
     stop_at: float = Field(0.7, ge=0, description="Stop looking when this sure of the answer; above 1: never.")

@@ -1,4 +1,4 @@
-"""An encoding that is made where it is looked at (R8): a coarse one of the whole page first, windows of it on demand.
+"""An encoding that is made where it is looked at: a coarse one of the whole page first, windows of it on demand.
 
 Until a token is encoded, that of the coarse encoding which covers it stands in for it: planners and scorers have
 something to go by, samplers may not choose it.

@@ -19,7 +19,7 @@ def embed_questions(
 
     With a scorer that needs attention and a glimpse a query also holds what its question attends to on the glimpse
     relative to the scorer's neutral prompt, given to the tokens of the `whole` that lie under each of the glimpse's.
-    The neutral prompt is read once an image, and charged to its first question.
+    The neutral prompt is read once per image, and charged to its first question.
 
     Raises:
         ConfigError: this engine gives no attention, or has no such layer.

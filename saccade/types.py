@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from saccade.picture import Picture
 
 CELL_ROUNDING = 1e-4
-"""Of a cell: what a centre in float32 may lack of the next whole number, on canvases of up to 800 cells a side."""
+"""Of a cell: what a centre in float32 may lack of the next whole number, on canvases of up to 800 cells per side."""
 
 
 Need = Literal["pixels", "tower", "received", "question", "attention"]
@@ -233,7 +233,7 @@ class Part:
 
     @property
     def wide(self) -> Tensor:
-        """(K, D * (1 + L)): each token with its DeepStack levels behind it, as engines take them."""
+        """(K, D * (1 + L)): each token with its DeepStack levels after it, as engines take them."""
         if self.deepstack is None:
             return self.tokens
         return torch.cat([self.tokens, self.deepstack.flatten(1)], dim=-1)

@@ -80,7 +80,7 @@ def _some(scene: Scene, rows: Sequence[int]) -> Scene:
 class Judged:
     """A scorer's importance for every question of a scene, made once for all samplers and planners.
 
-    Whether a scorer listens to the question is tried out, on words made up: one that does not is asked once a page.
+    Whether a scorer listens to the question is tried out, on words made up: one that does not is asked once per page.
     """
 
     def __init__(self, scene: Scene, score: Score) -> None:

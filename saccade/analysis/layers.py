@@ -1,4 +1,4 @@
-"""How alike an encoder's patches become, layer by layer (A5): what pruning inside it could drop at each depth.
+"""How alike an encoder's patches become, layer by layer: what pruning inside it could drop at each depth.
 
 print(redundancy(states(family, family.prepare(picture))))
 """
@@ -20,7 +20,7 @@ MOST = 4096
 
 @dataclass(frozen=True, slots=True)
 class LayerLikeness:
-    """Cosines between all pairs of the patches behind one block."""
+    """Cosines between all pairs of the patches after one block."""
 
     layer: int  # from 0
     patches: int  # that were compared
@@ -47,7 +47,7 @@ def blocks(family: Family) -> Sequence[Any]:
 
 @torch.inference_mode()
 def states(family: Family, prepared: Prepared) -> list[Tensor]:
-    """(patches, F) behind each block of the tower, on the CPU, in the tower's own order (windows stay together).
+    """(patches, F) after each block of the tower, on the CPU, in the tower's own order (windows stay together).
 
     Raises:
         ConfigError: a reduction works inside the tower; its blocks are then not run whole.

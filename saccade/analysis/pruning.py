@@ -26,7 +26,7 @@ KEEPS = 0.95
 """Of the accuracy with all tokens, what the smallest rate must keep."""
 FULL, BEST, RANDOM, WORST, RESIZE = "full", "best kept", "random kept", "best dropped", "resize"
 WAYS = (BEST, RANDOM, WORST, RESIZE)
-"""What is kept: the most important tokens (A4), any (A6), the least important (A6: the best are dropped), or, as the
+"""What is kept: the most important tokens, any, the least important (A6: the best are dropped), or, as the
 cheap rival, every token of the image made smaller."""
 CHUNK_VALUES = 4 * 2**20
 
@@ -86,7 +86,7 @@ def readings(
 ) -> Iterator[Reading]:
     """Reads every question of one image at every share and in every way.
 
-    All tokens are read once a question and stand for every way at share 1. Questions without known answers, and those
+    All tokens are read once per question and stand for every way at share 1. Questions without known answers, and those
     that cannot be asked, are left out.
 
     Raises:

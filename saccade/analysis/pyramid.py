@@ -1,4 +1,4 @@
-"""The pyramid's diagnostic report (P6): what each level holds, what was taken of it, what it contributed.
+"""The pyramid's diagnostic report: what each level holds, what was taken of it, what it contributed.
 
 report = pyramid_report(encoding.grid, importance, kept, pixels=picture.rgb, value=lambda kept: ...)
 print(report.text())

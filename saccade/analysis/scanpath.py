@@ -1,4 +1,4 @@
-"""Where looks went (A7): amplitudes, steps back, coverage, beside those of human eyes.
+"""Where looks went: amplitudes, steps back, coverage, beside those of human eyes.
 
 Degrees are those of a page on a screen of 33.3 px/deg (`saccade.geometry.fovea`).
 """

@@ -1,4 +1,4 @@
-"""Budgets: how many visual tokens, over how many fixations. One file a budget."""
+"""Budgets: how many visual tokens, over how many fixations. One file per budget."""
 
 from abc import abstractmethod
 

@@ -28,7 +28,7 @@ class LevelBudget(Budget):
 
 
 def shares_field(values: Sequence[float]) -> Shares:
-    """A setting that holds one share a level, finest first."""
+    """A setting that holds one share per level, finest first."""
     made: Shares = Field(tuple(values), min_length=1, max_length=8, description="Shares of the levels, finest first.")
     return made
 

@@ -1,4 +1,4 @@
-"""Adaptive budget (B2): more tokens for complex pictures, fewer for simple ones, in four steps under a hard cap."""
+"""Adaptive budget: more tokens for complex pictures, fewer for simple ones, in four steps under a hard cap."""
 
 from weakref import WeakKeyDictionary
 

@@ -1,4 +1,4 @@
-"""Learned level allocator (B5): shares of the levels that training has fitted to questions."""
+"""Learned level allocator: shares of the levels that training has fitted to questions."""
 
 from typing import Annotated
 

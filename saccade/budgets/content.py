@@ -1,4 +1,4 @@
-"""Content-adaptive level weights (B7): crowded pictures give their tokens to fine levels, plain ones to coarse."""
+"""Content-adaptive level weights: crowded pictures give their tokens to fine levels, plain ones to coarse."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Level budgets by the instruction's difficulty (B3): a hard question gives its tokens to fine levels."""
+"""Level budgets by the instruction's difficulty: a hard question gives its tokens to fine levels."""
 
 import torch
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""Entropy floor (B6): more tokens while the page, merged to a budget, has lost too much of its diversity."""
+"""Entropy floor: more tokens while the page, merged to a budget, has lost too much of its diversity."""
 
 import torch
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""Learned budget (B4): how many tokens a trained network gives a picture and a question."""
+"""Learned budget: how many tokens a trained network gives a picture and a question."""
 
 from typing import Annotated
 

@@ -14,7 +14,7 @@ from saccade.registry import load
 class Checkpoint(EngineSpec):
     """A checkpoint, and what every engine lets one say about it."""
 
-    reduction: str | dict[str, Any] | None = Field(None, description="What reduces tokens in or behind the tower.")
+    reduction: str | dict[str, Any] | None = Field(None, description="What reduces tokens in or after the tower.")
 
     @field_validator("reduction")
     @classmethod

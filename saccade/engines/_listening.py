@@ -1,4 +1,4 @@
-"""What a decoder attends to (I15): a question's attention to the image, in one layer, without reading it out.
+"""What a decoder attends to: a question's attention to the image, in one layer, without reading it out.
 
 A mixin of the transformers engine; `saccade.queries` asks it.
 """
@@ -34,9 +34,9 @@ class Listening:
 
     @torch.inference_mode()
     def attention(self, canvas: Canvas, question: str, layer: int | None = None) -> Heard:
-        """Attention (len(canvas),) that the prompt behind the image pays to each visual token.
+        """Attention (len(canvas),) that the prompt after the image pays to each visual token.
 
-        Mean over heads and over the tokens of question and template behind it, in decoder layer `layer` (from 0; None:
+        Mean over heads and over the tokens of question and template after it, in decoder layer `layer` (from 0; None:
         the middle one). What the canvas's keys and values cost is kept for the reads that follow.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A decoder that drops visual tokens on its way (R7): run layer by layer, each stage on what the one before left.
+"""A decoder that drops visual tokens on its way: run layer by layer, each stage on what the one before left.
 
 Keys and values of a layer are those of the tokens it saw, so the layers of one cache differ in length. Tokens keep
 their positions. Without cuts the states are, bit by bit, those of the untouched decoder called once.

@@ -164,8 +164,8 @@ class HFEngine(Listening, Engine):
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """One pass of the vision tower; encodings are on the CPU."""
         encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
-        behind = self.family.reduction
-        return encodings if behind is None else [behind.after(encoding) for encoding in encodings]
+        reduction = self.family.reduction
+        return encodings if reduction is None else [reduction.after(encoding) for encoding in encodings]
 
     def windows(self, prepared: Prepared) -> Any:
         """One picture to be encoded window by window. Raises ConfigError: its family's tower has no windows."""

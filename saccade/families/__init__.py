@@ -1,4 +1,4 @@
-"""Model families. One file a family, named as the checkpoint's `model_type`; it holds all that differs.
+"""Model families. One file per family, named as the checkpoint's `model_type`; it holds all that differs.
 
 What a family file promises (`Family`): how pixels become patches and patches become an `Encoding`, how a question
 becomes a prompt around the image, and at which rotary position every token of a canvas stands. Reading (caches,
@@ -48,7 +48,7 @@ class Family(ABC):
     tokenizer: Any  # the transformers tokenizer
     fingerprint: str
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
-    reduction: Reduction | None = None  # inside the tower; what it does behind it is the engine's to call
+    reduction: Reduction | None = None  # inside the tower; what it does after it is the engine's to call
 
     @classmethod
     @abstractmethod
@@ -119,7 +119,7 @@ class Family(ABC):
 
 
 def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
-    """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one cell a side.
+    """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one cell per side.
 
     A grid counts as true when it is off the aspect by at most one cell on its shorter side, which is what rounding
     both sides down costs (Qwen's smart_resize). Of the true ones it takes that with the most cells, then the closest;

@@ -1,4 +1,4 @@
-"""A windowed tower that encodes window by window, where something is looked at (R8).
+"""A windowed tower that encodes window by window, where something is looked at.
 
 Up to the tower's first block without windows a window's states depend on its own patches alone: encoding it later is
 exact. In a block without windows tokens attend to what has been encoded so far, whose keys and values are kept, and not

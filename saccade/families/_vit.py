@@ -62,7 +62,7 @@ class ViTBlocks:
 
 
 def encode(model: Any, pixels: Tensor, reduction: Reduction) -> Tokens:
-    """(B, 3, H, W) through a ViTModel with a reduction in it; the last states are behind its final norm.
+    """(B, 3, H, W) through a ViTModel with a reduction in it; the last states are after its final norm.
 
     The first token of each image is its class token. A reduction that does nothing leaves the model to itself.
     """

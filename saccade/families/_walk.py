@@ -20,7 +20,7 @@ from saccade.tokens.merging import merge, packed, padded, total
 
 
 class Blocks(Protocol):
-    """What differs between towers. `states` are (patches, F), one behind the other."""
+    """What differs between towers. `states` are (patches, F), one after the other."""
 
     num_layers: int
     scaling: float

@@ -1,4 +1,4 @@
-"""LLaVA: a CLIP tower, one token a patch, and a text model with 1-D positions (Liu et al. 2023, arXiv:2310.03744).
+"""LLaVA: a CLIP tower, one token per patch, and a text model with 1-D positions (Liu et al. 2023, arXiv:2310.03744).
 
 An image is a line of tokens here, N = rows x cols in raster order. A kept token stands at its own index in that line
 and text after the image at start + N, as if all N were there.
@@ -104,7 +104,7 @@ class Llava(Family):
         for item, tokens, feature, seen in zip(batch, out.pooler_output, features, attention[0], strict=True):
             yield Encoding(
                 tokens,
-                feature.unsqueeze(1),  # one patch a token
+                feature.unsqueeze(1),  # one patch per token
                 seen,
                 item.grid,
                 item.picture_hash,

@@ -1,7 +1,7 @@
 """Qwen3-VL: DeepStack levels, interpolated patch positions, interleaved M-RoPE (Bai et al. 2025, arXiv:2511.21631).
 
 DeepStack: the tower merges the states of some of its blocks as well, and the decoder adds level l of each visual token
-to that token's state behind its l-th layer (Meng et al. 2024, arXiv:2406.04334). The levels are part of a token: they
+to that token's state after its l-th layer (Meng et al. 2024, arXiv:2406.04334). The levels are part of a token: they
 are selected with it and travel with it. The interleaving is the model's own business; positions are Qwen2-VL's.
 """
 

@@ -1,4 +1,4 @@
-"""Eccentricity in degrees of visual angle, and how much cortex a degree gets at each eccentricity (G1, G3).
+"""Eccentricity in degrees of visual angle, and how much cortex a degree gets at each eccentricity.
 
 The picture is taken as seen on a screen at `px_per_deg`; angles are small-angle: degrees = pixels / px_per_deg.
 """

@@ -1,4 +1,4 @@
-"""The homunculus: a picture redrawn so that each place takes the area that its density says (V2).
+"""The homunculus: a picture redrawn so that each place takes the area that its density says.
 
 The page is pulled apart along the inverse of its cumulative density: first the rows by how much density each holds,
 then the columns within each row (the Rosenblatt transform, 1952). A region with a quarter of the density fills a

@@ -12,7 +12,7 @@ from saccade.types import Encoding, Grid, Scene
 
 MAX_LEVELS = 4
 PER_TOKEN = ("centre_uv", "extent_uv", "level", "row", "col")
-"""Fields of a `Grid` with one entry a token."""
+"""Fields of a `Grid` with one entry per token."""
 
 
 def level_tok(grid: Grid, level: int) -> int:

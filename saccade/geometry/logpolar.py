@@ -1,4 +1,4 @@
-"""The log-polar map of an image around a gaze, and back (G4, G5).
+"""The log-polar map of an image around a gaze, and back.
 
 rho = log(r + alpha) (Schwartz 1980), r in pixels of the image. Row k of `num_rho` lies at r with
 log(1 + r/alpha) = k/(num_rho - 1) * log(1 + r_max/alpha): the first row is the gaze itself, the last the corner
@@ -128,7 +128,7 @@ def inverse_log_polar(
 def cell_px(
     radius_px: Tensor, farthest_px: float, num_rho: int, num_theta: int, alpha_px: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Pixels from row to row and from column to column at these radii (any shape): how much the map compresses (G8).
+    """Pixels from row to row and from column to column at these radii (any shape): how much the map compresses.
 
     Both grow in proportion to the eccentricity beyond alpha, so the pixels of a cell with its square.
     """

@@ -1,4 +1,4 @@
-"""Adaptive patching (R4): large patches where a picture is plain, small ones where not (a quadtree of 32/16/8 px).
+"""Adaptive patching: large patches where a picture is plain, small ones where not (a quadtree of 32/16/8 px).
 
 After Ronen et al. 2023 (arXiv:2304.00287, mixed-resolution tokens). A patch is split when its complexity reaches its
 level's threshold; or, with `whole`, all of a picture's patches have the one size that the picture's complexity asks

@@ -1,4 +1,4 @@
-"""Image pyramids of batches (P1 to P3): Gaussian and Laplacian, what each band holds, selection level by level.
+"""Image pyramids of batches: Gaussian and Laplacian, what each band holds, selection level by level.
 
 Burt & Adelson 1983, The Laplacian Pyramid as a Compact Image Code. Kernel and borders are those of `cv2.pyrDown` and
 `cv2.pyrUp`, which take one picture at a time, know no gradients and no GPU; for one picture on the CPU call OpenCV.
@@ -95,9 +95,9 @@ class Bands(NamedTuple):
 
 
 def bands(levels: Sequence[Tensor]) -> Bands:
-    """Energy and strongest frequency of each level (P2), by Fourier transform; without the level's mean.
+    """Energy and strongest frequency of each level, by Fourier transform; without the level's mean.
 
-    The strongest frequency is the middle of the ring of frequencies, one cycle a side wide, that holds most energy; 0
+    The strongest frequency is the middle of the ring of frequencies, one cycle per side wide, that holds most energy; 0
     where there is none. A level of a Laplacian pyramid peaks about an octave below the level before it.
     """
     each = [_band(level, 2**number) for number, level in enumerate(levels)]
@@ -134,7 +134,7 @@ def progressive(
     encode: Callable[[Tensor, int], Tensor],
     score: Callable[[Tensor], Tensor],
 ) -> Picked:
-    """The best tokens of each level (P3), with one level in memory at a time.
+    """The best tokens of each level, with one level in memory at a time.
 
     Level l is blurred and halved from level l - 1, encoded, scored and reduced to its `quota[l]` best tokens (all,
     where it has fewer) before the next one is made; pixels and tokens of earlier levels are let go.

@@ -1,4 +1,4 @@
-"""The log-polar map that looks more closely where a saliency map says so (G6).
+"""The log-polar map that looks more closely where a saliency map says so.
 
 A point at radius r with saliency s is sampled as finely as a plain map samples at the effective radius
 r / (1 + beta s): with s = 0.8 and beta = 0.3 that is 0.81 r. Along each ray the row coordinate is therefore

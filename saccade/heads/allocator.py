@@ -1,4 +1,4 @@
-"""What the learned level allocator (B5) learns: a small network from question and levels to shares."""
+"""What the learned level allocator learns: a small network from question and levels to shares."""
 
 import torch
 from torch import Tensor, nn

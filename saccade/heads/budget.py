@@ -1,4 +1,4 @@
-"""What the learned budget (B4) learns: a small network from picture and question to a distribution over budgets."""
+"""What the learned budget learns: a small network from picture and question to a distribution over budgets."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""A codec of tokens (R6): a few numbers for each, and back."""
+"""A codec of tokens: a few numbers for each, and back."""
 
 from typing import Any
 

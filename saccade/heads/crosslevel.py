@@ -1,4 +1,4 @@
-"""Cross-level attention (P5): tokens of all levels look at each other before any is selected."""
+"""Cross-level attention: tokens of all levels look at each other before any is selected."""
 
 import math
 
@@ -20,7 +20,7 @@ class CrossLevel(nn.Module):
     Every token is encoded (one encoder for all levels, or a separate one for each), its level's embedding, its
     position's (Fourier features of its centre) and the question's are added, all tokens of an image attend to each
     other once, and a perceptron reads each one's logit. The readout starts at zero on top of the variance over a
-    token's width: untrained, the order is that of feature variance (I4).
+    token's width: untrained, the order is that of feature variance.
     """
 
     def __init__(

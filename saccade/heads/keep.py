@@ -1,4 +1,4 @@
-"""Small networks that say which tokens stay in a vision tower (R2)."""
+"""Small networks that say which tokens stay in a vision tower."""
 
 from typing import Any
 

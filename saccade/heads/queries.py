@@ -1,4 +1,4 @@
-"""Learned queries that read all tokens by attention and stand in their place (R6)."""
+"""Learned queries that read all tokens by attention and stand in their place."""
 
 from typing import Any
 

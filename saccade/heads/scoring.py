@@ -3,7 +3,7 @@
 A head is a folder that `saccade.heads.files` wrote: weights, and a card with its kind, where it looks (`at`: before
 or after the merger), its widths, and notes on its training.
 
-Shapes: B images, N tokens, M patches a token (1 after the merger), C their width, T words, D their width, E inner.
+Shapes: B images, N tokens, M patches per token (1 after the merger), C their width, T words, D their width, E inner.
 """
 
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Importance: what each token is worth looking at. One file a scorer; the file's name is the scorer's name."""
+"""Importance: what each token is worth looking at. One file per scorer; the file's name is the scorer's name."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -114,5 +114,5 @@ class Mix(Strategy):
 
 
 def vectors(scene: Scene, at: str) -> Tensor:
-    """(B, N, C) of each token: itself "after" the merger, its patches one behind the other "before" it. Not a copy."""
+    """(B, N, C) of each token: itself "after" the merger, its patches one after the other "before" it. Not a copy."""
     return scene.tokens if at == "after" else scene.features.flatten(2)

@@ -1,4 +1,4 @@
-"""Information bottleneck (I14): what the question needs, and the rest of the page does not say already."""
+"""Information bottleneck: what the question needs, and the rest of the page does not say already."""
 
 from typing import ClassVar, Literal
 
@@ -18,7 +18,7 @@ class Bottleneck(Scorer):
     Relevance is a token's mutual information with the question (`mutual`). Redundancy is the token's own: its mean
     cosine with all others, or with the 8 most similar. (One entropy of the whole page taken off every token's
     relevance would leave their order as it was.)
-    Cost: that of `mutual` and 5 C FLOPs a token of C values; with `nearest` all pairs, 2 N C. No pass of a model.
+    Cost: that of `mutual` and 5 C FLOPs per token of C values; with `nearest` all pairs, 2 N C. No pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

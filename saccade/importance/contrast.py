@@ -1,4 +1,4 @@
-"""Local contrast (I7): tokens that differ from those beside them, as edges and print do."""
+"""Local contrast: tokens that differ from those beside them, as edges and print do."""
 
 from typing import ClassVar, Literal
 
@@ -14,8 +14,8 @@ class Contrast(Scorer):
     """Mean Euclidean distance of a token's vector to those of its 8 spatial neighbours; fewer at borders.
 
     Neighbours are on the token grid, of the same level, not in feature space: there an isolated edge would have no
-    contrast with another one across the page. Before the merger a token is all its patches, one behind the other.
-    Cost: 12 C FLOPs a token of C values (each pair is measured once), no pass of a model.
+    contrast with another one across the page. Before the merger a token is all its patches, one after the other.
+    Cost: 12 C FLOPs per token of C values (each pair is measured once), no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)

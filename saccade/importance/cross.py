@@ -1,4 +1,4 @@
-"""Learned cross-attention (I16): where the words of the question attend on the page, after training."""
+"""Learned cross-attention: where the words of the question attend on the page, after training."""
 
 from typing import Annotated, ClassVar
 
@@ -16,7 +16,7 @@ class CrossAttention(Scorer):
 
     Mean over heads and, by weight, over words (Vaswani et al. 2017). `head` is a folder of
     `saccade.training.importance`; it looks before or after the merger, as it was trained.
-    Cost: 2 E M (C + T) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
+    Cost: 2 E M (C + T) FLOPs per token of M patches of C values, E = 64 and T words; no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

@@ -1,4 +1,4 @@
-"""Cross-level importance (P5): each token judged after it has looked at the tokens of all levels."""
+"""Cross-level importance: each token judged after it has looked at the tokens of all levels."""
 
 from typing import Annotated, ClassVar
 
@@ -17,7 +17,7 @@ class CrossLevelAttention(Scorer):
 
     `weights` is a folder that `saccade.training.pyramid.train_crosslevel` and `saccade.heads.files.save` have made.
     Without one it is what training starts from: the variance over a token's width after the merger.
-    Cost: 4 N E FLOPs a token for N tokens and a width of E, no pass of a model.
+    Cost: 4 N E FLOPs per token for N tokens and a width of E, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

@@ -1,4 +1,4 @@
-"""Edge density (I10): where the picture itself has strokes, borders and texture, before any model has seen it."""
+"""Edge density: where the picture itself has strokes, borders and texture, before any model has seen it."""
 
 from typing import ClassVar, Literal
 from weakref import WeakKeyDictionary
@@ -29,7 +29,7 @@ _POOLED: WeakKeyDictionary[Picture, dict[tuple[object, ...], Tensor]] = WeakKeyD
 class Edges(Scorer):
     """Mean edge strength of the pixels a token covers, at the resolution the encoder saw.
 
-    Cost: about 20 operations a pixel (sobel), 60 (canny), 10 log2 P for P pixels (fft), once a picture; no model.
+    Cost: about 20 operations per pixel (sobel), 60 (canny), 10 log2 P for P pixels (fft), once per picture; no model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("pixels",)

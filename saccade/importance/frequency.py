@@ -1,4 +1,4 @@
-"""Local frequency (I9): where features change from token to token, as fine detail makes them."""
+"""Local frequency: where features change from token to token, as fine detail makes them."""
 
 from typing import ClassVar, Literal
 
@@ -14,8 +14,8 @@ class Frequency(Scorer):
     """Variance of each feature over a token and its 8 spatial neighbours, mean over the features.
 
     High local variance stands for high spatial frequency. At borders the neighbours there are count, of the same
-    level. Before the merger a token is all its patches, one behind the other.
-    Cost: 40 C FLOPs a token of C values, no pass of a model.
+    level. Before the merger a token is all its patches, one after the other.
+    Cost: 40 C FLOPs per token of C values, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)

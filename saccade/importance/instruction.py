@@ -1,4 +1,4 @@
-"""Instruction relevance (I3): what the words of the question would attend to (PTP 2025, arXiv:2509.15704)."""
+"""Instruction relevance: what the words of the question would attend to (PTP 2025, arXiv:2509.15704)."""
 
 from typing import ClassVar, Literal
 
@@ -16,7 +16,7 @@ class Instruction(Scorer):
     Unlike a cosine it grows with the token's norm. Tokens after the merger and words share the language model's space,
     so nothing is projected. Before the merger they do not: `late` and `cross` bring a trained projection. Words of
     lower weight count less, as in `query`.
-    Cost: 2 T D FLOPs a token for T words, no pass of a model.
+    Cost: 2 T D FLOPs per token for T words, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

@@ -1,4 +1,4 @@
-"""Late interaction (I2): the best match of any word of the question, in a space trained for it."""
+"""Late interaction: the best match of any word of the question, in a space trained for it."""
 
 from typing import Annotated, ClassVar
 
@@ -18,7 +18,7 @@ class LateInteraction(Scorer):
     `head` is a folder of `saccade.training.importance`; its projections are of tokens after the merger or of features
     before it (then the best of a token's patches counts). Without one both projections are the identity: the plain
     cosine of `query`, after the merger. Words of lower weight count less, as in `query`.
-    Cost: 2 E (M C + T M) FLOPs a token of M patches of C values, E = 64 and T words; no pass of a model.
+    Cost: 2 E (M C + T M) FLOPs per token of M patches of C values, E = 64 and T words; no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

@@ -1,4 +1,4 @@
-"""Learned importance (I13): a small network on each token, and what it has to do with the question."""
+"""Learned importance: a small network on each token, and what it has to do with the question."""
 
 from typing import Annotated, ClassVar
 
@@ -16,7 +16,7 @@ class Learned(Scorer):
 
     `head` is a folder of `saccade.training.importance`. It looks before or after the merger, as it was trained; W
     brings the question (the mean of its words by weight) to the tokens' width.
-    Cost: 2 L E M C FLOPs a token of M patches of C values, E = 64, L levels; no pass of a model.
+    Cost: 2 L E M C FLOPs per token of M patches of C values, E = 64, L levels; no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

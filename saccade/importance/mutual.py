@@ -1,4 +1,4 @@
-"""Mutual information with the question (I14): where asking changes what one would look at."""
+"""Mutual information with the question: where asking changes what one would look at."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ class Mutual(Scorer):
     p is the softmax over tokens of (v . t) / (sqrt(D) temperature), mean over the words t by weight, u = 1 / N. The
     terms sum to the divergence in bits. They fall below 0 for tokens less likely than u, lowest at u / e, not at 0.
     After the merger only, where tokens and words share a space.
-    Cost: 2 T D FLOPs a token for T words, no pass of a model.
+    Cost: 2 T D FLOPs per token for T words, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

@@ -1,4 +1,4 @@
-"""Feature norm (I5): how strongly the encoder responds."""
+"""Feature norm: how strongly the encoder responds."""
 
 from typing import ClassVar, Literal
 
@@ -13,7 +13,7 @@ from saccade.types import Need, Scene
 class Norm(Scorer):
     """Euclidean norm of a token, or of the strongest of its patches before the merger.
 
-    Cost: 2 C FLOPs a token of C values, no pass of a model.
+    Cost: 2 C FLOPs per token of C values, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)

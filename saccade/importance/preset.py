@@ -1,4 +1,4 @@
-"""Named mixes (I12): combinations of scorers that papers use."""
+"""Named mixes: combinations of scorers that papers use."""
 
 from typing import Any, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Query cosine (I1): tokens that look, to the language model, like words of the question."""
+"""Query cosine: tokens that look, to the language model, like words of the question."""
 
 from typing import ClassVar, Literal
 
@@ -15,10 +15,10 @@ class QueryCosine(Scorer):
 
     A word of weight w counts w times its cosine where that is positive; at w = 0 (padding, or found) not at all.
     Only tokens *after* the merger live in the language model's space. Features before it have another width and
-    another space: a cosine of a question with them needs a trained projection, which is what `late` (I2) and `cross`
-    (I16) load, with a head trained `at` before. Without a question `variance`, `norm`, `received`, `contrast`,
+    another space: a cosine of a question with them needs a trained projection, which is what `late` and `cross`
+    load, with a head trained `at` before. Without a question `variance`, `norm`, `received`, `contrast`,
     `rarity` and `frequency` rank before the merger.
-    Cost: 2 T D FLOPs a token for T words, no pass of a model.
+    Cost: 2 T D FLOPs per token for T words, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")

@@ -1,4 +1,4 @@
-"""Global rarity (I8): tokens unlike the rest of the page."""
+"""Global rarity: tokens unlike the rest of the page."""
 
 from typing import ClassVar, Literal
 
@@ -19,9 +19,9 @@ class Rarity(Scorer):
 
     `mean`: Euclidean distance from the mean token. `all`: minus the mean cosine with every other token. `nearest`:
     minus the mean cosine with the `nearest` most similar others: one word repeated down a page is not rare, however
-    little of the page it covers. Before the merger a token is all its patches, one behind the other.
-    Cost: 3 C FLOPs a token of C values for `mean`, 5 C for `all` (exact, without comparing pairs); `nearest` compares
-    all pairs, in chunks: 2 N C a token, 0.3 TFLOP at 16,384 tokens of 1,024. No pass of a model.
+    little of the page it covers. Before the merger a token is all its patches, one after the other.
+    Cost: 3 C FLOPs per token of C values for `mean`, 5 C for `all` (exact, without comparing pairs); `nearest` compares
+    all pairs, in chunks: 2 N C per token, 0.3 TFLOP at 16,384 tokens of 1,024. No pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)

@@ -1,4 +1,4 @@
-"""Attention received (I6): what the rest of the picture looks at, in the encoder's last full-attention layer."""
+"""Attention received: what the rest of the picture looks at, in the encoder's last full-attention layer."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Region saliency (I11): a lively part of the page lifts every token in it."""
+"""Region saliency: a lively part of the page lifts every token in it."""
 
 from typing import ClassVar, Literal
 
@@ -19,7 +19,7 @@ class Region(Scorer):
 
     `all`: over the region's tokens and features together. `tokens`: over its tokens, mean over the features, so that
     what tells features apart everywhere does not count. A token belongs to the region its centre lies in.
-    Cost: 6 C FLOPs a token of C values, no pass of a model.
+    Cost: 6 C FLOPs per token of C values, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)

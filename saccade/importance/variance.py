@@ -1,4 +1,4 @@
-"""Feature variance (I4): flat paper has flat features, ink does not."""
+"""Feature variance: flat paper has flat features, ink does not."""
 
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from saccade.types import Need, Scene
 class Variance(Scorer):
     """Variance over the width of a token, or of the liveliest of its patches before the merger.
 
-    Cost: 4 C FLOPs a token of C values, no pass of a model.
+    Cost: 4 C FLOPs per token of C values, no pass of a model.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)

@@ -1,4 +1,4 @@
-"""Integrators turn the answers of all fixations into one. One file an integrator."""
+"""Integrators turn the answers of all fixations into one. One file per integrator."""
 
 from abc import abstractmethod
 from collections.abc import Sequence

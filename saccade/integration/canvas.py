@@ -1,4 +1,4 @@
-"""Growing canvas (F4): the last reader saw everything that all looks have shown."""
+"""Growing canvas: the last reader saw everything that all looks have shown."""
 
 from collections.abc import Sequence
 

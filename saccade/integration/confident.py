@@ -1,4 +1,4 @@
-"""Most confident (F4): the answer of which the reader was surest."""
+"""Most confident: the answer of which the reader was surest."""
 
 from collections.abc import Sequence
 

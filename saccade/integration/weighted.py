@@ -1,4 +1,4 @@
-"""Weighted vote (F4): answers that several looks agree on win, looks at important places count more."""
+"""Weighted vote: answers that several looks agree on win, looks at important places count more."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Planners decide where to look next. One file a planner; the file's name is the planner's name.
+"""Planners decide where to look next. One file per planner; the file's name is the planner's name.
 
 A planner is a generator: it yields a `Gaze` and is sent the `Step` that gaze caused. It sees neither engine, Ray nor
 asyncio, so replaying the steps of a stored trace through it must give the same gazes. "Not yet shown" is by its own

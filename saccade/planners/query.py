@@ -1,4 +1,4 @@
-"""Residual query (F1): look for what of the question has not been found yet."""
+"""Residual query: look for what of the question has not been found yet."""
 
 from collections.abc import Generator
 

@@ -1,4 +1,4 @@
-"""Saliency (F3): look where the picture itself draws the eye, whatever the question."""
+"""Saliency: look where the picture itself draws the eye, whatever the question."""
 
 from collections.abc import Generator
 

@@ -1,4 +1,4 @@
-"""Slots (F7): every part of the page coarsely first, then one part after the other as it is."""
+"""Slots: every part of the page coarsely first, then one part after the other as it is."""
 
 from collections.abc import Generator
 

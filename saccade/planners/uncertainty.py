@@ -1,4 +1,4 @@
-"""Uncertainty (F2): look where the reader's own doubt points."""
+"""Uncertainty: look where the reader's own doubt points."""
 
 from collections.abc import Generator
 

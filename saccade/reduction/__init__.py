@@ -1,4 +1,4 @@
-"""Reduction: fewer tokens inside a vision tower, or of what it gives. One file a reduction.
+"""Reduction: fewer tokens inside a vision tower, or of what it gives. One file per reduction.
 
 A tower that takes a reduction (`saccade.families`) asks it between the attention and the MLP of every block, as ToMe
 does, and once when it has finished. Pruning and merging are one thing, as in `Selection`: `source` says into which slot
@@ -18,7 +18,7 @@ from saccade.types import Encoding
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a reduction sees behind the attention of one block: G groups of S tokens, padded.
+    """What a reduction sees after the attention of one block: G groups of S tokens, padded.
 
     A group is what attends to itself in this block: a window, or an image. A token is what the tower's merger makes one
     visual token of: M patches (M = 1 in a plain ViT), that stay together. Tokens merge within their group only.
@@ -26,7 +26,7 @@ class Stage:
 
     layer: int  # of this block, from 0
     num_layers: int
-    states: Tensor  # (G, S, M, F), the residual stream behind the attention
+    states: Tensor  # (G, S, M, F), the residual stream after the attention
     keys: Tensor  # (G, S, M, C) of this block's attention, mean over heads, without positions
     size: Tensor  # (G, S) float32, how many tokens went into each; 0 at padding
     valid: Tensor  # (G, S) bool, False at padding
@@ -35,7 +35,7 @@ class Stage:
 
 
 class Reduction(Strategy):
-    """What becomes of tokens in and behind a tower. Each default does nothing; override what the reduction is about."""
+    """What becomes of tokens in and after a tower. Each default does nothing; override what the reduction is about."""
 
     proportional: ClassVar[bool] = False
     """Whether a token of size s counts s times as a key: log s is added to its attention (Bolya et al. 2023)."""
@@ -60,7 +60,7 @@ class Reduction(Strategy):
         return merge(states, into, weight, num)
 
     def stops(self, layer: int, before: Tensor, after: Tensor) -> bool:
-        """Whether the tower ends behind this block, given its states before and after it, (tokens, M, F) each."""
+        """Whether the tower ends after this block, given its states before and after it, (tokens, M, F) each."""
         return False
 
     def after(self, encoding: Encoding) -> Encoding:

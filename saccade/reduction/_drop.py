@@ -1,4 +1,4 @@
-"""Dropping visual tokens between the layers of the language model: what the published peers (R7) have in common."""
+"""Dropping visual tokens between the layers of the language model: what the published peers have in common."""
 
 import math
 from abc import abstractmethod
@@ -56,7 +56,7 @@ def drop_of(spec: Any) -> Drop:
     """What the setting `engine.drop` names.
 
     Raises:
-        ConfigError: no such reduction, a setting of it is wrong, or it works in or behind the vision tower.
+        ConfigError: no such reduction, a setting of it is wrong, or it works in or after the vision tower.
     """
     made = load("reduction", spec, Reduction)
     if not isinstance(made, Drop):

@@ -1,4 +1,4 @@
-"""What a finished encoding becomes when its tokens go into fewer slots: behind the tower, whatever happened in it."""
+"""What a finished encoding becomes when its tokens go into fewer slots: after the tower, whatever happened in it."""
 
 from dataclasses import replace
 

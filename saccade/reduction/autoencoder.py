@@ -1,4 +1,4 @@
-"""Autoencoder (R6): tokens squeezed through a few numbers each, and rebuilt for the language model.
+"""Autoencoder: tokens squeezed through a few numbers each, and rebuilt for the language model.
 
 It keeps the number of tokens; what it saves is what a token weighs where encodings are stored or sent (`Codec.encode`).
 """

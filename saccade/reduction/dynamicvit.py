@@ -1,4 +1,4 @@
-"""DynamicViT (R2): after some blocks a small network says which tokens stay (Rao et al. 2021, arXiv:2106.02034).
+"""DynamicViT: after some blocks a small network says which tokens stay (Rao et al. 2021, arXiv:2106.02034).
 
 Each stage sees every token and the mean of those that are left. It is trained with Gumbel-softmax draws that hide
 tokens from attention, so that gradients reach what is hidden (`saccade.training.reduction.train_dynamicvit`); here the
@@ -20,7 +20,7 @@ from saccade.tokens.merging import padded, slots
 
 
 def stage_blocks(stages: int, num_layers: int) -> list[int]:
-    """The block behind whose attention each stage decides, as evenly as blocks allow: 3, 6, 9 of 12.
+    """The block after whose attention each stage decides, as evenly as blocks allow: 3, 6, 9 of 12.
 
     Raises:
         ConfigError: the tower has no block for each.

@@ -1,4 +1,4 @@
-"""Early exit (R5): the tower ends behind the first block that hardly changes an image's features.
+"""Early exit: the tower ends after the first block that hardly changes an image's features.
 
 What is left of the tower is its merger or final norm. After BranchyNet (Teerapittayanon et al. 2016, arXiv:1709.01686),
 with the features' own movement in the place of a classifier's entropy. A picture leaves alone, so pictures go through

@@ -1,4 +1,4 @@
-"""FastV (R7): behind decoder layer K, keep the visual tokens that the prompt's last token attends to most.
+"""FastV: after decoder layer K, keep the visual tokens that the prompt's last token attends to most.
 
 Chen et al. 2024, arXiv:2403.06764: K = 2, half of the tokens. The attention is layer K's own, mean over heads.
 """

@@ -1,4 +1,4 @@
-"""HiRED (R7): a budget over partitions of the image by attention in the tower, their best tokens before the decoder.
+"""HiRED: a budget over partitions of the image by attention in the tower, their best tokens before the decoder.
 
 Arif et al. 2024, arXiv:2408.10945: a partition gets tokens in proportion to the attention it receives, and keeps those
 that receive most. There, a class token of a CLIP tower pays that attention, in the first layer for the budget and in

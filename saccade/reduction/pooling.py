@@ -1,4 +1,4 @@
-"""Pooling (R6): every block of neighbouring tokens becomes one, by mean or maximum, before the language model."""
+"""Pooling: every block of neighbouring tokens becomes one, by mean or maximum, before the language model."""
 
 from typing import Literal
 

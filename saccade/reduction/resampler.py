@@ -1,4 +1,4 @@
-"""Resampler (R6): a fixed number of learned queries read all tokens by attention, and go on in their place.
+"""Resampler: a fixed number of learned queries read all tokens by attention, and go on in their place.
 
 After the Perceiver (Jaegle et al. 2021, arXiv:2103.03206) and Flamingo's resampler (Alayrac et al. 2022,
 arXiv:2204.14198). A query stands where it looks: at the centroid of its attention, floored to a cell.

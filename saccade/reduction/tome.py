@@ -1,9 +1,9 @@
-"""ToMe (R1): in every block the r most similar pairs of tokens merge (Bolya et al. 2023, arXiv:2210.09461).
+"""ToMe: in every block the r most similar pairs of tokens merge (Bolya et al. 2023, arXiv:2210.09461).
 
 Tokens are compared by their attention keys. Every other token may merge into one of the rest; the best r pairs of an
 image do, in windowed blocks within their windows only. Where a tower's merger makes one visual token of M patches, it
 is these that merge, patch by patch, so that the merger still gets whole blocks: merging single patches would leave it
-blocks with holes, and merging behind it would save the tower nothing.
+blocks with holes, and merging after it would save the tower nothing.
 """
 
 from typing import ClassVar, Literal, Self
@@ -44,7 +44,7 @@ class ToMe(Reduction):
         similarity, partner = match(stage.keys.flatten(2), stage.valid, stage.fixed)
         merged = strongest(similarity, stage.image, r, self.threshold)
         weight = stage.size
-        if self.weight == "norm":  # a token's importance: how strong its states are (I5)
+        if self.weight == "norm":  # a token's importance: how strong its states are
             weight = weight * (stage.states.float().norm(dim=-1).mean(-1) + 1e-6)
         return slots(partner, merged, stage.valid), weight
 

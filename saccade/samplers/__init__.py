@@ -1,4 +1,4 @@
-"""Samplers decide which tokens a look keeps. One file a sampler; the file's name is the sampler's name.
+"""Samplers decide which tokens a look keeps. One file per sampler; the file's name is the sampler's name.
 
 A sampler that only ranks tokens overrides `priority`; keeping exactly the best `keep` of them is done here once. One
 that merges tokens overrides `choose` as well and says so.

@@ -1,4 +1,4 @@
-"""Cortical sampling (S5): tokens drawn as the visual cortex is allotted, densely at the gaze and thinly far from it."""
+"""Cortical sampling: tokens drawn as the visual cortex is allotted, densely at the gaze and thinly far from it."""
 
 import torch
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""Diversity (S9): tokens that are unlike each other, so that nothing on the page goes without any."""
+"""Diversity: tokens that are unlike each other, so that nothing on the page goes without any."""
 
 from typing import ClassVar, Literal
 

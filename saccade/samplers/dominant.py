@@ -1,4 +1,4 @@
-"""Dominant and contextual tokens (S10): the most attended tokens as they are, the rest merged into a few."""
+"""Dominant and contextual tokens: the most attended tokens as they are, the rest merged into a few."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Log-polar sampling (S3): the best token of every bin of a log-polar map around the gaze."""
+"""Log-polar sampling: the best token of every bin of a log-polar map around the gaze."""
 
 import torch
 from pydantic import Field

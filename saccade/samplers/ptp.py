@@ -1,4 +1,4 @@
-"""PTP (S7): tokens of all levels by what their region, they themselves and the instruction say.
+"""PTP: tokens of all levels by what their region, they themselves and the instruction say.
 
 Liang et al. 2025, Pyramid Token Pruning (arXiv:2509.15704).
 """

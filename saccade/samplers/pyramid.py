@@ -1,4 +1,4 @@
-"""Pyramid sampling (S6): every level of the image gives its share of the tokens, its most important ones."""
+"""Pyramid sampling: every level of the image gives its share of the tokens, its most important ones."""
 
 from typing import Annotated, Literal
 

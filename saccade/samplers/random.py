@@ -1,4 +1,4 @@
-"""Random tokens (S1): the floor that every sampler must beat at equal tokens."""
+"""Random tokens: the floor that every sampler must beat at equal tokens."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Slots (S8): the page as a few clusters of tokens, each merged to a budget of its own."""
+"""Slots: the page as a few clusters of tokens, each merged to a budget of its own."""
 
 from typing import ClassVar
 

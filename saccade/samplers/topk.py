@@ -1,4 +1,4 @@
-"""Top-K (S2): the most important tokens, wherever they are."""
+"""Top-K: the most important tokens, wherever they are."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Uniform grid (S1): tokens spread evenly over the page, whatever is on it."""
+"""Uniform grid: tokens spread evenly over the page, whatever is on it."""
 
 from typing import ClassVar
 

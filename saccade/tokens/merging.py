@@ -1,7 +1,7 @@
 """Bipartite soft matching and merging of tokens (ToMe: Bolya et al. 2023, arXiv:2210.09461), with its inverse.
 
 Two forms. Matching is done in padded groups: (G, S) tokens of which `valid` are real, since tokens match within their
-group only. Merging is done on packed tokens: (T, ...) one behind the other, each with the slot it goes `into` (T,)
+group only. Merging is done on packed tokens: (T, ...) one after the other, each with the slot it goes `into` (T,)
 int64, -1 = dropped. Nothing to merge is the identity, bit by bit.
 """
 

@@ -27,7 +27,7 @@ DRAWN = 6  # layers with a matrix of their own
 
 
 def layers(found: Sequence[LayerLikeness], shares: Sequence[float], threshold: float) -> Figure:
-    """Matrices and histograms of some layers, and `shares` of pairs above the threshold of all (A5)."""
+    """Matrices and histograms of some layers, and `shares` of pairs above the threshold of all."""
     some = [found[round(i)] for i in np.linspace(0, len(found) - 1, min(DRAWN, len(found)))]
     figure = chart(2.1 * len(some) + 3.2, 4.4)
     grid = figure.add_gridspec(2, len(some) + 1, width_ratios=[1] * len(some) + [1.4])
@@ -66,7 +66,7 @@ def _histogram(axes: Any, one: LayerLikeness, threshold: float, first: bool) -> 
 
 
 def rates(curves: Sequence[Sequence[RatePoint]], smallest: Sequence[RatePoint | None], keeps: float) -> Figure:
-    """Accuracy against the share of tokens, and the error of the features (A4, A6). One curve a way."""
+    """Accuracy against the share of tokens, and the error of the features. One curve per way."""
     figure = chart(8.6, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     full = max(point.score.mean for curve in curves for point in curve if point.share == 1)
@@ -109,7 +109,7 @@ def _fraction(share: float) -> str:
 
 
 def scanpaths(degrees: Sequence[float], found: ScanpathStatistics) -> Figure:
-    """Amplitudes beside those of human eyes, and coverage against fixations (A7)."""
+    """Amplitudes beside those of human eyes, and coverage against fixations."""
     figure = chart(8.6, 3.6)
     left, right = figure.subplots(1, 2)
     top = max([*degrees, 15.0]) * 1.02
@@ -141,7 +141,7 @@ def scanpaths(degrees: Sequence[float], found: ScanpathStatistics) -> Figure:
 
 
 def eccentricity(found: Sequence[Band]) -> Figure:
-    """Where the kept tokens lie, where an eye's samples would, and how densely they stand (A8)."""
+    """Where the kept tokens lie, where an eye's samples would, and how densely they stand."""
     figure = chart(8.6, 3.4)
     left, right = figure.subplots(1, 2)
     names = [f"{b.low_deg:g}-{b.high_deg:g}" if math.isfinite(b.high_deg) else f"> {b.low_deg:g}" for b in found]
@@ -171,7 +171,7 @@ def eccentricity(found: Sequence[Band]) -> Figure:
 
 
 def information(scene: Scene, points: Sequence[BottleneckPoint]) -> Figure:
-    """Bits of each token: of the page, and of the question; what the bottleneck keeps (A1 to A3).
+    """Bits of each token: of the page, and of the question; what the bottleneck keeps.
 
     `points` may be [], where nobody asked: only what no question changes is drawn.
     """

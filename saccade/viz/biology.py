@@ -1,4 +1,4 @@
-"""Charts of the eye: magnification, halving distance, cortical area, retina, acuity, spacing of log-polar rows (V7)."""
+"""Charts of the eye: magnification, halving distance, cortical area, retina, acuity, spacing of log-polar rows."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pictures of what the eye's geometry does to a page: allocation, log-polar maps, foveation, homunculus (G3 to G8, V2).
+"""Pictures of what the eye's geometry does to a page: allocation, log-polar maps, foveation, homunculus.
 
 Pixels in, a sheet of panels out; a ring marks the gaze.
 """
@@ -23,7 +23,7 @@ VEIL = 0.75  # how far what was not kept fades
 
 
 def allocation(page: Pixels, gaze_uv: Gaze, kept: NDArray[np.bool_], facts: str) -> Figure:
-    """Picture, magnification, kept tokens (rows, cols) bool of a sampler that draws as the cortex is allotted (G3)."""
+    """Picture, magnification, kept tokens (rows, cols) bool of a sampler that draws as the cortex is allotted."""
     size = _size(page, 3)
     shown = scaled(page, *size)
     height, width = page.shape[:2]
@@ -51,7 +51,7 @@ def allocation(page: Pixels, gaze_uv: Gaze, kept: NDArray[np.bool_], facts: str)
 
 
 def invariances(page: Pixels, gaze_uv: Gaze, bins: tuple[int, int], turn_deg: float, zoom: float) -> Figure:
-    """The page, turned, enlarged around the gaze; below each its log-polar map, which only moves (G8)."""
+    """The page, turned, enlarged around the gaze; below each its log-polar map, which only moves."""
     height, width = page.shape[:2]
     centre = gaze_uv[0] * width - 0.5, gaze_uv[1] * height - 0.5
     columns = round(turn_deg / 360 * bins[1])
@@ -78,7 +78,7 @@ def invariances(page: Pixels, gaze_uv: Gaze, bins: tuple[int, int], turn_deg: fl
 
 
 def scene_aware(page: Pixels, saliency: Tensor, gaze_uv: Gaze, bins: tuple[int, int], beta: float) -> Figure:
-    """Saliency (H, W) in [0, 1]; where a map samples without it and with it (G6)."""
+    """Saliency (H, W) in [0, 1]; where a map samples without it and with it."""
     size = _size(page, 3)
     gaze = torch.tensor([gaze_uv])
     made, counts = [], []
@@ -111,7 +111,7 @@ def foveations(page: Pixels, gaze_uv: Gaze, made: dict[str, tuple[Pixels, str]])
 
 
 def homunculi(page: Pixels, density: Tensor, name: str) -> Figure:
-    """The page, and the page redrawn so that each place takes the area that a density (h, w) says (V2)."""
+    """The page, and the page redrawn so that each place takes the area that a density (h, w) says."""
     size = _size(page, 3)
     image = torch.from_numpy(page.copy()).permute(2, 0, 1)[None].float()
     drawn = [

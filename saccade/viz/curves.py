@@ -16,7 +16,7 @@ from saccade.metrics.bootstrap import bootstrap_mean
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One way of looking: mean visual tokens a question, mean ANLS and its 95 % interval (None: a single page)."""
+    """One way of looking: mean visual tokens per question, mean ANLS and its 95 % interval (None: a single page)."""
 
     name: str
     visual_tok: float
@@ -34,7 +34,7 @@ class Curve:
 
 
 def of_results(results: Mapping[str, Any]) -> tuple[Curve, ...]:
-    """One curve a family of variants: `resize@273` and `resize@819` are two points of `resize`.
+    """One curve per family of variants: `resize@273` and `resize@819` are two points of `resize`.
 
     A family is a variant's name up to its first "@" or comma; `hybrid, until sure` chooses its tokens by itself and is
     one of its own: only names that end in a number of tokens or looks (`@273`, `, 2 x 273`) are points of a curve.

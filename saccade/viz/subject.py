@@ -59,7 +59,7 @@ class Subject:
 
 
 def on_grid(scene: Scene, values: Tensor) -> NDArray[np.float64]:
-    """(rows, cols) of one value a token (N,) of a scene of one picture; -inf where no token stands.
+    """(rows, cols) of one value per token (N,) of a scene of one picture; -inf where no token stands.
 
     A cell that several tokens share (levels) shows the highest; one whose token was merged into another shows that's.
     """

@@ -17,7 +17,7 @@ ANSWER_CELLS = 40
 
 
 def lines(view: TraceView) -> list[str]:
-    """One line a fixation, columns aligned, and a last line with the answer. Plain strings without escape codes."""
+    """One line per fixation, columns aligned, and a last line with the answer. Plain strings without escape codes."""
     columns = [
         [str(number) for number in range(1, len(view.looks) + 1)],
         [f"gaze ({look.gaze_uv[0]:.2f}, {look.gaze_uv[1]:.2f})" if look.aimed else "" for look in view.looks],

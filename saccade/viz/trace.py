@@ -1,4 +1,4 @@
-"""The picture of a trace (V5): the page with what was kept, numbered gazes in order, importance, what was read.
+"""The picture of a trace: the page with what was kept, numbered gazes in order, importance, what was read.
 
     figure = draw_trace(picture, encoding.grid, trace, importance=scores)
     save(figure, "out.png")
@@ -81,7 +81,7 @@ def draw(
 
 
 def _list(sheet: Axes, view: TraceView, plan: Plan) -> None:
-    """One item a fixation: its number, answer, confidence as a bar, and why it looked there."""
+    """One item per fixation: its number, answer, confidence as a bar, and why it looked there."""
     indent = round(2.2 * plan.em)
     for number, (box, lines) in enumerate(plan.items):
         _badge(sheet, box.x + plan.badge, box.y + 0.62 * plan.em, number, plan)

@@ -19,7 +19,7 @@ ALL = ("image_embeds", "image_grid_thw", *OURS)
 
 
 def of(canvas: Canvas, dtype: torch.dtype, merge: int) -> dict[str, Tensor]:
-    """The parts of a canvas, one behind the other. `merge` is the checkpoint's spatial merge size.
+    """The parts of a canvas, one after the other. `merge` is the checkpoint's spatial merge size.
 
     Raises:
         ValueError: a part's cells do not match its tokens.

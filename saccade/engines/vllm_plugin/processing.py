@@ -30,7 +30,7 @@ def field_configs(data: Mapping[str, Any], merge: int) -> dict[str, MultiModalFi
 class CanvasParser:
     """Accepts `{"image": fields.of(...)}`."""
 
-    embedding_fields: Any  # vLLM's, from the class behind this one
+    embedding_fields: Any  # vLLM's, from the family's own class
     canvas: tuple[int, int, int]  # width, merge and positions of the model, set by `CanvasInfo`
 
     def _parse_image_data(self, data: Any) -> Any:

@@ -1,8 +1,8 @@
 """Foveation of ordinary images inside vLLM, in the worker: rows of the tower's output are kept, at true positions.
 
-Text behind an image stands where it would stand behind all of its tokens, whichever were kept, so everything but the
+Text after an image stands where it would stand after all of its tokens, whichever were kept, so everything but the
 kept tokens' own row and column is known when a request is scheduled. Where the picture decided, these are known too.
-Where the tower decides, each embedding carries its row and column in two columns behind it, as the bits of integers
+Where the tower decides, each embedding carries its row and column in two columns after it, as the bits of integers
 that no arithmetic touches, through vLLM's encoder cache; `forward` adds them to the positions.
 """
 
@@ -21,7 +21,7 @@ from saccade.families._received import received
 from saccade.geometry.grid import plain_grid
 from saccade.types import Encoding, Grid
 
-CELL = 2  # columns behind an embedding: row and column
+CELL = 2  # columns after an embedding: row and column
 REMEMBERED = 8192  # selections: an image that is encoded again keeps the tokens whose keys and values are cached
 INTEGERS = {2: torch.int16, 4: torch.int32}  # of the embeddings' own size in bytes
 
@@ -87,7 +87,7 @@ class Foveating:
         return made
 
     def embed_input_ids(self, input_ids: Tensor, multimodal_embeddings: Any = None, **kwargs: Any) -> Tensor:
-        """As the family's; what the embeddings carry behind them is kept for `forward`."""
+        """As the family's; what the embeddings carry after them is kept for `forward`."""
         if self._moved:
             self._offsets.zero_()
             self._moved = False
@@ -115,7 +115,7 @@ class Foveating:
         return super().forward(input_ids, positions, intermediate_tensors, inputs_embeds, **kwargs)  # type: ignore[misc]
 
     def _cells(self, rows: Tensor) -> Tensor:
-        """(K, 2) int64: the row and column behind each embedding, 0 where there are none."""
+        """(K, 2) int64: the row and column after each embedding, 0 where there are none."""
         if rows.shape[-1] == self._row_width:
             return self._offsets.new_zeros(len(rows), CELL)
         bits = rows[:, self._row_width :].contiguous()

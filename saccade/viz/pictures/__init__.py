@@ -1,4 +1,4 @@
-"""Pictures: one file a picture; the file's name is what `saccade show --what` takes."""
+"""Pictures: one file per picture; the file's name is what `saccade show --what` takes."""
 
 from abc import abstractmethod
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""What the tokens were given to: the picture, its importance, the kept tokens, side by side (V1)."""
+"""What the tokens were given to: the picture, its importance, the kept tokens, side by side."""
 
 from typing import ClassVar
 
@@ -25,7 +25,7 @@ class Allocation(Drawing):
         page = scaled(picture.rgb, *panel_size(picture.width_px, picture.height_px, 3))
         mix = " + ".join(f"{weight:g} {spec['name']}" for weight, spec in subject.mix.parts)
         held = share_kept(view, field)
-        note = f"{spent(view)} in {counted(len(view.looks), 'look')}, outlined in one colour a look"
+        note = f"{spent(view)} in {counted(len(view.looks), 'look')}, outlined in one colour per look"
         if held is not None:
             note += f"; {100 * held:.0f} % of the importance"
         shown = [

@@ -1,4 +1,4 @@
-"""The page as large as it matters: every part stretched by the importance that stands on it (V2)."""
+"""The page as large as it matters: every part stretched by the importance that stands on it."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""The picture by scale: levels of its Gaussian pyramid, and the band of detail between each and the next (V4).
+"""The picture by scale: levels of its Gaussian pyramid, and the band of detail between each and the next.
 
 Burt & Adelson (1983). A level is the one before it, blurred and halved; a band of the Laplacian pyramid is a level less
 the next one doubled. Bands and the last level together are the picture.

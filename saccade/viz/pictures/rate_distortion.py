@@ -1,4 +1,4 @@
-"""What an answer costs: accuracy against visual tokens, each way of looking with its interval (V6)."""
+"""What an answer costs: accuracy against visual tokens, each way of looking with its interval."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ STEPS = ((1,), (1, 2, 5), (1, 2, 3, 4, 6, 8), (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 
 
 
 class RateDistortion(Drawing):
-    """Visual tokens a question on a logarithmic axis, ANLS with its 95 % interval up; one line a family of variants."""
+    """Visual tokens per question on a logarithmic axis, ANLS with its 95 % interval up; one line per family of variants."""
 
     def __call__(self, subject: Subject) -> Figure:
         """The figure.
@@ -43,7 +43,7 @@ class RateDistortion(Drawing):
             axes.errorbar(places, scores, bounds, color=colour, marker=mark, ms=5.5, lw=1.2, elinewidth=0.8,
                           capsize=1.5, label=curve.name, mec="white", mew=0.5, zorder=3, clip_on=False)  # fmt: skip
         _scales(axes, [x for places in beside for x in places])
-        across = "visual tokens a question" + (" (nearly equal ones side by side)" if len(curves) > 1 else "")
+        across = "visual tokens per question" + (" (nearly equal ones side by side)" if len(curves) > 1 else "")
         dressed(axes, "Accuracy against tokens", across, "ANLS, with its 95 % interval")
         axes.grid(color="#e4e6ea", lw=0.6)
         if len(curves) > 1:

@@ -1,4 +1,4 @@
-"""What the importance is made of: every scorer of the mix beside the mix itself (V3)."""
+"""What the importance is made of: every scorer of the mix beside the mix itself."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from saccade.viz.subject import Subject, on_grid
 
 
 class Saliency(Drawing):
-    """One panel a scorer, each scaled to its own range; below it its weight, and how concentrated it is."""
+    """One panel per scorer, each scaled to its own range; below it its weight, and how concentrated it is."""
 
     asks: ClassVar[bool] = True
 

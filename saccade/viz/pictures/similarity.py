@@ -1,4 +1,4 @@
-"""How alike the tokens are: their cosine matrix, its histogram, and which tokens have many doubles (V8)."""
+"""How alike the tokens are: their cosine matrix, its histogram, and which tokens have many doubles."""
 
 from typing import Any
 

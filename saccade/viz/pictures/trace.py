@@ -1,4 +1,4 @@
-"""Where it looked: kept tokens, numbered gazes in order, what was read after each (V5)."""
+"""Where it looked: kept tokens, numbered gazes in order, what was read after each."""
 
 from typing import ClassVar
 
