@@ -12,8 +12,9 @@ from saccade.geometry.levels import MAX_LEVELS
 from saccade.importance import Listener, Mix
 from saccade.integration import Integrator
 from saccade.planners import Planner
-from saccade.registry import Strategy, load
+from saccade.registry import load
 from saccade.samplers import Sampler
+from saccade.settings import Settings
 
 VIEWS = ("full", "resize")
 """Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
@@ -21,7 +22,7 @@ VIEWS = ("full", "resize")
 Spec = str | dict[str, Any]
 
 
-class Episode(Strategy):
+class Episode(Settings):
     """How one image is looked at. Checked as a whole when it is built: a typo fails before anything is loaded."""
 
     sampler: Spec = Field("hybrid", description="Which tokens a look keeps, or a view: full, resize.")
