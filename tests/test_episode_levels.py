@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipelines.rows import scored_rows
-from pipelines.stages import pack, unpack
+from pipelines.execute.stages import pack, unpack
+from pipelines.runs.rows import scored_rows
 from saccade.budgets import Budget
 from saccade.config import Episode
 from saccade.engines import Reader

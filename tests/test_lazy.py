@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipelines.experiments import _Once
+from pipelines.execute.local import _Once
 from saccade.config import Episode
 from saccade.engines.hf import HF, HFEngine
 from saccade.episode import episodes, run, see

@@ -6,11 +6,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
-from pipelines import coverage
-from pipelines.cli import app
-from pipelines.tables import to_markdown
+from pipelines.commands import app
+from pipelines.runs.tables import to_markdown
+from saccade.studies import ranking
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,7 +33,7 @@ def test_it_has_the_two_commands() -> None:
 @pytest.mark.parametrize("line", [x for block in blocks("bash") for x in block.splitlines() if "saccade " in x])
 def test_commands_and_options_exist(line: str) -> None:
     words = shlex.split(line.split(" #")[0].split("&&")[-1])[1:]
-    command = typer.main.get_command(app)
+    command = app.load(words.pop(0))
     while words and hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     known = {option for parameter in command.params for option in parameter.opts}
@@ -54,7 +53,7 @@ def test_the_tree_exists() -> None:
 
 
 def test_every_room_is_in_the_tree() -> None:
-    for folder in (ROOT / "saccade").iterdir():
+    for folder in (*(ROOT / "saccade").iterdir(), *(ROOT / "pipelines").iterdir()):
         if folder.is_dir() and (folder / "__init__.py").exists():
             assert f"  {folder.name}/" in README, f"{folder.name}/ is not in the README's tree"
 
@@ -73,4 +72,4 @@ def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
     ("path", "most", "table"), re.findall(r"<!-- coverage: (\S+) (\d+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
 )
 def test_rankings_are_what_a_command_wrote(path: str, most: str, table: str) -> None:
-    assert table.strip() == coverage.to_markdown(json.loads((ROOT / path).read_text()), int(most)).strip()
+    assert table.strip() == ranking.to_markdown(json.loads((ROOT / path).read_text()), int(most)).strip()

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.experiments import Experiment
+from pipelines.runs.experiment import Experiment
 from saccade.config import Episode
 from saccade.registry import Strategy
 

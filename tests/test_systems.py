@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import typer
 
-from pipelines import options
-from pipelines.cli import app
-from pipelines.experiments import find_experiment, read_experiment
-from pipelines.resolve import asking
+from pipelines.commands import app, options
+from pipelines.commands.settings import asking, settings
+from pipelines.runs.experiment import find_experiment, read_experiment
 from saccade.heads.allocator import LevelNet
 from saccade.heads.budget import BudgetNet
 from saccade.heads.crosslevel import CrossLevel
@@ -104,19 +103,19 @@ def test_commands_and_calls_exist(id_: str, said: str, desk: Path, monkeypatch: 
 
 def check_command(words: list[str]) -> None:
     """The command line takes the words, and what they name is there: strategies, settings, pictures, experiments."""
-    command: Any = typer.main.get_command(app)
+    command: Any = app.load(words.pop(0))
     while hasattr(command, "commands"):
         command = command.commands[words.pop(0)]
     context = command.make_context(command.name, words)
     given = context.params
     if command.name == "ask":
         every = options.given(context, *options.MODEL_OPTIONS, *options.EPISODE)
-        asking(options.settings(given["config"], every, given["set"]))
+        asking(settings(given["config"], every, given["set"]))
     elif command.name == "show":
         assert given["what"].replace("-", "_") in names("viz.pictures")
         if given["scorer"]:
             Mix.parse(given["scorer"])
-    elif command.name == "experiment" and given["configuration"] != "coverage":
+    elif command.name == "experiment":
         read_experiment(find_experiment(given["configuration"]))
 
 

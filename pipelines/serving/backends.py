@@ -6,10 +6,10 @@ import numpy as np
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
+from pipelines.execute.wire import freeze, thaw
 from pipelines.serving.encoder import EncoderReplica, Sight
 from pipelines.serving.reader import ReaderReplica, Said
 from pipelines.serving.settings import ServeConfig
-from pipelines.wire import freeze, thaw
 from saccade.config import Episode
 from saccade.errors import EngineDead, EngineError, SaccadeError, describe
 from saccade.types import Canvas

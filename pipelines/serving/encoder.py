@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.execute.wire import freeze
 from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
-from pipelines.wire import freeze
 from saccade.config import Episode
 from saccade.engines import ForwardingEncoder
 from saccade.episode import Seen, see
@@ -34,7 +34,7 @@ PREPARERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What an encoder gives back. `seen` travels without its picture, packed by `pipelines.wire.freeze`."""
+    """What an encoder gives back. `seen` travels without its picture, packed by `pipelines.execute.wire.freeze`."""
 
     seen: Seen
     hits: int

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from pipelines.execute.async_reader import Turns
+from pipelines.execute.wire import freeze, thaw
 from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
-from pipelines.turns import Turns
-from pipelines.wire import freeze, thaw
 from saccade.errors import SaccadeError
 from saccade.types import Answer, Canvas
 

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import torch
 
-from pipelines.turns import is_gone
+from pipelines.execute.async_reader import is_gone
 from saccade.errors import EngineDead, EngineError, SaccadeError, describe
 
 

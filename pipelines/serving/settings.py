@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from pipelines.engine import settled
+from pipelines.runs.engine import settled
 from saccade.config import Episode
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError

@@ -5,8 +5,9 @@ questions keeps the interval honest (Efron & Tibshirani 1993, ch. 8; percentile 
 the same questions, question by question.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -83,3 +84,13 @@ def _resampled_means(sums: np.ndarray, counts: np.ndarray, num_resamples: int, s
         drawn = rng.multinomial(num_pages, np.full(num_pages, 1 / num_pages), min(block, num_resamples - start))
         means.append((drawn @ sums) / (drawn @ counts))  # (block,)
     return np.concatenate(means)
+
+
+def interval_text(interval: Mapping[str, Any] | None, sign: bool = False) -> str:
+    """A mean with its bounds, as tables print it."""
+    if interval is None:
+        return "-"
+    form = "+.2f" if sign else ".2f"
+    if interval["low"] is None:
+        return f"{interval['mean']:{form}}"
+    return f"{interval['mean']:{form}} [{interval['low']:{form}}, {interval['high']:{form}}]"

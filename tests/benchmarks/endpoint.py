@@ -25,8 +25,8 @@ import httpx2
 import torch
 from PIL import Image
 
-from pipelines.provenance import provenance
-from pipelines.serve import serving
+from pipelines.runs.provenance import provenance
+from pipelines.serving.app import serving
 from pipelines.serving.settings import ServeConfig
 from saccade.config import Episode
 from saccade.datasets import Row
@@ -34,8 +34,8 @@ from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.eye import Eye
 from saccade.machine import num_cpus
-from tests.pipelines.serve_client import InProcess
-from tests.pipelines.test_serve_ray import free_port
+from tests.pipelines.serving.client import InProcess
+from tests.pipelines.serving.test_ray import free_port
 
 WARM = 2
 PAGE_PX = 512

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from pipelines.batch import batch
-from pipelines.provenance import provenance
-from pipelines.run_config import RunConfig
+from pipelines.execute.run import batch
+from pipelines.runs.config import RunConfig
+from pipelines.runs.provenance import provenance
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc

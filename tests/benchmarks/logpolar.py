@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.provenance import provenance
+from pipelines.runs.provenance import provenance
 from saccade.geometry.logpolar import inverse_log_polar, log_polar
 from saccade.machine import num_cpus
 

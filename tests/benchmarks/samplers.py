@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.provenance import provenance
+from pipelines.runs.provenance import provenance
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture
 from saccade.registry import load, names

@@ -23,7 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.provenance import provenance
+from pipelines.runs.provenance import provenance
 from saccade.importance import Scorer
 from saccade.importance.edges import _POOLED
 from saccade.types import Scene

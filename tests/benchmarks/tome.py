@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import ViTConfig, ViTModel
 
-from pipelines.provenance import provenance
+from pipelines.runs.provenance import provenance
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc

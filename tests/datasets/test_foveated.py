@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.experiments import read_experiment
+from pipelines.runs.experiment import read_experiment
 from saccade.datasets import Row
 from saccade.datasets.foveated import Foveated
 from saccade.datasets.synthdoc import SynthDoc

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines.experiments import Experiment
-from pipelines.run_config import RunConfig
+from pipelines.runs.config import RunConfig
+from pipelines.runs.experiment import Experiment
 from saccade import eye
 from saccade.config import Episode
 from saccade.engines._listening import paid_attention

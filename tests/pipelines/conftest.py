@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.run_config import RunConfig
+from pipelines.runs.config import RunConfig
 from saccade.config import Episode
 from saccade.engines.hf import HF
 from tests import tiny
@@ -24,7 +24,7 @@ def cluster() -> Iterator[str]:
     import ray
 
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves workers where other work goes on beside
-    from pipelines.graph import ray_started
+    from pipelines.execute.session import ray_started
 
     with ray_started(None, "tests"):
         yield str(ray.get_runtime_context().gcs_address)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from pipelines import manifest, rows
+from pipelines.runs import manifest, rows
 from saccade.datasets import Row
 from saccade.datasets.jsonl import JsonLines
 

@@ -1,0 +1,99 @@
+"""The command line: one file of this folder per command, loaded when it is asked for.
+
+`saccade ask` is `ask` in `pipelines/commands/ask.py`: a function, or a `typer.Typer` where it is several commands.
+Nothing of saccade is imported for `saccade --help`, and `saccade doctor` runs where a package is missing.
+"""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
+
+SHARED = ("app", "options", "settings")
+"""Files of this folder that are not commands."""
+
+RENAMED: dict[tuple[str, ...], str] = {("experiment", "coverage"): "it is `saccade rank` now, with the same options"}
+"""Old spellings, and what they say."""
+
+
+def names() -> list[str]:
+    """The commands: the public files of this folder."""
+    stems = (path.stem for path in Path(__file__).parent.glob("*.py"))
+    return sorted(stem for stem in stems if stem not in SHARED and not stem.startswith("_"))
+
+
+def load(name: str) -> Any:
+    """The click command of a name."""
+    made = getattr(importlib.import_module(f"pipelines.commands.{name}"), name)
+    if not isinstance(made, typer.Typer):
+        one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        one.command(name)(made)
+        made = one
+    return typer.main.get_command(made)
+
+
+def sentence(name: str) -> str:
+    """The first paragraph of a command's help, read without importing it."""
+    tree = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    text = ast.get_docstring(functions[0] if functions else tree) or ""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+class Commands(TyperGroup):
+    """The commands; whichever is interrupted says how to go on, and the exit code is 130."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: TyperCommand(name=name, help=sentence(name)) for name in names()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names, loaded now."""
+        if (told := RENAMED.get(tuple(args[:2]))) is not None:
+            raise typer.BadParameter(told)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name is not None and command is not None else None, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:  # here: typer makes an exit of it that says nothing
+            Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
+            raise typer.Exit(130) from stopped
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def saccade() -> None:
+    """Answers questions about high-resolution images with a fixed budget of visual tokens."""
+
+
+def expected(error: Exception) -> str | None:
+    """What an error that is no fault of the code says: saccade's own, and a package that is not installed."""
+    own = sys.modules.get("saccade.errors")  # an error of it comes from where it was imported
+    if own is not None and isinstance(error, own.SaccadeError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("saccade", "pipelines"):
+        return f"the package {error.name!r} is missing: `saccade doctor` says how to install it"
+    return None
+
+
+def main() -> None:
+    """Entry point: expected errors are one line on stderr and exit code 2; Ctrl-C is 130."""
+    try:
+        app()
+    except Exception as error:
+        if (text := expected(error)) is None:
+            raise
+        console = Console(stderr=True, highlight=False)
+        console.print("[red]error:[/red]", end=" ")
+        console.print(text, markup=False, soft_wrap=True)
+        sys.exit(2)

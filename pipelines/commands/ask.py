@@ -1,0 +1,99 @@
+"""`saccade ask`: one question about one image, in this process."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.commands import options
+from pipelines.commands.settings import asking
+from pipelines.commands.settings import settings as merged
+from pipelines.runs.files import picture_path
+from saccade.config import Episode
+from saccade.engines import EngineSpec
+from saccade.episode import episodes, run, see
+from saccade.errors import ConfigError, SaccadeError
+from saccade.picture import Picture
+from saccade.types import Question, Scene, Trace
+from saccade.viz import text
+from saccade.viz.trace import draw_trace, save
+from saccade.viz.view import TraceView
+
+console = Console()
+
+
+def ask(
+    context: typer.Context,
+    image: Annotated[Path, typer.Argument(help="The picture.", exists=True, dir_okay=False)],
+    question: Annotated[str, typer.Argument(help="The question about it.")],
+    trace: Annotated[
+        Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
+    ] = None,
+    model: options.Model = "nano",
+    engine: options.Engine = "auto",
+    device: options.Device = "auto",
+    max_px: options.MaxPx = None,
+    sampler: options.Sampler = "hybrid",
+    scorer: options.Scorer = "query:0.3,edges:0.7",
+    planner: options.PlannerName = "query",
+    fixations: options.Fixations = 3,
+    tokens: options.Tokens = "273",
+    glimpse: options.Glimpse = 0,
+    levels: options.Levels = 1,
+    encoder: options.Encoder = "full",
+    integrate: options.Integrate = "canvas",
+    stop_at: options.StopAt = 0.7,
+    config: options.Config = None,
+    set: options.Set = None,
+) -> None:
+    """Answer one question about one image, and say where it looked.
+
+    Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
+    """
+    made = merged(config, options.given(context, *options.MODEL_OPTIONS, *options.EPISODE), set)
+    looks, spec = asking(made)
+    _answer(image, question, spec, looks, trace, console)
+
+
+def _answer(
+    image: Path, question: str, spec: EngineSpec, settings: Episode, trace_path: Path | None, console: Console
+) -> None:
+    """Answers, prints a line a fixation, and draws the trace when a path is given.
+
+    Raises:
+        ConfigError: the question is empty, the trace cannot be drawn there, or a scorer needs what the engine cannot
+            give; nothing has been loaded.
+        SaccadeError: the image or the question cannot be used.
+    """
+    if not question.strip():
+        raise ConfigError("the question is empty: give it in quotes behind the image")
+    if trace_path is not None:
+        picture_path(trace_path)
+    settings.check_engine(spec)
+    picture = Picture.open(image)
+    with spec.open() as engine:
+        seen = see(settings, engine, picture, [Question("ask", question)])
+        (outcome,) = run(episodes(settings, seen), engine)
+    if not isinstance(outcome, Trace):
+        raise outcome
+    grid = seen.encoding.grid
+    for line in text.lines(TraceView.from_trace(outcome, grid)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in outcome.cost.seconds.items())
+    console.print(
+        f"{outcome.cost.visual_tok} of {len(seen.encoding)} visual tokens, {outcome.cost.prefill_tok} prefilled, "
+        f"{outcome.cost.encoder_passes:.2f} encoder passes; {seconds}",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if trace_path is not None:
+        query = seen.asked[0][1]
+        if isinstance(query, SaccadeError):
+            raise query
+        importance = None
+        if settings.view == "foveate":
+            importance = settings.strategies.score(Scene.of([(picture, seen.encoding, query)]))[0]
+        save(draw_trace(picture, grid, outcome, importance), trace_path)
+        console.print(f"drawn in {trace_path}", style="dim")

@@ -1,0 +1,150 @@
+"""`saccade doctor`: what is installed, which engine would be used, what is missing and the command that fixes it.
+
+It must run where anything is missing: nothing but the standard library, packaging and what prints is imported above.
+"""
+
+import importlib.metadata
+import platform
+import shutil
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from packaging.requirements import Requirement
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+console = Console()
+
+Finding = tuple[str, str, str]
+"""What was looked at, what was found, and the command that fixes it (empty: nothing to fix)."""
+
+
+def doctor(
+    verify: Annotated[bool, typer.Option("--verify", help="Read a page with vLLM and with transformers.")] = False,
+    model: Annotated[str, typer.Option("--model", help="The model that --verify reads with.")] = "nano",
+) -> None:
+    """Say what is installed, which engine would be used, what is missing, and the command that fixes it.
+
+    With --verify, also whether vLLM reads a page as transformers does, here and with your model: the same
+    log-probabilities for all tokens and for fixations that grow a canvas.
+
+    Example: saccade doctor --verify --model Qwen/Qwen2.5-VL-7B-Instruct
+    """
+    status = examine(console)
+    if verify:
+        from saccade.studies.parity import verify as compare
+
+        status = max(status, compare(model, console))
+    raise typer.Exit(status)
+
+
+def examine(console: Console) -> int:
+    """Prints a table of findings; 0 when the main job would run, 1 when something it needs is missing."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    table.add_row("python", platform.python_version(), "")
+    broken = False
+    for name, found, fix in [*packages(), bundled_model()]:
+        broken |= bool(fix)
+        table.add_row(name, f"[red]{escape(found)}[/red]" if fix else escape(found), escape(fix))
+    for name, found, hint in (processor(), engine()):
+        table.add_row(name, escape(found), escape(hint))
+    console.print(table)
+    console.print(
+        "[red]not ready[/red]"
+        if broken
+        else "[green]ready[/green]: saccade batch --dataset synthdoc --limit 32 --output runs/demo"
+    )
+    return int(broken)
+
+
+def packages() -> Iterator[Finding]:
+    """Each package that saccade declares, with its version."""
+    for requirement in requirements():
+        found = version(requirement.name)
+        if found is None:
+            yield requirement.name, "missing", pip(requirement)
+        elif not requirement.specifier.contains(found, prereleases=True):
+            yield requirement.name, f"{found}, not {requirement.specifier}", pip(requirement)
+        else:
+            yield requirement.name, found, ""
+
+
+def requirements() -> list[Requirement]:
+    """What saccade needs here, without its extras."""
+    declared = map(Requirement, importlib.metadata.requires("saccade") or [])
+    return [made for made in declared if made.marker is None or made.marker.evaluate({"extra": ""})]
+
+
+def pip(requirement: Requirement) -> str:
+    """The command that installs a version that fits."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"pip install '{requirement.name}{extras}{requirement.specifier}'"
+
+
+def version(package: str) -> str | None:
+    """The installed version of a distribution, None without it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def processor() -> Finding:
+    """The device that `--device auto` takes, and a hint when a GPU is present but torch cannot use it."""
+    try:
+        import torch
+
+        from saccade.machine import num_cpus
+    except ImportError as error:
+        return "processor", f"unknown: {error}", ""
+    if torch.cuda.is_available():
+        name = f"{torch.cuda.get_device_name()} ({torch.cuda.device_count()} in all), bfloat16"
+        return "processor", name, ""
+    hint = "torch sees no GPU: install its CUDA build" if shutil.which("nvidia-smi") else ""
+    return "processor", f"{num_cpus()} CPU cores, float32", hint
+
+
+def engine() -> Finding:
+    """What `--engine auto` takes."""
+    try:
+        from saccade.engines import automatic, installed
+    except ImportError as error:
+        return "engine", f"unknown: {error}", ""
+    more = "vllm is installed as well" if installed("vllm") else "vllm is not installed"
+    return "engine", "vllm" if automatic({}) == "vllm" else f"hf (transformers); {more}", ""
+
+
+def bundled_model() -> Finding:
+    """Whether the bundled model loads and encodes a blank page."""
+    try:
+        import numpy as np
+
+        from saccade.engines import choose_engine
+        from saccade.errors import SaccadeError
+        from saccade.picture import Picture
+    except ImportError as error:
+        return "nano", f"does not load: {error}", repair(error)
+    try:
+        with choose_engine("hf").open() as opened:
+            blank = opened.prepare(Picture.open(np.full((64, 64, 3), 255, np.uint8)))
+            parameters = sum(p.numel() for p in opened.family.model.parameters())
+            tokens = len(opened.encode([blank])[0])
+            return "nano", f"loads and encodes ({parameters / 1e6:.1f} M parameters, {tokens} tokens)", ""
+    except ImportError as error:
+        return "nano", f"does not load: {error}", repair(error)
+    except (SaccadeError, OSError) as error:
+        return "nano", f"does not load: {error}", "pip install --force-reinstall --no-deps saccade"
+
+
+def repair(error: ImportError) -> str:
+    """The command that installs again what could not be imported."""
+    module = (error.name or "").partition(".")[0]
+    there = importlib.metadata.packages_distributions().get(module, [])
+    for requirement in requirements():
+        if requirement.name in there:
+            return pip(requirement).replace("install", "install --force-reinstall", 1)
+    return f"pip install {module}" if module else "pip install --force-reinstall saccade"

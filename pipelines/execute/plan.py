@@ -1,0 +1,52 @@
+"""What the actors of one attempt are told, and what they do when an engine is gone."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.execute.async_reader import is_gone
+from saccade.config import Episode
+from saccade.engines import EngineSpec
+from saccade.errors import describe
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Values only: each actor opens its own resources."""
+
+    dataset: dict[str, Any]
+    episode: Episode
+    engine: EngineSpec
+    limit_px: int | None
+    answers: Path
+    hidden: Path  # the run's .saccade folder
+    attempt: str
+    namespace: str  # of the named actors
+    num_readers: int
+    episodes_per_looker: int  # open on one reader at a time
+    threads: int
+
+    @property
+    def staging(self) -> Path:
+        """Where this attempt's answers are written before they are renamed."""
+        return self.hidden / "staging" / self.attempt
+
+    @property
+    def ledger(self) -> str:
+        """Name of the ledger actor."""
+        return f"ledger-{self.attempt}"
+
+    def reader(self, number: int) -> str:
+        """Name of one reader actor."""
+        return f"reader-{self.attempt}-{number}"
+
+
+def survived(error: Exception, plan: Plan) -> Exception:
+    """An error that costs one row comes back. One that costs the engine ends this process, and Ray starts another."""
+    if is_gone(error):
+        with (plan.hidden / "deaths.jsonl").open("a") as file:
+            file.write(json.dumps({"attempt": plan.attempt, "pid": os.getpid(), "error": describe(error)}) + "\n")
+        os._exit(1)
+    return error

@@ -1,0 +1,135 @@
+"""The Ray graph: from the manifest of an attempt to files of answers.
+
+    manifest -> Encode actors -> Look actors -> AnswersSink
+                                  |  ^
+                                Reader actors (one pool, shared by all lookers)
+
+Blocks hold one image each. The tensors of an encoding are columns of its block: Ray owns them, spills them, and makes
+them again when they are lost. The loop of fixations is inside Look; the graph itself has none. Encode asks the ledger
+for room before each image, so that no more than `in_flight` images are between it and the disk.
+"""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+
+from pipelines.execute.ledger import Ledger
+from pipelines.execute.plan import Plan
+from pipelines.execute.progress import Watch
+from pipelines.execute.readers import ReaderActor
+from pipelines.execute.resources import cluster_cpus, engine_gpus, share_of_cpus
+from pipelines.execute.session import hushed
+from pipelines.execute.sink import AnswersSink
+from pipelines.execute.stages import Encode, Look
+from pipelines.runs.config import RunConfig
+from saccade.errors import EngineDead, SaccadeError, describe
+
+TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
+CLOSE_S = 10.0  # readers have this long to close their engines
+LOOKER_CPUS = 0.1  # it waits for readers most of the time
+
+
+def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
+    """Runs the graph over the images of `left`; seconds from the first image to the last answers written.
+
+    Raises:
+        ConfigError: the model does not open, or the cluster has not what the actors need.
+        EngineDead: a worker died more often than `max_restarts`.
+    """
+    num_actors = config.num_encoders + config.num_readers
+    cpus = share_of_cpus(cluster_cpus(2.0) - config.num_lookers * LOOKER_CPUS, num_actors)
+    config = with_gpus(config)
+    ledger = ray.remote(Ledger).options(name=plan.ledger, namespace=plan.namespace, num_cpus=0).remote(config.in_flight)
+    readers: list[Any] = []
+    try:
+        for number in range(config.num_readers):
+            options = ray.remote(ReaderActor).options(
+                name=plan.reader(number),
+                namespace=plan.namespace,
+                num_cpus=cpus,
+                num_gpus=config.reader_gpus,
+                max_restarts=-1,
+                max_task_retries=config.max_restarts,
+            )
+            readers.append(options.remote(plan))
+        ray.get([reader.ready.remote() for reader in readers])
+        with watch.polling(ledger):
+            _graph(plan, config, left, cpus)
+        return float(ray.get(ledger.seconds.remote()))
+    except ray.exceptions.RayError as error:
+        raise _cause(error) from error
+    finally:
+        with hushed():
+            _close(readers)
+            ray.kill(ledger)
+
+
+def _close(readers: list[Any]) -> None:
+    """Lets the readers free what they hold; one that is busy or dead is ended as it is."""
+    try:
+        ray.get([reader.close.remote() for reader in readers], timeout=CLOSE_S)
+    except ray.exceptions.RayError:
+        pass
+    for reader in readers:
+        ray.kill(reader)
+
+
+def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    retries = {"max_restarts": -1, "max_task_retries": config.max_restarts}
+    with warnings.catch_warnings():
+        # Ray 2.60 takes max_task_retries here in no other way, and the default is to retry for ever.
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        images = ray.data.read_parquet(str(left), num_cpus=TASK_CPUS).repartition(target_num_rows_per_block=1)
+        encoded = images.map_batches(
+            Encode,
+            fn_constructor_args=(plan,),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ActorPoolStrategy(size=config.num_encoders),
+            num_cpus=cpus,
+            num_gpus=config.encoder_gpus,
+            **retries,
+        )
+        looked = encoded.map_batches(
+            Look,
+            fn_constructor_args=(plan,),
+            batch_size=None,
+            batch_format="numpy",
+            compute=ActorPoolStrategy(
+                size=config.num_lookers,
+                max_concurrent_calls_per_actor=1 + plan.episodes_per_looker * config.num_readers,
+            ),
+            num_cpus=LOOKER_CPUS,
+            **retries,
+        )
+    looked.write_datasink(AnswersSink(plan), ray_remote_args={"num_cpus": TASK_CPUS})
+
+
+def with_gpus(config: RunConfig) -> RunConfig:
+    """The same run with a share of the GPUs for each actor, where none was given and the device is no CPU.
+
+    Raises:
+        ConfigError: the cluster has not so many.
+    """
+    actors = (config.num_encoders, config.num_readers, config.encoder_gpus, config.reader_gpus)
+    encoder, reader = engine_gpus(config.engine, *actors)
+    return config.with_settings(encoder_gpus=encoder, reader_gpus=reader)
+
+
+def _cause(error: Exception) -> Exception:
+    """What a worker raised, out of the wrappings that Ray adds on its way here."""
+    seen: BaseException | None = error
+    while seen is not None:
+        inner = getattr(seen, "cause", None)
+        if isinstance(inner, SaccadeError):
+            return inner
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__
+    return EngineDead(f"a worker ended the run: {describe(error)}")

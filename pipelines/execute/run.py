@@ -1,0 +1,110 @@
+"""One batch run: everything checked, the manifest, the graph, the summary. `saccade batch` is this function."""
+
+import json
+import uuid
+from typing import Any
+
+from rich.console import Console
+
+from pipelines.execute.plan import Plan
+from pipelines.execute.progress import watching
+from pipelines.runs import manifest
+from pipelines.runs.config import RunConfig, identity
+from pipelines.runs.folder import RunFolder, opened
+from pipelines.runs.provenance import provenance
+from pipelines.runs.summary import summarise
+from saccade.datasets import digest
+from saccade.errors import EngineDead
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was interrupted; its text says how to go on."""
+
+
+def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
+    """Answers all questions of a data set; the summary, as it is in DIR/summary.json.
+
+    Raises:
+        ConfigError: a setting, the data or the model is wrong; nothing has been started.
+        ResumeRefused: the output folder is another run's, or of another configuration.
+        EngineDead: a worker died more often than `max_restarts`; what is done stays.
+        Stopped: interrupted; what is done stays.
+    """
+    console = console or Console(stderr=True)
+    dataset = config.open_dataset()
+    same, limit_px = identity(config, dataset)
+    with opened(config.output, same, config.resume) as folder:
+        folder.begin(dataset, config.limit)
+        _say_what_is_missing(config, folder, console)
+        num_left = folder.select_left(config.retry_errors)
+        if num_left == 0 and folder.summary_json.exists():
+            return dict(json.loads(folder.summary_json.read_text()))
+        record = {**provenance(), "fingerprint": digest(same)}
+        seconds = None
+        if num_left:
+            attempt = folder.new_attempt()
+            folder.write_yaml({**config.dump(), "max_px": limit_px, **record, "attempt": attempt, "identity": same})
+            seconds = _run(config, folder, attempt, limit_px, num_left, console)
+        return summarise(
+            folder,
+            {
+                "seconds": seconds,  # of this attempt, from first image to last answers; null: nothing was left to do
+                "images_done": num_left,  # by this attempt
+                "images_per_s": num_left / seconds if seconds else None,
+                **record,
+            },
+        )
+
+
+def _say_what_is_missing(config: RunConfig, folder: RunFolder, console: Console) -> None:
+    """A notice when the data set holds fewer questions than were asked for."""
+    if config.limit is None or (there := manifest.num_questions(folder.manifest)) >= config.limit:
+        return
+    more = "; --set dataset.num_pages=N draws more pages" if "num_pages" in config.dataset else ""
+    text = f"{config.dataset['name']} holds {there} questions, fewer than --limit {config.limit}{more}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _run(
+    config: RunConfig, folder: RunFolder, attempt: str, limit_px: int | None, num_left: int, console: Console
+) -> float:
+    """Runs the graph; seconds from its first image to the last answers written, without starting and loading."""
+    from pipelines.execute import ray_graph  # Ray: only when there is something to do
+    from pipelines.execute.resources import cluster_threads
+    from pipelines.execute.session import ray_started
+
+    namespace = f"saccade-{uuid.uuid4().hex[:8]}"
+    with watching(console, num_left) as watch:
+        try:
+            watch.say("starting Ray")
+            with ray_started(config.address, namespace):
+                watch.say("loading models")
+                plan = Plan(
+                    dataset=config.dataset,
+                    episode=config.episode,
+                    engine=config.engine_spec(),
+                    limit_px=limit_px,
+                    answers=folder.answers,
+                    hidden=folder.hidden,
+                    attempt=attempt,
+                    namespace=namespace,
+                    num_readers=config.num_readers,
+                    episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
+                    threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
+                )
+                return ray_graph.run(plan, config, folder.left, watch)
+        except KeyboardInterrupt as error:
+            raise Stopped(f"stopped after {_progress(folder)}. {_how(config)}") from error
+        except EngineDead as error:
+            died = folder.last_death(attempt)
+            because = f" Its last words: {died}." if died else ""
+            raise EngineDead(f"{error}.{because} {_progress(folder)} are done. {_how(config)}") from error
+
+
+def _progress(folder: RunFolder) -> str:
+    done = sum(1 for _ in folder.answers.glob("*.parquet"))
+    return f"{done} of {len(folder.images())} images"
+
+
+def _how(config: RunConfig) -> str:
+    return f"Go on with the same command and --resume (--output {config.output})"

@@ -1,0 +1,116 @@
+"""The report of a `saccade experiment`: its table, the curve, and what its rows say about tokens and confidence."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pipelines.reporting.charts import shares
+from pipelines.reporting.curves import accuracy, calibration
+from pipelines.reporting.html import card, folded, header, section, table
+from pipelines.runs import stored
+from pipelines.runs.tables import cells, footnote
+from saccade.viz.curves import of_results
+
+Rows = dict[str, list[dict[str, Any]]]  # by variant
+
+
+def body(results_json: Path) -> tuple[str, str]:
+    """The title and the HTML of an experiment's report.
+
+    Raises:
+        ConfigError: it is no results.json.
+        DataError: its variants lack what the table needs.
+    """
+    results = stored.results(results_json)
+    curves = of_results(results)
+    title = str(results.get("title") or results_json.parent.resolve().name)
+    heads, lines = cells(results)
+    rows = read_rows(results_json.with_name("rows.jsonl"), list(results["variants"]))
+    charts = []
+    if any(curve.points for curve in curves):
+        note = "Bars are 95 % intervals; points of nearly equal tokens stand side by side."
+        charts.append(card("Accuracy against tokens", accuracy([curve for curve in curves if curve.points]), note))
+    charts += _of_rows(rows)
+    charts.append(card("Time of a question", _seconds(results["variants"]), "Without the encoder."))
+    note = f'<p class="lead note">{escape(footnote(results))}</p>'
+    compared = section("Compared", "", table(["variant", *heads[1:]], lines, words=(0, 3)) + note)
+    drawn = section("Measured", "Point at a mark for its numbers.", f'<div class="charts">{"".join(charts)}</div>')
+    parts = [header(title, _about(results)), "<main>", compared, drawn]
+    parts += [_errors(rows), _settings(results), "</main>"]
+    return f"saccade: {title}", "".join(parts)
+
+
+def read_rows(path: Path, variants: Sequence[str]) -> Rows:
+    """Answers of an experiment by variant, each question once; none where the rows are not there.
+
+    A last line that a kill cut off is left out: its image is answered again when the experiment goes on.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in variants}
+    lines = path.read_text().splitlines() if path.exists() else []
+    for number, line in enumerate(lines):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            if number == len(lines) - 1:
+                break
+            raise
+        if row["variant"] in found:
+            found[row["variant"]].setdefault(row["id"], row)
+    return {name: list(rows.values()) for name, rows in found.items() if rows}
+
+
+def _of_rows(rows: Rows) -> list[str]:
+    """Charts that need every answer."""
+    answers = {}
+    for name, some in rows.items():
+        scored = [row for row in some if row.get("confidence") is not None and row["anls"] is not None]
+        if scored:
+            answers[name] = ([row["confidence"] for row in scored], [row["anls"] for row in scored])
+    if not answers:
+        return []
+    chart, note = calibration(answers)
+    made = [card("What confidence was worth", chart, note)]
+    for name, key, unit in (("Tokens", "visual_tok", "tokens"), ("Looks", "fixations", "looks")):
+        bars = []
+        for variant, some in rows.items():
+            values = sorted(row[key] for row in some if row.get(key) is not None)
+            if values:
+                mean = sum(values) / len(values)
+                spread = f"{mean:,.4g}" if values[0] == values[-1] else f"{mean:,.4g} ({values[0]:,} to {values[-1]:,})"
+                bars.append((variant, mean, spread))
+        made.append(card(name, shares(bars), f"Mean {unit} a question, lowest and highest in brackets."))
+    return made
+
+
+def _seconds(variants: Mapping[str, Mapping[str, Any]]) -> str:
+    bars = []
+    for name, entry in variants.items():
+        plan, read = entry.get("plan_s") or 0.0, entry.get("read_s") or 0.0
+        bars.append((name, plan + read, f"{1000 * plan:.0f} ms plan, {1000 * read:.0f} ms read"))
+    return shares(bars)
+
+
+def _about(results: Mapping[str, Any]) -> str:
+    """What was run, in a line."""
+    settings = results.get("experiment") or {}
+    dataset, engine = settings.get("dataset") or {}, settings.get("engine") or {}
+    made = [dataset.get("name"), engine.get("model", "nano"), str(results.get("when") or "")[:16].replace("T", " ")]
+    return "  ·  ".join(
+        str(part) for part in [*made, f"commit {results.get('commit')}", results.get("processor")] if part
+    )
+
+
+def _errors(rows: Rows) -> str:
+    wrong = [(name, row["id"], row["error"]) for name, some in rows.items() for row in some if row.get("error")]
+    if not wrong:
+        return ""
+    listed = table(["variant", "question", "error"], wrong[:100], words=(0, 1, 2))
+    return section("Errors", f"{len(wrong):,} answers; each counts as wrong. The first 100 are listed.", listed)
+
+
+def _settings(results: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in results.items() if key not in ("variants", "bins")}
+    text = escape(json.dumps(kept, indent=2, ensure_ascii=False))
+    return f'<section>{folded("Settings", f"""<div class="card"><pre>{text}</pre></div>""")}</section>'

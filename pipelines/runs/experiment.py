@@ -1,0 +1,79 @@
+"""An experiment's configuration: one data set, one engine, and the variants of looking that one table compares."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from pipelines.runs.engine import settled
+from saccade.config import Episode
+from saccade.datasets import Dataset
+from saccade.engines import EngineSpec, choose_engine
+from saccade.errors import ConfigError, UnknownName
+from saccade.registry import load, validation_text
+from saccade.settings import Settings
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "experiments"
+
+
+class Experiment(Settings):
+    """One table: a data set, an engine, and the variants by the names their rows get."""
+
+    title: str
+    dataset: dict[str, Any] = Field(description="A data set and its settings: {name: synthdoc, ...}.")
+    limit: int | None = Field(None, ge=1, description="Questions at most.")
+    engine: dict[str, Any] = Field({}, description="An engine and its settings; without a name transformers.")
+    variants: dict[str, dict[str, Any]] = Field(min_length=1, description="Row name -> settings of `Episode`.")
+    against: dict[str, str] = Field({}, description="Row name -> row it is compared with, question by question.")
+    bins: tuple[float, ...] = Field((), description="Edges of the letter-height bins, px of x-height.")
+
+    def opened(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
+        """Everything the settings name, checked.
+
+        Raises:
+            ConfigError: a name or a setting is wrong; the message says where.
+        """
+        for name, other in self.against.items():
+            if unknown := {name, other} - self.variants.keys():
+                raise ConfigError(f"against: no variant {', '.join(unknown)}. There are: {', '.join(self.variants)}")
+        made = {}
+        for name, settings in self.variants.items():
+            try:
+                made[name] = Episode(**settings)
+            except ValidationError as error:
+                raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
+        spec: Any = settled(choose_engine({"name": "hf", **self.engine}), here=True)
+        for episode in made.values():
+            episode.check_engine(spec)
+        return load("datasets", self.dataset, Dataset), spec, made
+
+
+def find_experiment(name: str) -> Path:
+    """The YAML file at a path, or the one of that name in configs/experiments/ of the repository.
+
+    Raises:
+        UnknownName: there is neither; the message lists what there is.
+    """
+    there = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    if (path := Path(name).expanduser()).is_file():
+        return path
+    if name not in there:
+        raise UnknownName(f"no experiment {name!r}: neither a YAML file nor one of {', '.join(there)}")
+    return there[name]
+
+
+def read_experiment(path: Path) -> Experiment:
+    """An experiment from its YAML file.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a setting is unknown.
+    """
+    try:
+        return Experiment(**yaml.safe_load(path.read_text()))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, TypeError) as error:
+        raise ConfigError(f"{path} is not a YAML mapping: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {validation_text(error)}") from error

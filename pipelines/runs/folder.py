@@ -1,0 +1,158 @@
+"""The folder of a run: what is where, who may write, what is done.
+
+    DIR/run.yaml  summary.json  answers/00000000.parquet ...      one file of answers an image
+    DIR/.saccade/manifest.parquet  left.parquet  skipped.jsonl    all images; those this attempt does
+                 staging/ATTEMPT/                                  answers being written
+                 encoded/ATTEMPT-*.jsonl                           one line an encoder pass
+                 deaths.jsonl  lock
+
+An image is done when its file of answers is there. A file gets there by one rename out of the attempt's staging
+folder, which is the only commit there is: nothing can disagree with it. Its name is the image's number, so whatever
+is done twice (a resumed run, a retried write) replaces itself. An attempt begins by removing the staging folders of
+earlier ones: workers of a killed driver, which go on for some seconds, have nowhere left to rename from.
+"""
+
+import fcntl
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from pipelines.runs import manifest
+from pipelines.runs.config import changes
+from pipelines.runs.files import replaced
+from saccade.datasets import Dataset, limit
+from saccade.errors import ResumeRefused
+
+
+class RunFolder:
+    """One run's folder, locked by this process. Made by `opened`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.hidden = path, path / ".saccade"
+        self.answers, self.manifest = path / "answers", self.hidden / "manifest.parquet"
+        self.run_yaml, self.summary_json = path / "run.yaml", path / "summary.json"
+        self.skipped, self.left = self.hidden / "skipped.jsonl", self.hidden / "left.parquet"
+        self.encoded, self.staging = self.hidden / "encoded", self.hidden / "staging"
+        self.deaths = self.hidden / "deaths.jsonl"
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing of anyone's: a run that ended before its data was listed leaves `.saccade` only."""
+        return self.path.is_dir() and {entry.name for entry in self.path.iterdir()} <= {".saccade"}
+
+    def begin(self, dataset: Dataset, num_questions: int | None) -> None:
+        """Lists the images, unless an attempt with this configuration did.
+
+        Raises:
+            ConfigError: the data cannot be listed.
+        """
+        if not self.run_yaml.exists():  # it is written after the manifest
+            manifest.write(limit(dataset.rows(), num_questions), self.manifest, self.skipped)
+
+    def images(self) -> pa.Table:
+        """The manifest."""
+        return pq.read_table(self.manifest)
+
+    def file_of(self, number: int) -> Path:
+        """Where the answers of one image are, once they are."""
+        return self.answers / answers_name(number)
+
+    def select_left(self, retry_errors: bool) -> int:
+        """Writes the manifest of what this attempt must do; how many images that is."""
+        images = self.images()
+        todo = [number for number in images["number"].to_pylist() if self._is_left(number, retry_errors)]
+        if todo:
+            manifest.write_table(images.take(todo), self.left)
+        return len(todo)
+
+    def _is_left(self, number: int, retry_errors: bool) -> bool:
+        file = self.file_of(number)
+        if not file.exists():
+            return True
+        return retry_errors and bool(pq.read_table(file, columns=["error"])["error"].is_valid().to_numpy().any())
+
+    def new_attempt(self) -> str:
+        """Shuts out every earlier attempt; the name of this one. What was summed up before it is no longer true."""
+        attempt = uuid.uuid4().hex[:8]
+        self.summary_json.unlink(missing_ok=True)
+        if self.staging.exists():
+            shutil.rmtree(self.staging, ignore_errors=True)
+        for folder in (self.answers, self.encoded, self.staging / attempt):
+            folder.mkdir(parents=True, exist_ok=True)
+        return attempt
+
+    def encoder_passes(self) -> int:
+        """Images encoded by all attempts together, those of killed attempts included."""
+        return sum(file.read_bytes().count(b"\n") for file in self.encoded.glob("*.jsonl"))
+
+    def last_death(self, attempt: str) -> str | None:
+        """Why a worker of an attempt ended itself, if one did."""
+        lines = self.deaths.read_text().splitlines() if self.deaths.exists() else []
+        errors = [death["error"] for death in map(json.loads, lines) if death["attempt"] == attempt]
+        return str(errors[-1]) if errors else None
+
+    def write_yaml(self, values: dict[str, Any]) -> None:
+        """Writes run.yaml."""
+        with replaced(self.run_yaml) as path:
+            path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def answers_name(number: int) -> str:
+    """File name of one image's answers: sorted by name, answers are in the data set's order."""
+    return f"{number:08d}.parquet"
+
+
+@contextmanager
+def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFolder]:
+    """The folder for a new run, or to go on with one; locked while the block runs.
+
+    Raises:
+        ResumeRefused: it is not empty and `resume` is not set, it belongs to another configuration, or another
+            process is writing to it.
+    """
+    folder = RunFolder(path)
+    if path.exists() and not folder.is_empty():
+        _must_be_a_run(folder, resume)
+    folder.hidden.mkdir(parents=True, exist_ok=True)
+    with (folder.hidden / "lock").open("w") as lock:  # released by the system however this process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ResumeRefused(f"another process is writing to {str(path)!r}: wait for it, or end it") from error
+        if folder.run_yaml.exists():
+            _must_be_the_same(folder, identity)
+        yield folder
+
+
+def _must_be_a_run(folder: RunFolder, resume: bool) -> None:
+    where = repr(str(folder.path))
+    if not resume:
+        raise ResumeRefused(f"{where} is there and not empty. Go on with the run in it by --resume, or name another")
+    if not folder.run_yaml.exists():
+        raise ResumeRefused(f"{where} holds no run (no run.yaml), so there is nothing to --resume. Name another folder")
+
+
+def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
+    before = yaml.safe_load(folder.run_yaml.read_text())["identity"]
+    changed = changes(before, json.loads(json.dumps(identity)))
+    if changed and not any(folder.answers.glob("*.parquet")):
+        folder.run_yaml.unlink()  # nothing is answered: begun anew
+    elif changed:
+        raise ResumeRefused(
+            f"{str(folder.path)!r} was begun with other settings: {'; '.join(map(_explained, changed))}. "
+            "Give the ones it was begun with, or another --output"
+        )
+
+
+def _explained(change: str) -> str:
+    """A change that only shows two hashes, with what it means."""
+    what = {"data": "the questions or images of the data set changed", "engine.weights": "the model's weights changed"}
+    name = change.partition(":")[0]
+    return f"{what[name]} ({change})" if name in what else change

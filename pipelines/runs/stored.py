@@ -1,0 +1,83 @@
+"""A run as it is stored: the one reader of its rows, for pictures, pages and analyses."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as arrow
+
+from pipelines.runs import manifest
+from saccade.datasets import Dataset
+from saccade.errors import ConfigError
+from saccade.registry import load
+from saccade.types import Sample
+
+
+def results_file(target: Path) -> Path | None:
+    """The results.json of an experiment's folder, or such a file itself."""
+    if target.is_dir():
+        return target / "results.json" if (target / "results.json").exists() else None
+    return target if target.suffix == ".json" else None
+
+
+def sample(folder: Path, settings: Mapping[str, Any], image_id: str) -> Sample:
+    """One image of a run, opened by the data set that run.yaml names.
+
+    Raises:
+        ConfigError: the data set is not there any more.
+        DataError: the image cannot be read any more.
+    """
+    dataset: Dataset = load("datasets", settings["dataset"], Dataset)
+    return dataset.sample(manifest.find(folder / ".saccade" / "manifest.parquet", image_id), settings["max_px"])
+
+
+def row(run: Path, question_id: str | None) -> dict[str, Any]:
+    """One row of a run's answers: the question's, or the first that is no error row."""
+    check(run)
+    answers = arrow.dataset(run / "answers", format="parquet")
+    wanted = arrow.field("id") == question_id if question_id is not None else arrow.field("error").is_null()
+    found = answers.head(1, filter=wanted).to_pylist()
+    if not found:
+        some = answers.head(5, columns=["id"])["id"].to_pylist()
+        raise ConfigError(
+            f"no question {question_id!r} was answered in {run}. There are: {json.dumps(some)[1:-1]}, ..."
+        )
+    return dict(found[0])
+
+
+def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
+    """Every row of a run's answers; with the cells that each look kept, which are most of what a run stores, or not."""
+    for batch in arrow.dataset(run / "answers", format="parquet").to_batches():
+        if not cells:
+            looks = batch.column("fixations")
+            names = [field.name for field in looks.type.value_type if field.name != "kept"]
+            light = pa.StructArray.from_arrays([looks.values.field(name) for name in names], names=names)
+            listed = pa.ListArray.from_arrays(looks.offsets, light)
+            batch = batch.set_column(batch.schema.get_field_index("fixations"), "fixations", listed)
+        yield from batch.to_pylist()
+
+
+def check(run: Path) -> None:
+    """Raises ConfigError if a folder is not that of a run, or nothing is answered in it yet."""
+    if not (run / "run.yaml").exists() or not any((run / "answers").glob("*.parquet")):
+        raise ConfigError(
+            f"{run} holds no answers: is it the --output of a `saccade batch`, or of a `saccade experiment` "
+            "(results.json)?"
+        )
+
+
+def results(path: Path) -> dict[str, Any]:
+    """A results.json.
+
+    Raises:
+        ConfigError: it is no such file.
+    """
+    try:
+        read = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    if not isinstance(read, dict) or not isinstance(read.get("variants"), dict):
+        raise ConfigError(f"{path} is not the results.json of a `saccade experiment`: it has no variants")
+    return read

@@ -1,0 +1,100 @@
+"""summary.json: what a run's answers come to. Computed from the files of answers alone, so it can be made again."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipelines.runs import manifest
+from pipelines.runs.files import replaced
+from pipelines.runs.folder import RunFolder
+from saccade.metrics.bootstrap import bootstrap_mean
+
+COLUMNS = [
+    "image_id",
+    "score",
+    "exact",
+    "coverage",
+    "confidence",
+    "visual_tok",
+    "cached_tok",
+    "prefill_tok",
+    "encoder_patches",
+    "encoder_passes",
+    "error",
+]
+LOOK_TOK = "fixations.list.element.tokens"
+SHOWN_COUNTS = 20
+SHOWN_ERRORS = 20  # reasons listed; the rest are counted together
+
+
+def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
+    """The summary of everything answered so far, written to summary.json. `attempt`: seconds, images_per_s, ..."""
+    columns, looked = _columns(folder)
+    images = len(set(columns["image_id"]))
+    errors = [error for error in columns["error"] if error is not None]
+    visual = [count for count in columns["visual_tok"] if count is not None]
+    cached, prefill = _total(columns["cached_tok"]), _total(columns["prefill_tok"])
+    encoded = sum(1 for patches in columns["encoder_patches"] if patches)
+    looks = [len(steps) for steps, error in zip(looked, columns["error"], strict=True) if error is None]
+    skipped = Counter(skip.reason for skip in manifest.skips(folder.skipped))
+    summary = {
+        "questions": len(columns["image_id"]),
+        "images": images,
+        "answered": len(columns["image_id"]) - len(errors),
+        "errors": len(errors),
+        "errors_by_reason": dict(Counter(errors).most_common(SHOWN_ERRORS)),
+        "errors_by_type": dict(Counter(error.partition(":")[0] for error in errors).most_common()),
+        "skipped": dict(skipped),
+        "anls": _interval(columns["score"], columns["image_id"]),
+        "exact": _interval(columns["exact"], columns["image_id"]),
+        "coverage": _interval(columns["coverage"], columns["image_id"]),
+        "visual_tok": {"min": min(visual), "mean": float(np.mean(visual)), "max": max(visual)} if visual else None,
+        "first_look_tok": _distribution([steps[0] for steps in looked if steps]),  # how the budget fell out
+        "fixations": {
+            "mean": float(np.mean(looks)) if looks else None,
+            "counts": {str(count): times for count, times in sorted(Counter(looks).items())},
+        },
+        "encoder_patches_per_image": _total(columns["encoder_patches"]) / encoded if encoded else None,
+        "encoder_passes_per_image": _total(columns["encoder_passes"]) / encoded if encoded else None,
+        "prefill_tok": prefill,
+        "cached_tok": cached,
+        "cached_share": cached / (cached + prefill) if cached + prefill else None,
+        "encoded_images": folder.encoder_passes(),  # by all attempts, killed ones included
+        **attempt,
+    }
+    with replaced(folder.summary_json) as path:
+        path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    return summary
+
+
+def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]]]:
+    """The columns of all rows, and each row's tokens look by look."""
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    looked: list[list[int]] = []
+    for file in sorted(folder.answers.glob("*.parquet")):
+        with pq.ParquetFile(file) as opened:
+            table = opened.read(columns=[*COLUMNS, LOOK_TOK])
+        for name in COLUMNS:
+            columns[name] += table[name].to_pylist()
+        looked += [[step["tokens"] for step in steps or ()] for steps in table["fixations"].to_pylist()]
+    return columns, looked
+
+
+def _distribution(counts: Sequence[int]) -> dict[str, int]:
+    """How many questions were given how many tokens, fewest tokens first; the rarest are left out of a long list."""
+    return {str(count): times for count, times in sorted(Counter(counts).most_common(SHOWN_COUNTS))}
+
+
+def _interval(scores: Sequence[float | None], pages: Sequence[str]) -> dict[str, Any] | None:
+    """Mean, bootstrap interval by image, and how many questions it is over; None when none has a score."""
+    interval = bootstrap_mean(scores, pages)
+    return None if interval is None else asdict(interval)
+
+
+def _total(values: Sequence[int | float | None]) -> int | float:
+    return sum(value for value in values if value is not None)

@@ -1,0 +1,1 @@
+"""Studies: what was measured over pictures and data sets, as numbers and as tables. Nothing here writes files."""

@@ -1,0 +1,192 @@
+"""Which scorer, sampler and planner show where the answer is, with no answer read.
+
+Each page is encoded once, without a decoder in memory; each scorer judges it once for all of its questions. What the
+numbers mean is in `saccade.analysis.gaze`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from statistics import mean, median
+from typing import Any
+
+from pydantic import Field
+
+from saccade.analysis.gaze import ENOUGH, Boxes, Judged, Looks, look, scene_of
+from saccade.datasets import Dataset, Row
+from saccade.engines import Encoder
+from saccade.errors import ConfigError, DataError, describe
+from saccade.importance import Mix, Scorer
+from saccade.metrics.bootstrap import bootstrap_mean, interval_text
+from saccade.planners import Planner
+from saccade.registry import find, load, names
+from saccade.samplers import Sampler
+from saccade.settings import Settings
+from saccade.types import Query, Question, Scene
+
+LOOKS = 3
+MOST = 6  # looks after which a combination is given up: as many tokens as a shared canvas holds
+NUM_RESAMPLES = 2_000
+BATCH = 8  # questions of a page that are looked at together
+MIX = "query:0.3+edges:0.7"  # what `saccade ask` scores with
+UNTRAINED = ("crosslevel",)  # loads without weights, and then knows nothing
+
+
+class Ranking(Settings):
+    """What is ranked, and on what."""
+
+    dataset: dict[str, Any] = Field(description="A data set and its settings: {name: synthdoc, ...}.")
+    limit: int = Field(64, ge=1, description="Questions at most.")
+    engine: dict[str, Any] = Field({}, description="Settings of the engine that encodes: model, device, ...")
+    scorers: tuple[str, ...] = Field(
+        default_factory=lambda: scorers_by_default()[0], description="A mix: NAME:WEIGHT+NAME."
+    )
+    samplers: tuple[str, ...] = Field(default_factory=lambda: samplers(blind=False))
+    planners: tuple[str, ...] = Field(default_factory=lambda: tuple(names("planners")))
+    tokens: int = Field(273, ge=1, description="Visual tokens a look.")
+
+
+class Ways:
+    """The strategies that are combined."""
+
+    def __init__(self, chosen: Ranking) -> None:
+        self.scorers = {name: Mix.parse(name.replace("+", ",")) for name in chosen.scorers}
+        for name, mix in self.scorers.items():
+            if "attention" in mix.needs:
+                raise ConfigError(f"the scorer {name!r} reads the language model's attention, and none is loaded here")
+        self.samplers = {name: load("samplers", name, Sampler) for name in chosen.samplers}
+        self.planners = {name: load("planners", name, Planner) for name in chosen.planners}
+        for name in [name for name, sampler in self.samplers.items() if sampler.blind]:
+            del self.samplers[name]  # it is among the baselines
+        self.blind = {name: load("samplers", name, Sampler) for name in samplers(blind=True)}
+
+
+def scorers_by_default() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The scorers ranked when none is named, and those left out: trained first, or in need of the language model."""
+    ranked, left_out = [MIX], list[str]()
+    for name in names("importance"):
+        kind = find("importance", name, Scorer)
+        trained = name in UNTRAINED or any(field.is_required() for field in kind.model_fields.values())
+        (left_out if trained or "attention" in kind.reads else ranked).append(name)
+    return tuple(ranked), tuple(left_out)
+
+
+def samplers(blind: bool) -> tuple[str, ...]:
+    """Names of the samplers that look at neither gaze nor importance, or of the others."""
+    return tuple(name for name in names("samplers") if find("samplers", name, Sampler).blind == blind)
+
+
+def looks_of_page(row: Row, dataset: Dataset, encoder: Encoder, ways: Ways, keep: int) -> Iterator[dict[str, Any]]:
+    """One line per combination and question of one page; of a question that cannot be looked for, one that says why."""
+    lines: list[dict[str, Any]] = []
+    asked: list[tuple[Question, Query]] = []
+    try:
+        sample = dataset.sample(row)
+        encoding = encoder.encode([encoder.prepare(sample.picture)])[0]
+        for question in sample.questions:
+            if question.error is None and question.answer_boxes_uv:
+                asked.append((question, encoder.query(question.text)))
+            else:
+                lines.append({"id": question.id, "error": question.error or "no answer boxes"})
+        for start in range(0, len(asked), BATCH):
+            some, queries = zip(*asked[start : start + BATCH], strict=True)
+            found = _looks(scene_of(sample.picture, encoding, queries), [q.answer_boxes_uv for q in some], ways, keep)
+            for way, looks in found:
+                lines += [{**way, "id": question.id, **_line(one)} for question, one in zip(some, looks, strict=True)]
+    except DataError as error:
+        lines = [{"id": question.id, "error": describe(error)} for question in row.questions]
+    for line in lines:
+        variant = " | ".join(line.get(part, "") for part in ("scorer", "sampler", "planner"))
+        yield {"variant": variant, "image_id": row.image_id, "last": line is lines[-1], **line}
+
+
+def _looks(scene: Scene, boxes: Sequence[Boxes], ways: Ways, keep: int) -> Iterator[tuple[dict[str, str], list[Looks]]]:
+    """The looks of every combination."""
+    judged = None
+    for scorer, mix in ways.scorers.items():
+        judged = Judged(scene, mix)
+        for sampler, choose in ways.samplers.items():
+            for planner, plan in ways.planners.items():
+                way = {"scorer": scorer, "sampler": sampler, "planner": planner}
+                yield way, look(judged, choose, plan, boxes, keep, least=LOOKS, most=MOST)
+    assert judged is not None  # settings name at least one scorer
+    for sampler, choose in ways.blind.items():
+        plan = load("planners", "query", Planner)  # not asked
+        yield {"sampler": sampler}, look(judged, choose, plan, boxes, keep, least=LOOKS, most=MOST)
+
+
+def _line(looks: Looks) -> dict[str, Any]:
+    return {
+        "first": looks.after(1),
+        "all": looks.after(LOOKS),
+        "hit": looks.hit,
+        "until_tok": looks.until(),
+        "num_tok": looks.num_tok,
+    }
+
+
+def rank(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Every combination with its means and intervals, the most covered after all looks first; baselines apart.
+
+    Raises:
+        ConfigError: nothing was looked at: no question has answer boxes.
+    """
+    by_way: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if "error" not in row:
+            by_way.setdefault(row["variant"], []).append(row)
+    errors = [row["error"] for row in rows if "error" in row]
+    if not by_way:
+        raise ConfigError(f"nothing to look for: {errors[0] if errors else 'no questions'}. Give a data set with boxes")
+    made = [_entry(some) for some in by_way.values()]
+    page = [{"image_id": row["image_id"], "num_tok": row["num_tok"]} for row in next(iter(by_way.values()))]
+    full = _entry([{**row, "sampler": "full", "first": 1.0, "all": 1.0, "until_tok": row["num_tok"]} for row in page])
+    made.sort(key=lambda one: (-one["all"]["mean"], one["until_tok"], one["scorer"] or "", one["sampler"]))
+    return {
+        "baselines": [full, *(one for one in made if one["scorer"] is None)],
+        "combinations": [one for one in made if one["scorer"] is not None],
+        "without_boxes": errors.count("no answer boxes"),
+        "errors": len(errors) - errors.count("no answer boxes"),
+    }
+
+
+def _entry(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    pages = [row["image_id"] for row in rows]
+    covered = {
+        key: bootstrap_mean([row[key] for row in rows], pages, num_resamples=NUM_RESAMPLES) for key in ("first", "all")
+    }
+    hits = [row["hit"] for row in rows if row.get("hit") is not None]
+    return {
+        **{part: rows[0].get(part) for part in ("scorer", "sampler", "planner")},
+        **{key: found and asdict(found) for key, found in covered.items()},
+        "hit": mean(hits) if hits else None,
+        "until_tok": median(row["until_tok"] for row in rows),
+    }
+
+
+def to_markdown(results: Mapping[str, Any], most: int | None = None) -> str:
+    """The table as GitHub shows it: baselines, then the combinations (the best `most` of them), and what it means."""
+    heads = ["scorer", "sampler", "planner", "1 look [95 %]", f"{LOOKS} looks [95 %]", "first gaze", "tokens"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for one in [*results["baselines"], *results["combinations"][:most]]:
+        way = [one[part] or "" for part in ("scorer", "sampler", "planner")]
+        hit = "-" if one["hit"] is None else f"{one['hit']:.2f}"
+        cells = [*way, interval_text(one["first"]), interval_text(one["all"]), hit, f"{one['until_tok']:,.0f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", footnote(results), ""])
+
+
+def footnote(results: Mapping[str, Any]) -> str:
+    """What the numbers of the table are."""
+    scored, tokens = results["baselines"][0]["all"], results["tokens"]
+    unused = f"{results['without_boxes']} without answer boxes and {results['errors']} with errors left out"
+    return (
+        f"n = {scored['num_questions']} questions on {scored['num_pages']} pages ({unused}); intervals: bootstrap over "
+        f"pages, {scored['num_resamples']} resamples, seed {scored['seed']}. 1 look, {LOOKS} looks: share of the "
+        f"answer boxes shown at full resolution after looks of {tokens} tokens; random and uniform show as many in one "
+        "look. first gaze: share of first gazes in an answer box grown by one token. tokens: median on the canvas when "
+        f"{ENOUGH:.0%} is shown, all of the page where {MOST} looks do not. No answer was read: planners that listen "
+        "to the reader hear that it cannot read, so `uncertainty` has the scorer alone to go by. The planner `slots` "
+        "favours nothing in its first look: of a sampler that only ranks, that is the page's top. Scorers left out: "
+        f"{', '.join(results['left_out'])} (trained first, or in need of the language model). "
+        f"Commit {results.get('commit')}, {results.get('processor')}."
+    )

@@ -1,0 +1,195 @@
+"""The command line: help that teaches, one-line errors, settings that overrule each other in the right order."""
+
+import importlib.metadata
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pipelines.commands import app as cli
+from pipelines.commands import doctor, options
+from pipelines.commands.ask import ask
+from pipelines.commands.batch import batch
+from pipelines.commands.list import FOLDERS, KINDS
+from pipelines.commands.serve import serve
+from pipelines.commands.settings import settings
+from pipelines.execute.run import Stopped
+from saccade.config import Episode
+from saccade.engines.hf import HF
+from saccade.errors import ConfigError
+from saccade.registry import names
+from tests import tiny
+
+COMMANDS = [
+    "",
+    "analyze",
+    "ask",
+    "batch",
+    "doctor",
+    "experiment",
+    "eye",
+    "levels",
+    "list",
+    "rank",
+    "report",
+    "serve",
+    "show",
+    "train",
+    "train nano",
+]
+
+DECLARED = ["numpy>=2.0", "ray[data,serve]>=2.60,<2.61", "transformers>=5.16.1,<5.20", 'pytest>=8; extra == "test"']
+
+
+def plain(text: str) -> str:
+    """Help without colours and without the spaces that pad lines."""
+    return "\n".join(line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("TERM", "dumb")
+    result = CliRunner().invoke(cli.app, [*command.split(), "--help"], terminal_width=110, prog_name="saccade")
+    assert result.exit_code == 0, result.output
+    golden(f"help/{command.replace(' ', '-') or 'saccade'}.txt", plain(result.output))
+
+
+def test_every_command_is_in_the_golden_help() -> None:
+    assert cli.names() == sorted({name.split()[0] for name in COMMANDS if name})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list(kind: str) -> None:
+    lines = CliRunner().invoke(cli.app, ["list", kind]).output.splitlines()
+    assert [line.split()[0] for line in lines] == names(FOLDERS.get(kind, kind))
+    for line in lines:
+        assert re.fullmatch(r"\S+ +\S.*\S\.", line), f"a name and one sentence: {line!r}"
+
+
+def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["saccade", "list", "smaplers"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: no kind 'smaplers'. There are: samplers")
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    "stopped, said",
+    [(Stopped("stopped. Go on by --resume"), "Go on by --resume"), (KeyboardInterrupt(), "interrupted")],
+)
+def test_an_interrupted_command_says_how_to_go_on(
+    stopped: KeyboardInterrupt, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def batch(*_: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr("pipelines.commands.batch.run", batch)
+    monkeypatch.setattr("sys.argv", ["saccade", "batch"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [ask, batch, serve])
+def test_defaults_shown_are_those_of_the_library(command: Callable[..., None]) -> None:
+    shown = {key: value.default for key, value in inspect.signature(command).parameters.items()}
+    for key in set(options.EPISODE) & shown.keys() - {"tokens"}:
+        assert shown[key] == Episode.model_fields[key].default, key
+    assert shown["tokens"] == str(Episode().budget["tokens"])
+
+
+def test_set_reaches_into_a_strategy() -> None:
+    assert settings(None, {}, ["sampler.ratio=0.6"])["sampler"] == {"name": "hybrid", "ratio": 0.6}
+    assert settings(None, {"sampler": "cortical"}, ["sampler.seed=3"])["sampler"]["name"] == "cortical"
+    with pytest.raises(ConfigError, match="--set takes KEY=VALUE"):
+        settings(None, {}, ["sampler.ratio"])
+
+
+def test_ask(tmp_path: Path, qwen2_5_vl: Path) -> None:
+    Image.fromarray(tiny.page(300, 240)).save(tmp_path / "page.png")
+    arguments = ["ask", str(tmp_path / "page.png"), "What is the total?", "--model", str(qwen2_5_vl)]
+    arguments += ["--fixations", "2", "--tokens", "20", "--stop-at", "2", "--trace", str(tmp_path / "looked.png")]
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert len(re.findall(r"gaze \(0\.\d\d, 0\.\d\d\) +20 tokens", result.output)) == 2
+    assert "40 of 99 visual tokens" in result.output
+    with Image.open(tmp_path / "looked.png") as drawn:
+        assert min(drawn.size) > 200
+
+
+@pytest.mark.parametrize(
+    "question, trace, text",
+    [
+        ("What?", "looked.bogus", "a picture is drawn as .png; got"),
+        ("What?", "nowhere/looked.png", "there is no folder .*nowhere' to draw looked.png into"),
+        (" ", "looked.png", "the question is empty"),
+    ],
+)
+def test_ask_refuses_before_it_loads(
+    question: str, trace: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(tiny.page(300, 240)).save(tmp_path / "page.png")
+    monkeypatch.setattr(HF, "open", None)  # not callable
+    arguments = ["ask", str(tmp_path / "page.png"), question, "--trace", str(tmp_path / trace)]
+    with pytest.raises(ConfigError, match=text):
+        CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["page.png"]
+
+
+def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`saccade ARGUMENTS` where a module cannot be imported."""
+    code = f"import sys; sys.modules[{module!r}] = None; from pipelines.commands.app import main; main()"
+    wide = {**os.environ, "COLUMNS": "200"}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=wide)
+
+
+def test_doctor_runs_where_a_package_cannot_be_imported() -> None:
+    result = without("cv2", "doctor")
+    assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
+    found = " ".join(result.stdout.split())
+    assert "nano does not load" in found and "not ready" in found
+    assert "--force-reinstall 'opencv-python-headless>=4.10'" in found
+
+
+def test_a_missing_package_is_one_line_that_leads_to_the_doctor() -> None:
+    result = without("cv2", "list", "samplers")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: the package 'cv2' is missing: `saccade doctor` says how to install it\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; import pipelines.commands.app; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "ray", "transformers", "saccade", "pydantic", "cv2"} & set(loaded)
+
+
+def test_doctor_compares_versions_with_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"transformers": "4.57.1", "ray": None}
+    monkeypatch.setattr(doctor, "version", lambda name: there.get(name, "99!1"))
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: DECLARED)
+    assert list(doctor.packages()) == [
+        ("numpy", "99!1", ""),
+        ("ray", "missing", "pip install 'ray[data,serve]<2.61,>=2.60'"),
+        ("transformers", "4.57.1, not <5.20,>=5.16.1", "pip install 'transformers<5.20,>=5.16.1'"),
+    ]
+
+
+def test_doctor_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(cli.app, ["doctor"])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"nano +loads and encodes \([\d.]+ M parameters, 16 tokens\)", result.output)
+    assert "ready: saccade batch" in result.output

@@ -1,0 +1,117 @@
+"""`saccade experiment`: every variant answers every question, an interrupted run goes on, another one is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from pipelines.execute import local as experiments
+from pipelines.execute.local import run_experiment
+from pipelines.runs.experiment import read_experiment
+from saccade.errors import ConfigError, ResumeRefused
+from tests import tiny
+
+VARIANTS = {
+    "full": {"sampler": "full"},
+    "resize": {"sampler": "resize", "fixations": 1, "budget": {"name": "fixed", "tokens": 20}},
+    "topk": {"sampler": "topk", "fixations": 2, "budget": {"name": "fixed", "tokens": 10}, "stop_at": 2},
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path, qwen2_5_vl: Path) -> Path:
+    from PIL import Image
+
+    lines = []
+    for number in range(3):
+        Image.fromarray(tiny.page(200, 160, seed=number)).save(tmp_path / f"{number}.png")
+        for question in ("Who?", "When?"):
+            line = {"id": f"{number}-{question}", "image": f"{number}.png", "question": question, "answers": ["x"]}
+            lines.append({**line, "answer_boxes": [[0, 0, 100, 80]]})
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    lines.append({"id": "broken", "image": "broken.png", "question": "Who?", "answers": ["x"]})
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = tmp_path / "experiment.yaml"
+    settings = {
+        "title": "tiny",
+        "dataset": {"name": "jsonl", "data_path": str(tmp_path / "questions.jsonl")},
+        "engine": {"model": str(qwen2_5_vl), "max_new_tok": 4},
+        "variants": VARIANTS,
+        "against": {"topk": "resize"},
+    }
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    return path
+
+
+def test_every_variant_answers_every_question(file: Path, tmp_path: Path) -> None:
+    results = run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
+    for name, entry in results["variants"].items():
+        assert (entry["n"], entry["errors"]) == (7, 1), name
+    made = results["variants"]
+    assert made["full"]["coverage"]["mean"] == pytest.approx(1.0)
+    assert made["resize"]["coverage"] is None, "a resized page shows nothing at full resolution"
+    assert (
+        made["resize"]["encoder_passes"] < made["full"]["encoder_passes"] == made["topk"]["encoder_passes"] == 0.75
+    ), "three of the four pages, once each"
+    assert made["topk"]["visual_tok"] == 20
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert "| topk | 20 |" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_it_goes_on_where_it_was(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run_experiment(read_experiment(file), tmp_path / "whole", Console(quiet=True))
+    rows = (tmp_path / "whole" / "rows.jsonl").read_text().splitlines()
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "rows.jsonl").write_text("\n".join(rows[:8]) + "\n" + rows[8][:20])  # killed in a line
+    answered = []
+    answer = experiments._answer
+    monkeypatch.setattr(experiments, "_answer", lambda row, *rest: answered.append(row.image_id) or answer(row, *rest))
+    half = run_experiment(read_experiment(file), tmp_path / "half", Console(quiet=True))
+    assert len(answered) == 3, "the first image was whole, the second is answered again"
+    for name in VARIANTS:
+        for key in ("n", "errors", "anls", "visual_tok", "coverage"):
+            assert half["variants"][name][key] == whole["variants"][name][key], (name, key)
+
+
+def test_what_a_variant_costs_does_not_depend_on_the_others(file: Path, tmp_path: Path) -> None:
+    experiment = read_experiment(file).with_settings(
+        variants={"one": {**VARIANTS["topk"], "fixations": 1}, "two": VARIANTS["topk"]}, against={}
+    )
+    turned = experiment.with_settings(variants=dict(reversed(experiment.variants.items())))
+    made = [
+        run_experiment(e, tmp_path / str(i), Console(quiet=True))["variants"]
+        for i, e in enumerate((experiment, turned))
+    ]
+    for name in ("one", "two"):
+        assert made[0][name]["prefill_tok"] == made[1][name]["prefill_tok"], name
+    assert made[0]["two"]["prefill_tok"] > made[0]["one"]["prefill_tok"], "it reads twice"
+
+
+def test_another_experiment_is_refused(file: Path, tmp_path: Path) -> None:
+    run_experiment(read_experiment(file).with_settings(limit=1), tmp_path / "out", Console(quiet=True))
+    with pytest.raises(ResumeRefused, match=r"holds another experiment \(experiment changed\). Give another --output"):
+        run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
+
+
+def test_wrong_settings_say_where(file: Path) -> None:
+    made = yaml.safe_load(file.read_text())
+    for change, text in (
+        ({"variants": {"a": {"sampler": "topkk"}}, "against": {}}, "no samplers named 'topkk'"),
+        ({"variants": {"a": {"fixations": 0}}, "against": {}}, "variant 'a': fixations"),
+        ({"against": {"topk": "rezise"}}, "against: no variant rezise"),
+    ):
+        file.write_text(yaml.safe_dump({**made, **change}))
+        with pytest.raises(ConfigError, match=text):
+            read_experiment(file).opened()
+    file.write_text("titel: x")
+    with pytest.raises(ConfigError, match="titel: Extra inputs"):
+        read_experiment(file)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[3].glob("configs/experiments/*.yaml")), ids=lambda p: p.stem
+)
+def test_the_configurations_in_the_repository_are_valid(path: Path) -> None:
+    read_experiment(path).opened()

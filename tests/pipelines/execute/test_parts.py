@@ -1,0 +1,176 @@
+"""The small parts that the graph is made of; no Ray."""
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from pipelines.execute import ray_graph as graph
+from pipelines.execute import resources, stages
+from pipelines.execute.ledger import Ledger
+from pipelines.execute.resources import gpu_shares, share_of_cpus, thread_share
+from pipelines.execute.wire import freeze, thaw
+from pipelines.runs import manifest
+from pipelines.runs.config import RunConfig, changes
+from pipelines.runs.files import replaced
+from saccade.config import Episode
+from saccade.datasets import Row, Skip
+from saccade.engines.hf import HFEngine
+from saccade.episode import see
+from saccade.errors import ConfigError
+from saccade.picture import Picture
+from saccade.types import Encoding, Part, Question
+from tests import tiny
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_tensors_come_out_of_the_wire_as_they_went_in(dtype: torch.dtype) -> None:
+    levels = torch.arange(12).view(2, 2, 3).to(dtype)
+    part = Part(torch.arange(6).view(2, 3).to(dtype), torch.tensor([0, 1]), torch.tensor([1, 1]), "key", levels)
+    again = thaw(freeze((part, {"a": [part.row, "text", None]})))
+    assert torch.equal(again[0].wide, part.wide) and again[0].wide.dtype == dtype
+    assert torch.equal(again[0].tokens, part.tokens) and again[0].tokens.dtype == dtype and again[0].key == "key"
+    assert torch.equal(again[1]["a"][0], part.row) and again[1]["a"][1:] == ["text", None]
+
+
+def with_levels(encoding: Encoding | None, dtype: torch.dtype) -> Encoding | None:
+    """An encoding as of a family with two DeepStack levels, in another precision."""
+    if encoding is None:
+        return None
+    levels = torch.stack([encoding.tokens + 1, encoding.tokens - 1], 1).to(dtype)
+    tokens, features = encoding.tokens.to(dtype), encoding.features.to(dtype)
+    return replace(encoding, tokens=tokens, features=features, deepstack=levels)
+
+
+@pytest.mark.parametrize("levels", [None, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("glimpse", [0, 4])
+def test_a_seen_image_crosses_processes_unchanged(engine: HFEngine, glimpse: int, levels: torch.dtype | None) -> None:
+    picture = Picture.open(tiny.page(140, 196))
+    questions = [Question("a", "What?"), Question("b", " ")]  # the second one cannot be asked
+    seen = see(Episode(glimpse=glimpse), engine, picture, questions)
+    if levels is not None:
+        encoding = with_levels(seen.encoding, levels)
+        assert encoding is not None
+        seen = replace(seen, encoding=encoding, glimpse=with_levels(seen.glimpse, levels))
+    again = stages.unpack(stages.pack(seen), picture)
+    for before, after in ((seen.encoding, again.encoding), (seen.glimpse, again.glimpse)):
+        if before is not None and after is not None:
+            assert (before.deepstack is None) == (after.deepstack is None) == (levels is None)
+            for name in stages.TENSORS if levels is not None else ("tokens", "features", "received"):
+                assert torch.equal(getattr(before, name), getattr(after, name)), name
+                assert getattr(before, name).dtype == getattr(after, name).dtype, name
+            assert torch.equal(before.grid.row, after.grid.row) and before.fingerprint == after.fingerprint
+    assert (seen.glimpse is None) == (again.glimpse is None)
+    assert [type(query) for _, query in again.asked] == [type(query) for _, query in seen.asked]
+    assert again.encoder_patches == seen.encoder_patches
+
+
+def test_the_manifest_keeps_questions_and_lists_what_was_skipped(tmp_path: Path) -> None:
+    asked = Question(
+        "q", "What?", ("a", "b"), ((0.0, 0.0, 0.5, 0.5),), {"px": 9}, ((1.0, 2.0, 3.0, 4.0),), "DataError: x"
+    )
+    path, skipped = tmp_path / "m.parquet", tmp_path / "s.jsonl"
+    manifest.write([Row("i", "s", (asked,)), Skip("no_id", "f:2"), Row("j", "t", (Question("r", "?"),))], path, skipped)
+    table = pq.read_table(path)
+    assert table["number"].to_pylist() == [0, 1]
+    assert manifest.questions_of(table["questions"][0].as_py()) == (asked,)
+    assert manifest.questions_of(table["questions"][1].as_py()) == (Question("r", "?"),)
+    assert list(manifest.skips(skipped)) == [Skip("no_id", "f:2")]
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(ZeroDivisionError), replaced(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with replaced(path) as temporary:
+        temporary.write_text("whole")
+    assert os.listdir(tmp_path) == ["file"] and path.read_text() == "whole"
+
+
+def test_no_more_images_than_the_bound_are_between_encoder_and_disk() -> None:
+    async def run() -> list[int]:
+        ledger = Ledger(2)
+        most: list[int] = []
+
+        async def image(name: str) -> None:
+            await ledger.begin(name)
+            await ledger.begin(name)  # its encoder died: it has its place already
+            most.append(len(ledger.open))
+            await asyncio.sleep(0)
+            await ledger.done(name, 3, 1)
+            await ledger.done(name, 3, 1)  # a write that was repeated
+
+        await asyncio.gather(*(image(str(number)) for number in range(9)))
+        assert await ledger.counts() == (9, 27, 9)
+        return most
+
+    assert max(asyncio.run(run())) == 2
+
+
+def test_what_changed_is_named_with_both_values() -> None:
+    before = {"episode": {"sampler": "hybrid", "budget": {"tokens": 273}}, "limit": None}
+    after = {"episode": {"sampler": "random", "budget": {"tokens": 273}}, "limit": 8}
+    assert changes(before, after) == ["episode.sampler: hybrid -> random", "limit: null -> 8"]
+    assert changes(before, before) == []
+
+
+@pytest.mark.parametrize("total, actors, share", [(1.9, 2, 0.2), (1.9, 4, 0.1), (16, 2, 1.0), (1, 2, 0.01)])
+def test_actors_leave_room_for_tasks(total: float, actors: int, share: float) -> None:
+    assert share_of_cpus(total, actors) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("cpus, actors, threads", [([2], 2, 1), ([8], 2, 4), ([64, 8], 2, 8), ([4, 4], 16, 1)])
+def test_threads_fit_the_smallest_node(cpus: list[float], actors: int, threads: int) -> None:
+    assert thread_share(cpus, actors) == threads
+
+
+@pytest.mark.parametrize(
+    "gpus, encoders, readers, given, shares",
+    [
+        (0, 1, 1, (None, None), (0, 0)),
+        (1, 1, 1, (None, None), (0.5, 0.5)),
+        (2, 1, 1, (None, None), (1, 1)),
+        (8, 1, 1, (None, None), (1, 1)),
+        (2, 1, 2, (None, None), (0.5, 0.5)),  # thirds of two would leave one actor without a place
+        (1, 1, 2, (None, None), (0.3333, 0.3333)),
+        (1, 1, 1, (0.25, None), (0.25, 0.5)),
+        (4, 2, 2, (0.5, None), (0.5, 1)),
+        (4, 1, 1, (None, 2), (1, 2)),
+        (2, 1, 1, (0, None), (0, 1)),
+    ],
+)
+def test_gpus_are_shared_so_that_actors_fit(
+    gpus: int, encoders: int, readers: int, given: tuple[float | None, float | None], shares: tuple[float, float]
+) -> None:
+    assert gpu_shares(gpus, encoders, readers, *given) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    "gpus, given", [(0, (None, 1)), (1, (1, None)), (1, (0.6, 0.6)), (2, (0, 1.5)), (1, (None, 2))]
+)
+def test_gpus_that_are_not_there_are_refused(gpus: int, given: tuple[float | None, float | None]) -> None:
+    with pytest.raises(ConfigError, match=f"do not fit {gpus} GPUs"):
+        gpu_shares(gpus, 1, 1, *given)
+
+
+@pytest.mark.parametrize("device, share", [("auto", 0.5), ("cpu", 0.0)])
+def test_engines_open_on_the_clusters_gpus(
+    device: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}
+    monkeypatch.setattr(graph.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(graph.ray, "cluster_resources", lambda: {"CPU": 12.0, "GPU": 1.0})
+    monkeypatch.setattr(
+        graph.ray, "nodes", lambda: [node, {**node, "Resources": {"CPU": 8.0}}, {**node, "Alive": False}]
+    )
+    config = RunConfig(dataset={"name": "synthdoc"}, output=tmp_path, engine={"device": device}, address="head:6379")
+    shared = graph.with_gpus(config)
+    assert (shared.encoder_gpus, shared.reader_gpus, resources.cluster_threads(2)) == (share, share, 4)
+    with pytest.raises(ConfigError, match="Ray chooses the GPU of each worker"):
+        config.with_settings(engine={"device": "cuda:1"})

@@ -1,0 +1,134 @@
+"""The graph on a Ray session of 2 CPUs: the rows of a plain loop, one a question, and errors that cost their row."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from pipelines.execute.run import batch
+from pipelines.runs.folder import RunFolder
+from saccade.config import Episode
+from saccade.datasets import Row
+from saccade.datasets.jsonl import JsonLines
+from saccade.engines.hf import HF
+from saccade.errors import EngineDead
+from saccade.eye import Eye
+from saccade.types import Trace
+from tests import horrors
+from tests.pipelines.conftest import EPISODE, NUM_IMAGES, NUM_QUESTIONS, configured
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.usefixtures("cluster")]
+QUIET = Console(quiet=True)
+
+
+def answers(output: Path) -> list[dict[str, Any]]:
+    """All rows of a run, in the order of their files."""
+    return [row for file in sorted((output / "answers").iterdir()) for row in pq.read_table(file).to_pylist()]
+
+
+def loop(data: Path, model: Path, episode: Episode) -> list[Trace]:
+    """The same questions in a plain loop."""
+    dataset, traces = JsonLines(data_path=str(data)), []
+    with HF(model=str(model), max_new_tok=4).open() as engine:
+        eye = Eye(engine, episode)
+        for row in dataset.rows():
+            assert isinstance(row, Row)
+            sample = dataset.sample(row)
+            traces += eye.outcomes(sample.picture, sample.questions)
+    return [trace for trace in traces if isinstance(trace, Trace)]
+
+
+@pytest.mark.parametrize(
+    "episode",
+    [EPISODE, EPISODE.with_settings(canvas="shared", scorer="query,edges", glimpse=6, planner="saliency")],
+    ids=["private", "shared"],
+)
+def test_the_graph_gives_the_traces_of_a_loop(data: Path, tmp_path: Path, qwen2_5_vl: Path, episode: Episode) -> None:
+    config = configured(data, tmp_path / "run", qwen2_5_vl, episode=episode, in_flight=2)
+    summary = batch(config, QUIET)
+    rows, traces = answers(config.output), loop(data, qwen2_5_vl, episode)
+    assert [row["id"] for row in rows] == [trace.question_id for trace in traces], "one row a question, in order"
+    assert len(rows) == NUM_IMAGES * NUM_QUESTIONS
+    for row, trace in zip(rows, traces, strict=True):
+        assert row["error"] is None and row["answer"] == trace.answer.text
+        assert row["confidence"] == pytest.approx(trace.answer.confidence, abs=1e-5)
+        assert (row["visual_tok"], row["encoder_patches"]) == (trace.cost.visual_tok, trace.cost.encoder_patches)
+        for fixation, step in zip(row["fixations"], trace.steps, strict=True):
+            assert (fixation["gaze_x"], fixation["gaze_y"]) == pytest.approx(step.gaze.uv)
+            assert fixation["kept"] == step.selection.index.tolist()
+            assert (fixation["reason"], fixation["tokens"]) == (step.gaze.reason, len(step.selection))
+            assert fixation["answer"] == step.answer.text
+    assert RunFolder(config.output).encoder_passes() == NUM_IMAGES == summary["encoded_images"]
+    assert summary["coverage"]["num_questions"] == summary["anls"]["num_questions"] == 12
+
+
+def test_what_cannot_be_read_or_asked_costs_its_own_rows(tmp_path: Path, qwen2_5_vl: Path) -> None:
+    folder = tmp_path / "horrors"
+    folder.mkdir()
+    reasons = horrors.make(folder)
+    lines = [{"id": name, "image": name, "question": "What?"} for name in reasons]
+    lines.append({"id": "long", "image": "good_1.png", "question": "word " * 2000, "answers": ["x"]})
+    lines.append({"id": "wrong", "image": "good_1.png", "question": "What?", "answer_boxes": [[1, 2, 3]]})
+    data = folder / "questions.jsonl"
+    data.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"id": "none", "image": "good_1.png"}]))
+    config = configured(data, tmp_path / "run", qwen2_5_vl, num_readers=2)
+    summary = batch(config, QUIET)
+    rows = {row["id"]: row for row in answers(config.output)}
+    assert len(rows) == summary["questions"] == len(lines)
+    for name, reason in reasons.items():
+        error = rows[name]["error"]
+        assert error is None if reason is None else reason in error and error.startswith("PictureError: "), name
+    assert rows["long"]["error"].startswith("QuestionError: ") and rows["long"]["score"] == 0.0
+    assert "answer_boxes" in rows["wrong"]["error"] and rows["wrong"]["score"] is None
+    assert summary["skipped"] == {"no_question": 1}
+    assert summary["errors"] == sum(row["error"] is not None for row in rows.values())
+    assert summary["encoded_images"] == sum(reason is None for reason in reasons.values())
+
+
+class Killer(threading.Thread):
+    """Kills the readers with SIGKILL once the first image is written."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__(daemon=True)
+        self.output, self.killed = output, 0
+
+    def run(self) -> None:
+        while not any((self.output / "answers").glob("*.parquet")):
+            time.sleep(0.02)
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            if _is_reader(pid):
+                os.kill(pid, signal.SIGKILL)
+                self.killed += 1
+
+
+def test_a_reader_that_dies_is_restarted_and_its_episodes_go_on(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> None:
+    config = configured(data, tmp_path / "run", qwen2_5_vl, in_flight=2)
+    killer = Killer(config.output)
+    killer.start()
+    batch(config, QUIET)
+    rows = answers(config.output)
+    assert killer.killed == 1 and [row["error"] for row in rows] == [None] * NUM_IMAGES * NUM_QUESTIONS
+
+
+@pytest.mark.slow
+def test_a_reader_that_dies_too_often_stops_the_run_loudly(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> None:
+    config = configured(data, tmp_path / "run", qwen2_5_vl, in_flight=2, max_restarts=0)
+    Killer(config.output).start()
+    with pytest.raises(EngineDead, match=r"reader 0 died.* of 6 images are done\. Go on with the same command"):
+        batch(config, QUIET)
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert summary["questions"] == NUM_IMAGES * NUM_QUESTIONS and summary["errors"] == 0
+
+
+def _is_reader(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ReaderActor")
+    except OSError:
+        return False

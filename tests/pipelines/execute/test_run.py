@@ -1,0 +1,306 @@
+"""A run's folder: what is refused, what is done again, what is left alone. The graph is replaced by a loop; no Ray."""
+
+import contextlib
+import io
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from rich.console import Console
+
+from pipelines.execute import ray_graph as graph
+from pipelines.execute import resources, session
+from pipelines.execute import run as module
+from pipelines.execute.plan import Plan
+from pipelines.execute.run import Stopped, batch
+from pipelines.execute.sink import AnswersSink
+from pipelines.runs import manifest, rows
+from pipelines.runs.config import RunConfig
+from pipelines.runs.folder import RunFolder, answers_name
+from saccade.datasets import Dataset
+from saccade.errors import ConfigError, EngineDead, ResumeRefused
+from saccade.registry import load
+from tests.pipelines.conftest import EPISODE, NUM_IMAGES, NUM_QUESTIONS, configured, write_data
+
+QUIET = Console(quiet=True)
+
+
+class Loop:
+    """Instead of the graph: an error row for every question. Stops after `most` images."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.most, self.stops, self.error = 10**6, KeyboardInterrupt(), "EngineError: none"
+        self.looked: list[list[int]] = []  # tokens look by look, image by image
+
+    def run(self, plan: Plan, config: RunConfig, left: Path, watch: Any) -> float:
+        for number, image in enumerate(pq.read_table(left).to_pylist()):
+            if number >= self.most:
+                raise self.stops
+            asked = manifest.questions_of(image["questions"])
+            made = [{**rows.error_row(image["image_id"], q, self.error), "visual_tok": 12} for q in asked]
+            for row, tokens in itertools.product(made, self.looked[number : number + 1]):
+                row["fixations"] = [{"gaze_x": 0.5, "gaze_y": 0.5, "tokens": count} for count in tokens]
+            manifest.write_table(
+                rows.pa.Table.from_pylist(made, rows.SCHEMA), plan.answers / answers_name(image["number"])
+            )
+            self.done.append(image["image_id"])
+        return 1.0
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    """Stands in for the graph, and says what it was given."""
+    made = Loop()
+    monkeypatch.setattr(session, "ray_started", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(resources, "cluster_threads", lambda _: 1)
+    monkeypatch.setattr(graph, "run", made.run)
+    return made
+
+
+@pytest.fixture
+def config(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> RunConfig:
+    """A run that has not begun."""
+    return configured(data, tmp_path / "run", qwen2_5_vl)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time of every file a user sees."""
+    files = [path for path in folder.rglob("*") if path.is_file() and ".saccade" not in path.parts]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_run_says_what_it_is_and_what_it_came_to(config: RunConfig, loop: Loop) -> None:
+    summary = batch(config, QUIET)
+    assert (summary["questions"], summary["images"], summary["errors"]) == (18, 6, 18)
+    assert summary["errors_by_reason"] == {"EngineError: none": 18}
+    assert summary["anls"]["num_questions"] == 12, "hidden answers have no score"
+    assert summary["first_look_tok"] == {}, "nothing was looked at"
+    assert summary == json.loads((config.output / "summary.json").read_text())
+    made = yaml.safe_load((config.output / "run.yaml").read_text())
+    assert made["in_flight"] == 32 and made["max_px"] == 28 * 28 * 256 and made["versions"]["ray"]
+    again = RunConfig(**{key: made[key] for key in RunConfig.model_fields})
+    assert again == config, "run.yaml is a configuration"
+    assert {path.name for path in config.output.iterdir()} == {"run.yaml", "summary.json", "answers", ".saccade"}
+
+
+def test_the_summary_says_how_the_budget_fell_out(config: RunConfig, loop: Loop) -> None:
+    loop.looked = [[180, 180], [456, 3], [180], [273], []]  # the sixth image has no looks either
+    assert batch(config, QUIET)["first_look_tok"] == {"180": 6, "273": 3, "456": 3}
+
+
+def test_a_folder_in_use_is_refused_without_resume(config: RunConfig, loop: Loop) -> None:
+    batch(config, QUIET)
+    with pytest.raises(ResumeRefused, match="is there and not empty.*--resume, or name another"):
+        batch(config, QUIET)
+
+
+def test_a_folder_that_is_no_run_is_refused(config: RunConfig, loop: Loop) -> None:
+    config.output.mkdir()
+    (config.output / "notes.txt").write_text("mine")
+    with pytest.raises(ResumeRefused, match="holds no run"):
+        batch(config.with_settings(resume=True), QUIET)
+    assert [path.name for path in config.output.iterdir()] == ["notes.txt"]
+
+
+def test_nothing_is_resumed_twice(config: RunConfig, loop: Loop) -> None:
+    first = batch(config, QUIET)
+    before = snapshot(config.output)
+    for _ in range(2):
+        assert batch(config.with_settings(resume=True, num_readers=2), QUIET) == first
+    assert snapshot(config.output) == before and len(loop.done) == NUM_IMAGES
+
+
+def test_an_interrupted_run_goes_on_where_it_was(config: RunConfig, loop: Loop) -> None:
+    loop.most = 2
+    with pytest.raises(Stopped, match="stopped after 2 of 6 images. Go on with the same command and --resume"):
+        batch(config, QUIET)
+    loop.most = 10**6
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert summary["questions"] == NUM_IMAGES * NUM_QUESTIONS and summary["images_done"] == 4
+    assert sorted(loop.done) == sorted(set(loop.done))
+
+
+def test_a_lost_summary_is_made_again_without_work(config: RunConfig, loop: Loop) -> None:
+    batch(config, QUIET)
+    (config.output / "summary.json").unlink()
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert summary["questions"] == 18 and summary["seconds"] is None and len(loop.done) == NUM_IMAGES
+
+
+def test_a_summary_of_before_does_not_outlive_an_attempt(config: RunConfig, loop: Loop) -> None:
+    assert batch(config, QUIET)["errors_by_reason"] == {"EngineError: none": 18}
+    loop.error, loop.most, loop.stops = "EngineError: again", NUM_IMAGES - 1, KeyboardInterrupt()
+    with pytest.raises(Stopped):
+        batch(config.with_settings(resume=True, retry_errors=True), QUIET)
+    summary = batch(config.with_settings(resume=True), QUIET)  # nothing is left to do
+    assert summary["errors_by_reason"] == {"EngineError: again": 15, "EngineError: none": 3}
+
+
+def test_a_mistake_in_the_data_leaves_a_folder_that_can_be_used(config: RunConfig, loop: Loop, data: Path) -> None:
+    lines = data.read_text()
+    data.write_text(lines.replace('"image"', '"imgae"'))
+    with pytest.raises(ConfigError):
+        batch(config, QUIET)
+    data.write_text(lines)
+    assert batch(config, QUIET)["questions"] == NUM_IMAGES * NUM_QUESTIONS
+
+
+@pytest.mark.parametrize("limit, said", [(18, False), (19, True)])
+def test_fewer_questions_than_asked_for_are_told(config: RunConfig, loop: Loop, limit: int, said: bool) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    batch(config.with_settings(limit=limit), console)
+    assert ("jsonl holds 18 questions, fewer than --limit 19" in console.file.getvalue()) == said  # type: ignore[attr-defined]
+
+
+def test_generated_pages_can_be_more(tmp_path: Path, qwen2_5_vl: Path, loop: Loop) -> None:
+    console, spec = Console(file=io.StringIO(), width=200), {"name": "synthdoc", "num_pages": 1, "page_px": 256}
+    batch(configured(tmp_path, tmp_path / "run", qwen2_5_vl, dataset=spec, limit=100), console)
+    assert "--set dataset.num_pages=N draws more pages" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "before, now, refused",
+    [({}, {"device": "cpu"}, False), ({}, {"dtype": "float32"}, False), ({}, {"dtype": "bfloat16"}, True)],
+)
+def test_what_auto_stood_for_is_part_of_a_run(
+    config: RunConfig,
+    loop: Loop,
+    before: dict[str, Any],
+    now: dict[str, Any],
+    refused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    engine = {key: config.engine[key] for key in ("name", "model", "max_new_tok")}
+    batch(config.with_settings(engine={**engine, **before}), QUIET)
+    again = config.with_settings(resume=True, engine={**engine, **now})
+    if not refused:
+        assert batch(again, QUIET)["images"] == NUM_IMAGES
+        return
+    with pytest.raises(ResumeRefused, match="engine.dtype: float32 -> bfloat16"):
+        batch(again, QUIET)
+
+
+def test_a_dead_engine_ends_the_run_loudly(config: RunConfig, loop: Loop) -> None:
+    loop.most, loop.stops = 1, EngineDead("reader 0 died")  # type: ignore[assignment]
+    with pytest.raises(EngineDead, match=r"reader 0 died\. 1 of 6 images are done\. Go on .*--resume"):
+        batch(config, QUIET)
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        ({"episode": EPISODE.with_settings(sampler="random")}, "episode.sampler: hybrid -> random"),
+        ({"limit": 4}, "limit: null -> 4"),
+        ({"episode": EPISODE.with_settings(budget={"name": "fixed", "tokens": 13})}, "budget.tokens: 12 -> 13"),
+    ],
+)
+def test_another_configuration_is_refused(config: RunConfig, loop: Loop, change: dict[str, Any], text: str) -> None:
+    batch(config, QUIET)
+    before = snapshot(config.output)
+    with pytest.raises(ResumeRefused, match=text):
+        batch(config.with_settings(resume=True, **change), QUIET)
+    assert snapshot(config.output) == before
+
+
+def test_other_data_or_weights_are_refused(
+    config: RunConfig, loop: Loop, data: Path, tmp_path: Path, qwen2_5_vl: Path
+) -> None:
+    batch(config, QUIET)
+    moved = write_data(tmp_path / "elsewhere")
+    spec = {"name": "jsonl", "data_path": str(moved)}
+    assert batch(config.with_settings(resume=True, dataset=spec), QUIET)["images"] == 6, "the same data elsewhere"
+    moved.write_text(moved.read_text() + '{"id": "new", "image": "0.png", "question": "And now?"}\n')
+    with pytest.raises(ResumeRefused, match=r"the questions or images of the data set changed \(data: [0-9a-f]+ -> "):
+        batch(config.with_settings(resume=True, dataset=spec), QUIET)
+    from tests import tiny
+
+    other = configured(data, config.output, tiny.qwen2_5_vl(tmp_path / "other", seed=1), resume=True)
+    with pytest.raises(ResumeRefused, match=r"the model's weights changed \(engine.weights: [0-9a-f]+ -> "):
+        batch(other, QUIET)
+
+
+def test_a_run_that_answered_nothing_may_be_begun_anew_with_other_settings(config: RunConfig, loop: Loop) -> None:
+    loop.most = 0
+    with pytest.raises(Stopped):
+        batch(config, QUIET)
+    loop.most = 10**6
+    summary = batch(config.with_settings(resume=True, limit=4), QUIET)
+    assert (summary["questions"], summary["images"]) == (4, 2), "the manifest is the new one"
+
+
+def test_retry_errors_replaces_rows_and_leaves_the_others(config: RunConfig, loop: Loop) -> None:
+    batch(config, QUIET)
+    good = config.output / "answers" / answers_name(3)
+    table = pq.read_table(good)
+    manifest.write_table(table.set_column(table.schema.get_field_index("error"), "error", [[None] * 3]), good)
+    before, loop.error = good.read_bytes(), "EngineError: again"
+    loop.done.clear()
+    summary = batch(config.with_settings(resume=True, retry_errors=True), QUIET)
+    assert len(loop.done) == 5 and "3.png" not in loop.done and good.read_bytes() == before
+    assert summary["errors_by_reason"] == {"EngineError: again": 15} and summary["questions"] == 18
+
+
+def test_settings_that_contradict_each_other_fail_first(config: RunConfig, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give --resume as well"):
+        config.with_settings(retry_errors=True)
+    with pytest.raises(ConfigError, match="no model '/nowhere'"):
+        batch(configured(data, tmp_path / "run", Path("/nowhere")), QUIET)
+    assert not (tmp_path / "run").exists(), "nothing was started"
+
+
+def test_two_processes_do_not_write_to_one_folder(config: RunConfig, loop: Loop) -> None:
+    def run(*_: Any) -> float:
+        with pytest.raises(ResumeRefused, match="another process is writing"):
+            batch(config.with_settings(resume=True), QUIET)
+        return loop.run(*_)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "run", run)
+        batch(config, QUIET)
+
+
+@contextlib.contextmanager
+def nobody_counts() -> Iterator[None]:
+    """A sink without a ledger to tell."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "pipelines.execute.sink.ray.get_actor", lambda *_: (_ for _ in ()).throw(LookupError("no ledger"))
+        )
+        yield
+
+
+def test_a_worker_of_a_killed_run_cannot_commit_any_more(config: RunConfig, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    load("datasets", config.dataset, Dataset)
+    plan = Plan(
+        {}, EPISODE, config.engine_spec(), None, folder.answers, folder.hidden, folder.new_attempt(), "n", 1, 1, 1
+    )
+    sink, block = AnswersSink(plan), rows.pa.Table.from_pylist([], rows.SCHEMA)
+    stream = rows.pa.BufferOutputStream()
+    with rows.pa.ipc.new_stream(stream, rows.SCHEMA) as writer:
+        writer.write_table(block)
+    row = rows.pa.table({"number": [7], "image_id": ["i"], "rows": [stream.getvalue().to_pybytes()]})
+    with nobody_counts():
+        with pytest.raises(LookupError):
+            sink.write([row], None)  # commits, then tells
+        os.unlink(folder.answers / answers_name(7))
+        folder.new_attempt()  # the resumed run
+        with pytest.raises(OSError):
+            sink.write([row], None)
+    assert list(folder.answers.iterdir()) == []
+
+
+def test_importing_batch_does_not_start_or_import_ray() -> None:
+    import subprocess
+    import sys
+
+    code = f"import sys, {module.__name__}; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0

@@ -1,0 +1,88 @@
+"""`serve run configs/serve.yaml`, Ray Serve's own command, from the repository's root; two readers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+
+from tests.pipelines.serving.client import KNOBS, body, in_process, png
+from tests.pipelines.serving.test_ray import ROOT, descendants, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
+
+START_S, END_S = 300.0, 90.0
+SERVE = [sys.executable, "-W", "ignore", "-m", "ray.serve.scripts"]
+NUM_PAGES, NUM_READERS = 6, 2
+
+
+@contextmanager
+def running(config: Path, log: Path, url: str) -> Iterator[int]:
+    """The process of `serve run`, once every replica is there."""
+    environment = {**os.environ, "RAY_ADDRESS": "local", "RAY_worker_niceness": "0"}  # another Ray may run beside
+    with log.open("wb") as out:
+        process = subprocess.Popen([*SERVE, "run", str(config)], cwd=ROOT, env=environment, stdout=out, stderr=out)
+    try:
+        deadline = time.monotonic() + START_S
+        while not healthy(url) or len(descendants(process.pid, READER)) < NUM_READERS:
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
+            time.sleep(0.5)
+        yield process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+READER = "ray::ServeReplica:saccade:Reader"
+
+
+def healthy(url: str) -> bool:
+    try:
+        return bool(httpx2.get(f"{url}/healthz", timeout=5).status_code == 200)
+    except httpx2.HTTPError:
+        return False
+
+
+def test_the_configuration_runs_with_two_readers(qwen2_5_vl: Path, tmp_path: Path) -> None:
+    """Answers are those of one process, and a page that is asked about again finds the reader that knows it."""
+    made = yaml.safe_load((ROOT / "configs" / "serve.yaml").read_text())
+    made["http_options"]["port"] = port = free_port()
+    (application,) = made["applications"]
+    engine = {**application["args"]["engine"], "model": str(qwen2_5_vl), "max_new_tok": 4, "device": "cpu"}
+    readers = {"min_readers": NUM_READERS, "max_readers": NUM_READERS, "served_name": "tiny"}
+    application["args"] |= {"engine": engine, **readers}
+    config, url = tmp_path / "serve.yaml", f"http://127.0.0.1:{port}"
+    config.write_text(yaml.safe_dump(made))
+    asked = [body("What is field 1?", png(seed=seed), saccade=KNOBS) for seed in range(NUM_PAGES)]
+
+    def post(one: dict[str, Any]) -> Any:
+        return httpx2.post(f"{url}/v1/chat/completions", json=one, timeout=120)
+
+    with in_process(qwen2_5_vl) as endpoint:
+        expected = [told(endpoint.post(one).json()) for one in asked]
+    with running(config, tmp_path / "log", url) as pid, ThreadPoolExecutor(NUM_PAGES) as pool:
+        for again in (False, True):
+            responses = list(pool.map(post, asked))
+            assert [response.status_code for response in responses] == [200] * NUM_PAGES, responses[0].text
+            assert [told(response.json()) for response in responses] == expected
+            for response in responses if again else ():
+                first, _ = response.json()["saccade"]["fixations"]
+                assert first["cached_tok"] > 0, "it went to a reader that does not know the page"
+        assert len(descendants(pid, READER)) == NUM_READERS
+
+
+def told(made: dict[str, Any]) -> Any:
+    """The answer, and what each fixation kept."""
+    return made["choices"][0]["message"]["content"], [fixation["kept"] for fixation in made["saccade"]["fixations"]]

@@ -1,0 +1,84 @@
+"""The pyramid's report over pictures and data sets, with a real tiny reader."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from pipelines.commands.app import app
+from saccade.analysis.pyramid import pyramid_report, read_value
+from saccade.config import Episode
+from saccade.datasets import open_dataset
+from saccade.engines.hf import HFEngine
+from saccade.episode import see
+from saccade.errors import ConfigError
+from saccade.picture import Picture
+from saccade.studies.levels import over, reports
+from saccade.types import Canvas, Part, Question, Selection
+from tests import tiny
+
+SMALL = Episode(sampler="pyramid", levels=3, fixations=1, scorer="variance", budget={"name": "fixed", "tokens": 20})
+
+
+@pytest.fixture(scope="module")
+def picture() -> Picture:
+    return Picture.open(tiny.page(440, 400))
+
+
+def test_a_report_of_one_question(engine: HFEngine, picture: Picture) -> None:
+    ((_, report),) = reports(SMALL, engine, picture, [Question("a", "What is the total?")])
+    assert [one.selected for one in report.levels] == [4, 7, 9]
+    assert report.levels[0].tokens == 224
+    assert all(one.energy is not None and one.energy > 0 for one in report.levels)
+    assert report.value is not None
+    for one in report.levels:
+        assert one.contribution is not None
+        assert report.value - one.contribution >= -1e-9
+
+
+def test_the_value_is_what_a_reader_makes_of_those_tokens(engine: HFEngine, picture: Picture) -> None:
+    seen = see(SMALL, engine, picture, [Question("a", "What is the total?")])
+    kept = torch.zeros(len(seen.encoding), dtype=torch.bool)
+    kept[::7] = True
+    grid = seen.encoding.grid
+    chosen = Selection.keep(kept.nonzero().flatten(), len(kept))
+    answer = engine.read(Canvas(grid.rows, grid.cols).add(Part.of(seen.encoding, chosen)), "What is the total?")
+    value = read_value(seen, Question("a", "What is the total?"), engine)
+    assert value(kept) == pytest.approx(answer.confidence, abs=1e-5)
+    assert value(torch.zeros_like(kept)) == 0
+    known = read_value(seen, Question("a", "What is the total?", answers=(answer.text or "x",)), engine)
+    assert known(kept) == (1.0 if answer.text else 0.0)
+    report = pyramid_report(grid, torch.ones(len(kept)), kept & (grid.level == 0), value=known)
+    assert [one.contribution for one in report.levels][1:] == [0.0, 0.0]  # nothing was kept of them
+
+
+def test_means_over_a_data_set(engine: HFEngine) -> None:
+    dataset = open_dataset("synthdoc", page_px=256)
+    found = over(SMALL, engine, dataset, 3)
+    assert found["questions"] == 3
+    assert [level["selected"]["mean"] for level in found["levels"]]
+    assert sum(level["selected"]["mean"] for level in found["levels"]) == pytest.approx(20)
+    assert 0 <= found["anls"]["mean"] <= 1
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_views_and_shared_canvases_have_no_report(engine: HFEngine, picture: Picture) -> None:
+    for settings in ({"sampler": "full"}, {"canvas": "shared"}):
+        with pytest.raises(ConfigError, match="one question's looks"):
+            next(reports(Episode(**settings), engine, picture, [Question("a", "What?")]))  # type: ignore[arg-type]
+
+
+def test_the_command(tmp_path: Path) -> None:
+    page = tmp_path / "page.png"
+    cv2.imwrite(str(page), tiny.page(224, 200))
+    run = CliRunner()
+    small = ["--levels", "2", "--tokens", "30", "--device", "cpu"]
+    good = run.invoke(app, ["levels", str(page), "--question", "What?", *small])
+    assert good.exit_code == 0, good.output
+    assert "contribution" in good.output
+    assert good.output.splitlines()[-1].startswith("30 of ")
+    with pytest.raises(ConfigError, match="is an image: give --question"):
+        run.invoke(app, ["levels", str(page)], catch_exceptions=False)
