@@ -1,7 +1,7 @@
 """The settings of an episode: everything that decides what is looked at and when looking stops."""
 
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,31 +14,64 @@ from saccade.integration import Integrator
 from saccade.planners import Planner
 from saccade.registry import load
 from saccade.samplers import Sampler
-from saccade.settings import Settings
+from saccade.settings import Option, Settings, Short
 
 VIEWS = ("full", "resize")
 """Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
 
 Spec = str | dict[str, Any]
+RARELY = Option(panel="How it looks, rarely changed")
 
 
 class Episode(Settings):
     """How one image is looked at. Checked as a whole when it is built: a typo fails before anything is loaded."""
 
-    sampler: Spec = Field("hybrid", description="Which tokens a look keeps, or a view: full, resize.")
-    scorer: str | tuple[Spec, ...] = Field(
-        "query:0.3,edges:0.7", description="name[:weight],... : what is worth looking at."
+    panel = "How it looks"
+
+    sampler: Annotated[Spec, Option(names="samplers")] = Field(
+        "hybrid", description="Which tokens a look keeps (`saccade list samplers`), or the baselines full and resize."
     )
-    planner: Spec = Field("query", description="Where to look next.")
-    budget: Spec = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation.")
+    scorer: str | tuple[Spec, ...] = Field(
+        "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
+    )
+    planner: Annotated[Spec, Option(names="planners")] = Field(
+        "query", description="Where to look next (`saccade list planners`)."
+    )
+    budget: Annotated[
+        Spec,
+        Option(
+            names="budgets",
+            hidden=True,
+            shorts=(
+                Short(
+                    name="tokens",
+                    of="fixed",
+                    takes=str,
+                    metavar="N|MODE",
+                    help="Visual tokens per fixation: a number; tiny (73), small (111), base (273), large (421); auto: "
+                    "180 to 456 by the picture, capped by `--set budget.most=365`.",
+                ),
+            ),
+        ),
+    ] = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation, by a budget.")
     fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")
-    glimpse: int = Field(0, ge=0, description="Coarse tokens of the whole image that open every canvas; 0: none.")
-    levels: int = Field(1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8 a side.")
-    encoder: Literal["full", "lazy"] = Field("full", description="The whole image at once, or windows where it looks.")
-    canvas: Literal["private", "shared"] = Field("private", description="One canvas per question, or one an image.")
-    canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
-    integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
     stop_at: float = Field(0.7, ge=0, description="Stop looking when this sure of the answer; above 1: never.")
+    glimpse: Annotated[int, RARELY] = Field(
+        0, ge=0, description="Coarse tokens of the whole image that open the canvas; 0: none."
+    )
+    levels: Annotated[int, RARELY] = Field(
+        1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
+    )
+    encoder: Annotated[Literal["full", "lazy"], RARELY] = Field(
+        "full", description="full: the whole image; lazy: the windows where it looks."
+    )
+    canvas: Annotated[Literal["private", "shared"], RARELY] = Field(
+        "private", description="private: one canvas per question; shared: one per image."
+    )
+    canvas_cap: Annotated[int, RARELY] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
+    integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
+        "canvas", description="How the answers of all looks become one (`saccade list integration`)."
+    )
 
     @model_validator(mode="after")
     def _build(self) -> Self:

@@ -12,7 +12,8 @@ import pytest
 import typer
 
 from pipelines.commands import app, options
-from pipelines.commands.settings import asking, settings
+from pipelines.commands.settings import asking, merged
+from pipelines.runs.config import Looking
 from pipelines.runs.experiment import find_experiment, read_experiment
 from saccade.heads.allocator import LevelNet
 from saccade.heads.budget import BudgetNet
@@ -109,8 +110,9 @@ def check_command(words: list[str]) -> None:
     context = command.make_context(command.name, words)
     given = context.params
     if command.name == "ask":
-        every = options.given(context, *options.MODEL_OPTIONS, *options.EPISODE)
-        asking(settings(given["config"], every, given["set"]))
+        flags = {flag.name for flag in options.flags(Looking)}
+        every = {key: value for key, value in options.given_in(context).items() if key in flags}
+        asking(merged(given["config"], every, given["set"]))
     elif command.name == "show":
         assert given["what"].replace("-", "_") in names("viz.pictures")
         if given["scorer"]:

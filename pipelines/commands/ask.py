@@ -1,14 +1,14 @@
 """`saccade ask`: one question about one image, in this process."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from pipelines.commands import options
+from pipelines.commands.options import takes
 from pipelines.commands.settings import asking
-from pipelines.commands.settings import settings as merged
+from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from saccade.config import Episode
 from saccade.engines import EngineSpec
@@ -23,43 +23,26 @@ from saccade.viz.view import TraceView
 console = Console()
 
 
+@takes(Looking)
 def ask(
-    context: typer.Context,
     image: Annotated[Path, typer.Argument(help="The picture.", exists=True, dir_okay=False)],
     question: Annotated[str, typer.Argument(help="The question about it.")],
     trace: Annotated[
         Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
     ] = None,
-    model: options.Model = "nano",
-    engine: options.Engine = "auto",
-    device: options.Device = "auto",
-    max_px: options.MaxPx = None,
-    sampler: options.Sampler = "hybrid",
-    scorer: options.Scorer = "query:0.3,edges:0.7",
-    planner: options.PlannerName = "query",
-    fixations: options.Fixations = 3,
-    tokens: options.Tokens = "273",
-    glimpse: options.Glimpse = 0,
-    levels: options.Levels = 1,
-    encoder: options.Encoder = "full",
-    integrate: options.Integrate = "canvas",
-    stop_at: options.StopAt = 0.7,
-    config: options.Config = None,
-    set: options.Set = None,
+    *,
+    settings: dict[str, Any],
 ) -> None:
     """Answer one question about one image, and say where it looked.
 
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
-    made = merged(config, options.given(context, *options.MODEL_OPTIONS, *options.EPISODE), set)
-    looks, spec = asking(made)
-    _answer(image, question, spec, looks, trace, console)
+    looks, spec = asking(settings)
+    _answer(image, question, spec, looks, trace)
 
 
-def _answer(
-    image: Path, question: str, spec: EngineSpec, settings: Episode, trace_path: Path | None, console: Console
-) -> None:
-    """Answers, prints a line a fixation, and draws the trace when a path is given.
+def _answer(image: Path, question: str, spec: EngineSpec, settings: Episode, trace_path: Path | None) -> None:
+    """Answers, prints a line per fixation, and draws the trace when a path is given.
 
     Raises:
         ConfigError: the question is empty, the trace cannot be drawn there, or a scorer needs what the engine cannot
@@ -67,7 +50,7 @@ def _answer(
         SaccadeError: the image or the question cannot be used.
     """
     if not question.strip():
-        raise ConfigError("the question is empty: give it in quotes behind the image")
+        raise ConfigError("the question is empty: give it in quotes after the image")
     if trace_path is not None:
         picture_path(trace_path)
     settings.check_engine(spec)

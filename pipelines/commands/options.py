@@ -1,157 +1,208 @@
-"""The options that several commands share, written once."""
+"""Options made of settings: each field of a settings class is one, with its help, its limits and its default.
 
+    @takes(Looking)
+    def ask(image: Path, question: str, *, settings: dict[str, Any]) -> None: ...
+
+The command is given one dict, `settings`: what the --config file holds, overruled by the options that were given,
+overruled by --set (`pipelines.commands.settings.merged`). A new field appears in the help of every command that takes
+its class, in files and in --set, with nothing to do here.
+"""
+
+import functools
+import inspect
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
-LOOK, MODEL, DATA, RUN = "How it looks", "Model", "What it answers", "Where it runs"
+from pipelines.commands.settings import merged
+from saccade.registry import Strategy, find, names
+from saccade.settings import Settings, Short, option_of
 
-DataSet = Annotated[
-    str,
-    typer.Option(
-        help="A name (`saccade list datasets`) or a path: questions.jsonl, a Parquet file or folder of them, or a "
-        "folder of images with --question.",
-        rich_help_panel=DATA,
-    ),
-]
-DataPath = Annotated[
-    Path | None, typer.Option(help="Where the named data set lies on this machine.", rich_help_panel=DATA)
-]
-Question = Annotated[str | None, typer.Option(help="What to ask of every image of a folder.", rich_help_panel=DATA)]
-Limit = Annotated[
-    int | None,
-    typer.Option(min=1, help="Questions at most: the first ones, image by image.", rich_help_panel=DATA),
-]
-PagePx = Annotated[int, typer.Option(min=256, help="Longest side of generated pages (synthdoc).", rich_help_panel=DATA)]
-Output = Annotated[Path | None, typer.Option(help="Folder of the run (default: runs/DATASET).", rich_help_panel=RUN)]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.", rich_help_panel=RUN)]
-RetryErrors = Annotated[
-    bool, typer.Option("--retry-errors", help="With --resume: do images with error rows again.", rich_help_panel=RUN)
-]
-NumEncoders = Annotated[int, typer.Option(min=1, help="Actors that encode images.", rich_help_panel=RUN)]
-NumReaders = Annotated[int, typer.Option(min=1, help="Actors that answer.", rich_help_panel=RUN)]
-EncoderGpus = Annotated[
-    float | None,
-    typer.Option(
-        min=0, help="GPUs per encoder, 0.5 for half of one (default: all there are, shared).", rich_help_panel=RUN
-    ),
-]
-ReaderGpus = Annotated[
-    float | None, typer.Option(min=0, help="GPUs per reader (default: all there are, shared).", rich_help_panel=RUN)
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        help="A Ray cluster: auto or host:port (default: this machine). --output, the data and a checkpoint folder "
-        "must be on storage that all its nodes share, under the same path.",
-        rich_help_panel=RUN,
-    ),
-]
-
-Model = Annotated[
-    str, typer.Option(help="'nano' (bundled), a checkpoint folder, or a name on the hub.", rich_help_panel=MODEL)
-]
-Engine = Annotated[
-    str,
-    typer.Option(help="hf (transformers), vllm, or auto: vllm where it and a GPU are there.", rich_help_panel=MODEL),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...", rich_help_panel=MODEL)]
-MaxPx = Annotated[
-    int | None,
-    typer.Option(help="Pixels an image is scaled to at most (default: the checkpoint's).", rich_help_panel=MODEL),
-]
-Sampler = Annotated[
-    str,
-    typer.Option(
-        help="Which tokens a look keeps (see `saccade list samplers`), or the baselines full and resize.",
-        rich_help_panel=LOOK,
-    ),
-]
-Scorer = Annotated[
-    str, typer.Option(help="NAME[:weight],...: what is worth looking at (`list importance`).", rich_help_panel=LOOK)
-]
-PlannerName = Annotated[
-    str,
-    typer.Option("--planner", help="Where to look next: query, uncertainty, saliency, slots.", rich_help_panel=LOOK),
-]
-Fixations = Annotated[int, typer.Option(min=1, help="Looks per question, at most.", rich_help_panel=LOOK)]
-Tokens = Annotated[
-    str,
-    typer.Option(
-        metavar="N|MODE",
-        help="Visual tokens per fixation: a number; tiny (73), small (111), base (273), large (421); auto: 180 to 456 "
-        "by the picture, capped by `--set budget.most=365`.",
-        rich_help_panel=LOOK,
-    ),
-]
-Glimpse = Annotated[
-    int, typer.Option(min=0, help="Coarse tokens of the whole image that open the canvas.", rich_help_panel=LOOK)
-]
-Levels = Annotated[
-    int, typer.Option(min=1, help="Sizes the image is encoded at, up to 4: 1, 1/2, 1/4, 1/8.", rich_help_panel=LOOK)
-]
-Encoder = Annotated[
-    str, typer.Option(help="full: the whole image; lazy: the windows where it looks.", rich_help_panel=LOOK)
-]
-CanvasKind = Annotated[
-    str,
-    typer.Option("--canvas", help="private: one canvas a question; shared: one an image.", rich_help_panel=LOOK),
-]
-CanvasCap = Annotated[int, typer.Option(min=1, help="Visual tokens on a shared canvas, at most.", rich_help_panel=LOOK)]
-Integrate = Annotated[
-    str, typer.Option(help="How the answers become one: canvas, weighted, confident.", rich_help_panel=LOOK)
-]
-StopAt = Annotated[
-    float, typer.Option(help="Stop looking when this sure of the answer; above 1: never.", rich_help_panel=LOOK)
-]
-Config = Annotated[
+CONFIG = Annotated[
     Path | None,
-    typer.Option(help="YAML with any of the settings; options given here win.", exists=True, dir_okay=False),
+    typer.Option(
+        help="YAML with any of the settings; options given here win.",
+        exists=True,
+        dir_okay=False,
+        rich_help_panel="More settings",
+    ),
 ]
-Set = Annotated[
+SET = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Any setting by its dotted name: sampler.ratio=0.6, engine.dtype=float32."),
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Any setting by its dotted name: sampler.ratio=0.6, engine.dtype=float32 (`saccade list settings`).",
+        rich_help_panel="More settings",
+    ),
 ]
 
 
-EPISODE = (
-    "sampler",
-    "scorer",
-    "planner",
-    "fixations",
-    "tokens",
-    "glimpse",
-    "levels",
-    "encoder",
-    "canvas",
-    "canvas_cap",
-    "integrate",
-    "stop_at",
-)
-"""Options that decide how an image is looked at."""
-
-MODEL_OPTIONS = ("engine", "model", "device", "max_px")
-DATA_OPTIONS = ("dataset", "data_path", "question", "page_px")  # the data set first: another one drops the file's
-
-RUN_OPTIONS = (
-    "limit",
-    "output",
-    "resume",
-    "retry_errors",
-    "num_encoders",
-    "num_readers",
-    "encoder_gpus",
-    "reader_gpus",
-    "address",
-)
+METAVARS = {int: "N", float: "X", Path: "PATH"}
 
 
-def given(context: typer.Context, *names: str) -> dict[str, Any]:
-    """The named parameters that were really given on the command line: defaults must not overrule a config file."""
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One option of a command line."""
+
+    name: str
+    takes: Any  # bool, int, float, str, Path, or list[str]
+    default: Any
+    help: str
+    panel: str
+    metavar: str
+    completes: str = ""  # folder of saccade/ whose names complete it
+
+    def with_default(self, default: Any) -> "Flag":
+        """The same with a command's own default."""
+        return replace(self, default=default, help=re.sub(r" \(default: .*\)\.$", ".", self.help))
+
+    def parameter(self) -> inspect.Parameter:
+        """It as typer reads it from a signature."""
+        spelled = "--" + self.name.replace("_", "-")
+        kind = self.takes if self.takes is bool else self.takes | None
+        option = typer.Option(
+            spelled,
+            help=self.help,
+            metavar=None if self.takes is bool else self.metavar,
+            rich_help_panel=self.panel,
+            autocompletion=_completer(self.completes) if self.completes else None,
+        )
+        where = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(self.name, where, default=self.default, annotation=Annotated[kind, option])
+
+
+def _completer(folder: str) -> Callable[[str], list[str]]:
+    """What the shell offers for a name that has been begun."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names(folder) if name.startswith(incomplete)]
+
+    return complete
+
+
+def flags(settings: type[Settings]) -> Iterator[Flag]:
+    """The options of a settings class; those of settings inside it are among them."""
+    for name, field in settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from flags(field.annotation)
+            continue
+        option = option_of(field.metadata)
+        panel = option.panel or _home(settings, name).panel
+        if option.spelled is not None:
+            yield _short(option.spelled, panel, "")
+        elif not option.hidden:
+            yield _flag(name, field, panel, completes=option.names)
+        for short in option.shorts:
+            yield _short(short, panel, option.names)
+
+
+def _home(settings: type[Settings], name: str) -> type[Settings]:
+    """The class that declares a field: its heading is the field's."""
+    return next(each for each in settings.__mro__ if name in each.__dict__.get("__annotations__", {}))
+
+
+def _flag(name: str, field: FieldInfo, panel: str, completes: str = "") -> Flag:
+    """The option of one field."""
+    default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
+    takes, choices = _type(field.annotation)
+    limits = [getattr(item, side) for side in ("ge", "le") for item in field.metadata if hasattr(item, side)]
+    between = f"{limits[0]}-{limits[1]}" if len(limits) == 2 else ""
+    return Flag(
+        name,
+        takes,
+        str(_shown(default)) if takes is str and default is not None else _shown(default),
+        _help(field.description or ""),
+        panel,
+        choices or between or ("NAME" if completes else METAVARS.get(takes, "TEXT")),
+        completes,
+    )
+
+
+def _short(short: Short, panel: str, folder: str) -> Flag:
+    """The option of a setting inside a strategy, or of a field that is given under another name."""
+    if short.of:
+        inner = find(folder, short.of, Strategy).model_fields[short.name]
+        made = _flag(short.name, inner, panel)
+        if short.takes is str:
+            made = replace(made, takes=str, default=str(made.default))
+        return replace(made, help=short.help or made.help, metavar=short.metavar or made.metavar)
+    metavar = short.metavar or METAVARS.get(short.takes, "TEXT")
+    return Flag(short.name, short.takes or str, None, short.help, panel, metavar)
+
+
+def _type(annotation: Any) -> tuple[Any, str | None]:
+    """What typer reads for an annotation, and the metavar that lists its choices, if it has a few."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return _type(kinds[0]) if len(kinds) == 1 else (str, None)
+    if get_origin(annotation) is Literal:
+        return str, "|".join(map(str, get_args(annotation)))
+    if get_origin(annotation) is tuple:
+        return list[str], None
+    return (annotation, None) if annotation in (bool, int, float, Path) else (str, None)
+
+
+def _shown(default: Any) -> Any:
+    """A default as an option shows it: a strategy by its name."""
+    if isinstance(default, Mapping):
+        return default.get("name")
+    return list(default) or None if isinstance(default, tuple) else default
+
+
+def _help(description: str) -> str:
+    """A field's description as an option says it: `X; None: Y.` becomes `X (default: Y).`"""
+    return re.sub(r"; None: (.*)\.$", r" (default: \1).", description)
+
+
+def takes(
+    *settings: type[Settings], leave_out: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command with the options of these settings. `defaults` of its own overrule those of the fields.
+
+    The command takes `settings`, one nested dict, and, where it asks for it, `given`, the options really given.
+    """
+    own = dict(defaults or {})
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        made = [flag for one in settings for flag in flags(one) if flag.name not in leave_out]
+        made = [flag.with_default(own[flag.name]) if flag.name in own else flag for flag in made]
+        parameters = [flag.parameter() for flag in made]
+        signature = inspect.signature(command)
+        mine = [each for key, each in signature.parameters.items() if key not in ("settings", "given")]
+        known = {flag.name for flag in made}
+        plain = {name for one in settings for name in one.model_fields}
+
+        @functools.wraps(command)
+        def run(context: typer.Context, **values: Any) -> None:
+            given = {key: value for key, value in given_in(context).items() if key in known}
+            parts: dict[str, Any] = {"settings": merged(values["config"], given, values["set"], own, plain)}
+            if "given" in signature.parameters:
+                parts["given"] = given
+            command(**{each.name: values[each.name] for each in mine}, **parts)
+
+        where = inspect.Parameter.KEYWORD_ONLY
+        more = [
+            inspect.Parameter("config", where, default=None, annotation=CONFIG),
+            inspect.Parameter("set", where, default=None, annotation=SET),
+        ]
+        first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        every = [first, *(each.replace(kind=where) for each in mine), *parameters, *more]
+        run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        run.__annotations__ = {}
+        return run
+
+    return decorate
+
+
+def given_in(context: typer.Context) -> dict[str, Any]:
+    """The parameters that were given on the command line: defaults must not overrule a file."""
     source = context.get_parameter_source
     return {
-        name: context.params[name]
-        for name in names
-        if name in context.params and str(getattr(source(name), "name", "")) != "DEFAULT"
+        name: value for name, value in context.params.items() if str(getattr(source(name), "name", "")) != "DEFAULT"
     }

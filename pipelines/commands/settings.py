@@ -1,15 +1,16 @@
 """Settings as a user gives them (a file, options, --set) to what a command runs, checked as a whole.
 
-`settings` makes one nested dict of all three; `episode`, `asking`, `run_config` and `serve_config` make of it what a
+`merged` makes one nested dict of all three; `episode`, `asking`, `run_config` and `serve_config` make of it what a
 command runs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from pipelines.runs.config import RunConfig
 from pipelines.runs.engine import settled
@@ -19,39 +20,55 @@ from saccade.datasets import open_dataset
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import find, named, validation_text
+from saccade.settings import Settings, option_of
+
+S = TypeVar("S", bound=Settings)
 
 if TYPE_CHECKING:
     from pipelines.serving.settings import ServeConfig
 
-SHORT = {
-    "tokens": "budget.tokens",
-    "model": "engine.model",
-    "device": "engine.device",
-    "max_px": "engine.max_px",
-    "data_path": "dataset.data_path",
-    "question": "dataset.question",
-    "page_px": "dataset.page_px",
-}
+
+def _fields(settings: type[Settings]) -> dict[str, FieldInfo]:
+    """Every field of a settings class by the name it is given by; those of settings inside it are among them."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in settings.model_fields.items():
+        inner = field.annotation
+        found |= _fields(inner) if isinstance(inner, type) and issubclass(inner, Settings) else {name: field}
+    return found
+
+
+FIELDS = _fields(RunConfig)
+
+NAMED = {name: option.names for name, field in FIELDS.items() if (option := option_of(field.metadata)).names}
+"""Settings that are a name with settings of its own, and the folder of saccade/ whose files they name."""
+
+SHORT = {each.name: f"{name}.{each.name}" for name in NAMED for each in option_of(FIELDS[name].metadata).shorts}
 """Settings inside another one that have a name of their own: as options, in files and in --set."""
 
-NAMED = ("sampler", "planner", "budget", "integrate", "dataset", "engine")
-"""Settings that are a name with settings of its own."""
 
+def merged(
+    config: Path | None,
+    options: Mapping[str, Any],
+    sets: Sequence[str] | None,
+    defaults: Mapping[str, Any] | None = None,
+    plain: Collection[str] = (),
+) -> dict[str, Any]:
+    """One nested dict of settings: `defaults`, overruled by the config file, by options, by --set.
 
-def settings(config: Path | None, options: Mapping[str, Any], sets: Sequence[str] | None) -> dict[str, Any]:
-    """One nested dict of settings: the config file, overruled by options, overruled by --set.
+    `plain`: settings of the command itself, though their names are short for others elsewhere.
 
     Raises:
         ConfigError: the file is no YAML mapping, or an entry of --set is no KEY=VALUE.
     """
     made: dict[str, Any] = {}
+    short = {key: dotted for key, dotted in SHORT.items() if key not in plain}
+    for key, value in (defaults or {}).items():
+        put(made, short.get(key, key), value)
     loaded = {} if config is None else _read(config)
-    for key in sorted(loaded, key=SHORT.__contains__):  # `engine: {...}` must not undo the `model: ...` above it
-        put(made, SHORT.get(key, key), loaded[key])
-    for key, value in options.items():
-        put(made, SHORT.get(key, key), value)
-    for key, value in pairs(sets):
-        put(made, SHORT.get(key, key), value)
+    for key in sorted(loaded, key=short.__contains__):  # `engine: {...}` must not undo the `model: ...` above it
+        put(made, short.get(key, key), loaded[key])
+    for key, value in [*options.items(), *pairs(sets)]:
+        put(made, short.get(key, key), value)
     return made
 
 
@@ -120,9 +137,7 @@ def _name(spec: Any) -> Any:
 
 def default(key: str) -> Any:
     """What `--set sampler.ratio=0.6` alone is a setting of."""
-    if key in NAMED and key in Episode.model_fields:
-        return Episode.model_fields[key].default
-    return "synthdoc" if key == "dataset" else {}
+    return FIELDS[key].get_default(call_default_factory=True, validated_data={}) if key in NAMED else {}
 
 
 def refuse_unknown(made: Mapping[str, Any], settings: Iterable[str]) -> None:
@@ -151,10 +166,19 @@ def episode(made: Mapping[str, Any]) -> Episode:
     Raises:
         ConfigError: a setting is unknown or out of range.
     """
+    return checked(Episode, made)
+
+
+def checked(settings: type[S], made: Mapping[str, Any]) -> S:
+    """Settings of a class.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range; the message lists all.
+    """
     try:
-        return Episode(**made)
+        return settings(**made)
     except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(Episode.model_fields)}") from error
+        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(settings.model_fields)}") from error
 
 
 def run_config(made: Mapping[str, Any]) -> RunConfig:
@@ -172,14 +196,7 @@ def run_config(made: Mapping[str, Any]) -> RunConfig:
     own = {key: made[key] for key in made if key in RunConfig.model_fields}
     own = {"output": Path("runs") / (Path(name).stem or "run"), **own, "dataset": opened.spec()}
     looks = episode({key: made[key] for key in made if key not in own})
-    try:
-        return RunConfig(**{**own, "episode": looks})
-    except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(RunConfig.model_fields)}") from error
-
-
-SERVE_SHORT = ("api_key_file", "allow_host", "max_request_mib")
-"""Options whose settings have other names."""
+    return checked(RunConfig, {**own, "episode": looks})
 
 
 def serve_config(made: Mapping[str, Any]) -> "ServeConfig":
@@ -188,21 +205,12 @@ def serve_config(made: Mapping[str, Any]) -> "ServeConfig":
     Raises:
         ConfigError: a setting is unknown or out of range, the key file holds none, or the engine is not there.
     """
-    from pipelines.serving.settings import MIB, ServeConfig, key_hashes
+    from pipelines.serving.settings import SPELLED, ServeConfig
 
-    own = [key for key in ServeConfig.model_fields if key != "episode"]
-    refuse_unknown(made, [*Episode.model_fields, *own, *SERVE_SHORT])
+    own = [*(key for key in ServeConfig.model_fields if key != "episode"), *SPELLED]
+    refuse_unknown(made, [*Episode.model_fields, *own])
     kept = {key: made[key] for key in own if key in made}
-    if made.get("api_key_file") is not None:
-        kept["key_hashes"] = key_hashes(Path(made["api_key_file"]))
-    if made.get("allow_host") is not None:
-        kept["url_hosts"] = tuple(made["allow_host"])
-    if made.get("max_request_mib") is not None:
-        kept["max_request_bytes"] = made["max_request_mib"] * MIB
     looks = episode({key: made[key] for key in made if key in Episode.model_fields})
-    try:
-        config = ServeConfig(**kept, episode=looks)
-    except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(ServeConfig.model_fields)}") from error
+    config = checked(ServeConfig, {**kept, "episode": looks})
     settled(config.engine_spec, here=True)  # a device that is not here is refused now
     return config

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from pipelines.commands import options
+from pipelines.commands.options import SET
 from pipelines.commands.settings import pairs
 from saccade.engines.hf import checkpoint
 from saccade.errors import ConfigError
@@ -29,9 +29,9 @@ def nano(
         str | None, typer.Option(help="Checkpoint to start from: 'nano' or a folder (default: fresh weights).")
     ] = None,
     size: Annotated[str, typer.Option(help="Preset of widths and depths: tiny, nano, wide.")] = "nano",
-    device: options.Device = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     seed: Annotated[int, typer.Option(help="Of weights and pages. Validation seeds are refused.")] = 1,
-    set: options.Set = None,
+    set: SET = None,
 ) -> None:
     """Train the bundled model on documents generated here: characters first, then where to look, then both.
 

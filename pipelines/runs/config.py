@@ -6,7 +6,7 @@ actors work on it, and where, is not part of it: a run may be resumed on another
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,31 +18,88 @@ from saccade.engines.hf import checkpoint, model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
 from saccade.registry import find, load
-from saccade.settings import Settings
+from saccade.settings import Option, Settings, Short
 
-IN_FLIGHT = 32
+HIDDEN = Option(hidden=True)
 
 
-class RunConfig(Settings):
+class Model(Settings):
+    """What runs the model."""
+
+    panel = "Model"
+
+    engine: Annotated[
+        dict[str, Any],
+        Option(
+            names="engines",
+            shorts=(
+                Short(name="model", of="hf"),
+                Short(name="device", of="hf", help="auto, cpu, cuda, cuda:1, ..."),
+                Short(name="max_px", of="hf"),
+            ),
+        ),
+    ] = Field({"name": "auto"}, description="hf (transformers), vllm, or auto: vllm where it and a GPU are there.")
+
+
+class Looking(Model):
+    """A model, and how it looks: what every command that answers questions is set to."""
+
+    episode: Episode = Field(default_factory=Episode, description="How it looks.")
+
+
+class Data(Settings):
+    """Questions about images."""
+
+    panel = "What it answers"
+
+    dataset: Annotated[
+        dict[str, Any],
+        Option(
+            names="datasets",
+            shorts=(
+                Short(name="data_path", takes=Path, help="Where the named data set lies on this machine."),
+                Short(name="question", help="What to ask of every image of a folder."),
+                Short(name="page_px", of="synthdoc", help="Longest side of generated pages (synthdoc)."),
+            ),
+        ),
+    ] = Field(
+        {"name": "synthdoc"},
+        description="A name (`saccade list datasets`) or a path: questions.jsonl, a Parquet file or folder of them, or "
+        "a folder of images with --question.",
+    )
+    limit: int | None = Field(None, ge=1, description="Questions at most: the first ones, image by image; None: all.")
+
+
+class RunConfig(Looking, Data):
     """Settings of one `saccade batch`. Checked as a whole when built."""
 
-    dataset: dict[str, Any] = Field(description="A data set's spec: {'name': ..., settings}, or a `Dataset`.")
-    output: Path = Field(description="Folder of the run.")
-    limit: int | None = Field(None, ge=1, description="Questions, at most; None: all.")
-    episode: Episode = Field(default_factory=Episode)
-    engine: dict[str, Any] = Field({"name": "auto"}, description="An engine's spec, as `dataset`.")
+    panel = "Where it runs"
+
+    output: Path = Field(description="Folder of the run; None: runs/DATASET.")
+    resume: bool = Field(False, description="Go on with the run in --output.")
+    retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
     num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
     num_readers: int = Field(1, ge=1, description="Actors that answer.")
-    num_lookers: int = Field(1, ge=1, description="Actors that plan, score and select.")
-    encoder_gpus: float | None = Field(None, ge=0, description="GPUs per encoder; None: the GPUs there are, shared.")
-    reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: as `encoder_gpus`.")
-    threads: int | None = Field(None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared.")
-    episodes_per_reader: int = Field(4, ge=1, description="Episodes that are open on one reader at a time.")
-    in_flight: int = Field(IN_FLIGHT, ge=1, description="Images encoded but not yet written, at most.")
-    max_restarts: int = Field(3, ge=0, description="Times a dead actor, or a request that killed one, is tried again.")
-    address: str | None = Field(None, description="A Ray cluster (host:port, auto); None: this machine.")
-    resume: bool = Field(False, description="Go on with what is in `output`.")
-    retry_errors: bool = Field(False, description="With `resume`: images with error rows are done again.")
+    num_lookers: Annotated[int, HIDDEN] = Field(1, ge=1, description="Actors that plan, score and select.")
+    encoder_gpus: float | None = Field(
+        None, ge=0, description="GPUs per encoder, 0.5 for half of one; None: all there are, shared."
+    )
+    reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: all there are, shared.")
+    threads: Annotated[int | None, HIDDEN] = Field(
+        None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared."
+    )
+    episodes_per_reader: Annotated[int, HIDDEN] = Field(
+        4, ge=1, description="Episodes that are open on one reader at a time."
+    )
+    in_flight: Annotated[int, HIDDEN] = Field(32, ge=1, description="Images encoded but not yet written, at most.")
+    max_restarts: Annotated[int, HIDDEN] = Field(
+        3, ge=0, description="Times a dead actor, or a request that killed one, is tried again."
+    )
+    address: str | None = Field(
+        None,
+        description="A Ray cluster: auto or host:port. --output, the data and a checkpoint folder must be on storage "
+        "that all its nodes share, under the same path; None: this machine.",
+    )
 
     @field_validator("dataset", mode="before")
     @classmethod

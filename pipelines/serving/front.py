@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
+from pipelines.serving.form import inputs
 from pipelines.serving.looker import Fixation, Looked, Looker
 from pipelines.serving.meter import Meter
 from pipelines.serving.pictures import collect
@@ -86,7 +87,8 @@ class Front:
         """What the page must know to ask."""
         defaults = self.config.episode.model_dump(mode="json")
         needs_key = bool(self.config.key_hashes)
-        return JSONResponse({"model": self.config.model_name, "defaults": defaults, "needs_key": needs_key})
+        told = {"model": self.config.model_name, "defaults": defaults, "needs_key": needs_key}
+        return JSONResponse({**told, "settings": inputs(self.config.episode)})
 
     async def sample(self) -> Response:
         """A question about the sample page."""

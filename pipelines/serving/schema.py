@@ -18,9 +18,10 @@ from pydantic_core import from_json
 
 from pipelines.serving.refusals import Refusal, invalid, short
 from saccade import untrusted
-from saccade.config import Episode
+from saccade.config import VIEWS, Episode
 from saccade.errors import ConfigError
 from saccade.registry import settings_text
+from saccade.settings import option_of
 
 INERT = {
     "ignore_eos", "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
@@ -57,13 +58,8 @@ WHY = {
     "top_logprobs": "only the chosen token's log-probability is known: leave it out or give 0",
 }
 
-
 STRATEGIES = {
-    "sampler": "samplers",
-    "scorer": "importance",
-    "planner": "planners",
-    "budget": "budgets",
-    "integrate": "integration",
+    name: option.names for name, field in Episode.model_fields.items() if (option := option_of(field.metadata)).names
 }
 """Settings of an episode that name a strategy, and of which kind."""
 
@@ -271,11 +267,11 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
 
 def _refuse_untrusted(knobs: Mapping[str, Any]) -> None:
     """Raises Refusal: a request says what only the operator may."""
-    for name, kind in STRATEGIES.items():
+    for name in knobs:
         try:
-            if name == "scorer" and knobs.get(name) is not None:
+            if name == "scorer" and knobs[name] is not None:
                 untrusted.refuse_scorers(knobs[name])
-            elif knobs.get(name) is not None:
-                untrusted.refuse(kind, knobs[name])
+            elif name in STRATEGIES and knobs[name] not in (None, *VIEWS):
+                untrusted.refuse(STRATEGIES[name], knobs[name])
         except ConfigError as error:
             raise Refusal(400, f"saccade.{name}: {str(error)[:1000]}", f"saccade.{name}", "invalid_setting") from error

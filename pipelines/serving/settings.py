@@ -2,53 +2,100 @@
 
 import hashlib
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from pipelines.runs.config import HIDDEN, Looking
 from pipelines.runs.engine import settled
 from saccade.config import Episode
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import load
-from saccade.settings import Settings
+from saccade.settings import Option, Short
 
 MIB = 2**20
 
 
-class ServeConfig(Settings):
+LIMITS = Option(panel="What it refuses")
+SPELLED = ("api_key_file", "allow_host", "max_request_mib")
+"""Names under which `key_hashes`, `url_hosts` and `max_request_bytes` are given as options and in files."""
+
+
+class ServeConfig(Looking):
     """Settings of one endpoint. Checked as a whole when built, before anything is started."""
 
-    engine: dict[str, Any] = Field({"name": "auto"}, description="{'name': ENGINE, settings}: who encodes and reads.")
-    episode: Episode = Field(default_factory=Episode, description="How it looks, unless a request says otherwise.")
-    served_name: str | None = Field(None, description="Model name that requests give; None: the checkpoint's.")
-    max_request_bytes: int = Field(32 * MIB, ge=1024, description="Bytes of a request, images in base64 included.")
-    max_image_px: int = Field(50_000_000, ge=1, description="Pixels of one image.")
-    max_images: int = Field(4, ge=1, le=64, description="Images of one request.")
-    max_episodes: int = Field(8, ge=1, description="Requests that are looked at together; others wait.")
-    max_queue: int = Field(64, ge=0, description="Requests that wait, at most; one more is answered 429.")
-    timeout_s: float = Field(120, gt=0, description="A request that takes longer, waiting included, is answered 503.")
-    url_hosts: tuple[str, ...] = Field((), description="Hosts that image URLs may name; none: only data: URIs.")
-    url_timeout_s: float = Field(10, gt=0, description="Seconds to fetch one image URL.")
-    key_hashes: tuple[str, ...] = Field((), description="SHA-256 (hex) of accepted API keys; none: no key is asked.")
-    cache_bytes: int = Field(256 * MIB, ge=0, description="Encodings that each encoder keeps.")
-    encode_batch: int = Field(4, ge=1, description="Images in one pass of the vision tower, at most.")
-    encode_wait_s: float = Field(0.005, ge=0, description="How long a pass waits for more images.")
+    panel = "Where it serves"
+
     num_encoders: int = Field(1, ge=1, description="Encoder replicas.")
-    min_readers: int = Field(1, ge=1, description="Reader replicas, at least.")
-    max_readers: int = Field(1, ge=1, description="Reader replicas, at most: more are started under load.")
-    reads_per_reader: int = Field(8, ge=1, description="Reads sent to one reader at a time.")
-    encoder_gpus: float | None = Field(None, ge=0, description="GPUs per encoder; None: the GPUs there are, shared.")
-    reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: as `encoder_gpus`.")
-    cpus: float = Field(0.4, gt=0, description="Logical CPUs of each replica.")
-    threads: int | None = Field(None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared.")
-    drain_s: float = Field(30, ge=0, description="What is being answered has this long to end when the server closes.")
+    max_readers: int = Field(1, ge=1, description="Reader replicas at most: they come and go with the load.")
+    min_readers: Annotated[int, HIDDEN] = Field(1, ge=1, description="Reader replicas, at least.")
+    encoder_gpus: Annotated[float | None, HIDDEN] = Field(
+        None, ge=0, description="GPUs per encoder; None: the GPUs there are, shared."
+    )
+    reader_gpus: Annotated[float | None, HIDDEN] = Field(
+        None, ge=0, description="GPUs per reader; None: as `encoder_gpus`."
+    )
+    key_hashes: Annotated[
+        tuple[str, ...],
+        Option(
+            panel=LIMITS.panel,
+            spelled=Short(
+                name="api_key_file",
+                takes=Path,
+                help="File of accepted API keys, one per line (default: no key).",
+            ),
+        ),
+    ] = Field((), description="SHA-256 (hex) of accepted API keys; none: no key is asked.")
+    url_hosts: Annotated[
+        tuple[str, ...],
+        Option(
+            panel=LIMITS.panel,
+            spelled=Short(
+                name="allow_host",
+                takes=list[str],
+                metavar="HOST",
+                help="A host that image URLs may name; may be repeated (default: none).",
+            ),
+        ),
+    ] = Field((), description="Hosts that image URLs may name; none: only data: URIs.")
+    max_request_bytes: Annotated[
+        int,
+        Option(
+            panel=LIMITS.panel,
+            spelled=Short(
+                name="max_request_mib", takes=int, help="MiB of a request, images in base64 included (default: 32)."
+            ),
+        ),
+    ] = Field(32 * MIB, ge=1024, description="Bytes of a request, images in base64 included.")
+    max_image_px: Annotated[int, LIMITS] = Field(50_000_000, ge=1, description="Pixels of one image.")
+    max_images: Annotated[int, LIMITS] = Field(4, ge=1, le=64, description="Images of one request.")
+    max_episodes: Annotated[int, LIMITS] = Field(8, ge=1, description="Requests looked at together; others wait.")
+    max_queue: Annotated[int, LIMITS] = Field(64, ge=0, description="Requests that wait; more get 429.")
+    served_name: Annotated[str | None, HIDDEN] = Field(
+        None, description="Model name that requests give; None: the checkpoint's."
+    )
+    timeout_s: Annotated[float, HIDDEN] = Field(
+        120, gt=0, description="A request that takes longer, waiting included, is answered 503."
+    )
+    url_timeout_s: Annotated[float, HIDDEN] = Field(10, gt=0, description="Seconds to fetch one image URL.")
+    cache_bytes: Annotated[int, HIDDEN] = Field(256 * MIB, ge=0, description="Encodings that each encoder keeps.")
+    encode_batch: Annotated[int, HIDDEN] = Field(4, ge=1, description="Images in one pass of the tower, at most.")
+    encode_wait_s: Annotated[float, HIDDEN] = Field(0.005, ge=0, description="How long a pass waits for more images.")
+    reads_per_reader: Annotated[int, HIDDEN] = Field(8, ge=1, description="Reads sent to one reader at a time.")
+    cpus: Annotated[float, HIDDEN] = Field(0.4, gt=0, description="Logical CPUs of each replica.")
+    threads: Annotated[int | None, HIDDEN] = Field(
+        None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared."
+    )
+    drain_s: Annotated[float, HIDDEN] = Field(
+        30, ge=0, description="What is being answered has this long to end when the server closes."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _parts(cls, values: Any) -> Any:
         """The engine as it opens here, the episode from its settings."""
-        looks = values.get("episode", {})
+        looks, values = values.get("episode", {}), _spelled(values)
         engine = settled(choose_engine(values.get("engine")), here=False)
         return {**values, "engine": engine.spec(), "episode": Episode(**looks) if isinstance(looks, dict) else looks}
 
@@ -68,6 +115,19 @@ class ServeConfig(Settings):
     def model_name(self) -> str:
         """What requests call the model."""
         return self.served_name or PurePath(self.engine_spec.model).name
+
+
+def _spelled(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings with those of `SPELLED` under the names of their fields."""
+    keys, hosts, mib = (values.get(name) for name in SPELLED)
+    made = {name: value for name, value in values.items() if name not in SPELLED}
+    if keys is not None:
+        made["key_hashes"] = key_hashes(Path(keys))
+    if hosts is not None:
+        made["url_hosts"] = (hosts,) if isinstance(hosts, str) else tuple(hosts)
+    if mib is not None:
+        made["max_request_bytes"] = mib * MIB
+    return made
 
 
 def key_hashes(path: Path) -> tuple[str, ...]:

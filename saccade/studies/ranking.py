@@ -7,9 +7,9 @@ numbers mean is in `saccade.analysis.gaze`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import mean, median
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from saccade.analysis.gaze import ENOUGH, Boxes, Judged, Looks, look, scene_of
 from saccade.datasets import Dataset, Row
@@ -20,7 +20,7 @@ from saccade.metrics.bootstrap import bootstrap_mean, interval_text
 from saccade.planners import Planner
 from saccade.registry import find, load, names
 from saccade.samplers import Sampler
-from saccade.settings import Settings
+from saccade.settings import Option, Settings, Short
 from saccade.types import Query, Question, Scene
 
 LOOKS = 3
@@ -31,18 +31,30 @@ MIX = "query:0.3+edges:0.7"  # what `saccade ask` scores with
 UNTRAINED = ("crosslevel",)  # loads without weights, and then knows nothing
 
 
-class Ranking(Settings):
-    """What is ranked, and on what."""
+def _names(name: str, help: str) -> Option:
+    return Option(spelled=Short(name=name, metavar="A,B,...", help=help))
 
-    dataset: dict[str, Any] = Field(description="A data set and its settings: {name: synthdoc, ...}.")
-    limit: int = Field(64, ge=1, description="Questions at most.")
-    engine: dict[str, Any] = Field({}, description="Settings of the engine that encodes: model, device, ...")
-    scorers: tuple[str, ...] = Field(
-        default_factory=lambda: scorers_by_default()[0], description="A mix: NAME:WEIGHT+NAME."
+
+class Ranking(Settings):
+    """What is ranked: every scorer with every sampler and every planner."""
+
+    panel = "What it ranks"
+
+    scorers: Annotated[
+        tuple[str, ...], _names("scorers", "Instead of all (`saccade list importance`); a mix is query:0.3+edges:0.7.")
+    ] = Field(default_factory=lambda: scorers_by_default()[0], description="A mix: NAME:WEIGHT+NAME.")
+    samplers: Annotated[tuple[str, ...], _names("samplers", "Instead of all (`saccade list samplers`).")] = Field(
+        default_factory=lambda: samplers(blind=False)
     )
-    samplers: tuple[str, ...] = Field(default_factory=lambda: samplers(blind=False))
-    planners: tuple[str, ...] = Field(default_factory=lambda: tuple(names("planners")))
-    tokens: int = Field(273, ge=1, description="Visual tokens a look.")
+    planners: Annotated[tuple[str, ...], _names("planners", "Instead of all (`saccade list planners`).")] = Field(
+        default_factory=lambda: tuple(names("planners"))
+    )
+    tokens: int = Field(273, ge=1, description="Visual tokens per look.")
+
+    @field_validator("scorers", "samplers", "planners", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(value.split(",")) if isinstance(value, str) else value
 
 
 class Ways:

@@ -1,7 +1,6 @@
 """The command line: help that teaches, one-line errors, settings that overrule each other in the right order."""
 
 import importlib.metadata
-import inspect
 import os
 import re
 import subprocess
@@ -14,14 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
-from pipelines.commands import doctor, options
-from pipelines.commands.ask import ask
-from pipelines.commands.batch import batch
+from pipelines.commands import doctor
 from pipelines.commands.list import FOLDERS, KINDS
-from pipelines.commands.serve import serve
-from pipelines.commands.settings import settings
+from pipelines.commands.settings import merged
 from pipelines.execute.run import Stopped
-from saccade.config import Episode
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.registry import names
@@ -102,19 +97,11 @@ def test_an_interrupted_command_says_how_to_go_on(
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [ask, batch, serve])
-def test_defaults_shown_are_those_of_the_library(command: Callable[..., None]) -> None:
-    shown = {key: value.default for key, value in inspect.signature(command).parameters.items()}
-    for key in set(options.EPISODE) & shown.keys() - {"tokens"}:
-        assert shown[key] == Episode.model_fields[key].default, key
-    assert shown["tokens"] == str(Episode().budget["tokens"])
-
-
 def test_set_reaches_into_a_strategy() -> None:
-    assert settings(None, {}, ["sampler.ratio=0.6"])["sampler"] == {"name": "hybrid", "ratio": 0.6}
-    assert settings(None, {"sampler": "cortical"}, ["sampler.seed=3"])["sampler"]["name"] == "cortical"
+    assert merged(None, {}, ["sampler.ratio=0.6"])["sampler"] == {"name": "hybrid", "ratio": 0.6}
+    assert merged(None, {"sampler": "cortical"}, ["sampler.seed=3"])["sampler"]["name"] == "cortical"
     with pytest.raises(ConfigError, match="--set takes KEY=VALUE"):
-        settings(None, {}, ["sampler.ratio"])
+        merged(None, {}, ["sampler.ratio"])
 
 
 def test_ask(tmp_path: Path, qwen2_5_vl: Path) -> None:

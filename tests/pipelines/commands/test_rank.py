@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
 from pipelines.commands import rank as module
-from pipelines.commands.rank import run_ranking
+from pipelines.commands.rank import RankConfig, run_ranking
 from pipelines.runs.experiment import CONFIGS, find_experiment
 from saccade.errors import ConfigError, UnknownName
 from saccade.studies.ranking import Ranking, Ways, scorers_by_default
@@ -21,14 +21,14 @@ QUIET = Console(quiet=True)
 
 
 @pytest.fixture
-def chosen(tmp_path: Path, qwen2_5_vl: Path) -> Ranking:
+def chosen(tmp_path: Path, qwen2_5_vl: Path) -> RankConfig:
     """Three pages, each with one question without boxes and two with; and a picture that is none."""
     data = write_data(tmp_path / "data", num_images=3)
     (tmp_path / "data" / "broken.png").write_bytes(b"no image")
     broken = {"id": "broken", "image": "broken.png", "question": "Who?", "answers": ["x"]}
     with data.open("a") as file:
         file.write(json.dumps(broken) + "\n")
-    return Ranking(
+    return RankConfig(
         dataset={"name": "jsonl", "data_path": str(data)},
         engine={"model": str(qwen2_5_vl)},
         scorers=("edges", "query:0.3+edges:0.7"),
@@ -38,7 +38,7 @@ def chosen(tmp_path: Path, qwen2_5_vl: Path) -> Ranking:
     )
 
 
-def test_every_combination_is_ranked_beside_the_baselines(chosen: Ranking, tmp_path: Path) -> None:
+def test_every_combination_is_ranked_beside_the_baselines(chosen: RankConfig, tmp_path: Path) -> None:
     results = run_ranking(chosen, tmp_path / "out", QUIET)
     full, *blind = results["baselines"]
     assert (full["sampler"], full["all"]["mean"]) == ("full", 1.0)
@@ -58,7 +58,7 @@ def test_every_combination_is_ranked_beside_the_baselines(chosen: Ranking, tmp_p
     assert "|  | full |  | 1.00 [1.00, 1.00] |" in table and "n = 6 questions on 3 pages (3 without" in table
 
 
-def test_it_goes_on_where_it_was(chosen: Ranking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_goes_on_where_it_was(chosen: RankConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_ranking(chosen, tmp_path / "whole", QUIET)
     looked: list[str] = []
     page = module.looks_of_page
@@ -104,7 +104,7 @@ def test_the_ranking_by_hand() -> None:
 
 
 def test_all_that_can_be_ranked_is_ranked_when_nothing_is_named() -> None:
-    every = Ranking(dataset={"name": "synthdoc"})
+    every = Ranking()
     assert {"edges", "query", "query:0.3+edges:0.7"} <= set(every.scorers)
     assert {"attention", "learned", "cross", "crosslevel"} == set(scorers_by_default()[1])
     assert not {"random", "uniform"} & set(every.samplers)
@@ -121,15 +121,15 @@ def test_all_that_can_be_ranked_is_ranked_when_nothing_is_named() -> None:
 )
 def test_wrong_settings_say_where(change: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        Ways(Ranking(dataset={"name": "synthdoc"}, **change))
+        Ways(Ranking(**change))
 
 
-def test_without_boxes_there_is_nothing_to_rank(chosen: Ranking, tmp_path: Path) -> None:
+def test_without_boxes_there_is_nothing_to_rank(chosen: RankConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to look for: no answer boxes"):
         run_ranking(chosen.with_settings(limit=1), tmp_path / "out", QUIET)
 
 
-def test_the_command(chosen: Ranking, tmp_path: Path) -> None:
+def test_the_command(chosen: RankConfig, tmp_path: Path) -> None:
     data, model = chosen.dataset["data_path"], chosen.engine["model"]
     arguments = ["rank", "--dataset", data, "--limit", "2", "--tokens", "4", "--model", model]
     arguments += ["--scorers", "edges", "--samplers", "topk", "--planners", "query", "--output", str(tmp_path / "out")]

@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.commands import settings
 from pipelines.commands.settings import asking, episode, run_config
-from pipelines.runs import engine as engines
 from pipelines.runs.experiment import Experiment
+from saccade import engines
 from saccade.engines import choose_engine
 from saccade.errors import ConfigError, UnknownName
 
@@ -17,7 +17,7 @@ def read(tmp_path: Path, text: str, given: dict[str, Any] | None = None, *sets: 
     """The settings of a file with this text, with options and --set."""
     file = tmp_path / "settings.yaml"
     file.write_text(text)
-    return settings.settings(file, given or {}, sets)
+    return settings.merged(file, given or {}, sets)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_settings_of_a_data_set_stay_until_another_is_named(tmp_path: Path) -> N
 
 
 def test_another_budget_has_none_of_the_settings_before_it(tmp_path: Path) -> None:
-    made = settings.settings(None, {}, ["budget.name=window", "budget.max_model_len=2048"])
+    made = settings.merged(None, {}, ["budget.name=window", "budget.max_model_len=2048"])
     assert made["budget"] == {"name": "window", "max_model_len": 2048}
-    assert settings.settings(None, {}, ["budget.name=fixed"])["budget"] == {"name": "fixed", "tokens": 273}
+    assert settings.merged(None, {}, ["budget.name=fixed"])["budget"] == {"name": "fixed", "tokens": 273}
 
 
 def test_another_engine_reads_the_same_model(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("scorer=.edges", "no importance named '.edges'"),
         ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
         ("engine.bogus=1", "engines 'hf': bogus: Extra inputs.*Settings: model="),
-        ("token=3", r"no setting token: 3\. Settings: sampler, .*tokens \(budget.tokens\), model \(engine.model\)"),
+        ("token=3", r"no setting token: 3\. Settings: sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)"),
         ("dataset.page_pixels=512", "page_pixels: Extra inputs"),
         ("data_path=x", "data set 'synthdoc' takes no --data-path"),
     ],
@@ -141,13 +141,13 @@ def test_ask_takes_no_settings_of_a_run() -> None:
 
 def test_an_empty_question_says_what_it_is_for() -> None:
     with pytest.raises(ConfigError) as refused:
-        run_config(settings.settings(None, {"dataset": "folder", "data_path": "x", "question": ""}, None))
+        run_config(settings.merged(None, {"dataset": "folder", "data_path": "x", "question": ""}, None))
     assert "Undefined" not in str(refused.value) and "(required)" in str(refused.value)
 
 
 def test_page_px_is_for_pages_that_are_drawn(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").touch()
-    made = settings.settings(None, {"dataset": str(tmp_path / "q.jsonl"), "page_px": 512}, None)
+    made = settings.merged(None, {"dataset": str(tmp_path / "q.jsonl"), "page_px": 512}, None)
     with pytest.raises(ConfigError, match=r"takes no --page-px \(got 512\)"):
         run_config(made)
 

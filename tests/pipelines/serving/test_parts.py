@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.commands.settings import serve_config, settings
+from pipelines.commands.settings import merged, serve_config
 from pipelines.serving.reader import Piece, pieces_of
 from pipelines.serving.replica import Replica
 from pipelines.serving.settings import MIB, hashed
@@ -38,10 +38,10 @@ def test_settings_come_from_options_files_and_set(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("one\n")
     (tmp_path / "serve.yaml").write_text("max_queue: 3\nfixations: 5\nengine: {name: hf, max_new_tok: 7}\n")
     given = {"max_request_mib": 2, "allow_host": ["a.test"], "api_key_file": tmp_path / "keys", "fixations": 4}
-    config = serve_config(settings(tmp_path / "serve.yaml", given, ["cache_bytes=5", "device=cpu"]))
+    config = serve_config(merged(tmp_path / "serve.yaml", given, ["cache_bytes=5", "device=cpu"]))
     assert (config.max_queue, config.cache_bytes, config.max_request_bytes) == (3, 5, 2 * MIB)
     assert (config.url_hosts, config.key_hashes) == (("a.test",), (hashed("one"),))
     assert (config.episode.fixations, config.engine["max_new_tok"], config.engine["device"]) == (4, 7, "cpu")
     for wrong in ({"nonsense": 1}, {"max_queue": -1}, {"engine": {"name": "gpt"}}, {"device": "tpu"}):
         with pytest.raises(ConfigError):
-            serve_config(settings(None, wrong, None))
+            serve_config(merged(None, wrong, None))
