@@ -23,6 +23,7 @@ from saccade.errors import (
 from saccade.eye import Eye, load, look, look_many
 from saccade.picture import Picture
 from saccade.types import Answer, Cost, Gaze, Question, Sample, Selection, Step, Trace
+from saccade.version import __version__
 
 __all__ = [
     "Answer",
@@ -45,6 +46,7 @@ __all__ = [
     "Step",
     "Trace",
     "UnknownName",
+    "__version__",
     "load",
     "look",
     "look_many",

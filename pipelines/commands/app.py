@@ -6,9 +6,10 @@ Nothing of saccade is imported for `saccade --help`, and `saccade doctor` runs w
 
 import ast
 import importlib
+import importlib.metadata
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -68,11 +69,21 @@ class Commands(TyperGroup):
             raise typer.Exit(130) from stopped
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"saccade {importlib.metadata.version('saccade')}")
+        raise typer.Exit
 
 
 @app.callback()
-def saccade() -> None:
+def saccade(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
+) -> None:
     """Answers questions about high-resolution images with a fixed budget of visual tokens."""
 
 

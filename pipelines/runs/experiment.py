@@ -14,7 +14,7 @@ from saccade.errors import ConfigError, UnknownName
 from saccade.registry import load, validation_text
 from saccade.settings import Settings
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "experiments"
+CONFIGS = Path(__file__).parents[1] / "configs" / "experiments"
 
 
 class Experiment(Settings):
@@ -50,7 +50,7 @@ class Experiment(Settings):
 
 
 def find_experiment(name: str) -> Path:
-    """The YAML file at a path, or the one of that name in configs/experiments/ of the repository.
+    """The YAML file at a path, or the one of that name in configs/experiments/.
 
     Raises:
         UnknownName: there is neither; the message lists what there is.
