@@ -53,7 +53,7 @@ def test_the_shell_completes_commands_and_names(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.slow
 def test_a_wheel_works_from_any_folder(tmp_path: Path) -> None:
     source = tmp_path / "source"  # a build leaves folders behind
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "runs", "*.egg-info")
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "*.egg-info")
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
     for command in (
         ["wheel", "-q", "--no-deps", str(source), "-w", str(tmp_path)],

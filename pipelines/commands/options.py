@@ -9,8 +9,10 @@ its class, in files and in --set, with nothing to do here.
 """
 
 import functools
+import importlib
 import inspect
 import re
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from pipelines.commands.settings import merged
-from saccade.registry import Strategy, find, names
+from saccade.registry import Strategy, find, names, sentence
 from saccade.settings import Settings, Short, option_of
 
 CONFIG = Annotated[
@@ -206,3 +208,17 @@ def given_in(context: typer.Context) -> dict[str, Any]:
     return {
         name: value for name, value in context.params.items() if str(getattr(source(name), "name", "")) != "DEFAULT"
     }
+
+
+def passed_on(app: typer.Typer, name: str, words: str, module: str) -> None:
+    """Adds a command whose words go to a module's own `main(argv)`, `--help` among them: nothing is declared twice."""
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    _, _, stem = module.rpartition(".")
+
+    @app.command(name, help=sentence("training", stem), context_settings=settings, add_help_option=False)
+    def run(context: typer.Context) -> None:
+        before, sys.argv = sys.argv, [f"saccade {words}"]  # argparse takes its name from there
+        try:
+            importlib.import_module(module).main(context.args)
+        finally:
+            sys.argv = before

@@ -1,4 +1,4 @@
-"""Train the models that saccade ships."""
+"""Train the models that saccade ships, and the small modules that scorers, budgets and reductions are made of."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from pipelines.commands.options import SET
+from pipelines.commands.options import SET, passed_on
 from pipelines.commands.settings import pairs
 from saccade.engines.hf import checkpoint
 from saccade.errors import ConfigError
@@ -14,12 +14,19 @@ from saccade.registry import validation_text
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
 
-train = typer.Typer(help=__doc__, no_args_is_help=True)
+train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
+MODULES = {
+    "head": "importance",
+    "levels": "levels",
+    "codec": "compression",
+    "calibration": "calibrate",
+    "quantiles": "quantiles",
+}
+"""Commands whose options are those of a module of saccade/training, which runs alone as well (`python -m`)."""
 
-@train.callback(help=__doc__)
-def _group() -> None:
-    """Keeps `nano` a command of its own while it is the only one."""
+for name_, module_ in MODULES.items():
+    passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}")
 
 
 @train.command()

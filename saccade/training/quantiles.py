@@ -59,11 +59,11 @@ def written(found: dict[str, list[float]], num: int) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Derives, writes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--num", type=int, default=400, help="pages, and scenes")
-    num = parser.parse_args().num
+    num = parser.parse_args(argv).num
     TARGET.write_text(written(tables(num), num))
     print(f"{TARGET}: {num} pages and {num} scenes")
 

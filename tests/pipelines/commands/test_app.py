@@ -39,6 +39,8 @@ COMMANDS = [
     "train",
     "train nano",
 ]
+PASSED_ON = ["evaluate", "train head", "train levels", "train codec", "train calibration", "train quantiles"]
+"""Their options are those of a module of saccade/training."""
 
 DECLARED = ["numpy>=2.0", "ray[data,serve]>=2.60,<2.61", "transformers>=5.16.1,<5.20", 'pytest>=8; extra == "test"']
 
@@ -58,7 +60,15 @@ def test_help(command: str, golden: Callable[[str, str], None], monkeypatch: pyt
 
 
 def test_every_command_is_in_the_golden_help() -> None:
-    assert cli.names() == sorted({name.split()[0] for name in COMMANDS if name})
+    assert cli.names() == sorted({name.split()[0] for name in [*COMMANDS, *PASSED_ON] if name})
+
+
+@pytest.mark.parametrize("command", PASSED_ON)
+def test_options_of_training_are_its_own(command: str) -> None:
+    shown = CliRunner().invoke(cli.app, [*command.split(), "--help"])
+    assert shown.exit_code == 0 and re.search(rf"usage: (saccade {command}|python -m saccade)", shown.output)
+    wrong = CliRunner().invoke(cli.app, [*command.split(), "--bogus"])
+    assert wrong.exit_code == 2 and sys.argv[0] != f"saccade {command}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
