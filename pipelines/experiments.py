@@ -198,9 +198,9 @@ class _Once(ForwardingEncoder):
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         for item in batch:
-            if item.view not in self._encoded:
-                self._encoded[item.view] = super().encode([item])[0]
-        return [self._encoded[item.view] for item in batch]
+            if item.key not in self._encoded:
+                self._encoded[item.key] = super().encode([item])[0]
+        return [self._encoded[item.key] for item in batch]
 
 
 def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:

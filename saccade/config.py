@@ -8,12 +8,14 @@ from pydantic import Field, model_validator
 from saccade.budgets import Budget
 from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
+from saccade.geometry.ink import TOLERANCE
 from saccade.geometry.levels import MAX_LEVELS
 from saccade.importance import Listener, Mix
 from saccade.integration import Integrator
 from saccade.planners import Planner
 from saccade.registry import Strategy, load
 from saccade.samplers import Sampler
+from saccade.types import Need
 
 VIEWS = ("full", "resize")
 """Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
@@ -33,7 +35,12 @@ class Episode(Strategy):
     fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")
     glimpse: int = Field(0, ge=0, description="Coarse tokens of the whole image that open every canvas; 0: none.")
     levels: int = Field(1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8 a side.")
-    encoder: Literal["full", "lazy"] = Field("full", description="The whole image at once, or windows where it looks.")
+    encoder: Literal["full", "ink", "lazy"] = Field(
+        "full", description="The whole image, all but its blank cells, or windows where it looks."
+    )
+    ink_tolerance: float = Field(
+        TOLERANCE, ge=0, le=255, description="Grey levels that a blank cell may span; more: fewer cells hold ink."
+    )
     canvas: Literal["private", "shared"] = Field("private", description="One canvas per question, or one an image.")
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
@@ -90,6 +97,14 @@ class Episode(Strategy):
                 f"the scorer {self.listens.name()!r} needs the language model's attention before the first look: "
                 "only the engine hf gives it, where it encodes and reads in one process (ask, experiment, saccade.load)"
             )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What its strategies read of an image, beside places and importance."""
+        sampler = self.strategies.sampler
+        if sampler is None or sampler.blind:
+            return frozenset()
+        return self.strategies.score.needs | sampler.needs | frozenset(self.strategies.planner.reads)
 
     @property
     def view(self) -> str:

@@ -9,14 +9,16 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from saccade.config import Episode
 from saccade.engines import Encoder, Reader
-from saccade.errors import EngineDead, SaccadeError
+from saccade.errors import ConfigError, EngineDead, SaccadeError
 from saccade.geometry.grid import coarse_on
+from saccade.geometry.ink import ink_cells
 from saccade.geometry.levels import coarser_tok, stack
 from saccade.lazy import Lazy
 from saccade.picture import Picture
@@ -36,6 +38,9 @@ from saccade.types import (
     Step,
     Trace,
 )
+
+if TYPE_CHECKING:
+    from saccade.families import Prepared  # which imports transformers
 
 Outcome = Trace | SaccadeError
 """What became of one question. An error costs that question only."""
@@ -64,15 +69,28 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
 
     Raises:
         PictureError: the picture cannot be used.
+        ConfigError: this model does not encode as the settings ask.
     """
     started = time.perf_counter()
-    resize = settings.view == "resize"
-    views = [encoder.prepare(picture, settings.whole_budget_tok if resize else None)]
+    resize, received = settings.view == "resize", "received" in settings.needs
+    if settings.encoder == "ink" and not encoder.family.takes_cells:
+        raise ConfigError(
+            f"the vision tower of {type(encoder.family).__name__} takes whole pictures only: --encoder full"
+        )
+
+    def prepared(max_tok: int | None = None) -> "Prepared":
+        view = encoder.prepare(picture, max_tok)
+        if settings.encoder == "ink":
+            cells = ink_cells(picture.rgb, view.grid, settings.ink_tolerance)
+            view = view if len(cells) == len(view.grid) else view.some(cells, "ink")
+        return replace(view, received=received)
+
+    views = [prepared(settings.whole_budget_tok if resize else None)]
     if settings.view == "foveate":
-        views += [encoder.prepare(picture, size) for size in coarser_tok(views[0].grid, settings.levels)]
+        views += [prepared(size) for size in coarser_tok(views[0].grid, settings.levels)]
     num_levels = len(views)
     if settings.glimpse and settings.view == "foveate":
-        views.append(encoder.prepare(picture, settings.glimpse))
+        views.append(prepared(settings.glimpse))
     lazy = Lazy.start(encoder, picture, views[0], settings.glimpse) if settings.encoder == "lazy" else None
     encodings = [encoder.encode([view])[0] for view in views] if lazy is None else lazy.encodings
     whole, glimpse = stack(encodings[:num_levels]), None
@@ -83,7 +101,7 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
     full = encoder.prepare(picture) if resize else views[0]
-    return Seen(picture, whole, glimpse, queries, full.patches.shape[0], seconds, lazy)
+    return Seen(picture, whole, glimpse, queries, full.whole_patches, seconds, lazy)
 
 
 @dataclass(frozen=True, slots=True)

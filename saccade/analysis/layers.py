@@ -52,23 +52,21 @@ def states(family: Family, prepared: Prepared) -> list[Tensor]:
     Raises:
         ConfigError: a reduction works inside the tower; its blocks are then not run whole.
     """
+    watched = blocks(family)
+    if family.reduction is not None and family.reduction.active(len(watched)):
+        raise ConfigError("a reduction works inside the vision tower, so no block of it runs whole. Analyse without it")
     found: list[Tensor] = []
 
     def keep(_module: Any, _given: Any, made: Any) -> None:
         state = made[0] if isinstance(made, tuple) else made
         found.append(state.detach().flatten(0, -2).float().cpu())
 
-    handles = [block.register_forward_hook(keep) for block in blocks(family)]
+    handles = [block.register_forward_hook(keep) for block in watched]
     try:
-        family.encode([prepared])
+        family.run_tower(prepared)
     finally:
         for handle in handles:
             handle.remove()
-    if len(found) != len(handles):
-        raise ConfigError(
-            f"{len(found)} of {len(handles)} blocks of the vision tower ran whole: a reduction works inside it. "
-            "Analyse without it"
-        )
     return found
 
 

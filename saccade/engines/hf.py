@@ -163,8 +163,10 @@ class HFEngine(Listening, Engine):
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """One pass of the vision tower; encodings are on the CPU."""
-        encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
         reduction = self.family.reduction
+        if reduction is not None:
+            batch = [replace(item, received=True) for item in batch]  # it may choose by it
+        encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
         return encodings if reduction is None else [reduction.after(encoding) for encoding in encodings]
 
     def windows(self, prepared: Prepared) -> Any:

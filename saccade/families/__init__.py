@@ -8,9 +8,10 @@ The identity law holds for each: a canvas that keeps all N tokens gives the logi
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,10 +36,37 @@ class Prepared:
     """One picture as the vision tower takes it."""
 
     patches: Tensor  # (patches, channels * patch * patch) float32, in the family's patch order
-    grid_thw: tuple[int, int, int]  # patches in time, height, width
+    grid_thw: tuple[int, int, int]  # patches in time, height, width, of the whole picture
     grid: Grid
     picture_hash: str
     view: str
+    cells: Tensor | None = None  # (K,) int64 of the whole grid, in raster order: what is left of it; None: all
+    received: bool = True  # whether the attention that each token receives is wanted
+
+    @property
+    def whole_patches(self) -> int:
+        """Patches of the whole picture, of which it may be a part."""
+        return len(self.patches) if self.cells is None else math.prod(self.grid_thw)
+
+    @property
+    def key(self) -> str:
+        """Equal for what encodes to the same, given one picture."""
+        return self.view if self.received else f"{self.view}|unheard"
+
+    def some(self, cells: Tensor, name: str) -> "Prepared":
+        """The cells (K,) int64, increasing, of a whole picture: only they are encoded (`Family.takes_cells`).
+
+        `name` is put to the view's, with a hash of the cells.
+        """
+        per_cell = len(self.patches) // len(self.grid)
+        seal = hashlib.sha256(cells.numpy().tobytes()).hexdigest()[:16]
+        return replace(
+            self,
+            patches=self.patches.view(len(self.grid), per_cell, -1)[cells].flatten(0, 1),
+            grid=self.grid.some(cells),
+            view=f"{self.view}|{name}-{seal}",
+            cells=cells,
+        )
 
 
 class Family(ABC):
@@ -48,6 +76,7 @@ class Family(ABC):
     tokenizer: Any  # the transformers tokenizer
     fingerprint: str
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
+    takes_cells: ClassVar[bool] = False  # its vision tower encodes any cells of a picture
     reduction: Reduction | None = None  # inside the tower; what it does after it is the engine's to call
 
     @classmethod
@@ -66,6 +95,10 @@ class Family(ABC):
     @abstractmethod
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """One pass of the vision tower over a batch of pictures of any sizes."""
+
+    def run_tower(self, prepared: Prepared) -> None:
+        """Runs transformers' own vision tower on one whole picture: for who listens to its blocks."""
+        self.encode([prepared])
 
     @abstractmethod
     def prompt(self, question: str) -> tuple[list[int], list[int]]:

@@ -18,7 +18,7 @@ STEPS = ((1,), (1, 2, 5), (1, 2, 3, 4, 6, 8), (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 
 
 
 class RateDistortion(Drawing):
-    """Visual tokens per question on a logarithmic axis, ANLS with its 95 % interval up; one line per family of variants."""
+    """Visual tokens per question (logarithmic), ANLS with its 95 % interval up; one line per family of variants."""
 
     def __call__(self, subject: Subject) -> Figure:
         """The figure.
