@@ -22,6 +22,9 @@ from saccade.decoding import MAX_DECODE_PX as MAX_DECODE_PX
 from saccade.decoding import MAX_FILE_BYTES as MAX_FILE_BYTES
 from saccade.errors import ConfigError, PictureError
 
+SHOWN = 300
+"""Characters of a path that a message repeats."""
+
 Source = bytes | str | Path | np.ndarray | Image.Image
 
 
@@ -35,8 +38,9 @@ def suffixes() -> frozenset[str]:
 class Picture:
     """An image that is decoded on first use. `limit_px` lets decoding reduce by a whole factor, never below that many.
 
-    `page`, counted from 1, is the page of a PDF or TIFF; it must be given where there are several. Pickles without its
-    pixels: another process reads them again from where they came.
+    `page`, counted from 1, is the page of a PDF or TIFF; it must be given where there are several, and says nothing
+    about other formats, which have none. Pickles without its pixels: another process reads them again from where they
+    came.
 
     Raises (from every attribute but `limit_px` and `page`):
         PictureError: unreadable, truncated, not an image, of several pages, or beyond `MAX_DECODE_PX` or
@@ -139,17 +143,23 @@ def _identity(source: bytes | np.ndarray) -> bytes | np.ndarray:
 def _read(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():  # a pipe or a device would never end
-            raise PictureError(f"{str(path)!r} is not a file")
+            raise PictureError(f"{_shown(path)} is not a file")
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_FILE_BYTES else None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise PictureError(f"cannot read the image file {str(path)!r}: {reason}") from error
+        raise PictureError(f"cannot read the image file {_shown(path)}: {reason}") from error
     if data is None:
-        raise PictureError(f"the image file {str(path)!r} has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+        raise PictureError(f"the image file {_shown(path)} has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
     if not data:
-        raise PictureError(f"the image file {str(path)!r} is empty (0 bytes)")
+        raise PictureError(f"the image file {_shown(path)} is empty (0 bytes)")
     return data
+
+
+def _shown(path: Path) -> str:
+    """A path as a message names it: its end says most."""
+    text = str(path).encode("utf-8", "backslashreplace").decode()
+    return repr(text) if len(text) <= SHOWN else f"'...{text[-SHOWN:]}' (of {len(text):,} characters)"
 
 
 def _check_array(pixels: np.ndarray) -> None:

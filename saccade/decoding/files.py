@@ -9,7 +9,7 @@ from PIL import Image
 
 from saccade.decoding import deep, forgiving, pdf
 from saccade.decoding.header import opened
-from saccade.decoding.pages import frames, one_of
+from saccade.decoding.pages import frames, is_paged, one_of
 from saccade.decoding.pixels import decoded, factor_of, orientation
 from saccade.errors import PictureError
 
@@ -63,7 +63,7 @@ def _rgb(data: bytes, page: int | None, limit_px: int | None) -> np.ndarray:
 def _page(data: bytes, page: int | None) -> Iterator[Image.Image]:
     """The image, at the page that is meant."""
     found = frames(data)
-    number = one_of(page, len(found) or 1)
+    number = one_of(page, len(found) or 1) if is_paged(data) else 1
     try:
         image = opened(data)
     except PictureError:

@@ -18,6 +18,7 @@ MAX_PAGES = 10_000
 SUFFIXES = (".pdf", ".tif", ".tiff")
 """File name endings of formats that hold pages."""
 
+TIFF = (*deep.TIFF, b"II+\0", b"MM\0+")  # and BigTIFF
 SUBFILE = 254  # tag of TIFF: bit 0 = a reduced copy, bit 2 = a transparency mask of another image
 
 
@@ -32,9 +33,14 @@ def number_of(data: bytes) -> int:
     return len(frames(data)) or 1
 
 
+def is_paged(data: bytes) -> bool:
+    """Whether bytes are of a format that has pages."""
+    return pdf.is_pdf(data) or data[:4] in TIFF
+
+
 def frames(data: bytes) -> list[int]:
     """The frames of a TIFF that are pages; empty: the bytes are no TIFF, or a broken one."""
-    if data[:4] not in deep.TIFF and data[:4] not in (b"II+\0", b"MM\0+"):
+    if data[:4] not in TIFF:
         return []
     found: list[int] = []
     try:

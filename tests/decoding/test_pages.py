@@ -66,7 +66,8 @@ def test_no_page_is_taken_in_silence(kind: str) -> None:
             _ = Picture.open(file_of(kind), page=wrong).size_px
     assert Picture.open(file_of(kind, SHEETS[:1])).rgb.shape[2] == 3  # one page needs no number
     with pytest.raises(PictureError, match="there is no page 2: the file has 1 page$"):
-        _ = Picture.open(encoded(page()), page=2).rgb
+        _ = Picture.open(file_of(kind, SHEETS[:1]), page=2).rgb
+    assert Picture.open(encoded(page()), page=2).size_px == (64, 48)  # a PNG has no pages
     with pytest.raises(ConfigError, match="page = 0 must be at least 1"):
         Picture.open(file_of(kind), page=0)
 
