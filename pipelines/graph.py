@@ -20,6 +20,8 @@ from typing import Any
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
+from pipelines import ailing
+from pipelines.files import read_parquet
 from pipelines.ledger import Ledger
 from pipelines.plan import Plan
 from pipelines.progress import Watch
@@ -40,12 +42,14 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     """A Ray session: the one there is, the cluster at `address`, or one on this machine that ends with the block.
 
     Raises:
-        ConfigError: there is no cluster at the address.
+        ConfigError: there is no cluster at the address, or this machine has no room for Ray.
         EngineDead: Ray does not start here.
     """
     if ray.is_initialized():
         yield
         return
+    if address is None and (why := ailing.before_ray()):
+        raise ConfigError(why)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as an exception
     local = {"include_dashboard": False, "num_cpus": max(2, num_cpus())} if address is None else {}
@@ -137,7 +141,7 @@ def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
     with warnings.catch_warnings():
         # Ray 2.60 takes max_task_retries here in no other way, and the default is to retry for ever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        images = ray.data.read_parquet(str(left), num_cpus=TASK_CPUS).repartition(target_num_rows_per_block=1)
+        images = ray.data.from_arrow(read_parquet(left)).repartition(target_num_rows_per_block=1)
         encoded = images.map_batches(
             Encode,
             fn_constructor_args=(plan,),
@@ -198,5 +202,7 @@ def _cause(error: Exception) -> Exception:
         inner = getattr(seen, "cause", None)
         if isinstance(inner, SaccadeError):
             return inner
+        if inner is not None and (text := ailing.cause(inner)):
+            return EngineDead(text)
         seen = inner if isinstance(inner, BaseException) else seen.__cause__
     return EngineDead(f"a worker ended the run: {describe(error)}")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from saccade.datasets._images import embedded, path_of
 from saccade.datasets._pages import MARK, split
+from saccade.datasets._walk import located
 from saccade.errors import ConfigError, DataError, PictureError
 from saccade.picture import MAX_FILE_BYTES, Picture
 
@@ -97,7 +98,7 @@ def _image(value: Any, path: str, row: int) -> bytes:
     except DataError as error:
         raise PictureError(f"row {row} of {path!r}: {error}") from error
     if named is not None:
-        read = Picture.open(Path(path).parent / named).data
+        read = Picture.open(located(Path(path).parent, named)).data
         assert isinstance(read, bytes)
         data = read
     if not data:

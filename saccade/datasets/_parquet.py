@@ -21,7 +21,7 @@ from saccade.datasets._cells import footer_hash, image_of, joined, opened, same_
 from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question
 from saccade.datasets._images import embedded, name_of, path_of
 from saccade.datasets._pages import Pager, Pages, split
-from saccade.datasets._walk import TEMPORARY, walked
+from saccade.datasets._walk import TEMPORARY, located, walked
 from saccade.errors import ConfigError, DataError, describe
 from saccade.picture import Picture
 
@@ -172,7 +172,7 @@ class ParquetQuestions(Dataset):
         if not isinstance(image, str) or embedded(image) is not None:
             return None
         named = path_of(image)
-        return None if named is None else path.parent / named
+        return None if named is None else located(path.parent, named)
 
 
 def parquet_files(data_path: str) -> list[Path]:

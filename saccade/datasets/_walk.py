@@ -1,14 +1,16 @@
-"""Files below a folder, whatever they are called: sorted, hidden ones left out, links followed, each folder once.
+"""Files below a folder, and the file that a list names, whatever they are called.
 
-A folder that a link leads to is walked after all real ones, under the link's name, unless it was walked already: links
-may lead in a circle. A folder that cannot be read is said, never left out in silence.
+Files are sorted, hidden ones left out, links followed, each folder walked once: one that a link leads to after all real
+ones, under the link's name, unless it was walked already, for links may lead in a circle. A folder that cannot be read
+is said, never left out in silence.
 """
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-TEMPORARY = (".", "_", "~", "#")
+TEMPORARY = (".", "_", "~$")
 """How the names of files begin that are no data: hidden, a writer's own (Spark, Hive), an editor's."""
 
 
@@ -42,3 +44,17 @@ def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSErr
             else:
                 waiting.append(name)
     return sorted(found)
+
+
+def located(folder: Path, name: str) -> Path:
+    """The file that a list beside it names. If there is none of that very name, one whose name differs by how its
+    accents are written (NFC, NFD: archives of a Mac), or by Windows' separators; else the name as it is."""
+    path = folder / name
+    try:
+        if os.path.lexists(path):
+            return path
+    except ValueError:  # a name that no file can have: opening it says so
+        return path
+    spelled = [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    others = [*spelled, *(each.replace("\\", "/") for each in (name, *spelled))]
+    return next((folder / other for other in others if other != name and os.path.exists(folder / other)), path)

@@ -24,6 +24,7 @@ from saccade.datasets._fields import DataPath, Listed, existing, grouped, printa
 from saccade.datasets._images import embedded, name_of, path_of
 from saccade.datasets._pages import Pager, Pages, split
 from saccade.datasets._text import Record, read_again, records
+from saccade.datasets._walk import located
 from saccade.errors import ConfigError, DataError, PictureError, describe
 from saccade.picture import Picture
 from saccade.types import Question
@@ -46,7 +47,7 @@ class JsonLines(Dataset):
         path = Path(self.data_path)
         if source.startswith(INSIDE):
             return Picture(partial(_inside, path, source.removeprefix(INSIDE)), limit_px, page)
-        return Picture.open(path.parent / source, limit_px, page)
+        return Picture.open(located(path.parent, source), limit_px, page)
 
     def fingerprint(self) -> str:
         """Of the file's content."""
@@ -68,7 +69,7 @@ class JsonLines(Dataset):
                 yield question
                 continue
             item, data = _listed(record, question)
-            yield from pager.spread(item, data or path.parent / item.source, record.fields.get("page"))
+            yield from pager.spread(item, data or located(path.parent, item.source), record.fields.get("page"))
 
 
 def _listed(record: Record, question: Question) -> tuple[Listed, bytes | None]:
