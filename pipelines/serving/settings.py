@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from pipelines.engine import settled
 from saccade.config import Episode
+from saccade.decoding.pages import Pages
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import Strategy, load
@@ -30,6 +31,8 @@ class ServeConfig(Strategy):
     url_hosts: tuple[str, ...] = Field((), description="Hosts that image URLs may name; none: only data: URIs.")
     url_timeout_s: float = Field(10, gt=0, description="Seconds to fetch one image URL.")
     key_hashes: tuple[str, ...] = Field((), description="SHA-256 (hex) of accepted API keys; none: no key is asked.")
+    allow_origins: tuple[str, ...] = Field((), description="Origins whose pages may ask (CORS); '*': all; none: no.")
+    pages: Pages = Field(None, description="Pages of a PDF or TIFF that are looked at: 1,3-5 (default: all).")
     cache_bytes: int = Field(256 * MIB, ge=0, description="Encodings that each encoder keeps.")
     encode_batch: int = Field(4, ge=1, description="Images in one pass of the vision tower, at most.")
     encode_wait_s: float = Field(0.005, ge=0, description="How long a pass waits for more images.")

@@ -9,26 +9,15 @@ ending is that of a PDF or TIFF; one that cannot be opened is listed as it is, a
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator
+from typing import Any
 
 from saccade.datasets import Skip
 from saccade.datasets._fields import Listed, wrong
-from saccade.decoding.pages import SUFFIXES, chosen, is_paged, number_of, ranges
+from saccade.decoding.pages import SUFFIXES, chosen, is_paged, number_of
 from saccade.errors import DataError, PictureError, describe
 from saccade.picture import Picture
 
 MARK = "//page="  # behind a path that is normal, and so holds no "//"
-
-
-def _checked(pages: str | None) -> str | None:
-    ranges(pages)
-    return pages
-
-
-Pages = Annotated[str | None, AfterValidator(_checked)]
-"""A setting: pages of files that have several, "1,3-5"; None: all."""
 
 
 class Pager:

@@ -20,8 +20,9 @@ from saccade.datasets._arrow import is_image, is_text, plain
 from saccade.datasets._cells import footer_hash, image_of, joined, opened, same_images
 from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question
 from saccade.datasets._images import embedded, name_of, path_of
-from saccade.datasets._pages import Pager, Pages, split
+from saccade.datasets._pages import Pager, split
 from saccade.datasets._walk import TEMPORARY, located, walked
+from saccade.decoding.pages import Pages
 from saccade.errors import ConfigError, DataError, describe
 from saccade.picture import Picture
 

@@ -17,8 +17,9 @@ from pydantic import Field
 
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._fields import DataPath, Listed, existing, grouped, printable
-from saccade.datasets._pages import Pager, Pages, split
+from saccade.datasets._pages import Pager, split
 from saccade.datasets._walk import walked
+from saccade.decoding.pages import Pages
 from saccade.picture import Picture, suffixes
 from saccade.types import Question
 

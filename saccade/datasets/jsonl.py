@@ -22,9 +22,10 @@ from pathlib import Path
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._fields import DataPath, Listed, existing, grouped, printable, to_question, wrong
 from saccade.datasets._images import embedded, name_of, path_of
-from saccade.datasets._pages import Pager, Pages, split
+from saccade.datasets._pages import Pager, split
 from saccade.datasets._text import Record, read_again, records
 from saccade.datasets._walk import located
+from saccade.decoding.pages import Pages
 from saccade.errors import ConfigError, DataError, PictureError, describe
 from saccade.picture import Picture
 from saccade.types import Question

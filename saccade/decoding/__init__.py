@@ -6,6 +6,7 @@ pixels.py    Pillow's image to pixels: every mode, orientation, reduction by a w
 levels.py    grey levels of any range to 8 bits         alpha.py      transparency
 deep.py      colours of more than 8 bits
 forgiving.py a damaged file with nothing but what its pixels need
+uri.py       data: URIs and base64
 pages.py     files of several pages                     pdf.py        PDF, in a process of its own
 """
 

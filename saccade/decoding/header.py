@@ -3,6 +3,7 @@
 import io
 import threading
 import warnings
+from collections.abc import Callable
 
 from PIL import Image, UnidentifiedImageError
 
@@ -73,11 +74,19 @@ def check_size(width_px: int, height_px: int) -> None:
         )
 
 
+def _begins(accepts: Callable[[bytes], bool | str], data: bytes) -> bool:
+    """Whether bytes begin as a format does."""
+    try:
+        return accepts(data[:16]) is True
+    except Exception:  # too few bytes for it to look at
+        return False
+
+
 def _what_it_is(data: bytes) -> str:
     """Why no format takes the bytes: the format that they begin as says what is wrong, others have a name."""
     for name in FORMATS:
         factory, accepts = Image.OPEN.get(name, (None, None))
-        if factory is None or accepts is None or accepts(data[:16]) is not True:
+        if factory is None or accepts is None or not _begins(accepts, data):
             continue
         try:
             with _warnings_lock, warnings.catch_warnings():

@@ -6,8 +6,10 @@ the largest size, the full image are the picture. A file of several pages is nev
 
 import io
 import re
+from typing import Annotated
 
 from PIL import TiffImagePlugin
+from pydantic import AfterValidator
 
 from saccade.decoding import deep, pdf
 from saccade.errors import ConfigError, PictureError
@@ -108,3 +110,12 @@ def ranges(pages: str | None) -> list[tuple[int, int]] | None:
             raise ConfigError(f"pages = {pages!r}: {part.strip()!r} is no page or range of pages; write 1,3-5 or 7-")
         found.append((first, last))
     return found
+
+
+def _checked(pages: str | None) -> str | None:
+    ranges(pages)
+    return pages
+
+
+Pages = Annotated[str | None, AfterValidator(_checked)]
+"""A setting: pages of files that have several, "1,3-5"; None: all."""

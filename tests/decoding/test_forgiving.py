@@ -73,6 +73,7 @@ def test_png_without_its_last_chunk_and_with_more_behind_it() -> None:
         (png(0, 48, 8, 2, b""), "0 x 48|broken PNG|has no pixel"),
         (b"\x89PNG\r\n\x1a\n", "broken PNG file of 8 bytes"),
         (b"\xff\xd8\xff\xe0", "broken JPEG file of 4 bytes"),
+        (b"x", "not an image: 1 bytes that begin with"),
         (b"GIF89a", "broken GIF file of 6 bytes"),
         (b"II*\0\x08\0\0\0", "broken TIFF file of 8 bytes"),
         (b"RIFF\x24\0\0\0WEBPVP8 ", "broken WEBP file of|cannot read the image's header"),
