@@ -149,7 +149,7 @@ def of_target(
     settings, spec = asking(made)
     if settings.view != "foveate" or settings.shared or settings.encoder == "lazy":
         raise ConfigError("analysis is of one question's looks at the whole encoding: a sampler, private, not lazy")
-    found = Found(target, settings=settings.spec())
+    found = Found(target, settings=settings.dump())
     if is_image:
         text = data.get("question")
         found.asked = text is not None

@@ -27,8 +27,9 @@ from saccade.families import fingerprint
 from saccade.importance import Mix, Scorer
 from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.planners import Planner
-from saccade.registry import Strategy, find, load, names
+from saccade.registry import find, load, names
 from saccade.samplers import Sampler
+from saccade.settings import Settings
 from saccade.types import Query, Question, Scene
 
 LOOKS = 3
@@ -39,7 +40,7 @@ MIX = "query:0.3+edges:0.7"  # what `saccade ask` scores with
 UNTRAINED = ("crosslevel",)  # loads without weights, and then knows nothing
 
 
-class Coverage(Strategy):
+class Coverage(Settings):
     """What is ranked, and on what."""
 
     dataset: dict[str, Any] = Field(description="A data set and its settings: {name: synthdoc, ...}.")
@@ -98,7 +99,7 @@ def run_coverage(chosen: Coverage, output: Path, console: Console) -> dict[str, 
     """
     dataset, spec, ways = chosen.opened()
     encoder = fingerprint(checkpoint(spec.model))
-    origin = {"coverage": chosen.spec(), "encoder": encoder, "data": dataset.fingerprint()}
+    origin = {"coverage": chosen.dump(), "encoder": encoder, "data": dataset.fingerprint()}
     images = [row for row in limit(dataset.rows(), chosen.limit) if not isinstance(row, Skip)]
     with spec.open_encoder() as opened:
         rows = collect(output, origin, images, lambda row: _page(row, dataset, opened, ways, chosen.tokens), console)

@@ -29,13 +29,14 @@ from saccade.metrics.anls import anls
 from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact
 from saccade.picture import Picture
-from saccade.registry import Strategy, load, validation_text
+from saccade.registry import load, validation_text
+from saccade.settings import Settings
 from saccade.types import Encoding, Grid, Question, Sample, Trace
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "experiments"
 
 
-class Experiment(Strategy):
+class Experiment(Settings):
     """One table: a data set, an engine, and the variants by the names their rows get."""
 
     title: str
@@ -105,7 +106,7 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
     """
     dataset, spec, variants = experiment.opened()
     origin = {
-        "experiment": experiment.spec(),
+        "experiment": experiment.dump(),
         "encoder": fingerprint(checkpoint(spec.model)),
         "data": dataset.fingerprint(),
     }
@@ -156,6 +157,9 @@ def _claim(path: Path, origin: dict[str, Any]) -> None:
     """Marks a folder as this experiment's; refuses one that is another's."""
     if path.exists():
         before = json.loads(path.read_text())
+        for settings in before.values():
+            if isinstance(settings, dict):
+                settings.pop("name", None)  # recorded before settings and strategies were told apart
         changed = [key for key in origin if before.get(key) != origin[key]]
         if changed:
             raise ResumeRefused(

@@ -118,7 +118,7 @@ def main(
     except SaccadeError as error:
         typer.echo(expected(error) or str(error), err=True)
         raise typer.Exit(2) from error
-    text = json.dumps({**found, "settings": settings.spec(), "provenance": provenance()}, indent=1)
+    text = json.dumps({**found, "settings": settings.dump(), "provenance": provenance()}, indent=1)
     if output is None:
         typer.echo(text)
         return

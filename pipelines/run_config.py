@@ -19,12 +19,13 @@ from saccade.engines import EngineSpec, choose_engine
 from saccade.engines.hf import checkpoint, model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
-from saccade.registry import Strategy, find, load
+from saccade.registry import find, load
+from saccade.settings import Settings
 
 IN_FLIGHT = 32
 
 
-class RunConfig(Strategy):
+class RunConfig(Settings):
     """Settings of one `saccade batch`. Checked as a whole when built."""
 
     dataset: dict[str, Any] = Field(description="A data set's spec: {'name': ..., settings}, or a `Dataset`.")
@@ -83,10 +84,6 @@ class RunConfig(Strategy):
     def engine_spec(self) -> EngineSpec:
         """The engine that `engine` describes."""
         return load("engines", self.engine, EngineSpec)
-
-    def dump(self) -> dict[str, Any]:
-        """Plain values for run.yaml."""
-        return {**self.model_dump(mode="json"), "episode": self.episode.model_dump(mode="json")}
 
 
 def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int | None]:

@@ -13,8 +13,9 @@ from saccade.geometry.levels import MAX_LEVELS
 from saccade.importance import Listener, Mix
 from saccade.integration import Integrator
 from saccade.planners import Planner
-from saccade.registry import Strategy, load
+from saccade.registry import load
 from saccade.samplers import Sampler
+from saccade.settings import Settings
 from saccade.types import Need
 
 VIEWS = ("full", "resize")
@@ -23,7 +24,7 @@ VIEWS = ("full", "resize")
 Spec = str | dict[str, Any]
 
 
-class Episode(Strategy):
+class Episode(Settings):
     """How one image is looked at. Checked as a whole when it is built: a typo fails before anything is loaded."""
 
     sampler: Spec = Field("hybrid", description="Which tokens a look keeps, or a view: full, resize.")

@@ -12,18 +12,17 @@ import pkgutil
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from saccade.errors import ConfigError, UnknownName
+from saccade.settings import Settings
 
 
-class Strategy(BaseModel):
+class Strategy(Settings):
     """A value: settings and behaviour, no resources. Equal settings are equal strategies."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def name(cls) -> str:
@@ -33,11 +32,7 @@ class Strategy(BaseModel):
 
     def spec(self) -> dict[str, Any]:
         """`{"name": ..., settings}`: what `load` takes and what result files record."""
-        return {"name": self.name(), **self.model_dump(mode="json")}
-
-    def with_settings(self, **settings: Any) -> Self:
-        """A copy with some settings changed, validated like the original."""
-        return type(self)(**{**self.model_dump(), **settings})
+        return {"name": self.name(), **self.dump()}
 
 
 S = TypeVar("S", bound=Strategy)
@@ -116,9 +111,9 @@ def named(kind: str, spec: Any) -> dict[str, Any]:
     return dict(spec)
 
 
-def settings_text(strategy: type[Strategy]) -> str:
+def settings_text(settings: type[Settings]) -> str:
     """The settings of a strategy with their defaults, for messages and `saccade list`."""
-    fields = strategy.model_fields.items()
+    fields = settings.model_fields.items()
     return (
         ", ".join(f"{key} (required)" if field.is_required() else f"{key}={_default(field)!r}" for key, field in fields)
         or "none"

@@ -11,12 +11,13 @@ from saccade.config import Episode
 from saccade.decoding.pages import Pages
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
-from saccade.registry import Strategy, load
+from saccade.registry import load
+from saccade.settings import Settings
 
 MIB = 2**20
 
 
-class ServeConfig(Strategy):
+class ServeConfig(Settings):
     """Settings of one endpoint. Checked as a whole when built, before anything is started."""
 
     engine: dict[str, Any] = Field({"name": "auto"}, description="{'name': ENGINE, settings}: who encodes and reads.")

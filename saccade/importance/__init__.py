@@ -10,6 +10,7 @@ from torch import Tensor
 
 from saccade.errors import ConfigError
 from saccade.registry import Strategy, load
+from saccade.settings import Settings
 from saccade.tokens.ranking import normalise
 from saccade.types import Need, Scene
 
@@ -52,7 +53,7 @@ class Listener(Scorer):
     neutral: str = Field("Describe the image.", min_length=1, description="The prompt it is relative to.")
 
 
-class Mix(Strategy):
+class Mix(Settings):
     """A weighted sum of scorers, weights normalised to 1: `query:0.7,edges:0.3`."""
 
     parts: tuple[tuple[float, dict[str, Any]], ...] = Field(min_length=1)
