@@ -227,7 +227,7 @@ def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Epis
             engine.forget()  # what another variant has read must not make this one cheaper
             seen = see(settings, once, sample.picture, questions)
             outcomes += run(episodes(settings, seen), engine)
-            grid = seen.encoding.grid
+            grid = seen.grid
         except DataError as error:
             outcomes = [error] * len(questions)
         seconds = (time.perf_counter() - started) / len(questions)

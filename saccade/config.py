@@ -33,8 +33,13 @@ class Episode(Settings):
     )
     planner: Spec = Field("query", description="Where to look next.")
     budget: Spec = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation.")
-    fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")
-    glimpse: int = Field(0, ge=0, description="Coarse tokens of the whole image that open every canvas; 0: none.")
+    fixations: int = Field(3, ge=0, le=64, description="Looks per question, at most.")
+    glimpse: int = Field(
+        0, ge=0, description="Coarse tokens of the whole image, read before any look; who is sure of it never looks."
+    )
+    rest: Literal["none", "all"] = Field(
+        "none", description="all: who is unsure after its looks is shown all the rest."
+    )
     levels: int = Field(1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8 a side.")
     encoder: Literal["full", "ink", "lazy"] = Field(
         "full", description="The whole image, all but its blank cells, or windows where it looks."
@@ -61,6 +66,8 @@ class Episode(Settings):
                 f"--encoder lazy encodes the windows that a gaze falls on, and {what} needs the whole image: "
                 "give another sampler and --levels 1, or --encoder full"
             )
+        if self.fixations == 0 and not (self.glimpse and self.view == "foveate"):
+            raise ConfigError("fixations = 0 leaves nothing to read: give --glimpse K, or at least one look")
         if self.listens is not None and not self.glimpse:
             raise ConfigError(
                 f"the scorer {self.listens.name()!r} reads the language model's attention on a glimpse, and there is "
