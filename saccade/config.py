@@ -47,7 +47,7 @@ class Episode(Settings):
     ink_tolerance: float = Field(
         TOLERANCE, ge=0, le=255, description="Grey levels that a blank cell may span; more: fewer cells hold ink."
     )
-    canvas: Literal["private", "shared"] = Field("private", description="One canvas per question, or one an image.")
+    canvas: Literal["private", "shared"] = Field("private", description="One canvas per question, or one per image.")
     canvas_cap: int = Field(1638, ge=1, description="Visual tokens a shared canvas holds at most.")
     integrate: Spec = Field("canvas", description="How the answers of all fixations become one.")
     stop_at: float = Field(0.7, ge=0, description="Stop looking when this sure of the answer; above 1: never.")

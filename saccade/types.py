@@ -359,7 +359,7 @@ class Scene:
         )
 
     def some(self, part: slice) -> Self:
-        """Some of the images. Their padding stays."""
+        """A slice of the batch; its padding stays."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: value[part] for name, value in values.items() if value is not None})
 

@@ -77,7 +77,7 @@ class Family(ABC):
     fingerprint: str
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
     takes_cells: ClassVar[bool] = False  # its vision tower encodes any cells of a picture
-    reduction: Reduction | None = None  # inside the tower; what it does after it is the engine's to call
+    reduction: Reduction | None = None  # inside the tower; the engine calls what it does afterwards
 
     @classmethod
     @abstractmethod
@@ -152,7 +152,7 @@ class Family(ABC):
 
 
 def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
-    """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one cell per side.
+    """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one row and one column.
 
     A grid counts as true when it is off the aspect by at most one cell on its shorter side, which is what rounding
     both sides down costs (Qwen's smart_resize). Of the true ones it takes that with the most cells, then the closest;
@@ -170,8 +170,8 @@ def checkpoint_file(path: str, name: str) -> Path | None:
     """A file of a checkpoint, here or on the hub; None if it has none of that name."""
     from transformers.utils import cached_file
 
-    found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
-    return Path(found) if found is not None else None
+    path_here = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+    return Path(path_here) if path_here is not None else None
 
 
 def fingerprint(path: str) -> str:
@@ -181,8 +181,8 @@ def fingerprint(path: str) -> str:
     """
     digest = hashlib.sha256()
     for name in ("config.json", CALIBRATION_FILE):
-        found = checkpoint_file(path, name)
-        digest.update(found.read_bytes() if found is not None else b"none")
+        stored = checkpoint_file(path, name)
+        digest.update(stored.read_bytes() if stored is not None else b"none")
     config = checkpoint_file(path, "config.json")
     assert config is not None  # the model was opened
     for file in sorted(config.parent.glob("*.safetensors")):

@@ -68,11 +68,11 @@ class QwenVL(Family):
         if max_tok is not None and max_tok < rows * cols:
             rows, cols = largest_grid(height_px, width_px, max_tok)
         pixels = resized(picture.rgb, cols * self.cell_px, rows * self.cell_px)
-        made = self.processor(images=[pixels], do_resize=False, return_tensors="pt")
-        thw = tuple(int(n) for n in made["image_grid_thw"][0])
+        inputs = self.processor(images=[pixels], do_resize=False, return_tensors="pt")
+        thw = tuple(int(n) for n in inputs["image_grid_thw"][0])
         grid = plain_grid(rows, cols, cols * self.cell_px, rows * self.cell_px)
         view = "full" if max_tok is None else f"resize@{max_tok}"
-        return Prepared(made["pixel_values"], thw, grid, picture.sha256, view)  # type: ignore[arg-type]
+        return Prepared(inputs["pixel_values"], thw, grid, picture.sha256, view)  # type: ignore[arg-type]
 
     @torch.inference_mode()
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:

@@ -87,19 +87,19 @@ def encode(
     kept = torch.bincount(tokens.image, minlength=len(batch)).tolist()
     columns = [visual, tokens.states, _heard(tokens), *tokens.levels]
     parts = zip(*(torch.split(column, kept) for column in columns), strict=True)
-    made, first = [], 0
+    encodings, first = [], 0
     pictures = torch.split(into, [len(item.grid) for item in batch])
     for item, num, cells, part in zip(batch, kept, pictures, parts, strict=True):
         grid, where = item.grid, cells - first
         if reduction is not None:
             grid, where = merged_grid(item.grid, torch.where(cells >= 0, where, -1).cpu(), num)
         first += num
-        found, features, seen, *levels = (column[where.to(column.device)] for column in part)
+        merged, features, seen, *levels = (column[where.to(column.device)] for column in part)
         patches = item.patches.shape[0]  # what entered the tower, whatever left it
         deepstack = torch.stack(levels, 1) if levels else None
         fingerprint = f"{name}-{item.view}"
-        made.append(Encoding(found, features, seen, grid, item.picture_hash, fingerprint, patches, deepstack))
-    return made
+        encodings.append(Encoding(merged, features, seen, grid, item.picture_hash, fingerprint, patches, deepstack))
+    return encodings
 
 
 def _heard(tokens: Tokens) -> Tensor:

@@ -30,10 +30,10 @@ def _halved(images: Tensor, dim: int) -> Tensor:
     count = (images.shape[dim] + 1) // 2
     taps = [wide.narrow(dim, k, 2 * count - 1) for k in range(5)]
     every_second = [tap[..., ::2] if dim == -1 else tap[..., ::2, :] for tap in taps]
-    made = KERNEL[0] * every_second[0]
+    blurred = KERNEL[0] * every_second[0]
     for weight, tap in zip(KERNEL[1:], every_second[1:], strict=True):
-        made.add_(tap, alpha=weight)
-    return made
+        blurred.add_(tap, alpha=weight)
+    return blurred
 
 
 def mirror(size: int, margin: int, device: torch.device) -> Tensor:
@@ -67,10 +67,10 @@ def _doubled(images: Tensor, dim: int, size: int) -> Tensor:
 
 def gaussian(images: Tensor, levels: int) -> list[Tensor]:
     """Gaussian pyramid: `levels` tensors, the image (B, C, H, W) first."""
-    made = [images]
+    pyramid = [images]
     for _ in range(levels - 1):
-        made.append(pyr_down(made[-1]))
-    return made
+        pyramid.append(pyr_down(pyramid[-1]))
+    return pyramid
 
 
 def laplacian(levels: Sequence[Tensor]) -> list[Tensor]:

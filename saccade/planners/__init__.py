@@ -20,7 +20,7 @@ Score = Callable[[Scene], Tensor]
 
 
 class Planner(Strategy):
-    """Yields gazes for ever; the episode decides how many are taken. The scene holds one image (B = 1)."""
+    """Yields gazes forever; the episode decides how many are taken. The scene holds one image (B = 1)."""
 
     inhibition_radius: float = Field(
         0.1, ge=0, le=1, description="No gaze returns within this distance of an earlier one, in longer sides."

@@ -1,7 +1,7 @@
 """Token fusion: similar tokens are pruned in early blocks and merged in late ones, with means that keep the norm.
 
 Kim et al. 2024, arXiv:2312.01026: early blocks bend what they are given, so that the mean of two tokens is no token,
-while late ones are nearly linear. Between the two lies a gate a block: what the token that goes counts in the mean,
+while late ones are nearly linear. Between the two lies one gate per block: what the token that goes counts in the mean,
 0 = pruned, 1 = merged in full. `saccade.training.reduction.train_gates` learns them.
 """
 

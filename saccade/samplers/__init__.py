@@ -51,7 +51,9 @@ class Sampler(Strategy):
             return self.choose(scene, importance, gaze_uv, keep)
         parts = [slice(start, start + size) for start in range(0, batch, size)]
         return [
-            found for part in parts for found in self.choose(scene.some(part), importance[part], gaze_uv[part], keep)
+            selection
+            for part in parts
+            for selection in self.choose(scene.some(part), importance[part], gaze_uv[part], keep)
         ]
 
 

@@ -42,7 +42,7 @@ def of(canvas: Canvas, dtype: torch.dtype, merge: int) -> dict[str, Tensor]:
 
 
 def check(data: Mapping[str, Any], width: int, merge: int, max_position: int) -> None:
-    """Refuses what the engine would die of, or answer wrongly from.
+    """Refuses a canvas that would crash the engine or be read wrongly.
 
     Raises:
         ValueError: a field is missing, of a wrong type, shape or range; the message names it.
