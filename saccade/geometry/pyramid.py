@@ -74,17 +74,12 @@ def gaussian(images: Tensor, levels: int) -> list[Tensor]:
 
 
 def laplacian(levels: Sequence[Tensor]) -> list[Tensor]:
-    """Laplacian pyramid of a Gaussian one: each level less the next one doubled; the last level as it is."""
+    """Laplacian pyramid of a Gaussian one, L tensors (B, C, H_l, W_l): each level less the next one doubled.
+
+    The last level stays as it is, so that the sum of all, each doubled to the size before it, is the image.
+    """
     detail = [fine - pyr_up(coarse, *fine.shape[-2:]) for fine, coarse in zip(levels, levels[1:], strict=False)]
     return [*detail, levels[-1]]
-
-
-def collapse(pyramid: Sequence[Tensor]) -> Tensor:
-    """The image that a Laplacian pyramid is of, (B, C, H, W): exact but for the rounding of sums."""
-    image = pyramid[-1]
-    for band in reversed(pyramid[:-1]):
-        image = band + pyr_up(image, *band.shape[-2:])
-    return image
 
 
 class Bands(NamedTuple):
@@ -95,7 +90,7 @@ class Bands(NamedTuple):
 
 
 def bands(levels: Sequence[Tensor]) -> Bands:
-    """Energy and strongest frequency of each level, by Fourier transform; without the level's mean.
+    """Energy and strongest frequency of each of L levels (B, C, H_l, W_l), by Fourier transform, without its mean.
 
     The strongest frequency is the middle of the ring of frequencies, one cycle per side wide, that holds most energy; 0
     where there is none. A level of a Laplacian pyramid peaks about an octave below the level before it.

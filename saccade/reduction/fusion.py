@@ -36,7 +36,7 @@ class Fusion(Reduction):
         return self.r > 0
 
     def gate(self, layer: int, num_layers: int) -> float | Tensor:
-        """What a token that leaves counts in this block. Gates for fewer blocks end with their last."""
+        """What a token that leaves counts in block `layer`, in [0, 1]. Gates for fewer blocks end with their last."""
         if self.gates is None:
             return float(layer >= self.switch * num_layers)
         return self.gates[min(layer, len(self.gates) - 1)] if self.gates else 1.0

@@ -40,7 +40,7 @@ class Sampler(Strategy):
         """
 
     def choose(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:
-        """One selection per image of a batch that is worked on at once."""
+        """One selection per image; `importance` (B, N) in [0, 1], `gaze_uv` (B, 2), and at most `batch_tok` tokens."""
         return select(self.priority(scene, importance, gaze_uv, keep), scene, keep)
 
     def __call__(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:

@@ -154,7 +154,7 @@ def columns(values: Tensor, index: Tensor) -> Tensor:
 
 
 def distance(cosines: Tensor) -> Tensor:
-    """1 - cosine, and 0 where that is rounding."""
+    """1 - cosine (any shape), and 0 where that is rounding."""
     far = 1 - cosines
     return far.masked_fill_(far < SAME, 0.0)
 

@@ -19,7 +19,9 @@ ALL = ("image_embeds", "image_grid_thw", *OURS)
 
 
 def of(canvas: Canvas, dtype: torch.dtype, merge: int) -> dict[str, Tensor]:
-    """The parts of a canvas, one after the other. `merge` is the checkpoint's spatial merge size.
+    """The parts of a canvas, one after the other: sum of K tokens (K, D * (1 + L)), cells (K, 2), shapes (parts, 2).
+
+    `dtype` is that of the embeddings, `merge` the checkpoint's spatial merge size.
 
     Raises:
         ValueError: a part's cells do not match its tokens.

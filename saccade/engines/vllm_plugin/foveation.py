@@ -163,7 +163,7 @@ def packed(wanted: Foveation, sha256: str) -> Tensor:
 
 
 def unpacked(plan: Tensor) -> tuple[Foveation, Picture]:
-    """Back from `packed`. The picture knows its hash, not its pixels."""
+    """Back from `packed` (bytes,). The picture knows its hash, not its pixels."""
     fields, sha256 = json.loads(bytes(plan.tolist()))
     picture = Picture(_gone)
     picture.__dict__["sha256"] = sha256  # where cached_property keeps it
