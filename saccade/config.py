@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from saccade.budgets import Budget
 from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
+from saccade.geometry.ink import TOLERANCE
 from saccade.geometry.levels import MAX_LEVELS
 from saccade.importance import Listener, Mix
 from saccade.integration import Integrator
@@ -15,6 +16,7 @@ from saccade.planners import Planner
 from saccade.registry import load
 from saccade.samplers import Sampler
 from saccade.settings import Option, Settings, Short
+from saccade.types import Need
 
 VIEWS = ("full", "resize")
 """Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
@@ -54,16 +56,22 @@ class Episode(Settings):
             ),
         ),
     ] = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation, by a budget.")
-    fixations: int = Field(3, ge=1, le=64, description="Looks per question, at most.")
+    fixations: int = Field(3, ge=0, le=64, description="Looks per question, at most.")
     stop_at: float = Field(0.7, ge=0, description="Stop looking when this sure of the answer; above 1: never.")
     glimpse: Annotated[int, RARELY] = Field(
-        0, ge=0, description="Coarse tokens of the whole image that open the canvas; 0: none."
+        0, ge=0, description="Coarse tokens of the whole image, read before any look; who is sure of it never looks."
+    )
+    rest: Annotated[Literal["none", "all"], RARELY] = Field(
+        "none", description="all: who is unsure after its looks is shown all the rest."
     )
     levels: Annotated[int, RARELY] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
     )
-    encoder: Annotated[Literal["full", "lazy"], RARELY] = Field(
-        "full", description="full: the whole image; lazy: the windows where it looks."
+    encoder: Annotated[Literal["full", "ink", "lazy"], RARELY] = Field(
+        "full", description="The whole image, all but its blank cells, or windows where it looks."
+    )
+    ink_tolerance: Annotated[float, RARELY] = Field(
+        TOLERANCE, ge=0, le=255, description="Grey levels that a blank cell may span; more: fewer cells hold ink."
     )
     canvas: Annotated[Literal["private", "shared"], RARELY] = Field(
         "private", description="private: one canvas per question; shared: one per image."
@@ -87,6 +95,8 @@ class Episode(Settings):
                 f"--encoder lazy encodes the windows that a gaze falls on, and {what} needs the whole image: "
                 "give another sampler and --levels 1, or --encoder full"
             )
+        if self.fixations == 0 and not (self.glimpse and self.view == "foveate"):
+            raise ConfigError("fixations = 0 leaves nothing to read: give --glimpse K, or at least one look")
         if self.listens is not None and not self.glimpse:
             raise ConfigError(
                 f"the scorer {self.listens.name()!r} reads the language model's attention on a glimpse, and there is "
@@ -124,6 +134,14 @@ class Episode(Settings):
                 f"the scorer {self.listens.name()!r} needs the language model's attention before the first look: "
                 "only the engine hf gives it, where it encodes and reads in one process (ask, experiment, saccade.load)"
             )
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What its strategies read of an image, beside places and importance."""
+        sampler = self.strategies.sampler
+        if sampler is None or sampler.blind:
+            return frozenset()
+        return self.strategies.score.needs | sampler.needs | frozenset(self.strategies.planner.reads)
 
     @property
     def view(self) -> str:

@@ -1,4 +1,4 @@
-"""The episode: encode -> [plan -> score -> select -> read]* -> integrate.
+"""The episode: see -> read the glimpse -> [plan -> score -> select -> encode -> read]* -> integrate.
 
 `episode` is a generator that yields what it wants read and is sent the answer; it knows neither engines, asyncio nor
 Ray. `run` and `arun` drive it. One question of one image is the case of one; several questions of one image either
@@ -14,18 +14,14 @@ import torch
 from torch import Tensor
 
 from saccade.config import Episode
-from saccade.engines import Encoder, Reader
+from saccade.engines import Reader
 from saccade.errors import EngineDead, SaccadeError
-from saccade.geometry.grid import coarse_on
-from saccade.geometry.levels import coarser_tok, stack
-from saccade.lazy import Lazy
-from saccade.picture import Picture
-from saccade.queries import embed_questions
+from saccade.seen import Seen as Seen
+from saccade.seen import see as see
 from saccade.types import (
     Answer,
     Canvas,
     Cost,
-    Encoding,
     Gaze,
     Heard,
     Part,
@@ -39,51 +35,6 @@ from saccade.types import (
 
 Outcome = Trace | SaccadeError
 """What became of one question. An error costs that question only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One image as an episode starts from it: encoded once, for all its questions."""
-
-    picture: Picture
-    encoding: Encoding
-    glimpse: Encoding | None
-    asked: tuple[tuple[Question, Query | SaccadeError], ...]
-    full_patches: int  # encoder patches of one full pass, to compare with
-    seconds: float
-    lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
-
-    @property
-    def encoder_patches(self) -> int:
-        """Encoder patches paid for this image."""
-        return self.encoding.num_patches + (self.glimpse.num_patches if self.glimpse is not None else 0)
-
-
-def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
-    """Encodes what an episode needs: the full view at all its levels, or the resized one, the glimpse, the questions.
-
-    Raises:
-        PictureError: the picture cannot be used.
-    """
-    started = time.perf_counter()
-    resize = settings.view == "resize"
-    views = [encoder.prepare(picture, settings.whole_budget_tok if resize else None)]
-    if settings.view == "foveate":
-        views += [encoder.prepare(picture, size) for size in coarser_tok(views[0].grid, settings.levels)]
-    num_levels = len(views)
-    if settings.glimpse and settings.view == "foveate":
-        views.append(encoder.prepare(picture, settings.glimpse))
-    lazy = Lazy.start(encoder, picture, views[0], settings.glimpse) if settings.encoder == "lazy" else None
-    encodings = [encoder.encode([view])[0] for view in views] if lazy is None else lazy.encodings
-    whole, glimpse = stack(encodings[:num_levels]), None
-    if len(encodings) > num_levels:
-        glimpse = replace(encodings[-1], grid=coarse_on(encodings[-1].grid, whole.grid))
-    queries = embed_questions(encoder, questions, settings.listens, whole, glimpse)
-    listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
-    seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
-    # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
-    full = encoder.prepare(picture) if resize else views[0]
-    return Seen(picture, whole, glimpse, queries, full.patches.shape[0], seconds, lazy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +59,27 @@ Flow = Generator[Ask, Answer, list[Outcome]]
 """An episode under way: it yields what it wants read and is sent the answer."""
 
 
-def episode(
-    settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query | SaccadeError]], *, first: bool
-) -> Flow:
+GLIMPSE = "glimpse"
+"""The reason of the step that reads the glimpse alone, before any look."""
+REST = "the rest"
+"""The reason of the look that shows all that is left."""
+
+
+def episode(settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query | SaccadeError]]) -> Flow:
     """Looks at one image for questions that share one canvas; one outcome per question, in order.
 
-    What all questions of an image share (its encoding) is charged to the first question of the `first` episode.
+    What questions of an image share (its encoding) is charged to the first that ends after it was made.
 
     Throw a `SaccadeError` into it when a read failed: that question ends with it, the others go on.
     """
-    canvas = Canvas(seen.encoding.grid.rows, seen.encoding.grid.cols)
+    canvas = Canvas(seen.grid.rows, seen.grid.cols)
+    taken, shown = torch.zeros(2, 1, len(seen.grid), dtype=torch.bool)  # taken: not chosen again; shown: unmerged
+    lookers = [_Looker(settings, seen, question, query) for question, query in asked]
     if seen.glimpse is not None:
         canvas = canvas.add(Part.of(seen.glimpse))
-    taken, shown = torch.zeros(2, 1, len(seen.encoding), dtype=torch.bool)  # taken: not chosen again; shown: unmerged
-    lookers = [_Looker(settings, seen, question, query) for question, query in asked]
-    cap = settings.canvas_cap if settings.shared else len(seen.encoding) + len(canvas)
+        for looker in [looker for looker in lookers if looker.looking]:
+            yield from looker.glimpse(canvas, shown)
+    cap = settings.canvas_cap if settings.shared else len(seen.grid) + len(canvas)
     while any(looker.looking for looker in lookers):
         for looker in [looker for looker in lookers if looker.looking]:
             look = looker.choose(taken, cap - len(canvas))
@@ -134,35 +91,40 @@ def episode(
     for looker in lookers:
         if not looker.sure and not looker.failed and looker.read_tok < len(canvas):
             yield from looker.read_again(canvas, shown)  # others have added to the canvas since
-    return [looker.outcome(seen, charged=first and number == 0) for number, looker in enumerate(lookers)]
+    return [looker.outcome(seen) for looker in lookers]
 
 
 class _Looker:
     """One question's side of an episode: its planner, its steps, whether it goes on looking."""
 
     def __init__(self, settings: Episode, seen: Seen, question: Question, query: Query | SaccadeError) -> None:
-        self.settings, self.question, self.encoding = settings, question, seen.encoding
-        self.strategies, self.lazy = settings.strategies, seen.lazy
-        self.looking, self.sure = True, False
+        self.settings, self.question, self.seen, self.query = settings, question, seen, query
+        self.strategies, self.lazy, self.num_tok = settings.strategies, seen.lazy, len(seen.grid)
+        self.looking, self.sure, self.num_looks = True, False, settings.fixations
+        self.looks = 0  # taken so far
         self.failed: SaccadeError | None = None
         self.steps: list[Step] = []
         self.answers: list[Answer] = []
-        self.shown = torch.zeros(len(self.encoding), dtype=torch.bool)
+        self.shown = torch.zeros(self.num_tok, dtype=torch.bool)
         self.plan_s = 0.0
         self.heard: list[Heard] = []  # what was read for the scorer, before the first look
         if isinstance(query, SaccadeError):
             self.failed, self.looking = query, False
             return
         self.heard = [query.heard] if query.heard is not None else []
-        started = time.perf_counter()
-        self.scene = Scene.of([(seen.picture, seen.encoding, query)])
-        self.keep_tok, self.num_looks = self.strategies.budget(self.scene)[0], settings.fixations
+
+    def _start(self) -> None:
+        """Before the first look: what the strategies see, which is made now if nobody has needed it before."""
+        assert isinstance(self.query, Query)
+        encoding, started = self.seen.encoding, time.perf_counter()
+        self.scene = Scene.of([(self.seen.picture, encoding, self.query)])
+        self.keep_tok = self.strategies.budget(self.scene)[0]
         self.scene = replace(self.scene, shares=self.strategies.budget.shares(self.scene))
         sampler = self.strategies.sampler
         if sampler is None:  # a view: all of its tokens at once
-            self.keep_tok, self.num_looks = len(seen.encoding), 1
+            self.keep_tok, self.num_looks = self.num_tok, 1
         elif sampler.blind:
-            self.keep_tok, self.num_looks = self.keep_tok * self.num_looks, 1
+            self.keep_tok, self.num_looks = self.keep_tok * self.num_looks, min(1, self.num_looks)
         self.importance: Tensor | None = None  # by the scorer alone; made when a planner brings none of its own
         self.flow: Generator[Gaze, Step, None] | None = None
         if sampler is not None and not sampler.blind:
@@ -171,16 +133,19 @@ class _Looker:
 
     def choose(self, taken: Tensor, room_tok: int) -> Look:
         """Where this question looks now, and what it adds: none taken before; what was merged into others is not."""
+        if not self.looks:
+            self._start()
         started = time.perf_counter()
         keep = max(0, min(self.keep_tok, room_tok))
         sampler = self.strategies.sampler
-        if sampler is None:
-            gaze = Gaze((0.5, 0.5), f"view: {self.settings.view}", 0.0, extent_uv=1.0)
-            fresh = (~taken[0]).nonzero().flatten()[:keep]
-            look = Look(gaze, Selection.keep(fresh, len(self.encoding)))
+        if sampler is None or self.looks >= self.num_looks:
+            reason = f"view: {self.settings.view}" if sampler is None else REST
+            gaze = Gaze((0.5, 0.5), reason, 0.0, extent_uv=1.0)
+            fresh = (~taken[0]).nonzero().flatten()[: max(0, room_tok)]
+            look = Look(gaze, Selection.keep(fresh, self.num_tok))
         else:
             gaze, importance = self._aim(sampler.name())
-            weighed = torch.zeros(1, len(self.encoding)) if importance is None else importance.unsqueeze(0)
+            weighed = torch.zeros(1, self.num_tok) if importance is None else importance.unsqueeze(0)
             scene = self.scene
             if self.lazy is not None:  # the windows that this look touches
                 scene, encode_s = self.lazy.look(scene, gaze)
@@ -194,7 +159,7 @@ class _Looker:
         """The next gaze and the importance (N,) of its look: the planner's, else the scorer's; blind: none."""
         if self.flow is None:
             return Gaze((0.5, 0.5), f"blind: {sampler}", 0.0, extent_uv=1.0), None
-        gaze = next(self.flow) if not self.steps else self.flow.send(self.steps[-1])
+        gaze = next(self.flow) if not self.looks else self.flow.send(self.steps[-1])
         if gaze.importance is not None:
             return gaze, gaze.importance
         if self.importance is None:
@@ -210,9 +175,24 @@ class _Looker:
         answer = yield from self._ask(canvas, shown, look)
         if answer is None:
             return
-        self.steps.append(Step(look.gaze, look.selection, answer))
-        self.sure = answer.confidence >= self.settings.stop_at
-        self.looking = not self.sure and len(self.steps) < self.num_looks and not empty
+        self.looks += 1
+        self._took(Step(look.gaze, look.selection, answer))
+        self.looking &= not empty
+
+    def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, None]:
+        """Asks about the glimpse alone; who is sure of it never looks."""
+        gaze = Gaze((0.5, 0.5), GLIMPSE, 0.0, extent_uv=1.0)
+        look = Look(gaze, Selection.keep(torch.empty(0, dtype=torch.int64), self.num_tok))
+        answer = yield from self._ask(canvas, shown, look)
+        if answer is not None:
+            self._took(Step(look.gaze, look.selection, answer))
+
+    def _took(self, step: Step) -> None:
+        """Decides, after a step, whether to look again."""
+        self.steps.append(step)
+        self.sure = step.answer.confidence >= self.settings.stop_at
+        rests = self.settings.rest == "all" and step.gaze.reason != REST
+        self.looking = not self.sure and (self.looks < self.num_looks or rests)
 
     def read_again(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, None]:
         """The last step's answer, from a canvas on which other questions have looked since."""
@@ -236,14 +216,12 @@ class _Looker:
         """Tokens on the canvas when this question was last read."""
         return self.answers[-1].visual_tok if self.answers else 0
 
-    def outcome(self, seen: Seen, charged: bool) -> Outcome:
-        """The trace, or the error that ended it."""
+    def outcome(self, seen: Seen) -> Outcome:
+        """The trace, or the error that ended it: then the next question pays for what they share."""
         if self.failed is not None:
             return self.failed
         answer = self.strategies.integrate(self.steps)
-        patches, encode_s = (seen.encoder_patches, seen.seconds) if charged else (0, 0.0)
-        if seen.lazy is not None:
-            patches, encode_s = seen.lazy.bill(patches, encode_s)
+        patches, encode_s = seen.bill()
         read: list[Answer | Heard] = [*self.answers, *self.heard]
         cost = Cost(
             visual_tok=max(answer.visual_tok for answer in self.answers),
@@ -316,4 +294,4 @@ def episodes(settings: Episode, seen: Seen) -> list[Flow]:
     Their outcomes, laid end to end, are in the order of the questions.
     """
     groups = [seen.asked] if settings.shared else [(item,) for item in seen.asked]
-    return [episode(settings, seen, group, first=number == 0) for number, group in enumerate(groups)]
+    return [episode(settings, seen, group) for group in groups]

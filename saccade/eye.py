@@ -73,8 +73,8 @@ def load(
     chosen = Episode(**settings)
     spec = engine if isinstance(engine, EngineSpec) else choose_engine({"model": model, **named("engines", engine)})
     chosen.check_engine(spec)
-    with spec.open() as opened:
-        yield Eye(opened, chosen)
+    with spec.open() as loaded:
+        yield Eye(loaded, chosen)
 
 
 def look(picture: Source | Picture, question: str, model: str = "nano", **settings: Any) -> Trace:

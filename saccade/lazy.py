@@ -69,8 +69,10 @@ class Lazy:
         seconds = time.perf_counter() - started
         self._unpaid_patches += self.windows.num_patches - before
         self._unpaid_s += seconds
-        made = self.encoding
-        tokens, features, received = (each.unsqueeze(0) for each in (made.tokens, made.features, made.received))
+        encoding = self.encoding
+        tokens, features, received = (
+            each.unsqueeze(0) for each in (encoding.tokens, encoding.features, encoding.received)
+        )
         valid = scene.valid & self.encoded
         return replace(scene, tokens=tokens, features=features, received=received, valid=valid), seconds
 
@@ -83,14 +85,14 @@ class Lazy:
         index, tokens, features, received = (each.cpu() for each in self.windows.encode(wanted))
         if len(index) == 0:
             return
-        made = self.encoding
-        seal = hashlib.sha256(made.fingerprint.encode() + index.numpy().tobytes()).hexdigest()[:16]
+        before = self.encoding
+        seal = hashlib.sha256(before.fingerprint.encode() + index.numpy().tobytes()).hexdigest()[:16]
         self.encoding = replace(
-            made,
-            tokens=made.tokens.index_copy(0, index, tokens),
-            features=made.features.index_copy(0, index, features),
-            received=made.received.index_copy(0, index, received),
-            fingerprint=f"{made.fingerprint.partition('-lazy')[0]}-lazy-{seal}",
+            before,
+            tokens=before.tokens.index_copy(0, index, tokens),
+            features=before.features.index_copy(0, index, features),
+            received=before.received.index_copy(0, index, received),
+            fingerprint=f"{before.fingerprint.partition('-lazy')[0]}-lazy-{seal}",
         )
         self.encoded = self.encoded.index_fill(0, index, True)
 

@@ -9,11 +9,11 @@ from saccade.engines import Encoder
 from saccade.errors import DataError, SaccadeError
 from saccade.geometry.neighbours import covering
 from saccade.importance import Listener
-from saccade.types import Canvas, Encoding, Heard, Part, Query, Question
+from saccade.types import Canvas, Encoding, Grid, Heard, Part, Query, Question
 
 
 def embed_questions(
-    encoder: Encoder, questions: Sequence[Question], scorer: Listener | None, whole: Encoding, glimpse: Encoding | None
+    encoder: Encoder, questions: Sequence[Question], scorer: Listener | None, whole: Grid, glimpse: Encoding | None
 ) -> tuple[tuple[Question, Query | SaccadeError], ...]:
     """Each question with its query, or with the error that ends it.
 
@@ -24,25 +24,25 @@ def embed_questions(
     Raises:
         ConfigError: this engine gives no attention, or has no such layer.
     """
-    found = [(question, _embed(encoder, question)) for question in questions]
+    queries = [(question, _embed(encoder, question)) for question in questions]
     if scorer is None or glimpse is None:
-        return tuple(found)
-    layer, under = scorer.layer, covering(glimpse.grid, whole.grid)
-    canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
+        return tuple(queries)
+    layer, under = scorer.layer, covering(glimpse.grid, whole)
+    canvas = Canvas(whole.rows, whole.cols, (Part.of(glimpse),))
     neutral = encoder.attention(canvas, scorer.neutral, layer)
     extra = neutral
-    for number, (question, query) in enumerate(found):
+    for number, (question, query) in enumerate(queries):
         if isinstance(query, SaccadeError):
             continue
         try:
             heard = encoder.attention(canvas, question.text, layer)
         except DataError as error:
-            found[number] = (question, error)
+            queries[number] = (question, error)
             continue
         ratio = (heard.attention / neutral.attention.clamp(min=torch.finfo(torch.float32).tiny))[under]
-        found[number] = (question, replace(query, heard=replace(heard.plus(extra), attention=ratio)))
+        queries[number] = (question, replace(query, heard=replace(heard.plus(extra), attention=ratio)))
         extra = Heard(neutral.attention, 0, 0, 0.0)
-    return tuple(found)
+    return tuple(queries)
 
 
 def _embed(encoder: Encoder, question: Question) -> Query | SaccadeError:

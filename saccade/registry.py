@@ -134,7 +134,7 @@ def validation_text(error: ValidationError) -> str:
 
 def sentence(kind: str, name: str) -> str:
     """The first sentence of a strategy's file, read without importing it."""
-    found = importlib.util.find_spec(f"saccade.{kind}.{name}")
-    text = ast.get_docstring(ast.parse(Path(str(found and found.origin)).read_text())) or ""
+    spec = importlib.util.find_spec(f"saccade.{kind}.{name}")
+    text = ast.get_docstring(ast.parse(Path(str(spec and spec.origin)).read_text())) or ""
     first = " ".join(text.split("\n\n")[0].split())
     return re.split(r"\.\s+(?=[A-Z])", first)[0].rstrip(".") + "."

@@ -74,6 +74,11 @@ class Grid:
     def __len__(self) -> int:
         return self.row.shape[0]
 
+    def some(self, index: Tensor) -> Self:
+        """Those tokens (K,) int64 of a grid without merged ones, on the same canvas."""
+        names = ("centre_uv", "extent_uv", "level", "row", "col")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
+
     @property
     def aspect_uv(self) -> tuple[float, float]:
         """Multiply uv by this to measure in units of the longer side, so that a disc on the page is round."""
@@ -152,7 +157,8 @@ class Encoding:
 
     tokens: Tensor  # (N, D), in the language model's space
     features: Tensor  # (N, M, F), before the merger
-    received: Tensor  # (N,) float32, attention received in the last full-attention layer, patches summed per token
+    # (N,) float32, attention received in the last full-attention layer, patches summed per token; NaN: nobody asked
+    received: Tensor
     grid: Grid
     picture_hash: str
     fingerprint: str  # of the encoder: model, precision, view, pixel limit
@@ -353,7 +359,7 @@ class Scene:
         )
 
     def some(self, part: slice) -> Self:
-        """Some of the images. Their padding stays."""
+        """A slice of the batch; its padding stays."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: value[part] for name, value in values.items() if value is not None})
 

@@ -9,7 +9,7 @@ import torch
 from saccade.config import Episode
 from saccade.engines import Reader
 from saccade.engines.hf import HFEngine
-from saccade.episode import Ask, arun, episodes, run, see
+from saccade.episode import GLIMPSE, REST, Ask, arun, episodes, run, see
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
 from saccade.eye import Eye
 from saccade.picture import Picture
@@ -22,6 +22,8 @@ ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?"), Ques
 
 class Script(Reader):
     """A reader whose confidence is a function of (question, tokens in view). Remembers what it was asked."""
+
+    together = 8
 
     def __init__(self, confidence: Callable[[str, int], float] = lambda question, tok: 0.1) -> None:
         self.confidence = confidence
@@ -106,7 +108,7 @@ def test_the_glimpse_opens_every_canvas(engine: HFEngine, picture: Picture) -> N
     traces(engine, picture, reader, glimpse=16, fixations=1)
     first = {canvas.parts[0].key for _, canvas in reader.asked}
     assert len(first) == 1
-    assert {len(canvas) for _, canvas in reader.asked} == {16 + 20}
+    assert [len(canvas) for _, canvas in reader.asked] == [16, 16, 16, 36, 36, 36], "all read it before one looks"
     part = reader.asked[0][1].parts[0]
     # 16 coarse tokens of a 4 x 4 grid stand at the floor of their centres on the 14 x 16 canvas.
     assert sorted(set(part.row.tolist())) == [int((i + 0.5) * 14 / 4) for i in range(4)]
@@ -248,3 +250,52 @@ def test_the_eye(engine: HFEngine, picture: Picture) -> None:
 def test_wrong_settings_fail_before_anything_is_loaded(settings: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         Episode(**settings)
+
+
+def test_who_is_sure_of_the_glimpse_never_looks_and_pays_for_nothing_else(engine: HFEngine, picture: Picture) -> None:
+    sure = Script(lambda question, tok: 0.9)
+    made = traces(engine, picture, sure, glimpse=16)
+    assert [len(canvas) for _, canvas in sure.asked] == [16, 16, 16]
+    assert all([step.gaze.reason for step in trace.steps] == [GLIMPSE] for trace in made)
+    assert all(not trace.shown.any() and trace.cost.visual_tok == 16 for trace in made)
+    patches = [trace.cost.encoder_patches for trace in made]
+    assert patches == [16 * 4, 0, 0], "the page itself was never encoded"
+
+
+def test_the_page_is_encoded_when_the_first_question_looks(engine: HFEngine, picture: Picture) -> None:
+    """One of three is unsure of the glimpse: it looks, and the first that ends after the page was encoded pays."""
+    reader = Script(lambda question, tok: 0.1 if question == ASKED[1].text and tok == 16 else 0.9)
+    chosen = Episode(budget={"name": "fixed", "tokens": 20}, scorer="variance", glimpse=16)
+    seen = see(chosen, engine, picture, ASKED)
+    assert seen.encoder_patches == 16 * 4, "so far"
+    made = run(episodes(chosen, seen), reader)
+    assert [len(trace.steps) for trace in made] == [1, 2, 1]  # type: ignore[union-attr]
+    assert sum(trace.cost.encoder_patches for trace in made) == seen.encoder_patches == (16 + 224) * 4  # type: ignore[union-attr]
+    assert seen.bill() == (0, 0.0)
+
+
+@pytest.mark.parametrize("canvas", ["private", "shared"])
+def test_the_rest_is_shown_to_who_is_unsure_after_its_looks(engine: HFEngine, picture: Picture, canvas: str) -> None:
+    reader = Script()
+    made = traces(engine, picture, reader, rest="all", fixations=1, canvas=canvas, canvas_cap=1000, questions=ASKED[:1])
+    assert [step.gaze.reason for step in made[0].steps][1:] == [REST]
+    assert [len(step.selection) for step in made[0].steps] == [20, 224 - 20] and made[0].shown.all()
+    sure = traces(engine, picture, Script(lambda question, tok: 0.9), rest="all", fixations=1)
+    assert all(len(trace.steps) == 1 for trace in sure)
+
+
+def test_a_glimpse_and_then_everything(engine: HFEngine, picture: Picture) -> None:
+    """No looks at all: the small page first, and the whole of it for who is unsure."""
+    reader = Script(lambda question, tok: 0.9 if question == ASKED[0].text else 0.1)
+    made = traces(engine, picture, reader, fixations=0, glimpse=16, rest="all")
+    assert [[step.gaze.reason for step in trace.steps] for trace in made] == [[GLIMPSE], *[[GLIMPSE, REST]] * 2]
+    keys = {canvas.parts[1].key for _, canvas in reader.asked if len(canvas.parts) > 1}
+    assert len(keys) == 1, "all of them are shown the same"
+    with pytest.raises(ConfigError, match="nothing to read"):
+        Episode(fixations=0)
+
+
+def test_the_surest_of_glimpse_and_looks_is_chosen(engine: HFEngine, picture: Picture) -> None:
+    reader = Script(lambda question, tok: 0.5 if tok == 16 else 0.3)
+    (first, *_) = traces(engine, picture, reader, glimpse=16, fixations=2, integrate="confident")
+    assert first.answer.text == "16 seen" and first.cost.visual_tok == 56

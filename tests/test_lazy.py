@@ -113,7 +113,7 @@ def test_parts_of_other_windows_have_other_keys(engine: HFEngine) -> None:
 def test_with_a_glimpse_on_the_canvas_and_the_same_twice(engine: HFEngine) -> None:
     settings = LAZY.with_settings(glimpse=12)
     traces = [Eye(engine, settings).look(tiny.page(640, 420), "total?") for _ in range(2)]
-    assert traces[0].answer.visual_tok <= 12 + 2 * 6 and len(traces[0].steps) == 2
+    assert traces[0].answer.visual_tok <= 12 + 2 * 6 and len(traces[0].steps) == 3
     assert [step.gaze.uv for step in traces[0].steps] == [step.gaze.uv for step in traces[1].steps]
     assert traces[0].answer.logprobs == pytest.approx(traces[1].answer.logprobs, rel=1e-4)
 

@@ -11,7 +11,7 @@ from saccade.registry import Strategy
 def test_a_copy_is_checked_like_the_original() -> None:
     assert Episode().with_settings(fixations=2) == Episode(fixations=2)
     with pytest.raises(ValidationError, match="fixations"):
-        Episode().with_settings(fixations=0)
+        Episode().with_settings(fixations=-1)
     with pytest.raises(ValidationError, match="frozen"):
         Episode().fixations = 2  # type: ignore[misc]
 

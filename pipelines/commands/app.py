@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from pipelines.execute.faults import cause
+
 SHARED = ("app", "options", "settings")
 """Files of this folder that are not commands."""
 
@@ -88,10 +90,12 @@ def saccade(
 
 
 def expected(error: Exception) -> str | None:
-    """What an error that is no fault of the code says: saccade's own, and a package that is not installed."""
+    """What an error that is no fault of the code says: saccade's own, a full disk, a package that is not installed."""
     own = sys.modules.get("saccade.errors")  # an error of it comes from where it was imported
     if own is not None and isinstance(error, own.SaccadeError):
         return str(error)
+    if text := cause(error):
+        return text
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("saccade", "pipelines"):
         return f"the package {error.name!r} is missing: `saccade doctor` says how to install it"
     return None

@@ -60,12 +60,12 @@ def _answer(image: Path, question: str, spec: EngineSpec, settings: Episode, tra
         (outcome,) = run(episodes(settings, seen), engine)
     if not isinstance(outcome, Trace):
         raise outcome
-    grid = seen.encoding.grid
+    grid = seen.grid
     for line in text.lines(TraceView.from_trace(outcome, grid)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in outcome.cost.seconds.items())
     console.print(
-        f"{outcome.cost.visual_tok} of {len(seen.encoding)} visual tokens, {outcome.cost.prefill_tok} prefilled, "
+        f"{outcome.cost.visual_tok} of {len(seen.grid)} visual tokens, {outcome.cost.prefill_tok} prefilled, "
         f"{outcome.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
         highlight=False,

@@ -134,9 +134,9 @@ class _Once(ForwardingEncoder):
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         for item in batch:
-            if item.view not in self._encoded:
-                self._encoded[item.view] = super().encode([item])[0]
-        return [self._encoded[item.view] for item in batch]
+            if item.key not in self._encoded:
+                self._encoded[item.key] = super().encode([item])[0]
+        return [self._encoded[item.key] for item in batch]
 
 
 def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:
@@ -159,7 +159,7 @@ def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Epis
             engine.forget()  # what another variant has read must not make this one cheaper
             seen = see(settings, once, sample.picture, questions)
             outcomes += run(episodes(settings, seen), engine)
-            grid = seen.encoding.grid
+            grid = seen.grid
         except DataError as error:
             outcomes = [error] * len(questions)
         seconds = (time.perf_counter() - started) / len(questions)

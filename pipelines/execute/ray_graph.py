@@ -17,6 +17,7 @@ from typing import Any
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 
+from pipelines.execute import faults
 from pipelines.execute.ledger import Ledger
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import Watch
@@ -26,6 +27,7 @@ from pipelines.execute.session import hushed
 from pipelines.execute.sink import AnswersSink
 from pipelines.execute.stages import Encode, Look
 from pipelines.runs.config import RunConfig
+from pipelines.runs.files import read_parquet
 from saccade.errors import EngineDead, SaccadeError, describe
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
@@ -87,7 +89,7 @@ def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
     with warnings.catch_warnings():
         # Ray 2.60 takes max_task_retries here in no other way, and the default is to retry for ever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        images = ray.data.read_parquet(str(left), num_cpus=TASK_CPUS).repartition(target_num_rows_per_block=1)
+        images = ray.data.from_arrow(read_parquet(left)).repartition(target_num_rows_per_block=1)
         encoded = images.map_batches(
             Encode,
             fn_constructor_args=(plan,),
@@ -131,5 +133,7 @@ def _cause(error: Exception) -> Exception:
         inner = getattr(seen, "cause", None)
         if isinstance(inner, SaccadeError):
             return inner
+        if inner is not None and (text := faults.cause(inner)):
+            return EngineDead(text)
         seen = inner if isinstance(inner, BaseException) else seen.__cause__
     return EngineDead(f"a worker ended the run: {describe(error)}")

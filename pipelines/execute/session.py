@@ -7,6 +7,7 @@ from contextlib import contextmanager, redirect_stdout
 
 import ray
 
+from pipelines.execute import faults
 from saccade.errors import ConfigError, EngineDead
 from saccade.machine import num_cpus
 
@@ -16,12 +17,14 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     """A Ray session: the one there is, the cluster at `address`, or one on this machine that ends with the block.
 
     Raises:
-        ConfigError: there is no cluster at the address.
+        ConfigError: there is no cluster at the address, or this machine has no room for Ray.
         EngineDead: Ray does not start here.
     """
     if ray.is_initialized():
         yield
         return
+    if address is None and (why := faults.before_ray()):
+        raise ConfigError(why)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as an exception
     local = {"include_dashboard": False, "num_cpus": max(2, num_cpus())} if address is None else {}

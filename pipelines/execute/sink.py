@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 from ray.data import Datasink
 
-from pipelines.runs.files import flush
+from pipelines.runs.files import flush, write_parquet
 
 if TYPE_CHECKING:  # it brings torch
     from pipelines.execute.plan import Plan
@@ -34,7 +33,7 @@ class AnswersSink(Datasink):  # type: ignore[misc]
     def _commit(self, number: int, image_id: str, table: pa.Table) -> None:
         name = f"{number:08d}.parquet"
         temporary = self.staging / f"{name}.{os.getpid()}"
-        pq.write_table(table, temporary, compression="zstd")
+        write_parquet(table, temporary, compression="zstd")
         flush(temporary)
         os.replace(temporary, self.answers / name)
         errors = [error for error in table["error"].to_pylist() if error is not None]

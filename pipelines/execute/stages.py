@@ -159,7 +159,7 @@ def pack(seen: Seen | None) -> Batch:
         return {**columns, "rest": _cell(b"")}
     none = torch.empty(0)
     bare = [replace(encoding, tokens=none, features=none, received=none, deepstack=None) for encoding in encodings]
-    kept = replace(seen, picture=None, encoding=bare[0], glimpse=bare[1] if len(bare) > 1 else None)  # type: ignore[arg-type]
+    kept = replace(seen, picture=None, whole=bare[0], glimpse=bare[1] if len(bare) > 1 else None)  # type: ignore[arg-type]
     return {**columns, "rest": _cell(pickle.dumps((freeze(kept), bfloat16)))}
 
 
@@ -177,7 +177,7 @@ def unpack(batch: Batch, picture: Picture) -> Seen:
     filled = [
         replace(encoding, **{name: parts[i] for name, parts in whole.items()}) for i, encoding in enumerate(encodings)
     ]
-    return replace(seen, picture=picture, encoding=filled[0], glimpse=filled[1] if len(filled) > 1 else None)
+    return replace(seen, picture=picture, whole=filled[0], glimpse=filled[1] if len(filled) > 1 else None)
 
 
 def _cell(value: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ A run stores where it looked, so its trace is drawn from the stored row alone. P
 the page again, with the run's model and settings; an image is looked at with the bundled model.
 """
 
+import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,9 @@ from saccade.viz.subject import Subject
 from saccade.viz.view import TraceView
 
 PICTURES = "viz.pictures"  # the folder, as the registry names it
+MOST_NAME_BYTES = 180
+"""Of an id in a file's name, which with its ending may have 255."""
+
 UNASKED = "What is this?"  # for pictures that do not depend on the question
 
 
@@ -79,8 +83,11 @@ def _only(target: Path, kind: str, **options: str | None) -> None:
 
 
 def file_name(text: str) -> str:
-    """A text as the name of a file."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
+    """A text as the name of a file; one that does not fit is cut, and ends in a hash of the whole."""
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
+    if len(name.encode()) <= MOST_NAME_BYTES:
+        return name
+    return f"{name.encode()[:MOST_NAME_BYTES].decode(errors='ignore')}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 class OfExperiment(Subject):

@@ -1,9 +1,29 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, under whatever name: no part of a path is taken for anything but a name.
+
+Arrow and Ray read `key=value` folders as columns and `?`, `*` and `%20` as parts of URLs, so that a run in a folder
+called `number=5` would lose rows. Here Parquet is read from and written to open files.
+"""
 
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file, or some columns of it."""
+    with path.open("rb") as file:
+        return pq.ParquetFile(file).read(columns=None if columns is None else list(columns))
+
+
+def write_parquet(table: pa.Table, path: Path, **options: str) -> None:
+    """A Parquet file; for one that appears whole, inside of `replaced`."""
+    with path.open("wb") as file:
+        pq.write_table(table, file, **options)
 
 
 @contextmanager
@@ -23,7 +43,7 @@ def picture_path(path: Path) -> Path:
     """A path that a picture can be drawn to, before the work for it is done.
 
     Raises:
-        ConfigError: it does not end in .png, or its folder is not there.
+        ConfigError: it does not end in .png, or cannot be written.
     """
     from saccade.errors import ConfigError  # here: workers that write answers need no more than the rest
 
@@ -31,6 +51,17 @@ def picture_path(path: Path) -> Path:
         raise ConfigError(f"a picture is drawn as .png; got {str(path)!r}")
     if not path.parent.is_dir():
         raise ConfigError(f"there is no folder {str(path.parent)!r} to draw {path.name} into: make it first")
+    try:
+        if path.is_dir():
+            raise ConfigError(f"cannot draw to {str(path)!r}: it is a folder")
+        if path.exists():
+            path.open("r+b").close()
+        else:
+            tempfile.TemporaryFile(dir=path.parent, prefix=path.name[:200]).close()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {str(path)!r}: {error.strerror or error}. Name a folder that you may write to"
+        ) from error
     return path
 
 

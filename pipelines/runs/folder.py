@@ -22,14 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from pipelines.runs import manifest
 from pipelines.runs.config import changes
-from pipelines.runs.files import replaced
+from pipelines.runs.files import read_parquet, replaced
 from saccade.datasets import Dataset, limit
-from saccade.errors import ResumeRefused
+from saccade.errors import ConfigError, ResumeRefused
 
 
 class RunFolder:
@@ -58,7 +57,7 @@ class RunFolder:
 
     def images(self) -> pa.Table:
         """The manifest."""
-        return pq.read_table(self.manifest)
+        return read_parquet(self.manifest)
 
     def file_of(self, number: int) -> Path:
         """Where the answers of one image are, once they are."""
@@ -76,7 +75,7 @@ class RunFolder:
         file = self.file_of(number)
         if not file.exists():
             return True
-        return retry_errors and bool(pq.read_table(file, columns=["error"])["error"].is_valid().to_numpy().any())
+        return retry_errors and bool(read_parquet(file, ["error"])["error"].is_valid().to_numpy().any())
 
     def new_attempt(self) -> str:
         """Shuts out every earlier attempt; the name of this one. What was summed up before it is no longer true."""
@@ -110,18 +109,32 @@ def answers_name(number: int) -> str:
 
 
 @contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Raises ConfigError where the system refuses the block to write to a run's folder."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to {str(path)!r}: {error.strerror or error}. Name a folder that you may write to (--output)"
+        ) from error
+
+
+@contextmanager
 def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFolder]:
     """The folder for a new run, or to go on with one; locked while the block runs.
 
     Raises:
+        ConfigError: the folder cannot be made or written to.
         ResumeRefused: it is not empty and `resume` is not set, it belongs to another configuration, or another
             process is writing to it.
     """
     folder = RunFolder(path)
-    if path.exists() and not folder.is_empty():
-        _must_be_a_run(folder, resume)
-    folder.hidden.mkdir(parents=True, exist_ok=True)
-    with (folder.hidden / "lock").open("w") as lock:  # released by the system however this process ends
+    with writable(path):
+        if path.exists() and not folder.is_empty():
+            _must_be_a_run(folder, resume)
+        folder.hidden.mkdir(parents=True, exist_ok=True)
+        opened_lock = (folder.hidden / "lock").open("w")
+    with opened_lock as lock:  # released by the system however this process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from pipelines.runs.files import replaced
+from pipelines.runs.files import read_parquet, replaced, write_parquet
 from saccade.datasets import Row, Skip
 from saccade.errors import ConfigError
 from saccade.types import Question
@@ -44,7 +44,7 @@ def write(rows: Iterable[Row | Skip], manifest: Path, skipped: Path) -> None:
 def write_table(table: pa.Table, path: Path) -> None:
     """A Parquet file that appears whole or not at all."""
     with replaced(path) as temporary:
-        pq.write_table(table, temporary)
+        write_parquet(table, temporary)
 
 
 def text_of(questions: Iterable[Question]) -> str:
@@ -67,7 +67,7 @@ def _question(fields: dict[str, Any]) -> Question:
 
 def num_questions(path: Path) -> int:
     """Questions that a manifest lists."""
-    return sum(len(json.loads(text)) for text in pq.read_table(path, columns=["questions"])["questions"].to_pylist())
+    return sum(len(json.loads(text)) for text in read_parquet(path, ["questions"])["questions"].to_pylist())
 
 
 def find(path: Path, image_id: str) -> Row:
@@ -76,7 +76,8 @@ def find(path: Path, image_id: str) -> Row:
     Raises:
         ConfigError: it lists no such image.
     """
-    found = pq.read_table(path, filters=[("image_id", "=", image_id)]).to_pylist()
+    table = read_parquet(path)
+    found = table.filter(pc.equal(table["image_id"], image_id)).to_pylist()
     if not found:
         raise ConfigError(f"{path} lists no image {image_id!r}")
     return Row(image_id, found[0]["source"], questions_of(found[0]["questions"]))

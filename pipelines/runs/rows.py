@@ -75,18 +75,18 @@ def scored_rows(
 ) -> list[dict[str, Any]]:
     """One row per asked question."""
     rows = []
-    for number, (question, outcome) in enumerate(zip(questions, outcomes, strict=True)):
+    for question, outcome in zip(questions, outcomes, strict=True):
         if isinstance(outcome, Trace):
             row = _answered(image_id, seen, question, outcome)
             if settings.view == "resize":  # it shows everything, but nothing at full resolution
                 row["coverage"] = None
             rows.append(row)
             continue
-        row = error_row(image_id, question, describe(outcome))
-        if number == 0:  # the image was encoded whatever became of the question that pays for it
-            row["encoder_patches"] = seen.encoder_patches
-            row["encoder_passes"] = seen.encoder_patches / seen.full_patches
-        rows.append(row)
+        rows.append(error_row(image_id, question, describe(outcome)))
+    unpaid, _ = seen.bill()
+    if rows and unpaid:  # the image was encoded whatever became of its questions
+        rows[0]["encoder_patches"] += unpaid
+        rows[0]["encoder_passes"] += unpaid / seen.full_patches
     return rows
 
 
@@ -97,7 +97,7 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "answer": text,
         "score": anls(text, question.answers),
         "exact": exact(text, question.answers),
-        "coverage": coverage(seen.encoding.grid, trace.shown, question.answer_boxes_uv),
+        "coverage": coverage(seen.grid, trace.shown, question.answer_boxes_uv),
         "confidence": trace.answer.confidence,
         "visual_tok": cost.visual_tok,
         "cached_tok": cost.cached_tok,
@@ -106,8 +106,8 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "encoder_passes": cost.encoder_passes,
         "seconds": {key: cost.seconds.get(key, 0.0) for key in ("encode", "plan", "read")},
         "error": None,
-        "grid": {name: getattr(seen.encoding.grid, name) for name in (field.name for field in GRID)},
-        "fixations": [_fixation(step, seen.encoding.grid) for step in trace.steps],
+        "grid": {name: getattr(seen.grid, name) for name in (field.name for field in GRID)},
+        "fixations": [_fixation(step, seen.grid) for step in trace.steps],
     }
 
 

@@ -26,7 +26,10 @@ from saccade.families import Prepared
 from saccade.picture import Picture
 from saccade.types import Encoding, Grid, Query, Question
 
-Key = tuple[str, str, int | None]  # picture hash, encoder fingerprint, tokens it is resized to (None: full)
+Key = tuple[str, str, str]  # picture hash, encoder fingerprint, view (`Prepared.key`)
+
+OUTLINES = 1024
+"""Prepared views without their pixels that are kept: a picture seen before need not be decoded for its encoding."""
 
 PREPARERS = 4
 """Pictures that are decoded and cut at once; each also waits for its pass in its thread."""
@@ -94,13 +97,16 @@ class EncoderReplica(Replica):
         self.fingerprint = self.engine.family.fingerprint
         self.cache = Cache(config.cache_bytes)
         self.under_way: dict[Key, asyncio.Future[Encoding]] = {}
+        self.outlines: OrderedDict[tuple[str, int | None], Prepared] = OrderedDict()
 
     async def see(self, data: bytes | np.ndarray, settings: Episode, question: str) -> Sight | SaccadeError:
         """What an episode starts from, or the error that costs this request."""
         view = View(self, asyncio.get_running_loop())
 
         def work() -> Seen:
-            return see(settings, view, Picture.open(data), [Question("0", question)])
+            seen = see(settings, view, Picture.open(data), [Question("0", question)])
+            seen.encoding  # noqa: B018  made here: what is deferred cannot leave this process
+            return seen
 
         try:
             seen = await asyncio.get_running_loop().run_in_executor(self.preparers, work)
@@ -108,6 +114,16 @@ class EncoderReplica(Replica):
             return self.failed(error)
         bare = replace(seen, picture=None)  # type: ignore[arg-type]
         return Sight(freeze(bare), view.hits, view.misses, self.cache.size_bytes)
+
+    def outline(self, picture_hash: str, max_tok: int | None) -> Prepared | None:
+        """A view of a picture as it was prepared before, without its pixels."""
+        return self.outlines.get((picture_hash, max_tok))
+
+    def keep_outline(self, max_tok: int | None, made: Prepared) -> None:
+        """Keeps a prepared view without its pixels; the oldest are let go."""
+        self.outlines[made.picture_hash, max_tok] = replace(made, patches=torch.empty(len(made.patches), 0))
+        while len(self.outlines) > OUTLINES:
+            self.outlines.popitem(last=False)
 
     async def encoding(self, key: Key, prepared: Prepared) -> Encoding:
         """An encoding that is not kept: from the pass that is making it already, or from a new one."""
@@ -148,38 +164,44 @@ class EncoderReplica(Replica):
 
 
 class View(ForwardingEncoder):
-    """The encoder as `saccade.episode.see` uses it, in a thread, for one request: what is kept is not made again."""
+    """The encoder as `saccade.seen.see` uses it, in a thread, for one request: what is kept is not made again."""
 
     def __init__(self, replica: EncoderReplica, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(replica.engine)
         self.replica, self.loop = replica, loop
-        self.keys: dict[int, Key] = {}  # by identity of what `prepare` gave
-        self.found: dict[int, Encoding] = {}
+        self.asked: dict[str, tuple[Picture, int | None]] = {}  # view -> what it was prepared from
         self.hits = self.misses = 0
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
-        """As an engine does it; a stand-in without pixels when the encoding is kept."""
-        key = (picture.sha256, self.replica.fingerprint, max_tok)
-        kept = self.replica.cache.get(key)
-        if kept is None:
+        """As an engine does it; a stand-in without pixels where this view of the picture has been prepared before."""
+        made = self.replica.outline(picture.sha256, max_tok)
+        if made is None:
             made = super().prepare(picture, max_tok)
-        else:
-            made = Prepared(torch.empty(kept.num_patches, 0), (1, 0, 0), kept.grid, picture.sha256, "kept")
-            self.found[id(made)] = kept
-        self.keys[id(made)] = key
+            self.replica.keep_outline(max_tok, made)
+        self.asked[made.view] = picture, max_tok
         return made
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """Kept encodings, and new ones from the next pass."""
         out = []
         for item in batch:
-            kept = self.found.get(id(item))
+            key = (item.picture_hash, self.replica.fingerprint, item.key)
+            kept = self.replica.cache.get(key)
             self.hits, self.misses = self.hits + (kept is not None), self.misses + (kept is None)
             if kept is None:
-                coming = self.replica.encoding(self.keys[id(item)], item)
+                coming = self.replica.encoding(key, self._with_pixels(item))
                 kept = asyncio.run_coroutine_threadsafe(coming, self.loop).result()
             out.append(kept)
         return out
+
+    def _with_pixels(self, item: Prepared) -> Prepared:
+        """The same view with its pixels, where a stand-in was given for it and its encoding is not kept any more."""
+        if item.patches.shape[1]:
+            return item
+        made = super().prepare(*self.asked[item.view.partition("|")[0]])
+        if item.cells is not None:
+            made = made.some(item.cells, "cells")
+        return replace(made, view=item.view, received=item.received)
 
     def query(self, question: str) -> Query:
         """The question's tokens, from the thread that the engine runs in."""

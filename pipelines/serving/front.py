@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from pipelines.serving.form import inputs
 from pipelines.serving.looker import Fixation, Looked, Looker
@@ -29,6 +30,9 @@ PAGE_HEADERS = {
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
+
+CORS: dict[str, Any] = {"allow_methods": ["GET", "HEAD", "POST"], "allow_headers": ["*"], "max_age": 600}
+"""What pages of the origins that the operator allowed may do: ask, with a key of their own; no cookie is ever used."""
 
 GONE = 499
 """The status under which requests are counted whose client went away: nginx' habit."""
@@ -49,17 +53,21 @@ class Front:
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         app.exception_handler(HTTPException)(_http_error)
         app.exception_handler(SaccadeError)(_library_error)
-        app.get("/")(self.index)
-        app.get("/healthz")(self.healthz)
-        app.get("/about")(self.about)
-        app.get("/sample")(self.sample)
-        app.get("/sample.png")(self.sample_page)
         keyed = APIRouter(dependencies=[Depends(self.check_key)])
-        keyed.get("/metrics")(self.metrics)
-        keyed.get("/v1/models")(self.models)
-        keyed.get("/v1/models/{name:path}")(self.model)
+        read: dict[str, Any] = {"methods": ["GET", "HEAD"]}  # HEAD: load balancers and uptime monitors ask with it
+        app.api_route("/", **read)(self.index)
+        app.api_route("/healthz", **read)(self.healthz)
+        app.api_route("/health", **read)(self.healthz)  # as vLLM and most others call it
+        app.api_route("/about", **read)(self.about)
+        app.api_route("/sample", **read)(self.sample)
+        app.api_route("/sample.png", **read)(self.sample_page)
+        keyed.api_route("/metrics", **read)(self.metrics)
+        keyed.api_route("/v1/models", **read)(self.models)
+        keyed.api_route("/v1/models/{name:path}", **read)(self.model)
         keyed.post("/v1/chat/completions")(self.chat)
         app.include_router(keyed)
+        if self.config.allow_origins:
+            app.add_middleware(CORSMiddleware, allow_origins=self.config.allow_origins, **CORS)
         return app
 
     async def check_key(self, request: Request) -> None:
@@ -173,7 +181,7 @@ class Front:
         return bytes(data)
 
     async def _events(self, asked: Asked) -> AsyncGenerator[Fixation | Looked, None]:
-        sheet = await asyncio.to_thread(collect, asked.urls, self.config)
+        sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages or self.config.pages)
         async with aclosing(self.looker.look(asked, sheet)) as looks:
             async for told in looks:
                 yield told

@@ -1,7 +1,8 @@
-"""Images of a request: from `data:` URIs or from allowed hosts, checked by their headers, laid out on one sheet."""
+"""Images of a request: from `data:` URIs or from allowed hosts, checked by their headers, laid out on one sheet.
 
-import base64
-import binascii
+A PDF or TIFF of several pages is as many images; which of them, the request may say.
+"""
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ import numpy as np
 from pipelines.serving.fetch import fetch
 from pipelines.serving.refusals import Refusal, short
 from pipelines.serving.settings import ServeConfig
+from saccade.decoding import pages as paged
+from saccade.decoding.uri import from_base64, from_uri, is_base64, is_uri
+from saccade.errors import PictureError
 from saccade.picture import Picture, resized
 
 GAP_PX = 16
@@ -30,8 +34,8 @@ class Sheet:
     boxes: tuple[Box, ...] = ((0.0, 0.0, 1.0, 1.0),)
 
 
-def collect(urls: Sequence[str], config: ServeConfig) -> Sheet:
-    """Everything a request shows. Blocks: run it in a thread.
+def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) -> Sheet:
+    """Everything a request shows; `pages` ("1,3-5") of files that have several. Blocks: run it in a thread.
 
     Raises:
         Refusal: an image is refused, or cannot be fetched.
@@ -40,7 +44,9 @@ def collect(urls: Sequence[str], config: ServeConfig) -> Sheet:
     if len(urls) > config.max_images:
         raise Refusal(413, f"{len(urls)} images; at most {config.max_images} are taken", "messages", "too_many_images")
     found = [_bytes_of(url, config) for url in urls]
-    pictures = [Picture.open(data) for data in found]
+    pictures = [picture for data in found for picture in _pages(data, pages, config)]
+    if len(pictures) > config.max_images:
+        raise _too_many(f"{len(pictures)} pages and images", config)
     for number, picture in enumerate(pictures):
         width_px, height_px = picture.size_px
         if width_px * height_px > config.max_image_px:
@@ -51,7 +57,31 @@ def collect(urls: Sequence[str], config: ServeConfig) -> Sheet:
                 "messages",
                 "image_too_large",
             )
-    return Sheet(found[0]) if len(found) == 1 else lay_out(pictures)
+    if len(pictures) > 1:
+        return lay_out(pictures)
+    return Sheet(found[0] if pictures[0].page is None else pictures[0].rgb)
+
+
+def _pages(data: bytes, pages: str | None, config: ServeConfig) -> list[Picture]:
+    """The chosen pages of a file; the image itself where it has no pages, or is its only one."""
+    there = paged.number_of(data)
+    chosen = paged.chosen(pages, there)
+    if not chosen:
+        has = f"the file has {there} page{'s' * (there > 1)}"
+        raise Refusal(400, f"{has}; chosen are {pages}", "saccade.pages", "no_such_page")
+    if len(chosen) > config.max_images:
+        raise _too_many(f"the file has {there} pages", config)
+    return [Picture.open(data, page=page if there > 1 else None) for page in chosen]
+
+
+def _too_many(what: str, config: ServeConfig) -> Refusal:
+    return Refusal(
+        413,
+        f"{what}; at most {config.max_images} are looked at together. Choose pages, as in "
+        '"saccade": {"pages": "1,3-4"}',
+        "messages",
+        "too_many_images",
+    )
 
 
 def lay_out(pictures: Sequence[Picture]) -> Sheet:
@@ -80,29 +110,25 @@ def lay_out(pictures: Sequence[Picture]) -> Sheet:
 
 
 def _bytes_of(url: str, config: ServeConfig) -> bytes:
-    scheme = url[:5].lower()
-    if scheme == "data:":
+    if is_uri(url) or is_base64(url):
         return decode(url)
-    if scheme in ("http:", "https"):
+    if url[:5].lower() in ("http:", "https"):
         return fetch(url, config.url_hosts, config.max_request_bytes, config.url_timeout_s)
     raise Refusal(400, f"an image is a data: URI or an http(s) URL; got {short(url)}", "messages", "invalid_image_url")
 
 
 def decode(uri: str) -> bytes:
-    """The bytes of `data:image/png;base64,...`. What kind of image they are, they say themselves.
+    """The bytes of `data:image/png;base64,...`, or of base64 alone. What kind of image they are, they say themselves.
 
     Raises:
         Refusal: not base64, or empty.
     """
-    head, comma, payload = uri.partition(",")
-    if not comma or not head.lower().endswith(";base64"):
+    head, comma, _ = uri.partition(",")
+    if is_uri(uri) and not (comma and head.rstrip().lower().endswith(";base64")):
         raise Refusal(
             400, f"a data: URI must be 'data:image/...;base64,...'; got {short(uri)}", "messages", "invalid_image_url"
         )
     try:
-        data = base64.b64decode(payload, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise Refusal(400, f"the image is not base64: {error}", "messages", "invalid_base64") from error
-    if not data:
-        raise Refusal(400, "the image is empty (0 bytes)", "messages", "invalid_base64")
-    return data
+        return from_uri(uri) if comma else from_base64(uri)
+    except PictureError as error:
+        raise Refusal(400, str(error), "messages", "invalid_base64") from error

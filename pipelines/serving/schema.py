@@ -11,21 +11,25 @@ The model is given one picture and one question. So:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from pipelines.serving.harmless import plain_messages
+from pipelines.serving.messages import Message, Piece
 from pipelines.serving.refusals import Refusal, invalid, short
 from saccade import untrusted
 from saccade.config import VIEWS, Episode
+from saccade.decoding.pages import ranges
 from saccade.errors import ConfigError
 from saccade.registry import settings_text
 from saccade.settings import option_of
 
 INERT = {
-    "ignore_eos", "metadata", "parallel_tool_calls", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
-    "seed", "service_tier", "store", "top_k", "top_p", "user", "verbosity",
+    "cache_salt", "ignore_eos", "metadata", "parallel_tool_calls", "priority", "prompt_cache_key",
+    "prompt_cache_options", "prompt_cache_retention", "request_id", "safety_identifier", "seed", "service_tier",
+    "store", "top_k", "top_p", "user", "verbosity",
 }  # fmt: skip
 """Parameters that cannot change a greedy answer. `vllm bench serve` sends `ignore_eos`: an answer ends where the model
 ends it all the same, and `usage` counts what was said."""
@@ -49,6 +53,11 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "reasoning_effort": ("none",),
     "echo": (False,),
     "skip_special_tokens": (True,),
+    "add_generation_prompt": (True,),
+    "continue_final_message": (False,),
+    "use_beam_search": (False,),
+    "min_tokens": (0,),
+    "stop_token_ids": ([],),
 }
 """Parameters that would change the answer and are not supported, with the values at which they do not."""
 
@@ -64,54 +73,7 @@ STRATEGIES = {
 """Settings of an episode that name a strategy, and of which kind."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class TextPart(_Part):
-    """A piece of text."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ImageUrl(_Part):
-    """Where an image is. `detail` cannot ask for fewer pixels here: saccade's own knobs do."""
-
-    url: str
-    detail: Literal["auto", "high"] | None = None
-
-
-class ImagePart(_Part):
-    """An image."""
-
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-class Message(_Part):
-    """One turn."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
-    name: str | None = None
-
-    @property
-    def text(self) -> str:
-        """Its text parts, a line each."""
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
-
-    @property
-    def urls(self) -> list[str]:
-        """Its images."""
-        if isinstance(self.content, str):
-            return []
-        return [part.image_url.url for part in self.content if isinstance(part, ImagePart)]
-
-
-class StreamOptions(_Part):
+class StreamOptions(Piece):
     """What a stream also tells. Obfuscation is a padding of OpenAI's own: none is added whatever is asked."""
 
     include_usage: bool | None = None
@@ -149,6 +111,7 @@ class Asked:
     include_usage: bool
     trace: bool
     importance: bool
+    pages: str | None = None  # of files that have several
 
     @property
     def needs_pieces(self) -> bool:
@@ -169,6 +132,8 @@ def parse(data: bytes, model: str, settings: Episode) -> Asked:
     if not isinstance(made, dict):
         raise Refusal(400, f"the request must be a JSON object; it is {short(made)}", code="invalid_json")
     kept = _supported(made)
+    if "messages" in kept:
+        kept["messages"] = plain_messages(kept["messages"])
     try:
         body = Body(**kept)
     except ValidationError as error:
@@ -213,6 +178,7 @@ def _asked(body: Body, settings: Episode) -> Asked:
         raise Refusal(400, "stop: an empty string ends every answer before it begins", "stop")
     knobs = dict(body.saccade or {})
     told = {name: _flag(knobs, name) for name in ("trace", "importance")}
+    pages = _pages(knobs)
     return Asked(
         question=last.text,
         prompt=_prompt(earlier, last),
@@ -225,6 +191,7 @@ def _asked(body: Body, settings: Episode) -> Asked:
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
         trace=told["trace"] or told["importance"],
         importance=told["importance"],
+        pages=pages,
     )
 
 
@@ -240,6 +207,19 @@ def _flag(knobs: dict[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise Refusal(400, f"saccade.{name} must be true or false; got {short(value)}", f"saccade.{name}")
     return value
+
+
+def _pages(knobs: dict[str, Any]) -> str | None:
+    """Which pages of a PDF or TIFF are meant."""
+    pages = knobs.pop("pages", None)
+    pages = str(pages) if isinstance(pages, int) and not isinstance(pages, bool) else pages
+    if not isinstance(pages, str | None):
+        raise Refusal(400, f"saccade.pages must be text, as in '1,3-5'; got {short(pages)}", "saccade.pages")
+    try:
+        ranges(pages)
+    except ConfigError as error:
+        raise Refusal(400, f"saccade.{error}", "saccade.pages", "invalid_setting") from error
+    return pages
 
 
 def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:

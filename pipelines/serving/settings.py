@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pipelines.runs.config import HIDDEN, Looking
 from pipelines.runs.engine import settled
 from saccade.config import Episode
+from saccade.decoding.pages import Pages
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import load
@@ -71,6 +72,12 @@ class ServeConfig(Looking):
     max_image_px: Annotated[int, LIMITS] = Field(50_000_000, ge=1, description="Pixels of one image.")
     max_images: Annotated[int, LIMITS] = Field(4, ge=1, le=64, description="Images of one request.")
     max_episodes: Annotated[int, LIMITS] = Field(8, ge=1, description="Requests looked at together; others wait.")
+    allow_origins: Annotated[tuple[str, ...], HIDDEN] = Field(
+        (), description="Origins whose pages may ask (CORS); '*': all; none: no."
+    )
+    pages: Annotated[Pages, HIDDEN] = Field(
+        None, description="Pages of a PDF or TIFF that are looked at: 1,3-5; None: all."
+    )
     max_queue: Annotated[int, LIMITS] = Field(64, ge=0, description="Requests that wait; more get 429.")
     served_name: Annotated[str | None, HIDDEN] = Field(
         None, description="Model name that requests give; None: the checkpoint's."

@@ -50,9 +50,9 @@ class Looks:
 
 def scene_of(picture: Picture, encoding: Encoding, queries: Sequence[Query]) -> Scene:
     """The scene of B questions of one picture, which is held once however many there are."""
-    one = Scene.of([(picture, encoding, queries[0])])
+    single = Scene.of([(picture, encoding, queries[0])])
     return replace(
-        _repeated(one, len(queries)),
+        _repeated(single, len(queries)),
         queries=tuple(queries),
         query_tokens=pad_sequence([query.tokens for query in queries], batch_first=True),
         query_weight=pad_sequence([query.weight for query in queries], batch_first=True),
@@ -85,10 +85,12 @@ class Judged:
 
     def __init__(self, scene: Scene, score: Score) -> None:
         self.scene, self._score = scene, score
-        one = _some(scene, [0])
-        noise = torch.randn(one.query_tokens.shape, generator=torch.Generator().manual_seed(0))
-        other = replace(one, query_tokens=noise.to(one.query_tokens), query_weight=torch.ones_like(one.query_weight))
-        first = score(one)
+        single = _some(scene, [0])
+        noise = torch.randn(single.query_tokens.shape, generator=torch.Generator().manual_seed(0))
+        other = replace(
+            single, query_tokens=noise.to(single.query_tokens), query_weight=torch.ones_like(single.query_weight)
+        )
+        first = score(single)
         self.listens = not torch.equal(first, score(other))
         self.importance = score(scene) if self.listens else first.expand(len(scene.queries), -1)  # (B, N)
 
@@ -126,17 +128,19 @@ def look(
     lookers = [_Looker(judged, row, flow, boxes[row]) for row, flow in enumerate(flows)]
     going = lookers
     for number in range(1, most + 1):
-        importance, gaze_uv = torch.stack([one.favoured() for one in going]), [one.gaze.uv for one in going]
-        scene = _some(judged.scene, [one.row for one in going]).without(torch.stack([one.taken for one in going]))
+        importance, gaze_uv = torch.stack([looker.favoured() for looker in going]), [looker.gaze.uv for looker in going]
+        scene = _some(judged.scene, [looker.row for looker in going]).without(
+            torch.stack([looker.taken for looker in going])
+        )
         chosen = sampler(scene, importance, torch.tensor(gaze_uv, device=importance.device), keep)
-        for one, selection in zip(going, chosen, strict=True):
-            one.saw(Step(one.gaze, selection, _silent(len(selection))))
-        going = [one for one in going if not one.empty and (number < least or one.coverage[-1] < ENOUGH)]
+        for looker, selection in zip(going, chosen, strict=True):
+            looker.saw(Step(looker.gaze, selection, _silent(len(selection))))
+        going = [looker for looker in going if not looker.empty and (number < least or looker.coverage[-1] < ENOUGH)]
         if not going or number == most:
             break
-        for one in going:
-            one.aim()
-    return [one.looks for one in lookers]
+        for looker in going:
+            looker.aim()
+    return [looker.looks for looker in lookers]
 
 
 def _silent(visual_tok: int) -> Answer:
@@ -188,16 +192,16 @@ def in_grown(grid: Grid, uv: tuple[float, float], boxes: Boxes) -> bool:
 
 def _blind(scene: Scene, sampler: Sampler, boxes: Sequence[Boxes], keep: int, least: int, most: int) -> list[Looks]:
     """A blind sampler sees no question: its looks are the same for all, each with its whole budget at once."""
-    one, grid = _some(scene, [0]), scene.grids[0]
+    single, grid = _some(scene, [0]), scene.grids[0]
     nothing = torch.zeros(1, len(grid), device=scene.valid.device)
-    found: list[tuple[list[float], list[int]]] = [([], []) for _ in boxes]
+    shares: list[tuple[list[float], list[int]]] = [([], []) for _ in boxes]
     for number in range(1, most + 1):
-        if number > least and all(seen[-1] >= ENOUGH for seen, _ in found):
+        if number > least and all(seen[-1] >= ENOUGH for seen, _ in shares):
             break
-        selection = sampler(one, nothing, torch.tensor([[0.5, 0.5]]), number * keep)[0]
+        selection = sampler(single, nothing, torch.tensor([[0.5, 0.5]]), number * keep)[0]
         shown = torch.zeros(len(grid), dtype=torch.bool)
         shown[selection.sharp] = True
-        for (seen, tokens), box in zip(found, boxes, strict=True):
+        for (seen, tokens), box in zip(shares, boxes, strict=True):
             seen.append(box_coverage(grid, shown, box))
             tokens.append(len(selection))
-    return [Looks(tuple(seen), tuple(tokens), len(grid), None) for seen, tokens in found]
+    return [Looks(tuple(seen), tuple(tokens), len(grid), None) for seen, tokens in shares]

@@ -1,4 +1,4 @@
-"""Information of a page and of what is kept of it, in bits (A1 entropy, A2 mutual information, A3 bottleneck).
+"""Information of a page and of what is kept of it, in bits: entropy, mutual information, bottleneck.
 
 Built on what the scorers `entropy`, `mutual` and `bottleneck` rank by; here it is summed up over the page.
 """
@@ -19,7 +19,7 @@ from saccade.types import Scene
 
 @dataclass(frozen=True, slots=True)
 class PageEntropy:
-    """A1. `spatial` of at most `most` = log2 N: at it, no token stands apart from the others."""
+    """`spatial` of at most `most` = log2 N: at it, no token stands apart from the others."""
 
     spatial_bits: float
     most_bits: float
@@ -29,7 +29,7 @@ class PageEntropy:
 
 @dataclass(frozen=True, slots=True)
 class QuestionInformation:
-    """A2. What asking says about where to look."""
+    """What asking says about where to look."""
 
     bits: float  # divergence of p(token | question) from the uniform one: 0 tells nothing, log2 N names one token
     most_bits: float
@@ -38,7 +38,7 @@ class QuestionInformation:
 
 @dataclass(frozen=True, slots=True)
 class BottleneckPoint:
-    """A3. What a number of tokens, kept by the bottleneck scorer, say of the question and of each other."""
+    """What a number of tokens, kept by the bottleneck scorer, say of the question and of each other."""
 
     keep: int
     bits: float  # of the question's divergence in the kept tokens; can exceed the page's, unlikely tokens count less

@@ -52,24 +52,22 @@ def states(family: Family, prepared: Prepared) -> list[Tensor]:
     Raises:
         ConfigError: a reduction works inside the tower; its blocks are then not run whole.
     """
-    found: list[Tensor] = []
+    watched = blocks(family)
+    if family.reduction is not None and family.reduction.active(len(watched)):
+        raise ConfigError("a reduction works inside the vision tower, so no block of it runs whole. Analyse without it")
+    states_after: list[Tensor] = []
 
-    def keep(_module: Any, _given: Any, made: Any) -> None:
-        state = made[0] if isinstance(made, tuple) else made
-        found.append(state.detach().flatten(0, -2).float().cpu())
+    def keep(_module: Any, _given: Any, output: Any) -> None:
+        state = output[0] if isinstance(output, tuple) else output
+        states_after.append(state.detach().flatten(0, -2).float().cpu())
 
-    handles = [block.register_forward_hook(keep) for block in blocks(family)]
+    handles = [block.register_forward_hook(keep) for block in watched]
     try:
-        family.encode([prepared])
+        family.run_tower(prepared)
     finally:
         for handle in handles:
             handle.remove()
-    if len(found) != len(handles):
-        raise ConfigError(
-            f"{len(found)} of {len(handles)} blocks of the vision tower ran whole: a reduction works inside it. "
-            "Analyse without it"
-        )
-    return found
+    return states_after
 
 
 def redundancy(layers: Sequence[Tensor], threshold: float = 0.9, most: int = MOST) -> tuple[LayerLikeness, ...]:
@@ -80,11 +78,11 @@ def redundancy(layers: Sequence[Tensor], threshold: float = 0.9, most: int = MOS
     made = []
     for number, state in enumerate(layers):
         part = state[:: -(-len(state) // most)]
-        found = likeness(part, threshold)
-        made.append(LayerLikeness(number, len(part), _mean(found), found.redundant, found))
+        cosines = likeness(part, threshold)
+        made.append(LayerLikeness(number, len(part), _mean(cosines), cosines.redundant, cosines))
     return tuple(made)
 
 
-def _mean(found: Likeness) -> float:
+def _mean(parts: Likeness) -> float:
     middles = (torch.arange(NUM_BINS) + 0.5) * 2 / NUM_BINS - 1
-    return float((found.counts * middles).sum() / found.counts.sum().clamp(min=1))
+    return float((parts.counts * middles).sum() / parts.counts.sum().clamp(min=1))

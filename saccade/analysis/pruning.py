@@ -1,4 +1,4 @@
-"""What leaving tokens out costs, measured by reading (A4 rate-distortion, A6 robustness to pruning).
+"""What leaving tokens out costs, measured by reading: rate-distortion, and robustness to pruning.
 
 One loop reads every question at every share of its tokens, in each of the ways of choosing them. Nothing is modelled:
 the distortion is ANLS lost, and the squared error of the features of what was dropped.
@@ -26,7 +26,7 @@ KEEPS = 0.95
 """Of the accuracy with all tokens, what the smallest rate must keep."""
 FULL, BEST, RANDOM, WORST, RESIZE = "full", "best kept", "random kept", "best dropped", "resize"
 WAYS = (BEST, RANDOM, WORST, RESIZE)
-"""What is kept: the most important tokens, any, the least important (A6: the best are dropped), or, as the
+"""What is kept: the most important tokens, any, the least important (the best are dropped), or, as the
 cheap rival, every token of the image made smaller."""
 CHUNK_VALUES = 4 * 2**20
 
@@ -132,17 +132,17 @@ def _reading(
     return Reading(question.id, image_id, way, share, len(index), num_tok, score, error)
 
 
-def rate_curve(found: Sequence[Reading], way: str) -> tuple[RatePoint, ...]:
+def rate_curve(readings: Sequence[Reading], way: str) -> tuple[RatePoint, ...]:
     """One point a share, from few tokens to all of them; intervals resample pages."""
-    own = [one for one in found if one.way in (way, FULL)]
+    own = [reading for reading in readings if reading.way in (way, FULL)]
     points = []
-    for share in sorted({one.share for one in own}):
-        here = [one for one in own if one.share == share]
-        interval = bootstrap_mean([one.score for one in here], [one.image_id for one in here])
+    for share in sorted({reading.share for reading in own}):
+        here = [reading for reading in own if reading.share == share]
+        interval = bootstrap_mean([reading.score for reading in here], [reading.image_id for reading in here])
         assert interval is not None  # a reading has a score
-        errors = [one.error for one in here if one.error is not None]
+        errors = [reading.error for reading in here if reading.error is not None]
         error = sum(errors) / len(errors) if errors and way != RESIZE else None
-        points.append(RatePoint(way, share, sum(one.kept_tok for one in here) / len(here), interval, error))
+        points.append(RatePoint(way, share, sum(reading.kept_tok for reading in here) / len(here), interval, error))
     return tuple(points)
 
 
@@ -154,9 +154,9 @@ def smallest_rate(points: Sequence[RatePoint], keeps: float = KEEPS) -> RatePoin
     ordered = sorted(points, key=lambda point: point.share)
     if not ordered or ordered[-1].share < 1 or ordered[-1].score.mean <= 0:
         return None
-    found = None
+    smallest = None
     for point in reversed(ordered):
         if point.score.mean < keeps * ordered[-1].score.mean:
             break
-        found = point
-    return found
+        smallest = point
+    return smallest

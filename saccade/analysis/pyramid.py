@@ -63,20 +63,22 @@ class PyramidReport:
         """A table for people."""
         head = ("level", "image px", "grid", "tokens", "selected", "share", "saliency min/mean/max")
         rows: list[tuple[str, ...]] = [head]
-        for one in self.levels:
-            share = 100 * one.selected / max(1, self.selected)
-            saliency = f"{one.saliency_min:.3f} / {one.saliency_mean:.3f} / {one.saliency_max:.3f}"
-            size, grid = f"{one.width_px} x {one.height_px}", f"{one.rows} x {one.cols}"
-            rows.append((str(one.level), size, grid, f"{one.tokens:,}", str(one.selected), f"{share:.1f} %", saliency))
+        for level in self.levels:
+            share = 100 * level.selected / max(1, self.selected)
+            saliency = f"{level.saliency_min:.3f} / {level.saliency_mean:.3f} / {level.saliency_max:.3f}"
+            size, grid = f"{level.width_px} x {level.height_px}", f"{level.rows} x {level.cols}"
+            rows.append(
+                (str(level.level), size, grid, f"{level.tokens:,}", str(level.selected), f"{share:.1f} %", saliency)
+            )
         for name, title in (
             ("energy", "band energy"),
             ("peak_cycles_px", "peak, cycles/px"),
             ("alone", "value alone"),
             ("contribution", "contribution"),
         ):
-            found = [getattr(one, name) for one in self.levels]
-            if any(value is not None for value in found):
-                cells = [title, *("-" if value is None else f"{value:.4g}" for value in found)]
+            values = [getattr(level, name) for level in self.levels]
+            if any(value is not None for value in values):
+                cells = [title, *("-" if value is None else f"{value:.4g}" for value in values)]
                 rows = [(*row, cell) for row, cell in zip(rows, cells, strict=True)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -94,14 +96,14 @@ def pyramid_report(
 ) -> PyramidReport:
     """What each level of an encoding's `grid` holds and gave: `importance` (N,), `kept` (N,) bool.
 
-    With `pixels` (H, W, 3) of the picture: energy and strongest frequency of each level's band (P2; the last level's
+    With `pixels` (H, W, 3) of the picture: energy and strongest frequency of each level's band (the last level's
     is all that lies below). With `value`: its worth measured, without it (contribution) and alone; a level of which
     nothing was kept contributes 0 and is worth nothing alone.
     """
     heights = range(int(grid.level.max()) + 1)
     spectrum = _spectrum(grid, pixels, len(heights)) if pixels is not None else [(None, None)] * len(heights)
     whole = value(kept) if value is not None else None
-    found = []
+    reports = []
     for level, (energy, peak) in zip(heights, spectrum, strict=True):
         here = grid.level == level
         given, taken = importance[here].float(), int(kept[here].sum())
@@ -115,7 +117,7 @@ def pyramid_report(
             alone = value(kept & here) if taken else 0.0
             contribution = whole - value(kept & ~here) if taken else 0.0
         width, height = (-(-size // 2**level) for size in (grid.width_px, grid.height_px))
-        found.append(
+        reports.append(
             LevelReport(
                 level,
                 width,
@@ -133,7 +135,7 @@ def pyramid_report(
                 contribution,
             )
         )
-    return PyramidReport(tuple(found), whole)
+    return PyramidReport(tuple(reports), whole)
 
 
 def _spectrum(grid: Grid, pixels: NDArray[np.uint8], levels: int) -> Sequence[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""What budgets over pyramid levels share: a fixed number of tokens a look, and tables of shares to choose from."""
+"""What budgets over pyramid levels share: a fixed number of tokens per look, and tables of shares to choose from."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -29,8 +29,8 @@ class LevelBudget(Budget):
 
 def shares_field(values: Sequence[float]) -> Shares:
     """A setting that holds one share per level, finest first."""
-    made: Shares = Field(tuple(values), min_length=1, max_length=8, description="Shares of the levels, finest first.")
-    return made
+    field: Shares = Field(tuple(values), min_length=1, max_length=8, description="Shares of the levels, finest first.")
+    return field
 
 
 def picked(kind: Tensor, rows: Sequence[Shares], scene: Scene) -> Tensor:

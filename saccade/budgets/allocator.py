@@ -27,8 +27,8 @@ class Allocator(LevelBudget):
     def shares(self, scene: Scene) -> Tensor:
         device = scene.valid.device
         if self.weights is None:
-            found = torch.tensor([START], device=device).expand(len(scene.grids), -1)
+            shares = torch.tensor([START], device=device).expand(len(scene.grids), -1)
         else:
             with torch.no_grad():
-                found = load_cached(LevelNet, self.weights)(scene)
-        return fit_shares(found, num_levels(scene))
+                shares = load_cached(LevelNet, self.weights)(scene)
+        return fit_shares(shares, num_levels(scene))

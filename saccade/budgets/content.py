@@ -33,8 +33,8 @@ class Content(LevelBudget):
     typical_texture: float = Field(0.01, gt=0, description="Mean variance of a block that counts one half.")
 
     def shares(self, scene: Scene) -> Tensor:
-        found = self.complexity(scene)
-        kind = (found >= self.plain_below).long() + (found > self.crowded_above).long()  # (B,)
+        complexity = self.complexity(scene)
+        kind = (complexity >= self.plain_below).long() + (complexity > self.crowded_above).long()  # (B,)
         return picked(kind, (self.plain, self.medium, self.crowded), scene)
 
     def complexity(self, scene: Scene) -> Tensor:

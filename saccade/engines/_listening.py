@@ -62,7 +62,7 @@ class Listening:
 
 
 def canvas_keys(canvas: Canvas) -> tuple[str, ...]:
-    """Under which the keys and values of a canvas are kept: those of a longer one begin with them."""
+    """The cache key of a canvas; that of a longer one begins with it."""
     return (PREFIX, *(part.key for part in canvas.parts))
 
 
@@ -71,11 +71,11 @@ def heads_of(attention: Any, which: Literal["q", "k"], states: Tensor, turn: Seq
 
     `turn`: cosines and sines (1, T, head width) as transformers gives them, each plane's twice.
     """
-    made = getattr(attention, f"{which}_proj")(states).unflatten(-1, (-1, attention.head_dim))  # (T, heads, width)
+    heads = getattr(attention, f"{which}_proj")(states).unflatten(-1, (-1, attention.head_dim))  # (T, heads, width)
     if hasattr(attention, f"{which}_norm"):
-        made = getattr(attention, f"{which}_norm")(made)
+        heads = getattr(attention, f"{which}_norm")(heads)
     cos, sin = (each[0].float().chunk(2, dim=-1)[0].unsqueeze(1) for each in turn)  # (T, 1, width / 2)
-    return rotate(made, cos, sin).transpose(0, 1)
+    return rotate(heads, cos, sin).transpose(0, 1)
 
 
 def paid_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:

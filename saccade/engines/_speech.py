@@ -34,8 +34,8 @@ class Speech:
     def of(cls, tokenizer: Any, eos: int | Sequence[int] | None, *limits: int) -> Self:
         """`eos` is the generation configuration's; `limits` are `max_prompt_tok` and `max_new_tok`."""
         ends = {eos} if isinstance(eos, int) else set(eos or ())
-        found = tokenizer.convert_tokens_to_ids(CANNOT_READ)
-        unreadable = found if found not in (None, tokenizer.unk_token_id) else None
+        token = tokenizer.convert_tokens_to_ids(CANNOT_READ)
+        unreadable = token if token not in (None, tokenizer.unk_token_id) else None
         return cls(tokenizer, frozenset(ends | {tokenizer.eos_token_id}), unreadable, *limits)
 
     def check_length(self, prompt_tok: int) -> None:

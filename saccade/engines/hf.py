@@ -84,10 +84,10 @@ class HF(Checkpoint):
         path = checkpoint(self.model)
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
-            opened = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
+            model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
         if self.reduction is not None:
-            opened.reduce(load("reduction", self.reduction, Reduction))
-        engine = HFEngine(opened, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
+            model.reduce(load("reduction", self.reduction, Reduction))
+        engine = HFEngine(model, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
         try:
             yield engine
         finally:
@@ -96,7 +96,7 @@ class HF(Checkpoint):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Loads without transformers' progress bar: for a model that is there in a blink."""
+    """Loads without transformers' progress bar: for a model that loads in no time."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -163,8 +163,10 @@ class HFEngine(Listening, Engine):
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """One pass of the vision tower; encodings are on the CPU."""
-        encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
         reduction = self.family.reduction
+        if reduction is not None:
+            batch = [replace(item, received=True) for item in batch]  # it may choose by it
+        encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
         return encodings if reduction is None else [reduction.after(encoding) for encoding in encodings]
 
     def windows(self, prepared: Prepared) -> Any:

@@ -192,14 +192,16 @@ class VLLMReader(Reader):
             output = await self._generate(request)
         except Exception as error:
             raise _ours(error) from error
-        (made,) = output.outputs
-        logprobs = [chosen[token].logprob for token, chosen in zip(made.token_ids, made.logprobs, strict=True)]
-        if made.finish_reason not in ("stop", "length") or not math.isfinite(sum(logprobs)):
+        (completion,) = output.outputs
+        logprobs = [
+            chosen[token].logprob for token, chosen in zip(completion.token_ids, completion.logprobs, strict=True)
+        ]
+        if completion.finish_reason not in ("stop", "length") or not math.isfinite(sum(logprobs)):
             raise EngineError(
-                f"vLLM ended the answer ({made.finish_reason}) with logits that are not finite, or broken off"
+                f"vLLM ended the answer ({completion.finish_reason}) with logits that are not finite, or broken off"
             )
-        closed = bool(made.token_ids) and made.token_ids[-1] in self.speech.end_ids
-        ids = list(made.token_ids[:-1] if closed else made.token_ids)
+        closed = bool(completion.token_ids) and completion.token_ids[-1] in self.speech.end_ids
+        ids = list(completion.token_ids[:-1] if closed else completion.token_ids)
         cached_tok = int(output.num_cached_tokens or 0)
         return self.speech.answer(
             ids,

@@ -8,9 +8,10 @@ The identity law holds for each: a canvas that keeps all N tokens gives the logi
 """
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,10 +36,37 @@ class Prepared:
     """One picture as the vision tower takes it."""
 
     patches: Tensor  # (patches, channels * patch * patch) float32, in the family's patch order
-    grid_thw: tuple[int, int, int]  # patches in time, height, width
+    grid_thw: tuple[int, int, int]  # patches in time, height, width, of the whole picture
     grid: Grid
     picture_hash: str
     view: str
+    cells: Tensor | None = None  # (K,) int64 of the whole grid, in raster order: what is left of it; None: all
+    received: bool = True  # whether the attention that each token receives is wanted
+
+    @property
+    def whole_patches(self) -> int:
+        """Patches of the whole picture, of which it may be a part."""
+        return len(self.patches) if self.cells is None else math.prod(self.grid_thw)
+
+    @property
+    def key(self) -> str:
+        """Equal for what encodes to the same, given one picture."""
+        return self.view if self.received else f"{self.view}|unheard"
+
+    def some(self, cells: Tensor, name: str) -> "Prepared":
+        """The cells (K,) int64, increasing, of a whole picture: only they are encoded (`Family.takes_cells`).
+
+        `name` is put to the view's, with a hash of the cells.
+        """
+        per_cell = len(self.patches) // len(self.grid)
+        seal = hashlib.sha256(cells.numpy().tobytes()).hexdigest()[:16]
+        return replace(
+            self,
+            patches=self.patches.view(len(self.grid), per_cell, -1)[cells].flatten(0, 1),
+            grid=self.grid.some(cells),
+            view=f"{self.view}|{name}-{seal}",
+            cells=cells,
+        )
 
 
 class Family(ABC):
@@ -48,7 +76,8 @@ class Family(ABC):
     tokenizer: Any  # the transformers tokenizer
     fingerprint: str
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
-    reduction: Reduction | None = None  # inside the tower; what it does after it is the engine's to call
+    takes_cells: ClassVar[bool] = False  # its vision tower encodes any cells of a picture
+    reduction: Reduction | None = None  # inside the tower; the engine calls what it does afterwards
 
     @classmethod
     @abstractmethod
@@ -66,6 +95,10 @@ class Family(ABC):
     @abstractmethod
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """One pass of the vision tower over a batch of pictures of any sizes."""
+
+    def run_tower(self, prepared: Prepared) -> None:
+        """Runs transformers' own vision tower on one whole picture: for who listens to its blocks."""
+        self.encode([prepared])
 
     @abstractmethod
     def prompt(self, question: str) -> tuple[list[int], list[int]]:
@@ -119,7 +152,7 @@ class Family(ABC):
 
 
 def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
-    """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one cell per side.
+    """The largest grid of at most `max_tok` cells with the aspect of rows : cols, and at least one row and one column.
 
     A grid counts as true when it is off the aspect by at most one cell on its shorter side, which is what rounding
     both sides down costs (Qwen's smart_resize). Of the true ones it takes that with the most cells, then the closest;
@@ -137,8 +170,8 @@ def checkpoint_file(path: str, name: str) -> Path | None:
     """A file of a checkpoint, here or on the hub; None if it has none of that name."""
     from transformers.utils import cached_file
 
-    found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
-    return Path(found) if found is not None else None
+    path_here = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+    return Path(path_here) if path_here is not None else None
 
 
 def fingerprint(path: str) -> str:
@@ -148,8 +181,8 @@ def fingerprint(path: str) -> str:
     """
     digest = hashlib.sha256()
     for name in ("config.json", CALIBRATION_FILE):
-        found = checkpoint_file(path, name)
-        digest.update(found.read_bytes() if found is not None else b"none")
+        stored = checkpoint_file(path, name)
+        digest.update(stored.read_bytes() if stored is not None else b"none")
     config = checkpoint_file(path, "config.json")
     assert config is not None  # the model was opened
     for file in sorted(config.parent.glob("*.safetensors")):

@@ -49,8 +49,8 @@ class Windows:
             return here, none.view(0, 1), none.view(0, 1, 1), none
         patches = self.patches[here.to(self.patches.device)].flatten(0, 1).to(tower.device, tower.dtype)
         features = tower.patch_embed(patches).view(len(here), self.patches.shape[1], -1)
-        one = torch.zeros_like(here)
-        tokens = Tokens.start(features, self.position[here], self.window[here], one, one.bool())
+        image = torch.zeros_like(here)
+        tokens = Tokens.start(features, self.position[here], self.window[here], image, image.bool())
         tokens = walk(self.blocks, tokens, memory=self.memory)
         self.encoded[here] = True
         self.num_patches += len(patches)

@@ -56,43 +56,52 @@ class QwenBlocks:
         return self.tower.deepstack_merger_list[self._levels.index(layer)](states)  # type: ignore[no-any-return]
 
 
-def start(states: Tensor, grid_thw: Tensor, merge: int, order: Tensor, window: Tensor) -> Tokens:
-    """Embedded patches (patches, F), in the processor's order, as tokens in the tower's.
+def start(
+    states: Tensor, grid_thw: Tensor, merge: int, cells: Tensor, window: Tensor, image: Tensor
+) -> tuple[Tokens, Tensor]:
+    """Embedded patches (patches, F), in the processor's order, as tokens window by window; and that order, (tokens,).
 
-    `order` (tokens,) is where each token of the tower's order comes from, `window` (tokens,) where it attends.
+    cells: (tokens,) of whole grids one after the other; window, image: (tokens,) where each attends.
     """
     unit = merge**2
-    position = get_vision_position_ids(grid_thw, merge).float().view(-1, unit, 2)[order]
-    counts = grid_thw.prod(-1) // unit
-    image = torch.arange(len(counts), device=states.device).repeat_interleave(counts)
+    position = get_vision_position_ids(grid_thw, merge).float().view(-1, unit, 2)[cells]
+    order = torch.argsort(window, stable=True)
     fixed = torch.zeros(len(order), dtype=torch.bool, device=states.device)
-    return Tokens.start(states.view(len(order), unit, -1)[order], position, window, image, fixed)
+    states = states.view(len(order), unit, -1)
+    return Tokens.start(states[order], position[order], window[order], image[order], fixed), order
 
 
 def encode(
-    blocks: QwenBlocks, batch: Sequence[Prepared], tokens: Tokens, order: Tensor, reduction: Reduction, name: str
+    blocks: QwenBlocks,
+    batch: Sequence[Prepared],
+    tokens: Tokens,
+    order: Tensor,
+    reduction: Reduction | None,
+    name: str,
 ) -> list[Encoding]:
-    """A batch of pictures through a tower with a reduction in it; `tokens` and `order` as from `start`."""
-    tokens = walk(blocks, tokens, reduction)
+    """A batch of pictures through a tower, with a reduction in it or without; `tokens` and `order` as from `start`."""
+    tokens = walk(blocks, tokens, reduction, listen=any(item.received for item in batch))
     visual = blocks.tower.merger(tokens.states.flatten(0, 1))
     into = torch.empty_like(tokens.into)
     into[order] = tokens.into  # in raster order
     kept = torch.bincount(tokens.image, minlength=len(batch)).tolist()
     columns = [visual, tokens.states, _heard(tokens), *tokens.levels]
     parts = zip(*(torch.split(column, kept) for column in columns), strict=True)
-    made, first = [], 0
+    encodings, first = [], 0
     pictures = torch.split(into, [len(item.grid) for item in batch])
     for item, num, cells, part in zip(batch, kept, pictures, parts, strict=True):
-        grid, where = merged_grid(item.grid, torch.where(cells >= 0, cells - first, -1).cpu(), num)
+        grid, where = item.grid, cells - first
+        if reduction is not None:
+            grid, where = merged_grid(item.grid, torch.where(cells >= 0, where, -1).cpu(), num)
         first += num
-        found, features, seen, *levels = (column[where.to(column.device)] for column in part)
+        merged, features, seen, *levels = (column[where.to(column.device)] for column in part)
         patches = item.patches.shape[0]  # what entered the tower, whatever left it
         deepstack = torch.stack(levels, 1) if levels else None
         fingerprint = f"{name}-{item.view}"
-        made.append(Encoding(found, features, seen, grid, item.picture_hash, fingerprint, patches, deepstack))
-    return made
+        encodings.append(Encoding(merged, features, seen, grid, item.picture_hash, fingerprint, patches, deepstack))
+    return encodings
 
 
 def _heard(tokens: Tokens) -> Tensor:
-    """Attention received; zeros where the tower was left before the first block without windows."""
-    return torch.zeros_like(tokens.size) if tokens.received is None else tokens.received
+    """Attention received; NaN where nobody asked, or the tower was left before the first block without windows."""
+    return torch.full_like(tokens.size, float("nan")) if tokens.received is None else tokens.received

@@ -18,6 +18,8 @@ from saccade.geometry.rotary import rotate
 from saccade.reduction import Reduction, Stage
 from saccade.tokens.merging import merge, packed, padded, total
 
+SMALL_GROUP = 256  # patches
+
 
 class Blocks(Protocol):
     """What differs between towers. `states` are (patches, F), one after the other."""
@@ -109,24 +111,37 @@ class Memory:
         return key, value
 
 
-def walk(blocks: Blocks, tokens: Tokens, reduction: Reduction | None = None, memory: Memory | None = None) -> Tokens:
+def walk(
+    blocks: Blocks,
+    tokens: Tokens,
+    reduction: Reduction | None = None,
+    memory: Memory | None = None,
+    listen: bool = True,
+) -> Tokens:
     """Tokens as they leave the tower.
 
     `reduction` may merge or drop some after each attention. With a `memory` all tokens are of one picture, which may
-    have been through the tower in part; reductions are then out of place.
+    have been through the tower in part; reductions are then out of place. Without `listen` the attention that tokens
+    receive is not summed, which costs as much as a block without windows.
     """
+    stopping = reduction is not None and reduction.stopping
+    groups: dict[bool, tuple[Tensor, Tensor]] = {}
+    turn = _turn(blocks, tokens)
     for layer in range(blocks.num_layers):
-        start, full = tokens.states, blocks.full(layer)
-        listen = layer == blocks.listening or (reduction is not None and reduction.stopping and full)
-        groups = padded(tokens.image if full else tokens.window)
+        start, full, before = tokens.states, blocks.full(layer), tokens.into
+        hears = listen and (layer == blocks.listening or (stopping and full))
+        if full not in groups:
+            groups[full] = padded(tokens.image if full else tokens.window)
         if memory is not None and full:
-            tokens = _recalled(blocks, layer, tokens, memory, listen)
+            tokens = _recalled(blocks, layer, tokens, turn, memory, hears)
         else:
             proportional = reduction is not None and reduction.proportional
-            listen &= memory is None  # attention received in a window says nothing of the page
-            tokens, keys = _attended(blocks, layer, tokens, groups, proportional, listen)
+            hears &= memory is None  # attention received in a window says nothing of the page
+            tokens, keys = _attended(blocks, layer, tokens, turn, groups[full], proportional, hears)
             if reduction is not None:
-                tokens, start = _reduced(blocks, layer, tokens, keys, groups, reduction, start)
+                tokens, start = _reduced(blocks, layer, tokens, keys, groups[full], reduction, start)
+                if tokens.into is not before:
+                    groups, turn = {}, _turn(blocks, tokens)
         states = tokens.states.flatten(0, 1)
         states = states + blocks.mlp(layer, states)
         level = blocks.level(layer, states)
@@ -135,6 +150,16 @@ def walk(blocks: Blocks, tokens: Tokens, reduction: Reduction | None = None, mem
         if reduction is not None and reduction.stopping and reduction.stops(layer, start, tokens.states):
             break
     return tokens
+
+
+Turn = tuple[Tensor, Tensor] | None  # cosines and sines (patches, 1, C / 2) of positions; None: the states hold them
+
+
+def _turn(blocks: Blocks, tokens: Tokens) -> Turn:
+    if tokens.position is None:
+        return None
+    cos, sin = blocks.turns(tokens.position.flatten(0, 1))
+    return cos.unsqueeze(1), sin.unsqueeze(1)
 
 
 def _reduced(
@@ -168,22 +193,21 @@ def _reduced(
     return tokens.merged(into, weight, num, states), merge(start, into, weight, num)
 
 
-def _turned(blocks: Blocks, layer: int, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _turned(blocks: Blocks, layer: int, tokens: Tokens, turn: Turn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Queries, keys and values (patches, heads, C) of a block, at their positions; keys also without."""
     query, bare, value = blocks.project(layer, tokens.states.flatten(0, 1))
-    if tokens.position is None:
+    if turn is None:
         return query, bare, value, bare
-    cos, sin = (turn.unsqueeze(1) for turn in blocks.turns(tokens.position.flatten(0, 1)))
-    return rotate(query, cos, sin), rotate(bare, cos, sin), value, bare
+    return rotate(query, *turn), rotate(bare, *turn), value, bare
 
 
-def _recalled(blocks: Blocks, layer: int, tokens: Tokens, memory: Memory, listen: bool) -> Tokens:
+def _recalled(blocks: Blocks, layer: int, tokens: Tokens, turn: Turn, memory: Memory, listen: bool) -> Tokens:
     """The tokens after a block's attention to all that the memory holds of their picture, themselves included.
 
     Attention received is in units of one token among all of the picture's, whatever part of it was encoded.
     """
     num_tok, num_patches, _ = tokens.states.shape
-    query, key, value, _ = _turned(blocks, layer, tokens)
+    query, key, value, _ = _turned(blocks, layer, tokens, turn)
     q, k, v = (each.transpose(0, 1) for each in (query, *memory.add(layer, key, value)))
     heard = tokens.received
     if listen:
@@ -195,16 +219,22 @@ def _recalled(blocks: Blocks, layer: int, tokens: Tokens, memory: Memory, listen
 
 
 def _attended(
-    blocks: Blocks, layer: int, tokens: Tokens, groups: tuple[Tensor, Tensor], proportional: bool, listen: bool
+    blocks: Blocks,
+    layer: int,
+    tokens: Tokens,
+    turn: Turn,
+    groups: tuple[Tensor, Tensor],
+    proportional: bool,
+    listen: bool,
 ) -> tuple[Tokens, Tensor]:
     """The tokens after a block's attention, and its keys (T, M, C): mean over heads, without positions."""
     num_tok, num_patches, _ = tokens.states.shape
-    query, key, value, bare = _turned(blocks, layer, tokens)
+    query, key, value, bare = _turned(blocks, layer, tokens, turn)
     size = tokens.size if proportional else torch.ones_like(tokens.size)
     index, valid = groups
     q, k, v = (_grouped(each, index, num_patches) for each in (query, key, value))
     bias = _bias(size, index, valid, num_patches, query.dtype)
-    mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=blocks.scaling)
+    mixed = _mixed(q, k, v, bias, blocks.scaling)
     mixed = mixed.transpose(1, 2).reshape(*index.shape, -1)  # (G, S, M * heads * C)
     back = mixed.new_empty(num_tok, mixed.shape[-1])
     back[index[valid]] = mixed[valid]
@@ -218,6 +248,14 @@ def _attended(
         heard = torch.cat(images).view(num_tok, num_patches).sum(-1)
     bare_mean = bare.mean(1).view(num_tok, num_patches, -1)
     return replace(tokens, states=states.view_as(tokens.states), received=heard), bare_mean
+
+
+def _mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scaling: float) -> Tensor:
+    """Attention in groups, (G, heads, L, C); small ones by hand on a CPU, where PyTorch's fused kernel is slower."""
+    if query.is_cuda or query.shape[2] > SMALL_GROUP:
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling)
+    scores = (query * scaling) @ key.transpose(2, 3)
+    return (scores if bias is None else scores + bias).softmax(-1) @ value
 
 
 def _grouped(heads: Tensor, index: Tensor, num_patches: int) -> Tensor:

@@ -71,9 +71,11 @@ class Llava(Family):
             rows, cols = largest_grid(height_px, width_px, max_tok)
         size = self.patch_px
         pixels = resized(picture.rgb, cols * size, rows * size)
-        made = self.processor(images=[pixels], do_pad=False, do_resize=False, do_center_crop=False, return_tensors="pt")
+        inputs = self.processor(
+            images=[pixels], do_pad=False, do_resize=False, do_center_crop=False, return_tensors="pt"
+        )
         patches = (
-            made["pixel_values"][0].view(3, rows, size, cols, size).permute(1, 3, 0, 2, 4).reshape(rows * cols, -1)
+            inputs["pixel_values"][0].view(3, rows, size, cols, size).permute(1, 3, 0, 2, 4).reshape(rows * cols, -1)
         )
         # Squeezed or not, distances on the page are the page's: its own aspect, at the area that the tower saw.
         scale = math.sqrt(rows * cols * size**2 / (width_px * height_px))
@@ -83,11 +85,11 @@ class Llava(Family):
 
     @torch.inference_mode()
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
-        made: dict[int, Encoding] = {}
+        encodings: dict[int, Encoding] = {}
         for shape in {item.grid_thw for item in batch}:
             numbers = [number for number, item in enumerate(batch) if item.grid_thw == shape]
-            made |= zip(numbers, self._encode([batch[number] for number in numbers]), strict=True)
-        return [made[number] for number in range(len(batch))]
+            encodings |= zip(numbers, self._encode([batch[number] for number in numbers]), strict=True)
+        return [encodings[number] for number in range(len(batch))]
 
     def _encode(self, batch: Sequence[Prepared]) -> Iterator[Encoding]:
         """Pictures of one size, as one batch of the tower."""

@@ -39,7 +39,3 @@ class Qwen25VL(QwenVL):
         )
         order, lengths = order.to(grid_thw.device), ends.diff() // self.merge**2  # its order comes on the CPU
         return order, torch.arange(len(lengths), device=order.device).repeat_interleave(lengths)
-
-    def _raster(self, grid_thw: Tensor) -> Tensor:
-        """The tower keeps tokens in window order up to its merger."""
-        return torch.argsort(self._windows(grid_thw)[0])

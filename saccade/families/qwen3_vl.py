@@ -17,7 +17,7 @@ class Qwen3VL(QwenVL):
 
     model_class = Qwen3VLForConditionalGeneration
 
-    def _embedded(self, patches: Tensor, grid_thw: Tensor) -> Tensor:
+    def _embedded(self, patches: Tensor, grid_thw: Tensor, cells: Tensor) -> Tensor:
         """With the learned positions, interpolated to each picture's grid."""
         tower = self.model.model.visual
         index, weights = get_vision_interpolation_indices_and_weights(
@@ -27,6 +27,8 @@ class Qwen3VL(QwenVL):
             align_corners=tower.interpolation_align_corners,
             spatial_merge_size=self.merge,
         )
-        states = super()._embedded(patches, grid_thw)
+        states = super()._embedded(patches, grid_thw, cells)
+        unit = self.merge**2
+        index, weights = (each.view(-1, unit, each.shape[-1])[cells].flatten(0, 1) for each in (index, weights))
         learned: Tensor = (tower.pos_embed(index) * weights[..., None]).sum(1)
         return states + learned.to(states.dtype)

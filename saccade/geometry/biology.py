@@ -94,9 +94,9 @@ def cortex_mm2(eccentricity: Tensor, m0_mm: float = M0_MM, e0_deg: float = E0_DE
 
 
 def magnification_as_area(eccentricity: Tensor, m0_mm: float = M0_MM, e0_deg: float = E0_DEG) -> Tensor:
-    """The integral of M 2 pi e de, which the seeds call an area. Its unit is mm deg: it measures nothing.
+    """(mm deg) The integral of M 2 pi e de, sometimes taken for an area. Its unit is mm deg: it measures nothing.
 
-    Kept to be shown beside `cortex_mm2`: 175.6 for M0 = 1, e0 = 0.5 at 30 deg, 2,958 for the human values.
+    It is here to be shown beside `cortex_mm2`: 175.6 for M0 = 1, e0 = 0.5 at 30 deg, 2,958 for the human values.
     """
     return 2 * torch.pi * m0_mm * (eccentricity - e0_deg * torch.log1p(eccentricity / e0_deg))
 
@@ -112,18 +112,17 @@ def eccentricity_of_area(area_mm2: float, m0_mm: float = M0_MM, e0_deg: float = 
 
 
 def halving_deg(eccentricity: Tensor, e0_deg: float = E0_DEG) -> Tensor:
-    """How many degrees farther out the magnification is half of what it is here: e + e0, so never a constant."""
+    """Degrees farther out at which the magnification is half of what it is here: e + e0, never a constant."""
     return eccentricity + e0_deg
 
 
 def cones_per_mm2(eccentricity: Tensor) -> Tensor:
-    """199,000 exp(-0.42 e), the seeds' formula. It holds near the fovea only: 45 at 20 deg, where the tables have 5,000
-    and 10,000 (and where the seeds print 900 for it)."""
+    """Cones per mm^2: 199,000 exp(-0.42 e). Near the fovea only: at 20 deg it is 45, the tables 5,000 and 10,000."""
     return CONE_PEAK_PER_MM2 * torch.exp(-CONE_FALL_PER_DEG * eccentricity)
 
 
 def rods_per_mm2(eccentricity: Tensor) -> Tensor:
-    """Rods: none within 0.6 deg, 150,000 at their peak at 20 deg. A gamma curve through these facts, not a fit."""
+    """Rods per mm^2: none within 0.6 deg, 150,000 at 20 deg, their peak. A gamma curve through these facts."""
     share = (eccentricity - ROD_FREE_DEG).clamp(min=0) / (ROD_PEAK_DEG - ROD_FREE_DEG)
     return ROD_PEAK_PER_MM2 * share * torch.exp(1 - share)
 
@@ -134,7 +133,7 @@ def acuity_cpd(eccentricity: Tensor) -> Tensor:
 
 
 def readable_x_height_px(eccentricity: Tensor, px_per_deg: float = PX_PER_DEG) -> Tensor:
-    """The lowest x-height in pixels at which the strokes of a letter are resolved, 2.5 cycles a letter.
+    """The lowest x-height in pixels at which the strokes of a letter are resolved, 2.5 cycles per letter.
 
     Where the eye sees finer than the screen shows (px_per_deg / 2 cycles per degree) the pixels set the limit: 5 px. A
     limit for single letters: crowding makes neighbours hide each other earlier (Bouma 1970).

@@ -33,7 +33,7 @@ def coarse_on(coarse: Grid, fine: Grid, level: int = 1) -> Grid:
 
 
 def gaze_at(grid: Grid, index: int, reason: str, score: float, importance: Tensor | None = None) -> Gaze:
-    """A gaze at the centre of one token."""
+    """A gaze at the centre of token `index`; `importance` (N,) is what its look favours."""
     x, y = grid.centre_uv[index].tolist()
     return Gaze((x, y), reason, score, importance=importance)
 

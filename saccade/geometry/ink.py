@@ -7,9 +7,14 @@ not beyond what faint print needs. B pages, H x W pixels, R x C cells.
 
 import math
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+from saccade.types import Grid
 
 TOLERANCE = 14.0  # grey levels that a clean, evenly lit cell of paper may span
 MOST_NOISE = 12.0  # grey levels; beyond it a page is texture, not grain
@@ -24,6 +29,17 @@ def ink(grey: Tensor, cell_px: int, tolerance: float = TOLERANCE) -> Tensor:
     highest, lowest = F.max_pool2d(smooth, cell_px)[:, 0], -F.max_pool2d(-smooth, cell_px)[:, 0]
     allowed = (GRAIN * noise(grey, cell_px)).clamp(max=GRAIN * MOST_NOISE) + tolerance
     return highest - lowest > allowed[:, None, None]
+
+
+def ink_cells(rgb: NDArray[np.uint8], grid: Grid, tolerance: float = TOLERANCE) -> Tensor:
+    """(K,) int64, increasing: the cells of a plain grid that hold ink of a picture (H, W, 3); of a blank one, one."""
+    if rgb.shape[:2] != (grid.height_px, grid.width_px):
+        shrinks = rgb.shape[0] > grid.height_px
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        rgb = np.asarray(cv2.resize(rgb, (grid.width_px, grid.height_px), interpolation=how), np.uint8)
+    grey = torch.from_numpy(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+    kept = ink(grey[None], grid.width_px // grid.cols, tolerance)[0].flatten().nonzero()[:, 0]
+    return kept if len(kept) else torch.tensor([len(grid) // 2])
 
 
 def noise(grey: Tensor, cell_px: int) -> Tensor:

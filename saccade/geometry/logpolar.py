@@ -148,7 +148,7 @@ def _alpha(alpha_px: float | None, spacing: Spacing, px_per_deg: float) -> float
 
 
 def gaze_key(gaze_uv: Tensor) -> Gazes:
-    """Gazes as a key of the tables: one when all are equal."""
+    """Gazes (B, 2) as a key of the tables: a single one when all are equal."""
     same = bool((gaze_uv == gaze_uv[:1]).all())
     return tuple((x, y) for x, y in (gaze_uv[:1] if same else gaze_uv).tolist())
 

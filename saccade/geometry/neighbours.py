@@ -53,11 +53,11 @@ def neighbours(scene: Scene) -> Tensor:
 
 def covering(coarse: Grid, fine: Grid) -> Tensor:
     """(N,) int64: for each token of `fine`, the one of `coarse` that covers its centre, or whose edge is nearest."""
-    found = []
+    nearest = []
     for centre in torch.split(fine.centre_uv, max(1, CHUNK_VALUES // len(coarse))):
         apart = (centre[:, None] - coarse.centre_uv).abs() / coarse.extent_uv  # up to 1/2 inside
-        found.append(apart.amax(-1).argmin(-1))
-    return torch.cat(found)
+        nearest.append(apart.amax(-1).argmin(-1))
+    return torch.cat(nearest)
 
 
 def mean_distance(vectors: Tensor, near: Tensor) -> Tensor:

@@ -105,17 +105,17 @@ def adaptive_patches(
         places.append((here & ~busy).nonzero().unbind(-1))  # picture, row and column of the patches that stay
         here = (here & busy).repeat_interleave(2, 1).repeat_interleave(2, 2)
     cell = sizes_px[-1]
-    found = list(zip(sizes, places, strict=True))
-    pixels = torch.cat([_tiles(images, size, cell)[place] for size, place in found])
+    patches = list(zip(sizes, places, strict=True))
+    pixels = torch.cat([_tiles(images, size, cell)[place] for size, place in patches])
     image = torch.cat([place[0] for place in places])
-    top, left = (torch.cat([place[axis] * size for size, place in found]) for axis in (1, 2))
-    size_px = torch.cat([torch.full_like(place[0], size) for size, place in found])
+    top, left = (torch.cat([place[axis] * size for size, place in patches]) for axis in (1, 2))
+    size_px = torch.cat([torch.full_like(place[0], size) for size, place in patches])
     order = torch.argsort((image * height + top) * width + left)
     return Patches(pixels[order], image[order], size_px[order], top[order], left[order], height, width)
 
 
 def _tiles(images: Tensor, size: int, cell: int) -> Tensor:
-    """(B, H / size, W / size, C, cell, cell): all patches of one size, averaged down to cell px a side."""
+    """(B, H / size, W / size, C, cell, cell): all patches of one size, averaged down to cell x cell px."""
     small = avg_pool2d(images, size // cell)
     images_, channels, height, width = small.shape
     tiles = small.view(images_, channels, height // cell, cell, width // cell, cell)

@@ -30,10 +30,10 @@ def _halved(images: Tensor, dim: int) -> Tensor:
     count = (images.shape[dim] + 1) // 2
     taps = [wide.narrow(dim, k, 2 * count - 1) for k in range(5)]
     every_second = [tap[..., ::2] if dim == -1 else tap[..., ::2, :] for tap in taps]
-    made = KERNEL[0] * every_second[0]
+    blurred = KERNEL[0] * every_second[0]
     for weight, tap in zip(KERNEL[1:], every_second[1:], strict=True):
-        made.add_(tap, alpha=weight)
-    return made
+        blurred.add_(tap, alpha=weight)
+    return blurred
 
 
 def mirror(size: int, margin: int, device: torch.device) -> Tensor:
@@ -67,24 +67,19 @@ def _doubled(images: Tensor, dim: int, size: int) -> Tensor:
 
 def gaussian(images: Tensor, levels: int) -> list[Tensor]:
     """Gaussian pyramid: `levels` tensors, the image (B, C, H, W) first."""
-    made = [images]
+    pyramid = [images]
     for _ in range(levels - 1):
-        made.append(pyr_down(made[-1]))
-    return made
+        pyramid.append(pyr_down(pyramid[-1]))
+    return pyramid
 
 
 def laplacian(levels: Sequence[Tensor]) -> list[Tensor]:
-    """Laplacian pyramid of a Gaussian one: each level less the next one doubled; the last level as it is."""
+    """Laplacian pyramid of a Gaussian one, L tensors (B, C, H_l, W_l): each level less the next one doubled.
+
+    The last level stays as it is, so that the sum of all, each doubled to the size before it, is the image.
+    """
     detail = [fine - pyr_up(coarse, *fine.shape[-2:]) for fine, coarse in zip(levels, levels[1:], strict=False)]
     return [*detail, levels[-1]]
-
-
-def collapse(pyramid: Sequence[Tensor]) -> Tensor:
-    """The image that a Laplacian pyramid is of, (B, C, H, W): exact but for the rounding of sums."""
-    image = pyramid[-1]
-    for band in reversed(pyramid[:-1]):
-        image = band + pyr_up(image, *band.shape[-2:])
-    return image
 
 
 class Bands(NamedTuple):
@@ -95,7 +90,7 @@ class Bands(NamedTuple):
 
 
 def bands(levels: Sequence[Tensor]) -> Bands:
-    """Energy and strongest frequency of each level, by Fourier transform; without the level's mean.
+    """Energy and strongest frequency of each of L levels (B, C, H_l, W_l), by Fourier transform, without its mean.
 
     The strongest frequency is the middle of the ring of frequencies, one cycle per side wide, that holds most energy; 0
     where there is none. A level of a Laplacian pyramid peaks about an octave below the level before it.

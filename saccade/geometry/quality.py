@@ -88,8 +88,8 @@ def even_image(picture: Picture, num_samples: int) -> Picture:
     Raises:
         PictureError: the picture cannot be read.
     """
-    made = (255 * uniform(pixels_of(picture), num_samples)[0]).round().clamp(0, 255).byte()
-    return Picture.open(made.permute(1, 2, 0).contiguous().numpy())
+    pixels = (255 * uniform(pixels_of(picture), num_samples)[0]).round().clamp(0, 255).byte()
+    return Picture.open(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def ssim_by_band(
@@ -116,8 +116,8 @@ def gaze_errors(
 ) -> Tensor:
     """(errors, bins, 3) mean SSIM in `BANDS_DEG` around the true gazes (B, 2) when the map was centred beside them.
 
-    Errors in degrees to the right, to the left where that leaves the image. What the eye sees of a wrong gaze: the
-    seeds' table of just-noticeable differences needs people, this needs none.
+    Errors in degrees to the right, to the left where that leaves the image. What an eye would see of a wrong gaze, as
+    far as that can be said without people: just-noticeable differences need them.
     """
     width = images.shape[-1]
     rows = []
@@ -125,6 +125,8 @@ def gaze_errors(
         shift = error * px_per_deg / width
         x = torch.where(gaze_uv[:, 0] + shift < 1, gaze_uv[:, 0] + shift, gaze_uv[:, 0] - shift)
         aimed = torch.stack([x, gaze_uv[:, 1]], dim=-1)
-        made = [ssim_by_band(images, foveated(images, aimed, each), gaze_uv, BANDS_DEG, px_per_deg) for each in bins]
-        rows.append(torch.stack([each.nanmean(0) for each in made]))
+        similarities = [
+            ssim_by_band(images, foveated(images, aimed, each), gaze_uv, BANDS_DEG, px_per_deg) for each in bins
+        ]
+        rows.append(torch.stack([each.nanmean(0) for each in similarities]))
     return torch.stack(rows)

@@ -10,7 +10,7 @@ from saccade.tokens.similarity import cosine
 from saccade.types import Scene
 
 START = (0.1, 0.2, 0.3, 0.4)
-"""Shares before training, finest first: PyramidDrop's 40/30/20/10 as seed 002 reads it, coarse first."""
+"""Shares before training, finest first: 40/30/20/10 %, read from coarse to fine, as in the sampler `pyramid`."""
 
 
 class LevelNet(nn.Module):

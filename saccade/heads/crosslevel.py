@@ -54,11 +54,11 @@ class CrossLevel(nn.Module):
         Raises:
             ConfigError: the scene's tokens or words have other widths, or it has more levels.
         """
-        found = (scene.tokens.shape[-1], scene.query_tokens.shape[-1], int(scene.level.max()) + 1)
-        if found[:2] != (self.width, self.word_width) or found[2] > self.levels:
+        sizes = (scene.tokens.shape[-1], scene.query_tokens.shape[-1], int(scene.level.max()) + 1)
+        if sizes[:2] != (self.width, self.word_width) or sizes[2] > self.levels:
             raise ConfigError(
                 f"this network was made for tokens of width {self.width}, words of {self.word_width} and up to "
-                f"{self.levels} levels; the scene has {found[0]}, {found[1]} and {found[2]}"
+                f"{self.levels} levels; the scene has {sizes[0]}, {sizes[1]} and {sizes[2]}"
             )
         spread = scene.tokens.float().var(-1, correction=0)
         count = scene.present.sum(-1, keepdim=True).clamp(min=1)

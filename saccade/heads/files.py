@@ -1,12 +1,13 @@
 """Small trained modules as folders: `module.safetensors` (weights) and `module.json` (kind, sizes, notes).
 
-Nothing in a folder is executed. A module is one that names what its `__init__` takes in a property `sizes`.
+Nothing in a folder is executed. A module that can be saved has a property `sizes`: what its `__init__` takes, as JSON
+holds it.
 """
 
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -15,15 +16,6 @@ from saccade.errors import ConfigError
 from saccade.untrusted import FileSetting
 
 WEIGHTS, CARD = "module.safetensors", "module.json"
-
-
-class Sized(Protocol):
-    """What can be saved besides being an `nn.Module`."""
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """The arguments of `__init__`, as JSON holds them."""
-        ...
 
 
 M = TypeVar("M", bound=nn.Module)

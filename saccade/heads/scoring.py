@@ -1,4 +1,4 @@
-"""Trained heads: what I2, I13 and I16 learn, and the files they travel in.
+"""Trained heads of the scorers `late`, `learned` and `cross`.
 
 A head is a folder that `saccade.heads.files` wrote: weights, and a card with its kind, where it looks (`at`: before
 or after the merger), its widths, and notes on its training.
@@ -44,14 +44,14 @@ class Head(nn.Module):
         Raises:
             ConfigError: it was trained for another model's widths.
         """
-        found = scene.features if self.at == "before" else scene.tokens.unsqueeze(2)
-        widths = found.shape[-1], scene.query_tokens.shape[-1]
+        patches = scene.features if self.at == "before" else scene.tokens.unsqueeze(2)
+        widths = patches.shape[-1], scene.query_tokens.shape[-1]
         if widths != (self.token_width, self.word_width):
             raise ConfigError(
                 f"this {self.kind} head was trained for tokens of width {self.token_width} {self.at} the merger and "
                 f"words of {self.word_width}; this model's are {widths[0]} and {widths[1]}. Train one for this model"
             )
-        return found
+        return patches
 
     def chunks(self, patches: Tensor, width: int) -> tuple[Tensor, ...]:
         """Runs of tokens, (B, n, M, C), whose patches take `CHUNK_VALUES` at `width` values each."""
@@ -64,7 +64,7 @@ class Head(nn.Module):
 
 
 def scaled(patches: Tensor) -> Tensor:
-    """Patches at mean 0 and variance 1 over their width: towers differ in the size of what they give."""
+    """(B, N, M, C) float32 at mean 0 and variance 1 over the width C: towers differ in the scale of their features."""
     return layer_norm(patches.float(), patches.shape[-1:])
 
 
@@ -152,16 +152,16 @@ class MLP(Head):
         weight = scene.query_weight.float().unsqueeze(1)
         mean = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)  # (B, 1, D)
         asked = self.question(mean).transpose(1, 2) / self.token_width**0.5  # (B, C, 1)
-        found, start = [], 0
+        logits, start = [], 0
         for some in self.chunks(patches, self.inner):
             own, values = level[:, start : start + some.shape[1]], scaled(some)
             seen = (values.flatten(1, 2) @ asked).view(some.shape[:3])
             for number, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
                 judged = last(gelu(first(values))).squeeze(-1)
                 seen = seen + judged if self.levels == 1 else seen + judged * (own == number).unsqueeze(-1)
-            found.append(seen.amax(2))
+            logits.append(seen.amax(2))
             start += some.shape[1]
-        return torch.cat(found, 1)
+        return torch.cat(logits, 1)
 
 
 class Cross(Head):

@@ -103,10 +103,10 @@ class Mix(Settings):
         Raises:
             ConfigError: several do, and differ.
         """
-        found = [scorer for _, scorer in self.scorers if isinstance(scorer, Listener)]
-        if any(other != found[0] for other in found[1:]):
+        listeners = [scorer for _, scorer in self.scorers if isinstance(scorer, Listener)]
+        if any(other != listeners[0] for other in listeners[1:]):
             raise ConfigError("a mix reads the language model's attention in one way: these scorers differ in settings")
-        return found[0] if found else None
+        return listeners[0] if listeners else None
 
     def __call__(self, scene: Scene) -> Tensor:
         """(B, N) float32 in [0, 1]."""

@@ -15,8 +15,8 @@ class Attention(Listener):
     covers its centre. It reads the question once, before the first look: the weights of words do not move it.
     It needs `--glimpse K` and the transformers engine in one process (`ask`, `experiment`, `saccade.load`): vLLM gives
     no attention.
-    Cost: one prefill of the glimpse and the neutral prompt an image, and one of the question, after the cached
-    glimpse, a question. Both are charged as prefilled tokens.
+    Cost: one prefill of the glimpse and the neutral prompt per image, and one of the question, after the cached
+    glimpse, per question. Both are charged as prefilled tokens.
     """
 
     def raw(self, scene: Scene) -> Tensor:

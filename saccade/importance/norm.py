@@ -22,5 +22,5 @@ class Norm(Scorer):
 
     def raw(self, scene: Scene) -> Tensor:
         patches = scene.features if self.at == "before" else scene.tokens.unsqueeze(2)
-        found: Tensor = torch.linalg.vector_norm(patches.float(), dim=-1)  # (B, N, M)
-        return found.amax(-1)
+        lengths: Tensor = torch.linalg.vector_norm(patches.float(), dim=-1)  # (B, N, M)
+        return lengths.amax(-1)

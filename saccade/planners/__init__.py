@@ -7,23 +7,27 @@ steps: on a shared canvas other questions may have shown a gazed token, and the 
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator
+from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
 
 from saccade.registry import Strategy
-from saccade.types import Gaze, Scene, Step
+from saccade.types import Gaze, Need, Scene, Step
 
 Score = Callable[[Scene], Tensor]
 """The run's scorer: (scene) -> (B, N) float32 in [0, 1]."""
 
 
 class Planner(Strategy):
-    """Yields gazes for ever; the episode decides how many are taken. The scene holds one image (B = 1)."""
+    """Yields gazes forever; the episode decides how many are taken. The scene holds one image (B = 1)."""
 
     inhibition_radius: float = Field(
         0.1, ge=0, le=1, description="No gaze returns within this distance of an earlier one, in longer sides."
     )
+
+    reads: ClassVar[tuple[Need, ...]] = ()
+    """Everything of a scene that it may read beside places and the scores it asks for, as `Scorer.reads`."""
 
     @abstractmethod
     def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:

@@ -1,12 +1,13 @@
 """Saliency: look where the picture itself draws the eye, whatever the question."""
 
 from collections.abc import Generator
+from typing import ClassVar
 
 from saccade.geometry.grid import gaze_at
 from saccade.geometry.inhibition import next_fixation
 from saccade.planners import Planner, Score
 from saccade.tokens.ranking import normalise
-from saccade.types import Gaze, Scene, Step
+from saccade.types import Gaze, Need, Scene, Step
 
 
 class Saliency(Planner):
@@ -15,6 +16,8 @@ class Saliency(Planner):
     The first gaze is the picture's most salient token. The scorer decides which tokens around a gaze are kept; with
     `--scorer received` the whole look is free of the question.
     """
+
+    reads: ClassVar[tuple[Need, ...]] = ("received",)
 
     def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
         grid = scene.grids[0]

@@ -58,9 +58,9 @@ def drop_of(spec: Any) -> Drop:
     Raises:
         ConfigError: no such reduction, a setting of it is wrong, or it works in or after the vision tower.
     """
-    made = load("reduction", spec, Reduction)
-    if not isinstance(made, Drop):
+    drop = load("reduction", spec, Reduction)
+    if not isinstance(drop, Drop):
         raise ConfigError(
-            f"{made.name()!r} drops nothing inside the decoder: --set engine.reduction.name={made.name()}"
+            f"{drop.name()!r} drops nothing inside the decoder: --set engine.reduction.name={drop.name()}"
         )
-    return made
+    return drop

@@ -1,7 +1,7 @@
 """Token fusion: similar tokens are pruned in early blocks and merged in late ones, with means that keep the norm.
 
 Kim et al. 2024, arXiv:2312.01026: early blocks bend what they are given, so that the mean of two tokens is no token,
-while late ones are nearly linear. Between the two lies a gate a block: what the token that goes counts in the mean,
+while late ones are nearly linear. Between the two lies one gate per block: what the token that goes counts in the mean,
 0 = pruned, 1 = merged in full. `saccade.training.reduction.train_gates` learns them.
 """
 
@@ -36,7 +36,7 @@ class Fusion(Reduction):
         return self.r > 0
 
     def gate(self, layer: int, num_layers: int) -> float | Tensor:
-        """What a token that leaves counts in this block. Gates for fewer blocks end with their last."""
+        """What a token that leaves counts in block `layer`, in [0, 1]. Gates for fewer blocks end with their last."""
         if self.gates is None:
             return float(layer >= self.switch * num_layers)
         return self.gates[min(layer, len(self.gates) - 1)] if self.gates else 1.0

@@ -21,10 +21,10 @@ class PyramidDrop(Drop):
             raise ConfigError(
                 f"pyramiddrop: {self.stages} stages, but this decoder has {num_layers} layers; give fewer"
             )
-        kept, made = num_tok, []
+        kept, cuts = num_tok, []
         for stage in range(1, self.stages):
             first, keep = stage * num_layers // self.stages, share_of(num_tok, self.ratio**stage)
             if keep < kept:
-                made.append(Cut(first, first, keep))
+                cuts.append(Cut(first, first, keep))
                 kept = keep
-        return tuple(made)
+        return tuple(cuts)

@@ -40,7 +40,7 @@ class Sampler(Strategy):
         """
 
     def choose(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:
-        """One selection per image of a batch that is worked on at once."""
+        """One selection per image; `importance` (B, N) in [0, 1], `gaze_uv` (B, 2), and at most `batch_tok` tokens."""
         return select(self.priority(scene, importance, gaze_uv, keep), scene, keep)
 
     def __call__(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:
@@ -51,7 +51,9 @@ class Sampler(Strategy):
             return self.choose(scene, importance, gaze_uv, keep)
         parts = [slice(start, start + size) for start in range(0, batch, size)]
         return [
-            found for part in parts for found in self.choose(scene.some(part), importance[part], gaze_uv[part], keep)
+            selection
+            for part in parts
+            for selection in self.choose(scene.some(part), importance[part], gaze_uv[part], keep)
         ]
 
 

@@ -43,8 +43,8 @@ class PTP(Sampler):
 
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
         parts = torch.split(scene.tokens.flatten(0, 1), CHUNK_TOK)
-        found = zip(*map(moments, parts), strict=True)
-        spread, middle = (torch.cat(values).view(scene.valid.shape) for values in found)  # (B, N)
+        columns = zip(*map(moments, parts), strict=True)
+        spread, middle = (torch.cat(values).view(scene.valid.shape) for values in columns)  # (B, N)
         region = regions(scene.centre_uv, scene.level, self.regions)
         whole = region_variance(spread, middle, region, scene.present)
         guided = importance

@@ -18,9 +18,8 @@ class Pyramid(Sampler):
 
     Whole numbers by the largest remainder; what a level has no tokens for goes to the others in proportion to their
     shares. A budget that offers shares of its own (`Scene.shares`) overrules these. An image encoded at fewer levels
-    has the first shares, scaled to 1: with one level this is top-K. For looks at `levels: 2` and more. Shares and
-    top-K in each level are the reading of PyramidDrop in seed 002, not the published PyramidDrop (Xing et al. 2025),
-    which prunes between decoder layers.
+    has the first shares, scaled to 1: with one level this is top-K. For looks at `levels: 2` and more. This is not
+    PyramidDrop (Xing et al. 2025), which prunes between the layers of the decoder: see the reduction `pyramiddrop`.
     """
 
     shares: tuple[Share, ...] = Field(

@@ -107,9 +107,9 @@ class Determinant:
         self.height = int(self.done.max())
         used = slice(self.height)
         quality = self.quality.gather(1, pool)
-        level, one = quality.clamp(min=FAINT).log().unsqueeze(2), torch.ones_like(quality).unsqueeze(2)
-        self.inside = torch.cat([rows(self.unit, pool), one, level - 1 / self.width], 2)  # (B, P, d + 2)
-        self.fresh = torch.cat([self.inside[..., :-2] / self.width, level, one], 2)
+        level, ones = quality.clamp(min=FAINT).log().unsqueeze(2), torch.ones_like(quality).unsqueeze(2)
+        self.inside = torch.cat([rows(self.unit, pool), ones, level - 1 / self.width], 2)  # (B, P, d + 2)
+        self.fresh = torch.cat([self.inside[..., :-2] / self.width, level, ones], 2)
         shared = (self.picks[:, used] @ self.inside.mT).exp_()  # (B, t, P), 0 beyond an image's picks
         explained = torch.linalg.solve_triangular(self.factor[:, used, used], shared, upper=False)
         self.rows = explained.new_empty(len(pool), self.factor.shape[1], pool.shape[1])
@@ -154,7 +154,7 @@ def columns(values: Tensor, index: Tensor) -> Tensor:
 
 
 def distance(cosines: Tensor) -> Tensor:
-    """1 - cosine, and 0 where that is rounding."""
+    """1 - cosine (any shape), and 0 where that is rounding."""
     far = 1 - cosines
     return far.masked_fill_(far < SAME, 0.0)
 

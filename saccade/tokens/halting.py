@@ -23,7 +23,7 @@ def until_still(
 ) -> tuple[Tensor, Tensor]:
     """Runs each image (B, N, F) through `blocks` until one changes it by less than `tolerance`.
 
-    An image that is still leaves the batch: the blocks after run on those that are not. At least `least` blocks run;
+    An image that is still leaves the batch: later blocks run on the others. At least `least` blocks run;
     tolerance 0 runs all of them.
 
     Returns: the states (B, N, F) that each image left with; depth (B,) int64, the blocks it went through.

@@ -129,7 +129,7 @@ def merged_grid(grid: Grid, into: Tensor, num: int) -> tuple[Grid, Tensor]:
     place = torch.empty_like(order)
     place[order] = torch.arange(num)
     source = torch.where(kept, place[into.clamp(min=0)], -1)
-    made = Grid(
+    merged = Grid(
         centre[order],
         (high - low)[order],
         torch.zeros_like(row),
@@ -141,4 +141,4 @@ def merged_grid(grid: Grid, into: Tensor, num: int) -> tuple[Grid, Tensor]:
         grid.height_px,
         source,
     )
-    return made, order
+    return merged, order

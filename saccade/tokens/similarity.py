@@ -68,13 +68,13 @@ def nearest_cosine(vectors: Tensor, present: Tensor, count: int) -> Tensor:
     Similarities are made in chunks of rows; fewer others than `count`: all of them; none: 0.
     """
     unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
-    nearest, found = unit.new_zeros(unit.shape[:2]), min(count, unit.shape[1] - 1)
-    if found < 1:
+    nearest, num = unit.new_zeros(unit.shape[:2]), min(count, unit.shape[1] - 1)
+    if num < 1:
         return nearest
     for start, rows in _row_chunks(unit):
         similar = (rows @ unit.transpose(1, 2)).masked_fill_(~present.unsqueeze(1), float("-inf"))
         similar[:, torch.arange(rows.shape[1]), torch.arange(start, start + rows.shape[1])] = float("-inf")
-        best = similar.topk(found, dim=-1).values
+        best = similar.topk(num, dim=-1).values
         real = best.isfinite()
         mean = best.masked_fill(~real, 0.0).sum(-1) / real.sum(-1).clamp(min=1)
         nearest[:, start : start + rows.shape[1]] = mean

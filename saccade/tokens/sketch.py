@@ -23,10 +23,10 @@ def unit_sketch(tokens: Tensor, num_dims: int) -> Tensor:
     sign = ((bits >> SIGN_BIT) & 1).float() * 2 - 1  # (D,)
     folds = width // num_dims
     whole, rest = sign[: folds * num_dims].view(folds, num_dims), sign[folds * num_dims :]
-    made = torch.empty(*tokens.shape[:-1], num_dims, device=tokens.device)
-    parts = (torch.split(values.reshape(-1, values.shape[-1]), CHUNK_TOK) for values in (tokens, made))
+    sketch = torch.empty(*tokens.shape[:-1], num_dims, device=tokens.device)
+    parts = (torch.split(values.reshape(-1, values.shape[-1]), CHUNK_TOK) for values in (tokens, sketch))
     for some, short in zip(*parts, strict=True):
         torch.sum(some[:, : whole.numel()].float().unflatten(1, whole.shape) * whole, 1, out=short)
         short[:, : len(rest)].addcmul_(some[:, whole.numel() :].float(), rest)
         short.div_(short.norm(dim=-1, keepdim=True).clamp_(min=1e-12))
-    return made
+    return sketch

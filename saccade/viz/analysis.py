@@ -26,22 +26,22 @@ GRID = "#e4e6ea"
 DRAWN = 6  # layers with a matrix of their own
 
 
-def layers(found: Sequence[LayerLikeness], shares: Sequence[float], threshold: float) -> Figure:
+def layers(likenesses: Sequence[LayerLikeness], shares: Sequence[float], threshold: float) -> Figure:
     """Matrices and histograms of some layers, and `shares` of pairs above the threshold of all."""
-    some = [found[round(i)] for i in np.linspace(0, len(found) - 1, min(DRAWN, len(found)))]
+    some = [likenesses[round(i)] for i in np.linspace(0, len(likenesses) - 1, min(DRAWN, len(likenesses)))]
     figure = chart(2.1 * len(some) + 3.2, 4.4)
     grid = figure.add_gridspec(2, len(some) + 1, width_ratios=[1] * len(some) + [1.4])
     shown = None
-    for column, one in enumerate(some):
+    for column, layer in enumerate(some):
         axes = figure.add_subplot(grid[0, column])
-        cosines = one.likeness.matrix.numpy()
-        shown = axes.imshow(cosines, extent=(0, one.patches, one.patches, 0), cmap="viridis", vmin=-0.2, vmax=1)
-        dressed(axes, f"Block {one.layer + 1}", "patch", "patch, in the tower's order" if column == 0 else "")
-        axes.set_xticks([0, one.patches])
-        axes.set_yticks([0, one.patches] if column == 0 else [])
-        _histogram(figure.add_subplot(grid[1, column]), one, threshold, column == 0)
+        cosines = layer.likeness.matrix.numpy()
+        shown = axes.imshow(cosines, extent=(0, layer.patches, layer.patches, 0), cmap="viridis", vmin=-0.2, vmax=1)
+        dressed(axes, f"Block {layer.layer + 1}", "patch", "patch, in the tower's order" if column == 0 else "")
+        axes.set_xticks([0, layer.patches])
+        axes.set_yticks([0, layer.patches] if column == 0 else [])
+        _histogram(figure.add_subplot(grid[1, column]), layer, threshold, column == 0)
     side = figure.add_subplot(grid[:, -1])
-    places = [one.layer + 1 for one in found]
+    places = [layer.layer + 1 for layer in likenesses]
     side.plot(places, [100 * share for share in shares], marker="o", ms=5, lw=1.2, color=COLOURS[1], label="share")
     side.set_ylim(0, max(5.0, 110 * max(shares)))
     side.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -52,8 +52,8 @@ def layers(found: Sequence[LayerLikeness], shares: Sequence[float], threshold: f
     return figure
 
 
-def _histogram(axes: Any, one: LayerLikeness, threshold: float, first: bool) -> None:
-    counts = one.likeness.counts.numpy()
+def _histogram(axes: Any, layer: LayerLikeness, threshold: float, first: bool) -> None:
+    counts = layer.likeness.counts.numpy()
     share = 100 * counts / max(1, counts.sum())
     axes.stairs(share, np.linspace(-1, 1, len(counts) + 1), fill=True, color=COLOURS[0])
     axes.axvline(threshold, color=COLOURS[1], lw=1.2, ls=(0, (4, 2)))
@@ -61,7 +61,10 @@ def _histogram(axes: Any, one: LayerLikeness, threshold: float, first: bool) -> 
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     dressed(
-        axes, f"{100 * one.redundant:.1f} % > {threshold:g}", "cosine", "% of pairs, in steps of 0.01" if first else ""
+        axes,
+        f"{100 * layer.redundant:.1f} % > {threshold:g}",
+        "cosine",
+        "% of pairs, in steps of 0.01" if first else "",
     )
 
 
@@ -108,7 +111,7 @@ def _fraction(share: float) -> str:
     return "all" if share == 1 else f"1/{1 / share:g}" if (1 / share).is_integer() else f"{share:.3g}"
 
 
-def scanpaths(degrees: Sequence[float], found: ScanpathStatistics) -> Figure:
+def scanpaths(degrees: Sequence[float], statistics: ScanpathStatistics) -> Figure:
     """Amplitudes beside those of human eyes, and coverage against fixations."""
     figure = chart(8.6, 3.6)
     left, right = figure.subplots(1, 2)
@@ -124,9 +127,9 @@ def scanpaths(degrees: Sequence[float], found: ScanpathStatistics) -> Figure:
         left.text(high, level, words, font=font(SMALL), color=COLOURS[number + 1], va="center")
     left.set(xlim=(0, max(top, 24.0)), ylim=(0, height * 1.32))
     dressed(left, f"Amplitude of {len(degrees)} saccades", "degrees, at 33.3 px/deg", "% of saccades")
-    counts = np.arange(1, len(found.coverage) + 1)
+    counts = np.arange(1, len(statistics.coverage) + 1)
     for number, (name, radius) in enumerate((("fovea", FOVEA_DEG), ("parafovea", PARAFOVEA_DEG))):
-        share = [100 * each[number] for each in found.coverage]
+        share = [100 * each[number] for each in statistics.coverage]
         right.plot(counts, share, marker=MARKS[number], ms=5, lw=1.2, color=COLOURS[number], clip_on=False,
                    label=f"{name}, within {radius:g} deg of a gaze")  # fmt: skip
     right.plot(*([HUMAN_COVERAGE[0]], [100 * HUMAN_COVERAGE[1]]), marker="*", ms=9, ls="none", color=COLOURS[2],
@@ -140,19 +143,19 @@ def scanpaths(degrees: Sequence[float], found: ScanpathStatistics) -> Figure:
     return figure
 
 
-def eccentricity(found: Sequence[Band]) -> Figure:
+def eccentricity(bands: Sequence[Band]) -> Figure:
     """Where the kept tokens lie, where an eye's samples would, and how densely they stand."""
     figure = chart(8.6, 3.4)
     left, right = figure.subplots(1, 2)
-    names = [f"{b.low_deg:g}-{b.high_deg:g}" if math.isfinite(b.high_deg) else f"> {b.low_deg:g}" for b in found]
-    at = np.arange(len(found))
-    ways = (("kept tokens", [b.kept for b in found]), ("acuity squared", [b.eye for b in found]))
-    for number, (name, values) in enumerate((*ways, ("all tokens", [b.page for b in found]))):
+    names = [f"{b.low_deg:g}-{b.high_deg:g}" if math.isfinite(b.high_deg) else f"> {b.low_deg:g}" for b in bands]
+    at = np.arange(len(bands))
+    ways = (("kept tokens", [b.kept for b in bands]), ("acuity squared", [b.eye for b in bands]))
+    for number, (name, values) in enumerate((*ways, ("all tokens", [b.page for b in bands]))):
         left.bar(at + 0.27 * (number - 1), values, 0.25, color=(*COLOURS[:2], "#b8bdc6")[number], label=name)
     for number, (name, lines) in enumerate(
         (
-            ("tokens kept here, share", [b.density for b in found]),
-            ("acuity here / at the gaze", [b.acuity for b in found]),
+            ("tokens kept here, share", [b.density for b in bands]),
+            ("acuity here / at the gaze", [b.acuity for b in bands]),
         )
     ):
         values = [math.nan if value is None else value for value in lines]
@@ -161,7 +164,7 @@ def eccentricity(found: Sequence[Band]) -> Figure:
         axes.set_xticks(at, names)
         axes.grid(axis="y", color=GRID, lw=0.6)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    right.set(xlim=(-0.4, len(found) - 0.6), ylim=(0, 1.25), yticks=np.arange(0, 1.1, 0.2))
+    right.set(xlim=(-0.4, len(bands) - 0.6), ylim=(0, 1.25), yticks=np.arange(0, 1.1, 0.2))
     dressed(left, "Where the tokens lie", "degrees from the gaze", "share of tokens")
     dressed(right, "How densely they are kept", "degrees from the gaze", "share")
     left.set_ylim(0, 1.25 * left.get_ylim()[1])
@@ -206,6 +209,6 @@ def _bottleneck(axes: Any, points: Sequence[BottleneckPoint]) -> None:
     dressed(axes, "Kept by the bottleneck", "tokens kept", "bits of the question")
     dressed(other, "", "", "mean cosine of two kept tokens")
     other.spines["right"].set(visible=True, color=MUTED, linewidth=0.6)
-    for one, colour in ((axes, COLOURS[0]), (other, COLOURS[1])):
-        one.yaxis.label.set_color(colour)
+    for side, colour in ((axes, COLOURS[0]), (other, COLOURS[1])):
+        side.yaxis.label.set_color(colour)
     axes.grid(color=GRID, lw=0.6)

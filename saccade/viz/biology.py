@@ -28,18 +28,18 @@ def magnification() -> Figure:
     _line(data, e, fit(e), f"least squares: {fit.scale:.1f}/(e + {fit.e0_deg:.2f})", MACAQUE)
     label = f"of relative errors: {relative.scale:.1f}/(e + {relative.e0_deg:.2f})"
     _line(data, e, relative(e), label, COLOURS[2], "--")
-    _line(data, e, 6.0 / (e + 0.5), "the seeds' 6.0/(e + 0.5)", WRONG, ":")
+    _line(data, e, 6.0 / (e + 0.5), "6.0/(e + 0.5), for comparison", WRONG, ":")
     _dots(data, biology.MACAQUE_DEG, biology.MACAQUE_MM_PER_DEG, "Daniel & Whitteridge (1961)", "black")
     _finish(data, "Macaque: what the data give", "M (mm/degree)", log=True)
 
     _line(first, e, _human(e), f"human {M0_MM}/(e + {E0_DEG})", HUMAN)
     _line(first, e, fit(e), "macaque, fitted", MACAQUE)
-    _dots(first, biology.HUMAN_DEG, biology.HUMAN_MM_PER_DEG, "human, the seeds' table", HUMAN, 1)
+    _dots(first, biology.HUMAN_DEG, biology.HUMAN_MM_PER_DEG, "human, tabulated", HUMAN, 1)
     _finish(first, "Human and macaque", "M (mm/degree)", log=True)
 
     _line(second, e, _human(e) / _human(e)[0], "human", HUMAN)
     _line(second, e, fit(e) / fit(e)[0], "macaque, fitted", MACAQUE)
-    _line(second, e, 0.5 / (e + 0.5), "macaque, the seeds'", WRONG, ":")
+    _line(second, e, 0.5 / (e + 0.5), "macaque, 0.5/(e + 0.5)", WRONG, ":")
     _finish(second, "The same, relative to the fovea", "M(e) / M(0)", log=True)
 
     _line(third, e, biology.halving_deg(e), f"human: e + {E0_DEG}", HUMAN)
@@ -60,7 +60,7 @@ def cortex() -> Figure:
         whole = biology.V1_MM2[name] / biology.HYPERCOLUMN_MM2
         label = f"{name}: {biology.V1_MM2[name]:,.0f} mm\u00b2 / 4 = {whole:.0f}"
         area.axhline(whole, color=colour, lw=0.8, ls="--", label=label)
-    label = "the seeds' integral of M, as printed"
+    label = "integral of M, not an area"
     _line(area, e, biology.magnification_as_area(e) / biology.HYPERCOLUMN_MM2, label, WRONG, ":")
     area.axhline(273, color="black", lw=1, label="273 tokens")
     area.set_ylim(10, 6e3)
@@ -91,7 +91,7 @@ def retina() -> Figure:
     ratio.axhline(1, color=HUMAN, lw=1, label="equal")
     _finish(ratio, "The cone formula over the tables", "Formula / table", log=True, where="lower left")
     _line(acuity, e, biology.acuity_cpd(e), "60/(1 + 0.35 e)", HUMAN)
-    _dots(acuity, biology.HUMAN_DEG, biology.HUMAN_ACUITY_CPD, "the seeds' table", "black")
+    _dots(acuity, biology.HUMAN_DEG, biology.HUMAN_ACUITY_CPD, "tabulated", "black")
     acuity.set_ylim(0)
     _finish(acuity, "Acuity", "Cycles/degree")
     _line(letters, e, biology.readable_x_height_px(e), "resolved from", HUMAN)
@@ -102,14 +102,14 @@ def retina() -> Figure:
 
 
 def rows_by_eccentricity(farthest_deg: float, px_per_deg: float) -> dict[str, tuple[Tensor, Tensor]]:
-    """Name -> eccentricities (M,) and the share of log-polar rows within them: log, acuity-matched, and the seeds'."""
+    """Name -> eccentricities (M,) and the share of log-polar rows within them, for three spacings."""
     e = torch.linspace(0, farthest_deg, 2001, dtype=torch.float64)
-    made = {
+    rows = {
         "log, alpha = 1 px": torch.log1p(e * px_per_deg),
         "acuity": torch.log1p(biology.ACUITY_PER_DEG * e),
-        "the seeds' (integral of 1/acuity)": e + biology.ACUITY_PER_DEG / 2 * e**2,
+        "integral of 1/acuity": e + biology.ACUITY_PER_DEG / 2 * e**2,
     }
-    return {name: (e, place / place[-1]) for name, place in made.items()}
+    return {name: (e, place / place[-1]) for name, place in rows.items()}
 
 
 def log_polar_rows(farthest_deg: float, px_per_deg: float, num_rho: int, num_theta: int) -> Figure:

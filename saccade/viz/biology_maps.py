@@ -64,14 +64,14 @@ def invariances(page: Pixels, gaze_uv: Gaze, bins: tuple[int, int], turn_deg: fl
         (f"Enlarged {zoom:g} times", 0.0, zoom, f"moved {rows:.1f} of {bins[0]} rows down"),
     ):
         matrix = cv2.getRotationMatrix2D(centre, angle, scale)
-        made = cv2.warpAffine(page, matrix, (width, height), borderValue=paper)
-        moved.append((name, made, note))
+        image = cv2.warpAffine(page, matrix, (width, height), borderValue=paper)
+        moved.append((name, image, note))
     size = _size(page, 3)
-    above = [Panel(name, _ring(scaled(made, *size), gaze_uv)) for name, made, _ in moved]
+    above = [Panel(name, _ring(scaled(image, *size), gaze_uv)) for name, image, _ in moved]
     map_size = size[0], round(size[0] * bins[0] / bins[1])
     below = [
-        Panel("Its map: angle across, log radius down", scaled(log_polar(made, gaze_uv, *bins), *map_size), note)
-        for _, made, note in moved
+        Panel("Its map: angle across, log radius down", scaled(log_polar(image, gaze_uv, *bins), *map_size), note)
+        for _, image, note in moved
     ]
     facts = f"{bins[0]} x {bins[1]} bins; rows near the gaze repeat single pixels"
     return panels("Turning and scaling become translations of the log-polar map", facts, [*above, *below], 3)
@@ -81,7 +81,7 @@ def scene_aware(page: Pixels, saliency: Tensor, gaze_uv: Gaze, bins: tuple[int, 
     """Saliency (H, W) in [0, 1]; where a map samples without it and with it."""
     size = _size(page, 3)
     gaze = torch.tensor([gaze_uv])
-    made, counts = [], []
+    panels_of, counts = [], []
     for strength in (0.0, beta):
         place = scene_places(saliency[None], gaze, *bins, strength)[0]  # (R, T, 2) in [-1, 1]
         uv = (place.flatten(0, 1) + 1) / 2
@@ -91,13 +91,13 @@ def scene_aware(page: Pixels, saliency: Tensor, gaze_uv: Gaze, bins: tuple[int, 
         dotted = _faded(scaled(page, *size))
         for x, y in (uv[inside] * torch.tensor(size)).long().tolist():
             cv2.circle(dotted, (x, y), 2, DOT, -1, cv2.LINE_AA)
-        made.append(dotted)
+        panels_of.append(dotted)
     heat = (255 * shade(saliency.double().numpy())).astype(np.uint8)
     share = float((saliency > 0.5).float().mean())
     shown = [
         Panel("Saliency", _ring(scaled(heat, *size), gaze_uv), f"above 0.5 on {share:.0%} of the page", (0.0, 1.0)),
-        Panel("Plain map", _ring(made[0], gaze_uv), f"{counts[0]:,} samples where it is above 0.5"),
-        Panel("Scene-aware map", _ring(made[1], gaze_uv), f"{counts[1]:,} samples there, beta = {beta:g}"),
+        Panel("Plain map", _ring(panels_of[0], gaze_uv), f"{counts[0]:,} samples where it is above 0.5"),
+        Panel("Scene-aware map", _ring(panels_of[1], gaze_uv), f"{counts[1]:,} samples there, beta = {beta:g}"),
     ]
     return panels("Samples drawn to what is salient", f"{bins[0]} x {bins[1]} bins around the gaze", shown, 3)
 

@@ -58,8 +58,8 @@ def of_results(results: Mapping[str, Any]) -> tuple[Curve, ...]:
 
 def family(variant: str) -> str:
     """`resize` of `resize@273`, `hybrid` of `hybrid, 2 x 273`; the whole name of any other."""
-    found = re.fullmatch(r"(.+?)(?:@\d+|, \d+ x \d+)", variant)
-    return found[1] if found else variant
+    match = re.fullmatch(r"(.+?)(?:@\d+|, \d+ x \d+)", variant)
+    return match[1] if match else variant
 
 
 def of_looks(rows: Sequence[Mapping[str, Any]]) -> Curve | None:

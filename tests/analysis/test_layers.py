@@ -58,5 +58,5 @@ def test_every_family_is_heard(make, depth: int, tmp_path: Path) -> None:
 
 def test_a_tower_that_merges_is_refused(qwen2_5_vl: Path) -> None:
     spec = HF(model=str(qwen2_5_vl), reduction=ToMe(r=4).spec())
-    with spec.open() as opened, pytest.raises(ConfigError, match="a reduction works inside it"):
+    with spec.open() as opened, pytest.raises(ConfigError, match="a reduction works inside the vision tower"):
         states(opened.family, opened.prepare(Picture.open(tiny.page(200, 160))))

@@ -11,6 +11,7 @@ from saccade.datasets import Row, Skip, open_dataset
 from saccade.errors import ConfigError, PictureError
 from tests.horrors import encoded, page, png_header
 
+ANSWERS = "must be text or a number, a list of these, or null where answers are hidden"
 GOOD = {"id": "q", "image": "images/a.png", "question": "What?"}
 
 
@@ -78,7 +79,7 @@ def test_what_is_skipped_has_a_reason_and_a_place(tmp_path: Path) -> None:
         ("no_question", "questions.jsonl:5"),
         ("bad_json", "questions.jsonl:6"),
         ("bad_json", "questions.jsonl:7"),
-        ("bad_json", "questions.jsonl:8"),
+        ("not_utf8", "questions.jsonl:8 (byte 0xff at 9; perhaps Latin-1: save the file as UTF-8)"),
         ("duplicate_id", "questions.jsonl:10 (id 'q')"),
     ]
 
@@ -88,10 +89,10 @@ def test_what_is_skipped_has_a_reason_and_a_place(tmp_path: Path) -> None:
     [
         ("id", True, "DataError: id = True (bool) must be text"),
         ("id", "\ud800", "DataError: id = \\ud800 (str) must be valid Unicode text"),
-        ("image", 5, "DataError: image = 5 (int) must be the path of an image file"),
+        ("image", 5, "DataError: image = 5 (int) must be the path of an image file, a data: URI, or base64"),
         ("question", 5, "DataError: question = 5 (int) must be text"),
-        ("answers", "x", "DataError: answers = x (str) must be a list of texts, or null where answers are hidden"),
-        ("answers", ["x", 5], "DataError: answers[1] = 5 (int) must be text"),
+        ("answers", True, f"DataError: answers = True (bool) {ANSWERS}"),
+        ("answers", ["x", [5]], f"DataError: answers[1] = [5] (list) {ANSWERS}"),
         ("answer_boxes", 5, "DataError: answer_boxes = 5 (int) must be a list of boxes [x0, y0, x1, y1] in pixels"),
         *[
             (

@@ -86,7 +86,7 @@ def test_synthdoc_takes_the_page_size_and_others_ignore_it(tmp_path: Path) -> No
         ({"dataset": "no.such.module"}, UnknownName, "Nor is there a file or folder 'no.such.module'"),
         ({"dataset": "./no"}, ConfigError, "there is no file or folder 'no'"),
         ({"dataset": "no.jsonl"}, ConfigError, "there is no file or folder 'no.jsonl'"),
-        ({"dataset": "{tmp}/a.csv"}, ConfigError, "a data set is a .jsonl or .parquet file, a folder of Parquet files"),
+        ({"dataset": "{tmp}/a.csv"}, ConfigError, "a data set is a .jsonl, .json or .parquet file, a folder"),
         ({"dataset": "{tmp}"}, ConfigError, "say what to ask of each: --question"),
         ({"dataset": "{tmp}", "question": ""}, ConfigError, "question: String should have at least 1 character"),
         ({"dataset": "{tmp}/a.jsonl", "question": "?"}, ConfigError, "--question is for a folder of images"),

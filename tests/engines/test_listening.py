@@ -136,7 +136,7 @@ def parts_of(engine: HFEngine, picture: Picture) -> tuple[Encoding, Encoding]:
 def test_it_is_relative_to_the_neutral_prompt(engine: HFEngine, picture: Picture) -> None:
     whole, glimpse = parts_of(engine, picture)
     scorer, asking = Attention(layer=0, neutral="See?"), [Question("a", "What is the total?"), Question("b", "See?")]
-    (_, first), (_, second) = embed_questions(engine, asking, scorer, whole, glimpse)
+    (_, first), (_, second) = embed_questions(engine, asking, scorer, whole.grid, glimpse)
     assert isinstance(first, Query) and first.heard and isinstance(second, Query) and second.heard
     canvas = Canvas(whole.grid.rows, whole.grid.cols, (Part.of(glimpse),))
     here, there = (by_transformers(engine, canvas, text, 0) for text in ("What is the total?", "See?"))
@@ -146,7 +146,7 @@ def test_it_is_relative_to_the_neutral_prompt(engine: HFEngine, picture: Picture
     scene = Scene.of([(picture, whole, first), (picture, whole, second)])
     assert scene.attention is not None and Attention()(scene)[0].max() == 1
     assert Attention()(scene)[1].sum() == 0
-    without, _ = embed_questions(engine, asking[:1], None, whole, glimpse)[0][1], None
+    without, _ = embed_questions(engine, asking[:1], None, whole.grid, glimpse)[0][1], None
     assert isinstance(without, Query) and without.heard is None
 
 
@@ -154,7 +154,7 @@ def test_the_neutral_prompt_is_charged_once_an_image(engine: HFEngine, picture: 
     whole, glimpse = parts_of(engine, picture)
     fresh = HFEngine(engine.family, engine.spec)
     asking = [Question("x", " "), Question("a", "total?"), Question("b", "signed?")]
-    (_, empty), (_, first), (_, second) = embed_questions(fresh, asking, Attention(), whole, glimpse)
+    (_, empty), (_, first), (_, second) = embed_questions(fresh, asking, Attention(), whole.grid, glimpse)
     assert isinstance(empty, QuestionError)
     assert isinstance(first, Query) and first.heard and isinstance(second, Query) and second.heard
     prefix = fresh.family.prompt("total?")[0]
@@ -172,7 +172,7 @@ def test_an_episode_looks_where_the_question_attends(engine: HFEngine, picture: 
     assert isinstance(trace, Trace)
     query = seen.asked[0][1]
     assert isinstance(query, Query) and query.heard
-    best = query.heard.attention[trace.steps[0].selection.index]
+    best = query.heard.attention[trace.steps[1].selection.index]
     assert best.min() >= query.heard.attention.sort(descending=True).values[19]
     read = sum(step.answer.prefill_tok for step in trace.steps)
     assert trace.cost.prefill_tok == read + query.heard.prefill_tok > read, "what the scorer read is charged"

@@ -78,7 +78,7 @@ def transcribed(engine: HFEngine, item, tome: ToMe) -> tuple[Tensor, list[set[in
     family, tower = engine.family, engine.family.model.model.visual
     thw = torch.tensor([item.grid_thw])
     with torch.no_grad():
-        embedded = family._embedded(item.patches.to(tower.dtype), thw)
+        embedded = family._embedded(item.patches.to(tower.dtype), thw, torch.arange(len(item.grid)))
         unit = family.merge**2
         order, window = family._windows(thw)
         side = item.grid.cols

@@ -7,9 +7,17 @@ import torch
 from torch import Tensor
 
 from saccade.errors import ConfigError
-from saccade.geometry.pyramid import bands, collapse, gaussian, laplacian, progressive, pyr_down, pyr_up
+from saccade.geometry.pyramid import bands, gaussian, laplacian, progressive, pyr_down, pyr_up
 
 SIZES = [(64, 48), (63, 48), (64, 47), (33, 65), (5, 9), (3, 3), (2, 2), (4, 1), (1, 6), (1, 1)]
+
+
+def collapse(pyramid: list[torch.Tensor]) -> torch.Tensor:
+    """The image that a Laplacian pyramid is of: what makes it a code and not a sketch."""
+    image = pyramid[-1]
+    for band in reversed(pyramid[:-1]):
+        image = band + pyr_up(image, *band.shape[-2:])
+    return image
 
 
 def images(height: int, width: int, batch: int = 2, channels: int = 3, seed: int = 0) -> Tensor:

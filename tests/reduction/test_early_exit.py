@@ -22,10 +22,10 @@ def states_behind(engine: HFEngine) -> list[torch.Tensor]:
     hooks = [tower.blocks[0].register_forward_pre_hook(lambda _, args: heard.append(args[0]))]
     hooks += [block.register_forward_hook(lambda *call: heard.append(call[-1])) for block in tower.blocks]
     prepared = engine.prepare(Picture.open(tiny.page(301, 203)))
-    engine.encode([prepared])
+    engine.family.run_tower(prepared)
     for hook in hooks:
         hook.remove()
-    raster = engine.family._raster(torch.tensor([prepared.grid_thw]))
+    raster = torch.argsort(engine.family._windows(torch.tensor([prepared.grid_thw]))[0])
     return [state.view(-1, 4, state.shape[-1])[raster] for state in heard]
 
 

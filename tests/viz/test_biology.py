@@ -94,7 +94,7 @@ def test_the_rows_chart_tells_acuity_from_its_inverse():
     made = biology.rows_by_eccentricity(60.0, 33.3)
     share = {name: np.interp(5.0, e.numpy(), part.numpy()) for name, (e, part) in made.items()}
     assert share["acuity"] == pytest.approx(np.log(2.75) / np.log(22), abs=1e-4)
-    assert share["the seeds' (integral of 1/acuity)"] == pytest.approx(0.0136, abs=1e-4)
+    assert share["integral of 1/acuity"] == pytest.approx(0.0136, abs=1e-4)
     assert share["log, alpha = 1 px"] == pytest.approx(np.log1p(166.5) / np.log1p(1998), abs=1e-4)
 
 

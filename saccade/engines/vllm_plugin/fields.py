@@ -19,7 +19,9 @@ ALL = ("image_embeds", "image_grid_thw", *OURS)
 
 
 def of(canvas: Canvas, dtype: torch.dtype, merge: int) -> dict[str, Tensor]:
-    """The parts of a canvas, one after the other. `merge` is the checkpoint's spatial merge size.
+    """The parts of a canvas, one after the other: sum of K tokens (K, D * (1 + L)), cells (K, 2), shapes (parts, 2).
+
+    `dtype` is that of the embeddings, `merge` the checkpoint's spatial merge size.
 
     Raises:
         ValueError: a part's cells do not match its tokens.
@@ -42,7 +44,7 @@ def of(canvas: Canvas, dtype: torch.dtype, merge: int) -> dict[str, Tensor]:
 
 
 def check(data: Mapping[str, Any], width: int, merge: int, max_position: int) -> None:
-    """Refuses what the engine would die of, or answer wrongly from.
+    """Refuses a canvas that would crash the engine or be read wrongly.
 
     Raises:
         ValueError: a field is missing, of a wrong type, shape or range; the message names it.

@@ -44,7 +44,7 @@ class Foveation(BaseModel):
 
     @classmethod
     def parse(cls, given: object) -> Self:
-        """Checked to the last name and setting.
+        """A request's settings, each name and setting checked.
 
         Raises:
             ValueError: what is wrong, and what may be said instead.
@@ -52,19 +52,19 @@ class Foveation(BaseModel):
         try:
             if not isinstance(given, Mapping):
                 raise ValueError(f'it is {{"tokens": ..., "sampler": ..., "scorer": ...}}, not {given!r}')
-            made = cls.model_validate(given)
-            if made.gaze is not None and not all(0 <= side <= 1 for side in made.gaze):
-                raise ValueError(f"gaze {list(made.gaze)} is off the picture: x and y are from 0 to 1")
-            untrusted.refuse("samplers", made.sampler)
-            untrusted.refuse_scorers(made.scorer)
-            made.parts()
-            _check_sampler(made.strategy(), made.tokens)
+            wanted = cls.model_validate(given)
+            if wanted.gaze is not None and not all(0 <= side <= 1 for side in wanted.gaze):
+                raise ValueError(f"gaze {list(wanted.gaze)} is off the picture: x and y are from 0 to 1")
+            untrusted.refuse("samplers", wanted.sampler)
+            untrusted.refuse_scorers(wanted.scorer)
+            wanted.parts()
+            _check_sampler(wanted.strategy(), wanted.tokens)
         except ValidationError as error:
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {validation_text(error)}") from None
         except (ValueError, SaccadeError) as error:
             told = str(error).partition(" A dotted name")[0]  # requests name none
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {told}") from None
-        return made
+        return wanted
 
     def strategy(self) -> Sampler:
         """The sampler."""
@@ -163,7 +163,7 @@ def packed(wanted: Foveation, sha256: str) -> Tensor:
 
 
 def unpacked(plan: Tensor) -> tuple[Foveation, Picture]:
-    """Back from `packed`. The picture knows its hash, not its pixels."""
+    """Back from `packed` (bytes,). The picture knows its hash, not its pixels."""
     fields, sha256 = json.loads(bytes(plan.tolist()))
     picture = Picture(_gone)
     picture.__dict__["sha256"] = sha256  # where cached_property keeps it

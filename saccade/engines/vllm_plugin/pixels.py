@@ -1,7 +1,7 @@
 """Foveation of ordinary images inside vLLM: the request's wishes are checked, the placeholder is sized, and where the
 picture itself decides, the tokens are chosen, all before the request is scheduled.
 
-Each class goes in front of the family's own. A selected image is its family's own input with one field more, INDEX:
+Each class is a mixin before the family's own. A selected image is its family's own input with one field more, INDEX:
 the tokens kept, or -1 for each of them where the vision tower decides (`tower`), which then needs PLAN and BASE too.
 """
 
@@ -38,7 +38,7 @@ class Context(InputProcessingContext):  # type: ignore[misc]
 
 
 class PixelInfo:
-    """Goes in front of a family's ProcessingInfo. Raises ConfigError: the server wants what cannot be had."""
+    """A mixin before a family's ProcessingInfo. Raises ConfigError: the server's own foveation is impossible."""
 
     def __init__(self, ctx: Any) -> None:
         super().__init__(Context(**{field.name: getattr(ctx, field.name) for field in dataclasses.fields(ctx)}))  # type: ignore[call-arg]
@@ -52,7 +52,7 @@ class PixelInfo:
         """What a request asks for, on top of what the server was started with; None: all tokens.
 
         Raises:
-            ValueError: it cannot be had.
+            ValueError: it is impossible; the message says why.
         """
         config = self.ctx.get_mm_config()  # type: ignore[attr-defined]
         given = config.merge_mm_processor_kwargs(kwargs).get(KEY)
@@ -68,31 +68,31 @@ class PixelInfo:
 
 
 class PixelProcessor:
-    """Goes in front of a family's MultiModalProcessor."""
+    """A mixin before a family's MultiModalProcessor."""
 
     info: Any
 
     def apply(self, inputs: Any, timing_ctx: Any) -> Any:
-        """The processed prompt. Raises ValueError: what is asked for cannot be had, or there are no images for it."""
+        """The processed prompt. Raises ValueError: the foveation is impossible, or there are no images for it."""
         self.info.foveation(inputs.hf_processor_mm_kwargs)
         return super().apply(inputs, timing_ctx)  # type: ignore[misc]
 
     def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> Any:
-        made = super()._apply_hf_processor_main(mm_items=mm_items, hf_kwargs=hf_kwargs)  # type: ignore[misc]
+        inputs = super()._apply_hf_processor_main(mm_items=mm_items, hf_kwargs=hf_kwargs)  # type: ignore[misc]
         wanted, images = self.info.foveation(hf_kwargs), mm_items.get("image")
         if wanted is None or not isinstance(images, ImageProcessorItems) or not images.get_count():
-            return made
+            return inputs
         config = self.info.get_hf_config().vision_config
         merge, cell_px = config.spatial_merge_size, config.spatial_merge_size * config.patch_size
-        rows_cols = (made["image_grid_thw"][:, 1:] // merge).tolist()
+        rows_cols = (inputs["image_grid_thw"][:, 1:] // merge).tolist()
         pictures = [_picture(images.get(number)) for number in range(images.get_count())]
         chosen = [
             _fields(wanted, picture, rows, cols, cell_px)
             for picture, (rows, cols) in zip(pictures, rows_cols, strict=True)
         ]
         for key in OURS if wanted.in_worker else (INDEX,):
-            made[key] = [one[key] for one in chosen]
-        return made
+            inputs[key] = [fields[key] for fields in chosen]
+        return inputs
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
         own = super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs)  # type: ignore[misc]

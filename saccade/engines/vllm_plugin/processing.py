@@ -1,6 +1,6 @@
 """How a canvas comes into vLLM: its fields are parsed, checked and kept beside the embeddings, and sized in the prompt.
 
-Each class goes in front of the family's own. Where pixels are refused (`limit_mm_per_prompt` 0 for image and video, so
+Each class is a mixin before the family's own. Where pixels are refused (`limit_mm_per_prompt` 0 for image and video, so
 that the vision tower is not loaded) nothing here needs the checkpoint's processor, which not every checkpoint brings.
 """
 
@@ -74,14 +74,14 @@ class CanvasInfo(PixelInfo):
 
     def get_data_parser(self) -> Any:
         """The family's parser, with canvases."""
-        made = self.parser(
+        parser = self.parser(
             self.canvas[1],
             video_needs_metadata=self.video_needs_metadata,
             expected_hidden_size=self._get_expected_hidden_size(),  # type: ignore[attr-defined]
             allow_missing_mm_embeddings=self.allow_missing_mm_embeddings,  # type: ignore[attr-defined]
         )
-        made.canvas = self.canvas
-        return made
+        parser.canvas = self.canvas
+        return parser
 
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Any:
         """A part of a canvas may be as long as a prompt: the engine keeps room for it."""
@@ -118,18 +118,18 @@ class CanvasProcessor(PixelProcessor):
         Raises:
             ValueError: canvases stand beside videos or run into each other, or the prompt has too many positions.
         """
-        made = super().apply(inputs, timing_ctx)
+        processed = super().apply(inputs, timing_ctx)
         parts = [
             Placed(place.offset, item[fields.CELLS].data, *item[fields.SHAPE].data.tolist())
             for item, place in zip(
-                made["mm_kwargs"].get("image", []), made["mm_placeholders"].get("image", []), strict=True
+                processed["mm_kwargs"].get("image", []), processed["mm_placeholders"].get("image", []), strict=True
             )
             if item is not None and fields.CELLS in item
         ]
         if parts:
-            if made["mm_placeholders"].get("video"):
+            if processed["mm_placeholders"].get("video"):
                 raise ValueError("a prompt with a canvas may hold no video")
-            last = int(canvas_positions(len(made["prompt_token_ids"]), parts)[0].max())
+            last = int(canvas_positions(len(processed["prompt_token_ids"]), parts)[0].max())
             if last >= self.info.canvas[2]:
                 raise ValueError(f"the prompt reaches position {last}; this model has {self.info.canvas[2]}")
-        return made
+        return processed

@@ -1,4 +1,4 @@
-"""Starting vLLM, without the warnings of its own imports: nobody who uses saccade could mend them."""
+"""Starts vLLM, without the warnings of its own imports, which users of saccade cannot fix."""
 
 import multiprocessing
 import multiprocessing.connection

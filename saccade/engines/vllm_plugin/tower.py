@@ -27,7 +27,7 @@ INTEGERS = {2: torch.int16, 4: torch.int32}  # of the embeddings' own size in by
 
 
 class Foveating:
-    """Goes in front of a family's model. Images without INDEX, videos and embeddings are the family's own."""
+    """A mixin before a family's model. Images without INDEX, videos and embeddings are the family's own."""
 
     config: Any
     visual: Any
@@ -46,8 +46,8 @@ class Foveating:
 
     def get_encoder_cudagraph_config(self) -> Any:
         """As the family's, for videos alone: graphs bypass `embed_multimodal`."""
-        made = super().get_encoder_cudagraph_config()  # type: ignore[misc]
-        return dataclasses.replace(made, modalities=[name for name in made.modalities if name != "image"])
+        config = super().get_encoder_cudagraph_config()  # type: ignore[misc]
+        return dataclasses.replace(config, modalities=[name for name in config.modalities if name != "image"])
 
     def get_mrope_input_positions(self, input_tokens: list[int], mm_features: list[Any]) -> tuple[Tensor, int]:
         """(3, tokens) positions and the offset of those that follow: the family's for all tokens, less the dropped."""
@@ -66,25 +66,25 @@ class Foveating:
         plans, bases = kwargs.pop(PLAN, None), kwargs.pop(BASE, None)
         grids, pixels = kwargs["image_grid_thw"], kwargs["pixel_values"]
         merge = self.visual.spatial_merge_size
-        made: list[Tensor] = []
+        embeddings: list[Tensor] = []
         for some in _passes((grids.prod(-1) // merge**2).tolist(), self._step_tok):
             wanted = [unpacked(plans[i]) if plans is not None and len(plans[i]) else None for i in some]
             patches = grids[: some[0]].prod(-1).sum(), grids[: some[-1] + 1].prod(-1).sum()
-            with self._listening([one[0] for one in wanted if one]) as heard:
+            with self._listening([plan[0] for plan in wanted if plan]) as heard:
                 rows = super().embed_multimodal(  # type: ignore[misc]
                     **{**kwargs, "pixel_values": pixels[patches[0] : patches[1]], "image_grid_thw": grids[some]}
                 )
             encodings = self._encodings(rows, grids[some], heard) if any(wanted) else [None] * len(some)
-            for number, row, one, encoding in zip(some, rows, wanted, encodings, strict=True):
-                if one is None or encoding is None:
+            for number, row, plan, encoding in zip(some, rows, wanted, encodings, strict=True):
+                if plan is None or encoding is None:
                     kept = index[number]
-                    made.append(row if len(kept) == len(row) else row[kept.to(row.device)])
+                    embeddings.append(row if len(kept) == len(row) else row[kept.to(row.device)])
                 else:
-                    chosen = self._chosen(bytes(plans[number].tolist()), *one, encoding, bases[number])
+                    chosen = self._chosen(bytes(plans[number].tolist()), *plan, encoding, bases[number])
                     cells = torch.stack([encoding.grid.row[chosen], encoding.grid.col[chosen]], -1)
                     bits = cells.to(row.device, INTEGERS[row.element_size()]).view(row.dtype)
-                    made.append(torch.cat([row[chosen.to(row.device)], bits], -1))
-        return made
+                    embeddings.append(torch.cat([row[chosen.to(row.device)], bits], -1))
+        return embeddings
 
     def embed_input_ids(self, input_ids: Tensor, multimodal_embeddings: Any = None, **kwargs: Any) -> Tensor:
         """As the family's; what the embeddings carry after them is kept for `forward`."""
@@ -139,7 +139,7 @@ class Foveating:
             # The merger and the blocks themselves are called around their hooks (vLLM may compile them).
             norm = getattr(tower.merger, "ln_q", None) or tower.merger.norm
             handles.append(norm.register_forward_pre_hook(before_merger))
-            if any("received" in one.needs for one in wanted):
+            if any("received" in foveation.needs for foveation in wanted):
                 handles.append(last.register_forward_pre_hook(in_attention, with_kwargs=True))
         try:
             yield heard
@@ -150,7 +150,7 @@ class Foveating:
     def _encodings(self, rows: Sequence[Tensor], grids: Tensor, heard: dict[str, Any]) -> list[Encoding]:
         """What the tower made of some images, as scorers see it."""
         merge, patch_px = int(self.visual.spatial_merge_size), int(self.config.vision_config.patch_size)
-        made, at = [], 0
+        encodings, at = [], 0
         for row, (_, height, width) in zip(rows, grids.tolist(), strict=True):
             grid = plain_grid(height // merge, width // merge, width * patch_px, height * patch_px)
             mine, at = slice(at, at + height * width), at + height * width
@@ -163,8 +163,8 @@ class Foveating:
                 seen = self._received(heard["query"][0, mine], heard["key"][0, mine])
                 seen = seen.view(-1, merge**2).sum(-1)[raster]
             tokens = row[:, : self.config.get_text_config().hidden_size]
-            made.append(Encoding(tokens, features, seen, grid, "", "", height * width))
-        return made
+            encodings.append(Encoding(tokens, features, seen, grid, "", "", height * width))
+        return encodings
 
     def _received(self, query: Tensor, key: Tensor) -> Tensor:
         """(patches,) float32 attention received; query and key (patches, this worker's heads, head width)."""

@@ -25,7 +25,7 @@ class Pyramid(Drawing):
     """Above: the levels, each as large as the picture. Below: the bands, grey where there is no detail.
 
     Below a band stand the octave that is nominally its own, the frequency that holds most of it as measured (the filter
-    is soft: lines of print show in every band at their pitch), both in cycles a pixel of the picture, and the RMS
+    is soft: lines of print show in every band at their pitch), both in cycles per pixel of the picture, and the RMS
     contrast of its brightness.
     """
 

@@ -18,7 +18,7 @@ STEPS = ((1,), (1, 2, 5), (1, 2, 3, 4, 6, 8), (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 
 
 
 class RateDistortion(Drawing):
-    """Visual tokens per question on a logarithmic axis, ANLS with its 95 % interval up; one line per family of variants."""
+    """Visual tokens per question (logarithmic), ANLS with its 95 % interval; one line per family of variants."""
 
     def __call__(self, subject: Subject) -> Figure:
         """The figure.
@@ -73,13 +73,13 @@ def spread(across: Sequence[Sequence[float]]) -> list[list[float]]:
 
 def ticks(low: float, high: float) -> list[float]:
     """Round numbers from low to high, at least four where numbers of one or two digits and noughts allow it."""
-    found: list[float] = []
+    inside: list[float] = []
     for steps in STEPS:
         every = (step * 10.0**power for power in range(8) for step in steps)
-        found = [tick for tick in every if low <= tick <= high]
-        if len(found) >= 4:
+        inside = [tick for tick in every if low <= tick <= high]
+        if len(inside) >= 4:
             break
-    return found
+    return inside
 
 
 def _scales(axes: Any, across: Sequence[float]) -> None:

@@ -22,16 +22,16 @@ class Saliency(Drawing):
     def __call__(self, subject: Subject) -> Figure:
         """The figure."""
         scene, picture, mix = subject.scene, subject.picture, subject.mix
-        found = parts(mix)
-        num_panels = len(found) + (2 if len(found) > 1 else 1)
+        weighted = parts(mix)
+        num_panels = len(weighted) + (2 if len(weighted) > 1 else 1)
         columns = num_panels if num_panels <= 4 else 3 if num_panels <= 6 else 4
         page = scaled(picture.rgb, *panel_size(picture.width_px, picture.height_px, columns))
         shown = [Panel("Picture", page, f"{scene.grids[0].rows} x {scene.grids[0].cols} tokens")]
-        for weight, scorer in found:
+        for weight, scorer in weighted:
             field = on_grid(scene, scorer(scene)[0])
             note = f"weight {weight:.2f}; {concentration(field)}"
             shown.append(Panel(scorer.name(), heat(page, field), note, limits(field)))
-        if len(found) > 1:
+        if len(weighted) > 1:
             field = on_grid(scene, mix(scene)[0])
             shown.append(Panel("together", heat(page, field), concentration(field), limits(field)))
         return panels(scene.queries[0].text, "What makes a token worth looking at", shown, columns)
@@ -39,13 +39,13 @@ class Saliency(Drawing):
 
 def parts(mix: Mix) -> list[tuple[float, Scorer]]:
     """Scorers of a mix and their weights, which sum to 1; a scorer that is a mix itself (`preset`) by its own parts."""
-    total, found = sum(weight for weight, _ in mix.parts), []
+    total, weighted = sum(weight for weight, _ in mix.parts), []
     for weight, spec in mix.parts:
         scorer = load("importance", spec, Scorer)
         inner = getattr(scorer, "mix", None)
         some = parts(inner) if isinstance(inner, Mix) else [(1.0, scorer)]
-        found += [(weight / total * share, part) for share, part in some]
-    return found
+        weighted += [(weight / total * share, part) for share, part in some]
+    return weighted
 
 
 def concentration(field: NDArray[np.float64]) -> str:

@@ -22,14 +22,14 @@ class Similarity(Drawing):
     def __call__(self, subject: Subject) -> Figure:
         """The figure."""
         scene = subject.scene
-        found, num_tok = likeness(scene.tokens[0], self.threshold), scene.tokens.shape[1]
+        cosines, num_tok = likeness(scene.tokens[0], self.threshold), scene.tokens.shape[1]
         grid = scene.grids[0]
         aspect = grid.width_px / grid.height_px
         figure = chart(11.0, 3.6)
         left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.15, min(1.6, max(0.6, aspect))))
-        _matrix(figure, left, found, num_tok)
-        _histogram(middle, found, self.threshold)
-        field = on_grid(scene, found.doubles)
+        _matrix(figure, left, cosines, num_tok)
+        _histogram(middle, cosines, self.threshold)
+        field = on_grid(scene, cosines.doubles)
         shown = right.imshow(
             np.where(np.isfinite(field), field, np.nan),
             extent=(0, grid.width_px, grid.height_px, 0),
@@ -44,22 +44,26 @@ class Similarity(Drawing):
         return figure
 
 
-def _matrix(figure: Figure, axes: Any, found: Likeness, num_tok: int) -> None:
-    shown = axes.imshow(found.matrix.numpy(), extent=(0, num_tok, num_tok, 0), cmap="viridis", interpolation="nearest")
+def _matrix(figure: Figure, axes: Any, cosines: Likeness, num_tok: int) -> None:
+    shown = axes.imshow(
+        cosines.matrix.numpy(), extent=(0, num_tok, num_tok, 0), cmap="viridis", interpolation="nearest"
+    )
     dressed(axes, f"Cosine of {num_tok:,} tokens", "token, in raster order", "token, in raster order")
-    colour_bar(figure, shown, axes, "cosine" + (f", mean of {found.block} x {found.block}" if found.block > 1 else ""))
+    colour_bar(
+        figure, shown, axes, "cosine" + (f", mean of {cosines.block} x {cosines.block}" if cosines.block > 1 else "")
+    )
 
 
-def _histogram(axes: Any, found: Likeness, threshold: float) -> None:
+def _histogram(axes: Any, cosines: Likeness, threshold: float) -> None:
     edges = np.linspace(-1, 1, NUM_BINS + 1)
-    share = found.counts.numpy() / max(1, int(found.counts.sum()))
+    share = cosines.counts.numpy() / max(1, int(cosines.counts.sum()))
     axes.stairs(100 * share, edges, fill=True, color=COLOURS[0])
     filled = np.flatnonzero(share)
     low = edges[filled[0]] if len(filled) else -1.0
     axes.set_xlim(min(low, threshold) - 0.05, 1.0)
     axes.set_ylim(0, 118 * max(share.max(), 1e-9))
     axes.axvline(threshold, color=COLOURS[1], lw=1.2, ls=(0, (4, 2)))
-    words = f"{100 * found.redundant:.1f} % of pairs > {threshold:g} "
+    words = f"{100 * cosines.redundant:.1f} % of pairs > {threshold:g} "
     top = axes.get_ylim()[1]
     axes.text(threshold, 0.99 * top, words, font=font(SMALL, bold=True), color=COLOURS[1], ha="right", va="top")
     dressed(axes, "Pairs of different tokens", "cosine", "% of pairs, in steps of 0.01")

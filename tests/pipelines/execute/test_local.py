@@ -99,7 +99,7 @@ def test_wrong_settings_say_where(file: Path) -> None:
     made = yaml.safe_load(file.read_text())
     for change, text in (
         ({"variants": {"a": {"sampler": "topkk"}}, "against": {}}, "no samplers named 'topkk'"),
-        ({"variants": {"a": {"fixations": 0}}, "against": {}}, "variant 'a': fixations"),
+        ({"variants": {"a": {"fixations": -1}}, "against": {}}, "variant 'a': fixations"),
         ({"against": {"topk": "rezise"}}, "against: no variant rezise"),
     ):
         file.write_text(yaml.safe_dump({**made, **change}))

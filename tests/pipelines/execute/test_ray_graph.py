@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from pipelines.execute.run import batch
+from pipelines.runs.files import read_parquet
 from pipelines.runs.folder import RunFolder
 from saccade.config import Episode
 from saccade.datasets import Row
@@ -30,7 +30,7 @@ QUIET = Console(quiet=True)
 
 def answers(output: Path) -> list[dict[str, Any]]:
     """All rows of a run, in the order of their files."""
-    return [row for file in sorted((output / "answers").iterdir()) for row in pq.read_table(file).to_pylist()]
+    return [row for file in sorted((output / "answers").iterdir()) for row in read_parquet(file).to_pylist()]
 
 
 def loop(data: Path, model: Path, episode: Episode) -> list[Trace]:
@@ -51,7 +51,8 @@ def loop(data: Path, model: Path, episode: Episode) -> list[Trace]:
     ids=["private", "shared"],
 )
 def test_the_graph_gives_the_traces_of_a_loop(data: Path, tmp_path: Path, qwen2_5_vl: Path, episode: Episode) -> None:
-    config = configured(data, tmp_path / "run", qwen2_5_vl, episode=episode, in_flight=2)
+    named = tmp_path / "number=5 image_id=zz" / "questions=4 a?b*c 100%20 #é" / "source=s3:"  # only names
+    config = configured(data, named, qwen2_5_vl, episode=episode, in_flight=2)
     summary = batch(config, QUIET)
     rows, traces = answers(config.output), loop(data, qwen2_5_vl, episode)
     assert [row["id"] for row in rows] == [trace.question_id for trace in traces], "one row a question, in order"

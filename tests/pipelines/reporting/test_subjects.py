@@ -26,7 +26,7 @@ def folder(tmp_path: Path, engine: HFEngine, qwen2_5_vl: Path) -> Path:
     """A run of one image and two questions, the second an error row, written as the graph writes it."""
     Image.fromarray(tiny.page(300, 240)).save(tmp_path / "page.png")
     line = {"image": "page.png", "question": "Who?", "answers": ["x"], "answer_boxes": [[10, 10, 90, 60]]}
-    lines = [{**line, "id": "a/1"}, {**line, "id": "b", "answers": 5}]
+    lines = [{**line, "id": "a/1"}, {**line, "id": "b", "answers": True}]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(item) + "\n" for item in lines))
     dataset = JsonLines(data_path=str(tmp_path / "questions.jsonl"))
     listed = [row for row in dataset.rows() if isinstance(row, Row)]

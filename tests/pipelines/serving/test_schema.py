@@ -58,7 +58,7 @@ def test_knobs_go_over_the_servers_settings() -> None:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"fixations": 0}, "saccade.fixations: Input should be greater than or equal to 1 (got 0)"),
+        ({"fixations": 0}, "fixations = 0 leaves nothing to read"),
         ({"fixation": 1}, "Settings: sampler="),
         ({"planner": "nope"}, "no planners named 'nope'"),
         ({"planner": "os.path"}, "is not one of saccade's own"),

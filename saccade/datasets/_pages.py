@@ -1,0 +1,90 @@
+"""One question about a file of several pages becomes one question about each page that is chosen.
+
+    {"id": "q", "image": "scan.pdf", ...}  ->  ids q#page=1, q#page=2, ...; images scan.pdf#page=1, scan.pdf#page=2, ...
+
+A line may name its `page`, and then keeps its id. Pages are counted when data are listed, by opening files whose
+ending is that of a PDF or TIFF; one that cannot be opened is listed as it is, and is an error row later.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from saccade.datasets import Skip
+from saccade.datasets._fields import Listed, wrong
+from saccade.decoding.pages import SUFFIXES, chosen, is_paged, number_of
+from saccade.errors import DataError, PictureError, describe
+from saccade.picture import Picture
+
+MARK = "//page="  # behind a path that is normal, and so holds no "//"
+
+
+class Pager:
+    """Spreads questions over pages; counts each file once."""
+
+    def __init__(self, pages: str | None) -> None:
+        self.pages, self._counts = pages, dict[Path, int]()
+
+    def spread(self, item: Listed, image: Path | bytes | None, page: Any = None) -> Iterator[Listed | Skip]:
+        """The question once for each of its pages. `image` is the image's file or its bytes, None where these are not
+        read yet; `page` is the page that the data name."""
+        if item.question.error is not None:
+            yield item
+            return
+        try:
+            there = None if image is None else self._number(image)
+            named = _page(page) if there is None or _has_pages(image) else None
+        except PictureError:  # when it is opened this is the row's error
+            yield item
+            return
+        except DataError as error:
+            yield replace(item, question=replace(item.question, error=describe(error)))
+            return
+        if there is None and named is None:  # not to be opened yet; if it has several pages that is the row's error
+            yield item
+            return
+        kept = chosen(self.pages, max(there or 1, named or 1))
+        wanted = kept if named is None else [named] * (named in kept)
+        if not wanted:
+            has = f"it is page {named}" if there is None else f"the file has {there} page{'s' * (there > 1)}"
+            yield Skip("no_such_page", f"{item.where} ({has}; chosen are {self.pages})")
+        for number in wanted:
+            alone = there == 1 and number == 1
+            yield item if alone else _at(item, number, own_id=named is None)
+
+    def _number(self, image: Path | bytes) -> int:
+        if isinstance(image, bytes):
+            return number_of(image)
+        if image.suffix.lower() not in SUFFIXES:
+            return 1
+        if image not in self._counts:
+            self._counts[image] = Picture.open(image).num_pages
+        return self._counts[image]
+
+
+def _has_pages(image: Path | bytes | None) -> bool:
+    """Whether an image is of a kind that has pages: of others a `page` says where the image is from."""
+    return image is None or (is_paged(image) if isinstance(image, bytes) else image.suffix.lower() in SUFFIXES)
+
+
+def _at(item: Listed, page: int, own_id: bool) -> Listed:
+    question = replace(item.question, metadata={**item.question.metadata, "page": page})
+    if own_id:
+        question = replace(question, id=f"{question.id}#page={page}")
+    return Listed(f"{item.image_id}#page={page}", f"{item.source}{MARK}{page}", question, item.where)
+
+
+def _page(value: Any) -> int | None:
+    """The page that data name, counted from 1."""
+    if value is None or value != value:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
+        raise wrong("page", value, "a whole number from 1")
+    return int(value)
+
+
+def split(source: str) -> tuple[str, int | None]:
+    """A row's source without its page, and the page."""
+    path, mark, page = source.rpartition(MARK)
+    return (path, int(page)) if mark and page.isdigit() else (source, None)

@@ -1,0 +1,20 @@
+"""From the bytes of a file to pixels: which formats, within which limits, and how forgiving.
+
+files.py     a file to its size and to (H, W, 3) uint8, by what it is
+header.py    opens a file without decoding it; what it is when it is no image
+pixels.py    Pillow's image to pixels: every mode, orientation, reduction by a whole factor
+levels.py    grey levels of any range to 8 bits         alpha.py      transparency
+deep.py      colours of more than 8 bits
+forgiving.py a damaged file with nothing but what its pixels need
+uri.py       data: URIs and base64
+pages.py     files of several pages                     pdf.py        PDF, in a process of its own
+"""
+
+MAX_DECODE_PX = 120_000_000
+"""Images beyond this many pixels are refused: Pillow holds 4 bytes a pixel (480 MB), twice while it converts."""
+
+MAX_FILE_BYTES = 1 << 29
+"""Image files beyond this (512 MiB) are refused: no image within `MAX_DECODE_PX` needs them."""
+
+FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "ICO")
+"""Pillow's names of what is read. EPS (starts Ghostscript), WMF, FITS, fonts and films are not."""

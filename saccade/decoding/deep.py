@@ -1,0 +1,93 @@
+"""Colours of more than 8 bits, and TIFFs that Pillow does not know, by OpenCV.
+
+Of 16-bit colours Pillow keeps the upper 8: a page that uses 12 of them comes out black. So a dark picture of a format
+that can be deep is looked at again in full. Nor does Pillow read floats in three channels, as some scanners write.
+"""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from saccade.decoding.header import check_size
+from saccade.decoding.levels import to_8_bits
+from saccade.errors import PictureError
+
+FORMATS = ("PNG", "TIFF", "JPEG2000")
+DARK = 128  # 16-bit colours whose upper 8 stay below this may use fewer bits
+WIDTH, HEIGHT = 256, 257  # tags of TIFF
+TIFF = (b"II*\0", b"MM\0*")
+
+
+def is_dark(image: Image.Image) -> bool:
+    """Whether an image may be a deep one of which the used bits were cut off. Decodes it."""
+    if image.format not in FORMATS or image.mode not in ("RGB", "RGBA", "LA"):
+        return False
+    return all(low_high[1] < DARK for low_high in _extrema(image))
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    """Darkest and brightest of each colour."""
+    found = image.getextrema()
+    return [(int(low), int(high)) for low, high in found[: 1 if image.mode == "LA" else 3]]  # type: ignore[misc]
+
+
+def colours(image: Image.Image, data: bytes, page: int) -> Image.Image:
+    """A dark image at its full depth, spread to 8 bits; the image itself where it has no more than these."""
+    values = _read(data, page)
+    if values is None or values.dtype == np.uint8 or values.shape[:2] != (image.height, image.width):
+        return image
+    return _image(values)
+
+
+def size_of_tiff(data: bytes) -> tuple[int, int] | None:
+    """(width, height) of the first page of a TIFF, whatever its pixels are; None: the bytes are no TIFF."""
+    if data[:4] not in TIFF:
+        return None
+    try:
+        file = io.BytesIO(data)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+        file.seek(directory.next)
+        directory.load(file)
+        return int(directory[WIDTH]), int(directory[HEIGHT])
+    except Exception:  # broken: the reason is Pillow's to give
+        return None
+
+
+def unusual_tiff(data: bytes) -> Image.Image | None:
+    """A TIFF of a kind that Pillow does not know; None where OpenCV does not know it either.
+
+    Raises:
+        PictureError: it is beyond the limits.
+    """
+    size = size_of_tiff(data)
+    if size is None:
+        return None
+    check_size(*size)
+    values = _read(data, 0)
+    return None if values is None else _image(values)
+
+
+def _read(data: bytes, page: int) -> np.ndarray | None:
+    """(H, W) or (H, W, C) of any type, channels in OpenCV's order."""
+    try:
+        if page:
+            done, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+            return found[0] if done and len(found) else None
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+
+
+def _image(values: np.ndarray) -> Image.Image:
+    """OpenCV's values as 8 bits: all colours by one scale, transparency by its own."""
+    if values.ndim == 2 or values.shape[2] == 1:
+        return Image.fromarray(to_8_bits(values.reshape(values.shape[:2])))
+    if values.shape[2] not in (3, 4):
+        raise PictureError(f"the image has {values.shape[2]} channels; 1, 3 and 4 are read")
+    rgb = to_8_bits(values[..., 2::-1])
+    if values.shape[2] == 3:
+        return Image.fromarray(np.ascontiguousarray(rgb))
+    alpha = values[..., 3] >> 8 if values.dtype == np.uint16 else to_8_bits(values[..., 3])
+    return Image.fromarray(np.dstack([rgb, alpha.astype(np.uint8)]))

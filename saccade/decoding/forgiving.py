@@ -1,0 +1,81 @@
+"""A damaged file with nothing but what its pixels need, as browsers read it.
+
+Pillow refuses a PNG for a wrong checksum in a comment, for a text or a colour profile that unpacks to more than a
+megabyte, a JPEG for a strange block of its camera's maker, or because its last two bytes are missing. None of that
+touches a pixel, so the file is read without it. Damage in the pixels themselves stays an error.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_USED = (b"tRNS", b"eXIf")  # ancillary, and looked at: transparency and orientation
+END = b"\xff\xd9"  # the last marker of a JPEG
+PADDING = (bytes(64), b"\x5a" * 64)
+"""What is put in the place of missing data: pixels that depend on it were not in the file."""
+
+
+def mended(data: bytes) -> Iterator[bytes]:
+    """Files to read instead of one that was refused, if there is something to leave out or to add."""
+    if data.startswith(PNG):
+        yield _png(data)
+    elif data.startswith(b"\xff\xd8"):
+        bare = _jpeg(data)
+        yield bare
+        if END not in bare[-32:] and _is_complete(bare):
+            yield bare + END
+
+
+def _png(data: bytes) -> bytes:
+    """The critical chunks as they are, and of the ancillary ones those that are used and whole."""
+    kept, at = [PNG], len(PNG)
+    while at + 8 <= len(data):
+        (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
+        chunk = data[at : at + length + 12]
+        at += length + 12
+        if kind[0] & 32 == 0:
+            kept.append(chunk)
+        elif kind in PNG_USED and zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]:
+            kept.append(chunk)
+        if kind == b"IEND":
+            break
+    return b"".join(kept)
+
+
+def _jpeg(data: bytes) -> bytes:
+    """Without comments and the blocks of applications, but those that turn the image (Exif) or say its colours."""
+    kept, at = [data[:2]], 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        kind = data[at + 1]
+        if kind == 0xFF:  # fill
+            at += 1
+            continue
+        if kind == 0xDA:  # pixels from here on
+            break
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        block = data[at : at + 2 + length]
+        exif = kind == 0xE1 and block[4:8] == b"Exif"
+        colours = kind == 0xEE or (kind == 0xE0 and length >= 16)  # Adobe, JFIF
+        if exif or colours or not (0xE0 <= kind <= 0xEF or kind == 0xFE):
+            kept.append(block)
+        at += 2 + length
+    return b"".join([*kept, data[at:]])
+
+
+def _is_complete(data: bytes) -> bool:
+    """Whether a baseline JPEG lacks its end marker alone: then its pixels are the same whatever follows them."""
+    try:
+        found = []
+        for padding in PADDING:
+            with Image.open(io.BytesIO(data + padding + END), formats=["JPEG"]) as image:
+                if image.info.get("progressive"):
+                    return False
+                found.append(np.asarray(image))
+        return bool(np.array_equal(found[0], found[1]))
+    except Exception:  # as everywhere here: parsers of foreign bytes raise anything
+        return False

@@ -1,0 +1,108 @@
+"""Opens encoded bytes without decoding them, and says what they are when they are no image that is read."""
+
+import io
+import threading
+import warnings
+from collections.abc import Callable
+
+from PIL import Image, UnidentifiedImageError
+
+from saccade.decoding import FORMATS, MAX_DECODE_PX
+from saccade.errors import PictureError
+
+MAX_SCANS = 100
+"""Progressive JPEGs hold about ten scans, each a pass over all pixels; a hostile one holds thousands."""
+
+_warnings_lock = threading.Lock()  # warnings.catch_warnings changes the whole process
+
+ELSE = (  # how files begin that stand in the place of an image, what they are, and what to do
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
+    (b"<svg", "an SVG drawing, which has no pixels: export it as PNG"),
+    (b"<!doctype html", "a web page, perhaps the error page of a download: download the image again"),
+    (b"<html", "a web page, perhaps the error page of a download: download the image again"),
+    (b"%!ps", "PostScript, which is a program: export it as PDF or PNG"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript, which is a program: export it as PDF or PNG"),
+    (b"8bps", "a Photoshop file: export it as PNG"),
+    (b"pk\x03\x04", "a zip archive or an office document: unpack it, or export its pages as PDF"),
+    (b"\x1f\x8b", "gzip-compressed: unpack it"),
+    (b"rar!", "an archive: unpack it"),
+    (b"7z\xbc\xaf", "an archive: unpack it"),
+    (b"djvu", "DjVu: convert it to PDF"),
+    (b"at&tform", "DjVu: convert it to PDF"),
+    (b"dicm", "DICOM: convert it to PNG"),
+    (b"simple  =", "FITS: convert it to PNG"),
+    (b"data:image/", "a data: URI as text: decode its base64, or give it as the image itself"),
+    (b"ivborw0kggo", "base64 as text: decode it"),
+    (b"/9j/", "base64 as text: decode it"),
+)
+
+HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+
+
+def opened(data: bytes) -> Image.Image:
+    """Encoded bytes as a Pillow image whose pixels are not decoded yet.
+
+    Raises:
+        PictureError: no image of `FORMATS`, broken, or beyond the limits; the message says which.
+    """
+    Image.init()
+    try:
+        with _warnings_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # large or odd headers: decoding decides, and our own limit follows
+            image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
+    except Image.DecompressionBombError as error:
+        raise PictureError(
+            f"the image is far beyond the {MAX_DECODE_PX:,} pixels that are decoded ({error}) Scale it down"
+        ) from error
+    except UnidentifiedImageError as error:  # its own text holds an address, different in every run
+        raise PictureError(_what_it_is(data)) from error
+    except Exception as error:  # a parser of foreign bytes raises anything: ValueError, struct.error, KeyError, ...
+        raise PictureError(f"cannot read the image's header ({len(data):,} bytes): {error}") from error
+    check_size(image.width, image.height)
+    if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
+        raise PictureError(f"the JPEG has some {scans:,} scans; at most {MAX_SCANS} are decoded. Save it anew")
+    return image
+
+
+def check_size(width_px: int, height_px: int) -> None:
+    """Raises PictureError for a size beyond `MAX_DECODE_PX`, or without a pixel."""
+    if width_px < 1 or height_px < 1:
+        raise PictureError(f"the image is {width_px} x {height_px} px: it has no pixel")
+    if width_px * height_px > MAX_DECODE_PX:
+        raise PictureError(
+            f"the image is {width_px} x {height_px} px; at most {MAX_DECODE_PX:,} pixels are decoded. Scale it down"
+        )
+
+
+def _begins(accepts: Callable[[bytes], bool | str], data: bytes) -> bool:
+    """Whether bytes begin as a format does."""
+    try:
+        return accepts(data[:16]) is True
+    except Exception:  # too few bytes for it to look at
+        return False
+
+
+def _what_it_is(data: bytes) -> str:
+    """Why no format takes the bytes: the format that they begin as says what is wrong, others have a name."""
+    for name in FORMATS:
+        factory, accepts = Image.OPEN.get(name, (None, None))
+        if factory is None or accepts is None or not _begins(accepts, data):
+            continue
+        try:
+            with _warnings_lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                factory(io.BytesIO(data), "")
+        except Exception as error:  # whatever the parser stumbled over is the reason
+            return f"a broken {name} file of {len(data):,} bytes: {error or type(error).__name__}"
+    begins = f"{len(data):,} bytes that begin with {data[:12]!r}"
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF:
+        return f"not an image that is read: {begins}. It is HEIC: save it as JPEG or PNG"
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, kind in ELSE:
+        if start.startswith(mark) or (mark == b"<svg" and start.startswith(b"<?xml") and mark in start):
+            return f"not an image that is read: {begins}. It is {kind}"
+    if data[128:132] == b"DICM":
+        return f"not an image that is read: {begins}. It is DICOM: convert it to PNG"
+    if not data.strip(b"\0"):
+        return f"not an image: {len(data):,} bytes, all zero, as a broken copy leaves them. Copy it again"
+    return f"not an image: {begins}; read are {', '.join(FORMATS)} and PDF"

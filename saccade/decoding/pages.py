@@ -1,0 +1,121 @@
+"""Files of several pages (TIFF, PDF), and which of them are asked for: "1,3-5", counted from 1.
+
+Frames of an animation, the sizes of an icon and the reduced copies or masks in a TIFF are no pages: the first frame,
+the largest size, the full image are the picture. A file of several pages is never read as its first one in silence.
+"""
+
+import io
+import re
+from typing import Annotated
+
+from PIL import TiffImagePlugin
+from pydantic import AfterValidator
+
+from saccade.decoding import deep, pdf
+from saccade.errors import ConfigError, PictureError
+
+MAX_PAGES = 10_000
+"""Pages of one file, at most."""
+
+SUFFIXES = (".pdf", ".tif", ".tiff")
+"""File name endings of formats that hold pages."""
+
+TIFF = (*deep.TIFF, b"II+\0", b"MM\0+")  # and BigTIFF
+SUBFILE = 254  # tag of TIFF: bit 0 = a reduced copy, bit 2 = a transparency mask of another image
+
+
+def number_of(data: bytes) -> int:
+    """Pages of a file; 1 for every image that is no TIFF.
+
+    Raises:
+        PictureError: it is a PDF that cannot be read, or has too many pages.
+    """
+    if pdf.is_pdf(data):
+        return pdf.number_of_pages(data)
+    return len(frames(data)) or 1
+
+
+def is_paged(data: bytes) -> bool:
+    """Whether bytes are of a format that has pages."""
+    return pdf.is_pdf(data) or data[:4] in TIFF
+
+
+def frames(data: bytes) -> list[int]:
+    """The frames of a TIFF that are pages; empty: the bytes are no TIFF, or a broken one."""
+    if data[:4] not in TIFF:
+        return []
+    found: list[int] = []
+    try:
+        file, seen = io.BytesIO(data), set[int]()
+        directory = TiffImagePlugin.ImageFileDirectory_v2(
+            file.read(16 if data[2:3] in b"+" or data[3:4] == b"+" else 8)
+        )
+        at, number = directory.next, 0
+        while at and at not in seen and len(seen) < MAX_PAGES:
+            seen.add(at)
+            file.seek(at)
+            directory.load(file)
+            if not int(directory.get(SUBFILE, 0)) & 0b101:
+                found.append(number)
+            at, number = directory.next, number + 1
+    except Exception:  # broken behind these pages, or before the first: decoding says what is wrong
+        return found
+    return found
+
+
+def one_of(number: int | None, there: int) -> int:
+    """The page that is meant of a file of `there` pages, counted from 1.
+
+    Raises:
+        PictureError: there is no such page, or none was chosen and there are several.
+    """
+    if number is None:
+        if there > 1:
+            raise PictureError(
+                f"the file has {there} pages, and a picture is one of them: choose with page=1 to page={there}, or in "
+                "a command with --pages"
+            )
+        return 1
+    if not 1 <= number <= there:
+        raise PictureError(f"there is no page {number}: the file has {there} page{'s' * (there > 1)}")
+    return number
+
+
+def chosen(pages: str | None, there: int) -> list[int]:
+    """The pages of "1,3-5" that a file of `there` pages has, in order; all where nothing is chosen.
+
+    Raises:
+        ConfigError: the text is no list of pages.
+    """
+    wanted = ranges(pages)
+    if wanted is None:
+        return list(range(1, there + 1))
+    return [page for page in range(1, there + 1) if any(first <= page <= last for first, last in wanted)]
+
+
+def ranges(pages: str | None) -> list[tuple[int, int]] | None:
+    """The ranges of "1,3-5,8-": (first, last) of each; None: all pages.
+
+    Raises:
+        ConfigError: the text is no list of pages.
+    """
+    if pages is None:
+        return None
+    found = []
+    for part in pages.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:(-)\s*([0-9]{1,6})?\s*)?", part)
+        first = int(match[1]) if match else 0
+        last = (int(match[3]) if match[3] else MAX_PAGES) if match and match[2] else first
+        if not 1 <= first <= last:
+            raise ConfigError(f"pages = {pages!r}: {part.strip()!r} is no page or range of pages; write 1,3-5 or 7-")
+        found.append((first, last))
+    return found
+
+
+def _checked(pages: str | None) -> str | None:
+    ranges(pages)
+    return pages
+
+
+Pages = Annotated[str | None, AfterValidator(_checked)]
+"""A setting: pages of files that have several, "1,3-5"; None: all."""

@@ -1,0 +1,91 @@
+"""Pillow's image to (H, W, 3) uint8: upright, any mode, reduced as soon as its mode allows."""
+
+import math
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.Image import Transpose
+
+from saccade.decoding import deep
+from saccade.decoding.alpha import laid
+from saccade.decoding.levels import to_8_bits
+from saccade.errors import PictureError
+
+UPRIGHT = {  # EXIF orientation -> how to turn the pixels as they are stored into the picture as it is displayed
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+REDUCIBLE = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")  # modes that Image.reduce averages
+
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+
+
+def decoded(image: Image.Image, limit_px: int | None, data: bytes | None = None) -> np.ndarray:
+    """(H, W, 3) uint8 of the frame that `image` stands at; `data` are the file's bytes, where there is a file.
+
+    Raises:
+        PictureError: the data are damaged or end too early.
+    """
+    try:
+        factor = factor_of(image.width, image.height, limit_px)
+        if factor > 1:  # JPEG only: decodes to 1/2, 1/4 or 1/8
+            image.draft("RGB", (max(1, image.width // factor), max(1, image.height // factor)))
+        turn = orientation(image)
+        tags, frame = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}, image.tell()
+        if image.mode == "F" or image.mode.startswith("I"):
+            image = _grey(image, tags)
+        elif data is not None and deep.is_dark(image):
+            image = deep.colours(image, data, frame)
+        if image.mode in REDUCIBLE:
+            image = reduced(image, limit_px)
+        if turn in UPRIGHT:
+            image = image.transpose(UPRIGHT[turn])
+        return np.array(reduced(_to_rgb(image), limit_px))  # a copy: Pillow's own memory is read-only
+    except PictureError:
+        raise
+    except Exception as error:  # as in `header.opened`: what a decoder raises on broken data has no common type
+        raise PictureError(f"cannot decode the image: {error or type(error).__name__}") from error
+
+
+def factor_of(width_px: int, height_px: int, limit_px: int | None) -> int:
+    """The largest whole factor that leaves at least `limit_px` pixels."""
+    return 1 if limit_px is None else max(1, math.isqrt(width_px * height_px // limit_px))
+
+
+def reduced(image: Image.Image, limit_px: int | None) -> Image.Image:
+    """The image by a whole factor smaller, when `limit_px` allows it."""
+    factor = factor_of(image.width, image.height, limit_px)
+    return image if factor == 1 else image.reduce(factor)
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) to 8; a broken EXIF block says nothing."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns TIFF itself, size and pixels
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # the block is decoration: an image whose pixels decode is read without it
+        return 1
+
+
+def _grey(image: Image.Image, tags: Any) -> Image.Image:
+    """Integers and floats as 8 bits; what Pillow overlooks of a TIFF is that 0 may be white, and 32 bits unsigned."""
+    values = np.asarray(image)
+    if image.mode == "I" and tags.get(BITS) == (32,) and tags.get(SAMPLE_FORMAT, (1,)) == (1,):
+        values = values.view(np.uint32)
+    grey = to_8_bits(values)
+    return Image.fromarray(255 - grey if tags.get(PHOTOMETRIC) == 0 else grey)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any mode of 8 bits to RGB; transparency is laid on white, or on what it can be seen on."""
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        return laid(image.convert("RGBA"))
+    return image.convert("RGB")

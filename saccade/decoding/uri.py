@@ -1,0 +1,59 @@
+"""Files inside of text: data: URIs and base64, as people and their programs write them."""
+
+import base64
+import binascii
+import re
+from urllib.parse import unquote, unquote_to_bytes
+
+from saccade.errors import PictureError
+
+BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{64,}={0,2}\s*")
+BEGINS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "SUkq", "TU0AK", "JVBERi0", "AAAA", "Qk")
+"""Base64 of how PNG, JPEG, GIF, WebP, TIFF, PDF, AVIF and BMP begin."""
+
+
+def is_uri(text: str) -> bool:
+    """Whether a text is a data: URI, however it is written."""
+    return text[:64].lstrip()[:5].lower() == "data:"
+
+
+def is_base64(text: str) -> bool:
+    """Whether a text is the base64 of an image or a PDF: no path looks like it."""
+    return text[:64].lstrip().startswith(BEGINS) and BASE64.fullmatch(text) is not None
+
+
+def from_uri(uri: str) -> bytes:
+    """The bytes of `data:image/png;base64,...`; what kind of image they are, they say themselves.
+
+    Raises:
+        PictureError: not a data: URI, not base64, or empty.
+    """
+    head, comma, payload = uri.strip().partition(",")
+    if not comma or not is_uri(head):
+        raise PictureError(f"a data: URI must be 'data:image/...;base64,...'; got {brief(uri)}")
+    encoded = head.rstrip().lower().endswith(";base64")
+    data = from_base64(unquote(payload)) if encoded else unquote_to_bytes(payload)
+    if not data:
+        raise PictureError(f"the image is empty (0 bytes): {brief(uri)}")
+    return data
+
+
+def from_base64(text: str) -> bytes:
+    """Bytes of base64: with line breaks, or in the alphabet of URLs, which is written without padding.
+
+    Raises:
+        PictureError: it is none.
+    """
+    bare = re.sub(r"\s+", "", text)
+    if "-" in bare or "_" in bare:
+        bare = bare.rstrip("=").replace("-", "+").replace("_", "/")
+        bare += "=" * (-len(bare) % 4)
+    try:
+        return base64.b64decode(bare, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise PictureError(f"the image is not base64: {error} ({brief(text)})") from error
+
+
+def brief(text: str, most: int = 80) -> str:
+    """A value as a message may repeat it, however long it is."""
+    return repr(text) if len(text) <= most else f"{text[: most - 3]!r}... of {len(text):,} characters"

@@ -1,0 +1,120 @@
+"""What an episode starts from: a picture's glimpse or view, encoded, and its questions, embedded.
+
+With a glimpse the view itself is encoded when a question first looks: who is sure of the glimpse pays for no more.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from saccade.config import Episode
+from saccade.engines import Encoder
+from saccade.errors import ConfigError, SaccadeError
+from saccade.geometry.grid import coarse_on
+from saccade.geometry.ink import ink_cells
+from saccade.geometry.levels import coarser_tok, stack
+from saccade.lazy import Lazy
+from saccade.picture import Picture
+from saccade.queries import embed_questions
+from saccade.types import Encoding, Grid, Query, Question
+
+if TYPE_CHECKING:
+    from saccade.families import Prepared  # which imports transformers
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """An encoding that is made when a question first needs more than the glimpse."""
+
+    grid: Grid
+    encode: Callable[[], Encoding]
+
+
+@dataclass(slots=True)
+class Seen:
+    """One image as an episode starts from it: encoded once, for all its questions, or when one of them asks for it."""
+
+    picture: Picture
+    whole: Encoding | Deferred
+    glimpse: Encoding | None
+    asked: tuple[tuple[Question, Query | SaccadeError], ...]
+    full_patches: int  # encoder patches of one full pass, to compare with
+    seconds: float
+    lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
+    paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
+    paid_s: float = 0.0
+
+    @property
+    def encoding(self) -> Encoding:
+        """All tokens that looks may choose from; made now if it was deferred."""
+        if isinstance(self.whole, Deferred):
+            started = time.perf_counter()
+            self.whole = self.whole.encode()
+            self.seconds += time.perf_counter() - started
+        return self.whole
+
+    @property
+    def grid(self) -> Grid:
+        """Where the tokens of `encoding` stand, whether it has been made or not."""
+        return self.whole.grid
+
+    @property
+    def encoder_patches(self) -> int:
+        """Encoder patches paid for this image by now."""
+        whole = 0 if isinstance(self.whole, Deferred) else self.whole.num_patches
+        return whole + (self.glimpse.num_patches if self.glimpse is not None else 0)
+
+    def bill(self) -> tuple[int, float]:
+        """Encoder patches and seconds since the last bill."""
+        due = self.encoder_patches - self.paid_patches, self.seconds - self.paid_s
+        self.paid_patches, self.paid_s = self.encoder_patches, self.seconds
+        return due if self.lazy is None else self.lazy.bill(*due)
+
+
+def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
+    """Encodes what an episode starts from: the glimpse if there is one, or else the view, and the questions.
+
+    With a glimpse the view itself is encoded when a question first looks.
+
+    Raises:
+        PictureError: the picture cannot be used.
+        ConfigError: this model does not encode as the settings ask.
+    """
+    started = time.perf_counter()
+    resize = settings.view == "resize"
+    view = partial(_prepared, settings, encoder, picture)
+    views = [view(settings.whole_budget_tok if resize else None)]
+    if settings.view == "foveate":
+        views += [view(size) for size in coarser_tok(views[0].grid, settings.levels)]
+    glimpsed = view(settings.glimpse) if settings.glimpse and settings.view == "foveate" else None
+    lazy = Lazy.start(encoder, picture, views[0], settings.glimpse) if settings.encoder == "lazy" else None
+    whole: Encoding | Deferred
+    if lazy is not None:
+        whole, glimpse = lazy.encodings[0], lazy.encodings[1] if glimpsed is not None else None
+    else:
+        glimpse = encoder.encode([glimpsed])[0] if glimpsed is not None else None
+        whole = Deferred(views[0].grid, lambda: stack([encoder.encode([each])[0] for each in views]))
+        if glimpse is None or len(views) > 1 or settings.listens is not None:
+            whole = whole.encode()
+    if glimpse is not None:
+        glimpse = replace(glimpse, grid=coarse_on(glimpse.grid, whole.grid))
+    queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse)
+    listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
+    seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
+    # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
+    full = encoder.prepare(picture) if resize else views[0]
+    return Seen(picture, whole, glimpse, queries, full.whole_patches, seconds, lazy)
+
+
+def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: int | None = None) -> "Prepared":
+    """A view of a picture as the settings want it encoded. Raises ConfigError: this model's tower cannot."""
+    view = encoder.prepare(picture, max_tok)
+    if settings.encoder == "ink":
+        if not encoder.family.takes_cells:
+            name = type(encoder.family).__name__
+            raise ConfigError(f"the vision tower of {name} takes whole pictures only: --encoder full")
+        cells = ink_cells(picture.rgb, view.grid, settings.ink_tolerance)
+        view = view if len(cells) == len(view.grid) else view.some(cells, "ink")
+    return replace(view, received="received" in settings.needs)
