@@ -40,6 +40,9 @@ class Episode(Settings):
     rest: Literal["none", "all"] = Field(
         "none", description="all: who is unsure after its looks is shown all the rest."
     )
+    fovea: float = Field(
+        0.0, ge=0, description="A look chooses among so many times its tokens, those nearest to its gaze; 0: among all."
+    )
     levels: int = Field(1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8 a side.")
     encoder: Literal["full", "ink", "lazy"] = Field(
         "full", description="The whole image, all but its blank cells, or windows where it looks."
