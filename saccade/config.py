@@ -1,6 +1,7 @@
 """The settings of an episode: everything that decides what is looked at and when looking stops."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,6 +19,8 @@ from saccade.samplers import Sampler
 from saccade.settings import Settings
 from saccade.types import Need
 
+GAZE = "gaze"
+"""Folder of a checkpoint that holds its trained gaze, a head of the scorer `late`."""
 VIEWS = ("full", "resize")
 """Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
 
@@ -88,6 +91,19 @@ class Episode(Settings):
         """The scorer that needs the language model's attention before the first look, if one is used."""
         sampler = self.strategies.sampler
         return None if sampler is None or sampler.blind else self.strategies.score.listener
+
+    def for_checkpoint(self, folder: Path) -> Self:
+        """With the gaze that a checkpoint brings in `folder`/gaze, where `late` is asked for without a head."""
+        head = folder / GAZE
+        parts = self.strategies.score.parts
+        bare = [spec["name"] == "late" and spec["head"] is None for _, spec in parts]
+        if not head.is_dir() or not any(bare):
+            return self
+        scorer = [
+            {**spec, **({"head": str(head)} if own else {}), "weight": weight}
+            for (weight, spec), own in zip(parts, bare, strict=True)
+        ]
+        return self.with_settings(scorer=tuple(scorer))
 
     def check_engine(self, engine: EngineSpec | None, together: bool = True) -> None:
         """Refuses an engine that cannot do what these settings need.

@@ -12,6 +12,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -166,6 +167,11 @@ class EngineSpec(Strategy):
         """Its name and every setting that may change an answer: all but `tuning`."""
         same = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == SAME_ANSWERS}
         return {name: value for name, value in self.spec().items() if name not in same}
+
+
+def checkpoint(model: str) -> str:
+    """Folder or hub name that `model` stands for."""
+    return str(Path(__file__).parents[1] / "nano") if model == "nano" else model
 
 
 def choose_engine(spec: Any = "auto") -> EngineSpec:

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from saccade.engines import Encoder, Engine, Reader, tuning
+from saccade.engines import checkpoint as checkpoint
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._decoder import Decoder, Memory
 from saccade.engines._listening import Listening, canvas_keys
@@ -106,11 +106,6 @@ def quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def checkpoint(model: str) -> str:
-    """Folder or hub name that `model` stands for."""
-    return str(Path(__file__).parents[1] / "nano") if model == "nano" else model
 
 
 def model_type(path: str) -> str:

@@ -185,7 +185,7 @@ def fingerprint(path: str) -> str:
         digest.update(stored.read_bytes() if stored is not None else b"none")
     config = checkpoint_file(path, "config.json")
     assert config is not None  # the model was opened
-    for file in sorted(config.parent.glob("*.safetensors")):
+    for file in sorted([*config.parent.glob("*.safetensors"), *config.parent.glob("gaze/*.safetensors")]):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())
         with file.open("rb") as stream:
