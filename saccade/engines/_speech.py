@@ -57,13 +57,15 @@ class Speech:
         """The answer that `ids` (without the closing token) are; `logprobs` include the closing token's.
 
         Confidence is what `calibration` makes of the probabilities of its tokens, the closing one included: an expected
-        score; 0 when it cannot read. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
+        score; 0 when it cannot read. So it is when it says nothing at all, as models do that have no token for it: an
+        empty answer is never sure. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
         """
         readable = self.cannot_read is None or self.cannot_read not in ids
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True).strip() if readable else ""
         return Answer(
-            text=self.tokenizer.decode(list(ids), skip_special_tokens=True).strip() if readable else "",
+            text=text,
             logprobs=tuple(logprobs),
-            confidence=calibration(logprobs) if readable else 0.0,
+            confidence=calibration(logprobs) if text else 0.0,
             readable=readable,
             token_ids=tuple(ids),
             tokens=tokens if ids else None,

@@ -24,6 +24,7 @@ from saccade.engines._decoder import Decoder, Memory
 from saccade.engines._listening import Listening, canvas_keys
 from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged
+from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file
 from saccade.machine import resolved_device
@@ -112,10 +113,11 @@ def model_type(path: str) -> str:
     """`model_type` of a checkpoint's configuration.
 
     Raises:
-        ConfigError: there is no such checkpoint, here or on the hub.
+        ConfigError: there is no such checkpoint, here or on the hub, or a file of it is missing or damaged.
     """
     from transformers import AutoConfig
 
+    check(path)
     try:
         return str(AutoConfig.from_pretrained(path).model_type)
     except (OSError, ValueError) as error:
