@@ -73,7 +73,7 @@ class Speech:
         )
 
 
-def outline(path: str, config: Any) -> Family:
+def open_outline(path: str, config: Any) -> Family:
     """A family without weights: its prompt and its positions, which need the configuration and the tokenizer alone."""
     family: Any = find("families", str(config.model_type), Family)
     return family(SimpleNamespace(config=config), open_tokenizer(path), None, "")  # type: ignore[no-any-return]
@@ -100,7 +100,7 @@ class Embeddings:
         return torch.cat([self._rows[token : token + 1] for token in ids]) if ids else None
 
 
-def ends(path: str, config: Any) -> Any:
+def end_ids(path: str, config: Any) -> Any:
     """Token ids that end an answer, as transformers takes them: from generation_config.json, else the configuration."""
     from transformers import GenerationConfig
 

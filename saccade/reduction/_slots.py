@@ -10,7 +10,7 @@ from saccade.tokens.merging import merge, merged_grid, total
 from saccade.types import Encoding
 
 
-def regrouped(encoding: Encoding, into: Tensor, num: int, how: str = "mean") -> Encoding:
+def regroup(encoding: Encoding, into: Tensor, num: int, how: str = "mean") -> Encoding:
     """Tokens go `into` (N,) int64 one of num slots, -1 = dropped; attention received is summed; raster order.
 
     `how` is what a slot holds of each value of its tokens: their "mean" or their "max". A slot stands at the centroid

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from saccade.reduction import Reduction
-from saccade.reduction._slots import regrouped
+from saccade.reduction._slots import regroup
 from saccade.types import Encoding
 
 
@@ -25,4 +25,4 @@ class Pooling(Reduction):
         grid = encoding.grid
         block = grid.row // self.side * -(-grid.cols // self.side) + grid.col // self.side
         used, into = torch.unique(block, return_inverse=True)
-        return regrouped(encoding, into, len(used), self.how)
+        return regroup(encoding, into, len(used), self.how)

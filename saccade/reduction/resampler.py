@@ -31,7 +31,7 @@ class Resampler(Reduction):
     @torch.inference_mode()
     def after(self, encoding: Encoding) -> Encoding:
         module = load_cached(Queries, self.weights, encoding.tokens.device)
-        fitting(module.width, encoding)
+        check_width(module.width, encoding)
         if encoding.deepstack is not None:
             raise ConfigError("a resampler makes new tokens, and DeepStack levels belong to old ones: not for Qwen3-VL")
         if module.num_queries >= len(encoding):
@@ -69,7 +69,7 @@ def _whose(seen: Tensor, source: Tensor | None) -> Tensor:
     return best if source is None else torch.where(source >= 0, best[source.clamp(min=0)], -1)
 
 
-def fitting(width: int, encoding: Encoding) -> None:
+def check_width(width: int, encoding: Encoding) -> None:
     """Raises ConfigError: trained for tokens of another width."""
     if encoding.tokens.shape[-1] != width:
         raise ConfigError(
