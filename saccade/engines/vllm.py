@@ -40,7 +40,7 @@ class VLLM(Checkpoint):
 
     windows: ClassVar[bool] = True
 
-    max_prompt_tok: int | None = Field(None, ge=1, description="Context with answer; None: the checkpoint's.")
+    max_prompt_tok: int | None = Field(None, ge=1, description="Tokens of prompt and answer; None: the checkpoint's.")
     max_num_batched_tok: int | None = tuning(None, ge=1, description="Tokens per step of the engine; None: vLLM's.")
     max_num_seqs: int | None = tuning(None, ge=1, description="Requests that run together; None: vLLM's.")
     gpu_memory_utilization: float = tuning(0.9, gt=0, le=1, description="Share of each GPU's memory for the reader.")
@@ -49,7 +49,7 @@ class VLLM(Checkpoint):
     block_tok: int | None = tuning(None, ge=1, description="Tokens of one block of the cache; None: vLLM's.")
     tensor_parallel: int = tuning(1, ge=1, description="GPUs that share one reader.")
     prefix_caching: bool = tuning(True, description="Whether tokens read before are served from the cache.")
-    eager: bool | None = tuning(None, description="Without compiled graphs; None: on a CPU.")
+    eager: bool | None = tuning(None, description="Runs without compiled graphs; None: on a CPU.")
     pixels: bool = tuning(False, description="Loads the vision tower into vLLM too, for requests of pixels.")
 
     @contextmanager

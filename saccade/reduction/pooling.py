@@ -13,8 +13,8 @@ from saccade.types import Encoding
 class Pooling(Reduction):
     """side x side tokens to one, which stands at the floor of their centre; blocks at the edges are smaller."""
 
-    side: int = Field(2, ge=1, description="Tokens a side of a block; 1 pools nothing.")
-    how: Literal["mean", "max"] = Field("mean", description="Of each value over the block's tokens.")
+    side: int = Field(2, ge=1, description="Tokens along each side of a block; 1 pools nothing.")
+    how: Literal["mean", "max"] = Field("mean", description="How a block's tokens become one, value by value.")
 
     def active(self, num_layers: int) -> bool:
         return False

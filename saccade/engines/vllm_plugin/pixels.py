@@ -46,7 +46,7 @@ class PixelInfo:
             self.foveation({})  # what a server is started with is refused before it starts
         except ValueError as error:
             # vLLM takes a ValueError here for a model that knows no images, and would serve text alone.
-            raise ConfigError(f"of all requests: {error}") from error
+            raise ConfigError(f"for all requests: {error}") from error
 
     def foveation(self, kwargs: Mapping[str, object]) -> Foveation | None:
         """What a request asks for, on top of what the server was started with; None: all tokens.

@@ -231,8 +231,12 @@ def _check(vllm_config: Any) -> None:
     speculative = vllm_config.speculative_config
     parallel = vllm_config.parallel_config
     if parallel.pipeline_parallel_size > 1 or parallel.prefill_context_parallel_size > 1 or parallel.use_ubatching:
-        raise ValueError("saccade's models read pixels without pipeline, context or micro-batch parallelism")
+        raise ValueError(
+            "saccade's models read no pixels with pipeline, context or micro-batch parallelism: start vLLM without"
+        )
     if speculative is not None and speculative.method not in ("ngram", "suffix"):
-        raise ValueError("saccade's models read pixels without a draft model; of speculative methods, ngram and suffix")
+        raise ValueError(
+            "saccade's models read no pixels with a draft model: of speculative methods use ngram or suffix"
+        )
     if vllm_config.compilation_config.compile_mm_encoder:
-        raise ValueError("saccade's models listen to their vision tower: compile_mm_encoder is off")
+        raise ValueError("saccade's models listen to their vision tower: start vLLM without compile_mm_encoder")
