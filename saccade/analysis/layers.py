@@ -75,12 +75,12 @@ def redundancy(layers: Sequence[Tensor], threshold: float = 0.9, most: int = MOS
 
     Norms differ widely from layer to layer; cosines do not see them.
     """
-    made = []
+    likenesses = []
     for number, state in enumerate(layers):
         part = state[:: -(-len(state) // most)]
         cosines = compare(part, threshold)
-        made.append(LayerLikeness(number, len(part), _mean(cosines), cosines.redundant, cosines))
-    return tuple(made)
+        likenesses.append(LayerLikeness(number, len(part), _mean(cosines), cosines.redundant, cosines))
+    return tuple(likenesses)
 
 
 def _mean(parts: Likeness) -> float:
