@@ -1,4 +1,4 @@
-"""Information bottleneck: what the question needs, and the rest of the page does not say already."""
+"""Information bottleneck: tokens that say something about the question and that no others repeat."""
 
 from typing import ClassVar, Literal
 

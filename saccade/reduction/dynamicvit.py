@@ -63,5 +63,5 @@ class DynamicViT(Reduction):
         room = (torch.bincount(image) * self.keep + 1e-6).floor().clamp(min=1)
         stays = torch.zeros_like(stage.valid)
         stays[stage.valid] = rank_within(wanted, image) < room[image]
-        nobody = torch.zeros_like(stays)
-        return slots(nobody.long(), nobody, stays), stage.size
+        merged = torch.zeros_like(stays)
+        return slots(merged.long(), merged, stays), stage.size

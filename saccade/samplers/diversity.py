@@ -1,4 +1,4 @@
-"""Diversity: tokens that are unlike each other, so that nothing on the page goes without any."""
+"""Diversity: tokens that are unlike each other, so that everything on the page is represented."""
 
 from typing import ClassVar, Literal
 
