@@ -1,6 +1,7 @@
 """The settings of an episode: everything that decides what is looked at and when looking stops."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,6 +19,8 @@ from saccade.samplers import Sampler
 from saccade.settings import Option, Settings, Short
 from saccade.types import Need
 
+GAZE = "gaze"
+"""Folder of a checkpoint that holds its trained gaze, a head of the scorer `late`."""
 VIEWS = ("full", "resize")
 """Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
 
@@ -31,7 +34,7 @@ class Episode(Settings):
     panel = "How it looks"
 
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
-        "hybrid", description="Which tokens a look keeps (`saccade list samplers`), or the baselines full and resize."
+        "hybrid", description="Which tokens a look keeps (`saccade list samplers`), or full, or resize."
     )
     scorer: str | tuple[Spec, ...] = Field(
         "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
@@ -57,12 +60,15 @@ class Episode(Settings):
         ),
     ] = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation, by a budget.")
     fixations: int = Field(3, ge=0, le=64, description="Looks per question, at most.")
-    stop_at: float = Field(0.7, ge=0, description="Stop looking when this sure of the answer; above 1: never.")
+    stop_at: float = Field(0.7, ge=0, description="Stop when this sure of the answer; above 1: never.")
     glimpse: Annotated[int, RARELY] = Field(
         0, ge=0, description="Coarse tokens of the whole image, read before any look; who is sure of it never looks."
     )
     rest: Annotated[Literal["none", "all"], RARELY] = Field(
         "none", description="all: who is unsure after its looks is shown all the rest."
+    )
+    fovea: Annotated[float, RARELY] = Field(
+        0.0, ge=0, description="A look chooses among so many times its tokens, those nearest to its gaze; 0: among all."
     )
     levels: Annotated[int, RARELY] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
@@ -78,7 +84,7 @@ class Episode(Settings):
     )
     canvas_cap: Annotated[int, RARELY] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
     integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
-        "canvas", description="How the answers of all looks become one (`saccade list integration`)."
+        "canvas", description="How the answers become one (`saccade list integration`)."
     )
 
     @model_validator(mode="after")
@@ -114,6 +120,19 @@ class Episode(Settings):
         """The scorer that needs the language model's attention before the first look, if one is used."""
         sampler = self.strategies.sampler
         return None if sampler is None or sampler.blind else self.strategies.score.listener
+
+    def for_checkpoint(self, folder: Path) -> Self:
+        """With the gaze that a checkpoint brings in `folder`/gaze, where `late` is asked for without a head."""
+        head = folder / GAZE
+        parts = self.strategies.score.parts
+        bare = [spec["name"] == "late" and spec["head"] is None for _, spec in parts]
+        if not head.is_dir() or not any(bare):
+            return self
+        scorer = [
+            {**spec, **({"head": str(head)} if own else {}), "weight": weight}
+            for (weight, spec), own in zip(parts, bare, strict=True)
+        ]
+        return self.with_settings(scorer=tuple(scorer))
 
     def check_engine(self, engine: EngineSpec | None, together: bool = True) -> None:
         """Refuses an engine that cannot do what these settings need.

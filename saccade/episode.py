@@ -5,6 +5,7 @@ Ray. `run` and `arun` drive it. One question of one image is the case of one; se
 look on canvases of their own or take turns on one that all of them read.
 """
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from torch import Tensor
 from saccade.config import Episode
 from saccade.engines import Reader
 from saccade.errors import EngineDead, SaccadeError
+from saccade.geometry.fovea import nearest, token_eccentricity_deg
 from saccade.seen import Seen as Seen
 from saccade.seen import see as see
 from saccade.types import (
@@ -150,10 +152,18 @@ class _Looker:
             if self.lazy is not None:  # the windows that this look touches
                 scene, encode_s = self.lazy.look(scene, gaze)
                 started += encode_s
-            chosen = sampler(scene.without(taken), weighed, torch.tensor([gaze.uv]), keep)[0]
+            scene = scene.without(taken)
+            if self.settings.fovea and self.flow is not None:
+                scene = scene.without(~self._near(scene, gaze, keep))
+            chosen = sampler(scene, weighed, torch.tensor([gaze.uv]), keep)[0]
             look = Look(gaze, chosen, importance)
         self.plan_s += time.perf_counter() - started
         return look
+
+    def _near(self, scene: Scene, gaze: Gaze, keep: int) -> Tensor:
+        """(1, N) bool: the tokens that this look chooses among."""
+        far = token_eccentricity_deg(scene.centre_uv, torch.tensor([gaze.uv]), scene.grids)
+        return nearest(far, scene.valid, math.ceil(max(1.0, self.settings.fovea) * keep))
 
     def _aim(self, sampler: str) -> tuple[Gaze, Tensor | None]:
         """The next gaze and the importance (N,) of its look: the planner's, else the scorer's; blind: none."""

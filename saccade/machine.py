@@ -1,4 +1,4 @@
-"""What this machine has: one notion of its processors for everything."""
+"""What this machine has: its CPUs and devices, asked for in one place."""
 
 import os
 

@@ -91,11 +91,11 @@ def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"a {kind} entry needs a 'name'; got {spec!r}")
-    found = find(kind, name, base)
+    strategy = find(kind, name, base)
     try:
-        return found.model_validate(settings)
+        return strategy.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(f"{kind} {name!r}: {validation_text(error)}. Settings: {settings_text(found)}") from error
+        raise ConfigError(f"{kind} {name!r}: {validation_text(error)}. Settings: {settings_text(strategy)}") from error
 
 
 def named(kind: str, spec: Any) -> dict[str, Any]:

@@ -96,7 +96,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     else:
         glimpse = encoder.encode([glimpsed])[0] if glimpsed is not None else None
         whole = Deferred(views[0].grid, lambda: stack([encoder.encode([each])[0] for each in views]))
-        if glimpse is None or len(views) > 1 or settings.listens is not None:
+        known = len(views) == 1 and encoder.family.reduction is None  # how many tokens there will be
+        if glimpse is None or not known or settings.listens is not None:
             whole = whole.encode()
     if glimpse is not None:
         glimpse = replace(glimpse, grid=coarse_on(glimpse.grid, whole.grid))

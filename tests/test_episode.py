@@ -1,7 +1,7 @@
 """The episode: what it asks for, when it stops, what it costs. The reader is scripted, the encoder real and tiny."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 import torch
@@ -12,10 +12,15 @@ from saccade.engines.hf import HFEngine
 from saccade.episode import GLIMPSE, REST, Ask, arun, episodes, run, see
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
 from saccade.eye import Eye
+from saccade.geometry.grid import gaze_at
 from saccade.picture import Picture
-from saccade.types import Answer, Canvas, Question, Scene, Trace
+from saccade.planners import Planner, Score
+from saccade.registry import find, names
+from saccade.samplers import Sampler
+from saccade.seen import Seen
+from saccade.types import Answer, Canvas, Gaze, Question, Scene, Step, Trace
 from tests import tiny
-from tests.helpers import replay
+from tests.helpers import item, replay
 
 ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?"), Question("c", "When?")]
 
@@ -299,3 +304,32 @@ def test_the_surest_of_glimpse_and_looks_is_chosen(engine: HFEngine, picture: Pi
     reader = Script(lambda question, tok: 0.5 if tok == 16 else 0.3)
     (first, *_) = traces(engine, picture, reader, glimpse=16, fixations=2, integrate="confident")
     assert first.answer.text == "16 seen" and first.cost.visual_tok == 56
+
+
+@pytest.mark.parametrize("sampler", [name for name in names("samplers") if not find("samplers", name, Sampler).blind])
+def test_a_look_depends_on_its_gaze(sampler: str) -> None:
+    """4,096 tokens, gazes in opposite corners: with a fovea every sampler keeps other tokens; hardly any without."""
+    picture, encoding, query = item(64, 64, seed=5)
+    kept = {}
+    for fovea in (0.0, 3.0):
+        for corner in (0, 4095):
+            planner = {"name": "tests.test_episode", "at": corner}
+            chosen = Episode(sampler=sampler, planner=planner, scorer="variance", fovea=fovea)
+            seen = Seen(picture, encoding, None, ((ASKED[0], query),), encoding.num_patches, 0.0)
+            (trace,) = run(episodes(chosen.with_settings(fixations=1), seen), Script())
+            assert isinstance(trace, Trace)
+            kept[fovea, corner] = set(trace.steps[0].selection.index.tolist())
+            assert len(kept[fovea, corner]) >= 100, "one per slot at least"
+    near, far = kept[3.0, 0], kept[3.0, 4095]
+    assert len(near & far) / len(near) < 0.2
+    assert len(kept[0.0, 0] & kept[0.0, 4095]) / 273 > len(near & far) / 273 or sampler == "cortical"
+
+
+class Corner(Planner):
+    """Looks at one token, always."""
+
+    at: int = 0
+
+    def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
+        while True:
+            yield gaze_at(scene.grids[0], self.at, "corner", 1.0)

@@ -33,12 +33,12 @@ class Model(Settings):
         Option(
             names="engines",
             shorts=(
-                Short(name="model", of="hf"),
+                Short(name="model", of="hf", help="nano (bundled), a checkpoint folder, or a name on the hub."),
                 Short(name="device", of="hf", help="auto, cpu, cuda, cuda:1, ..."),
                 Short(name="max_px", of="hf"),
             ),
         ),
-    ] = Field({"name": "auto"}, description="hf (transformers), vllm, or auto: vllm where it and a GPU are there.")
+    ] = Field({"name": "auto"}, description="hf, vllm, or auto: vllm where it and a GPU are there.")
 
 
 class Looking(Model):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saccade.errors import ConfigError
 from saccade.families import Family, Prepared
-from saccade.tokens.likeness import NUM_BINS, Likeness, likeness
+from saccade.tokens.likeness import NUM_BINS, Likeness, compare
 
 MOST = 4096
 """Patches compared at most: all of them up to here, from here on every k-th. The share of pairs is then an estimate."""
@@ -75,12 +75,12 @@ def redundancy(layers: Sequence[Tensor], threshold: float = 0.9, most: int = MOS
 
     Norms differ widely from layer to layer; cosines do not see them.
     """
-    made = []
+    likenesses = []
     for number, state in enumerate(layers):
         part = state[:: -(-len(state) // most)]
-        cosines = likeness(part, threshold)
-        made.append(LayerLikeness(number, len(part), _mean(cosines), cosines.redundant, cosines))
-    return tuple(made)
+        cosines = compare(part, threshold)
+        likenesses.append(LayerLikeness(number, len(part), _mean(cosines), cosines.redundant, cosines))
+    return tuple(likenesses)
 
 
 def _mean(parts: Likeness) -> float:

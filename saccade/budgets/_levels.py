@@ -33,7 +33,7 @@ def shares_field(values: Sequence[float]) -> Shares:
     return field
 
 
-def picked(kind: Tensor, rows: Sequence[Shares], scene: Scene) -> Tensor:
+def pick(kind: Tensor, rows: Sequence[Shares], scene: Scene) -> Tensor:
     """(B, levels) float32: row `kind` (B,) int64 of the tables, fitted to the levels there are."""
     levels = num_levels(scene)
     return torch.cat([fit_shares(torch.tensor([row]), levels) for row in rows]).to(kind.device)[kind]

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.budgets._levels import LevelBudget, Shares, picked, shares_field
+from saccade.budgets._levels import LevelBudget, Shares, pick, shares_field
 from saccade.picture import Picture
 from saccade.types import Grid, Scene
 
@@ -35,7 +35,7 @@ class Content(LevelBudget):
     def shares(self, scene: Scene) -> Tensor:
         complexity = self.complexity(scene)
         kind = (complexity >= self.plain_below).long() + (complexity > self.crowded_above).long()  # (B,)
-        return picked(kind, (self.plain, self.medium, self.crowded), scene)
+        return pick(kind, (self.plain, self.medium, self.crowded), scene)
 
     def complexity(self, scene: Scene) -> Tensor:
         """(B,) float32 in [0, 1)."""

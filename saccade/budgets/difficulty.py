@@ -4,7 +4,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.budgets._levels import LevelBudget, Shares, picked, shares_field
+from saccade.budgets._levels import LevelBudget, Shares, pick, shares_field
 from saccade.types import Scene
 
 
@@ -30,7 +30,7 @@ class Difficulty(LevelBudget):
     def shares(self, scene: Scene) -> Tensor:
         difficulty = self.difficulty(scene)
         kind = (difficulty >= self.easy_below).long() + (difficulty >= self.hard_above).long()  # (B,)
-        return picked(kind, (self.easy, self.medium, self.hard), scene)
+        return pick(kind, (self.easy, self.medium, self.hard), scene)
 
     def difficulty(self, scene: Scene) -> Tensor:
         """(B,) float32 in (0, 1), of each image's question."""

@@ -37,7 +37,7 @@ class Entropy(Budget):
         needed = self.floor * float(token_entropy(unit[real]))
         row, col, tokens = scene.row[number][real], scene.col[number][real], self.tokens
         while tokens < self.most:
-            merged = averaged(unit[real], row, col, grid.rows, grid.cols, tokens)
+            merged = average(unit[real], row, col, grid.rows, grid.cols, tokens)
             if float(token_entropy(merged)) >= needed - ROUNDING:
                 break
             tokens = min(self.most, int(tokens * GROWTH) + 1)
@@ -61,7 +61,7 @@ def token_entropy(tokens: Tensor) -> Tensor:
     return -torch.xlogy(share, share).sum().clamp(max=0)
 
 
-def averaged(tokens: Tensor, row: Tensor, col: Tensor, rows: int, cols: int, keep: int) -> Tensor:
+def average(tokens: Tensor, row: Tensor, col: Tensor, rows: int, cols: int, keep: int) -> Tensor:
     """(K, d) means of tokens (N, d) over at most about `keep` cells of equal area, as square as they can be."""
     down = min(rows, max(1, round((keep * rows / cols) ** 0.5)))
     across = min(cols, max(1, keep // down))

@@ -1,4 +1,4 @@
-"""Budget from the context window: what fits beside the text in max_model_len."""
+"""Budget from the context window: what the text leaves of max_model_len."""
 
 from typing import Self
 

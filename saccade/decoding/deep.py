@@ -10,21 +10,30 @@ import cv2
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from saccade.decoding.header import check_size
+from saccade.decoding.header import check_size, quietly
 from saccade.decoding.levels import to_8_bits
 from saccade.errors import PictureError
 
 FORMATS = ("PNG", "TIFF", "JPEG2000")
 DARK = 128  # 16-bit colours whose upper 8 stay below this may use fewer bits
-WIDTH, HEIGHT = 256, 257  # tags of TIFF
+PNG_BITS = 24  # place in the file
+WIDTH, HEIGHT, BITS = 256, 257, 258  # tags of TIFF
 TIFF = (b"II*\0", b"MM\0*")
 
 
-def is_dark(image: Image.Image) -> bool:
-    """Whether an image may be a deep one of which the used bits were cut off. Decodes it."""
-    if image.format not in FORMATS or image.mode not in ("RGB", "RGBA", "LA"):
+def is_dark(image: Image.Image, data: bytes) -> bool:
+    """Whether an image is a deep one, or may be, of which the used bits were cut off. Decodes it."""
+    if image.format not in FORMATS or image.mode not in ("RGB", "RGBA", "LA") or not _is_deep(image, data):
         return False
     return all(low_high[1] < DARK for low_high in _extrema(image))
+
+
+def _is_deep(image: Image.Image, data: bytes) -> bool:
+    """Whether its colours may have more than 8 bits."""
+    if image.format == "PNG":
+        return data[PNG_BITS] > 8
+    bits = getattr(image, "tag_v2", {}).get(BITS, (16,))
+    return int(max(bits)) > 8
 
 
 def _extrema(image: Image.Image) -> list[tuple[int, int]]:
@@ -49,7 +58,8 @@ def size_of_tiff(data: bytes) -> tuple[int, int] | None:
         file = io.BytesIO(data)
         directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
         file.seek(directory.next)
-        directory.load(file)
+        with quietly():
+            directory.load(file)
         return int(directory[WIDTH]), int(directory[HEIGHT])
     except Exception:  # broken: the reason is Pillow's to give
         return None
@@ -71,6 +81,7 @@ def unusual_tiff(data: bytes) -> Image.Image | None:
 
 def _read(data: bytes, page: int) -> np.ndarray | None:
     """(H, W) or (H, W, C) of any type, channels in OpenCV's order."""
+    shown = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         if page:
             done, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(page, page + 1))
@@ -78,6 +89,8 @@ def _read(data: bytes, page: int) -> np.ndarray | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
+    finally:
+        cv2.utils.logging.setLogLevel(shown)
 
 
 def _image(values: np.ndarray) -> Image.Image:

@@ -16,6 +16,9 @@ from PIL import Image
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_USED = (b"tRNS", b"eXIf")  # ancillary, and looked at: transparency and orientation
 END = b"\xff\xd9"  # the last marker of a JPEG
+FILLED_PX = 8
+"""Lines at the bottom of a picture that tell whether it was filled."""
+
 PADDING = (bytes(64), b"\x5a" * 64)
 """What is put in the place of missing data: pixels that depend on it were not in the file."""
 
@@ -67,15 +70,31 @@ def _jpeg(data: bytes) -> bytes:
     return b"".join([*kept, data[at:]])
 
 
-def _is_complete(data: bytes) -> bool:
-    """Whether a baseline JPEG lacks its end marker alone: then its pixels are the same whatever follows them."""
+def ends_early(image: Image.Image, data: bytes) -> bool:
+    """Whether a decoded JPEG has fewer lines in it than it states, and an end marker that hides it: what is missing is
+    filled with one shade. A page that truly ends in one shade is decoded a second time to tell."""
+    if image.format != "JPEG" or image.info.get("progressive") or image.height <= FILLED_PX:
+        return False
+    last = image.crop((0, image.height - FILLED_PX, image.width, image.height)).getextrema()
+    pairs = last if isinstance(last[0], tuple) else (last,)
+    if any(low != high for low, high in pairs):
+        return False
+    end = data.rfind(END)
+    return end > 0 and _is_complete(data[:end]) is False
+
+
+def _is_complete(data: bytes) -> bool | None:
+    """Whether a baseline JPEG lacks its end marker alone: then its pixels are the same whatever follows them. None: it
+    cannot be told."""
     try:
         found = []
         for padding in PADDING:
             with Image.open(io.BytesIO(data + padding + END), formats=["JPEG"]) as image:
                 if image.info.get("progressive"):
-                    return False
+                    return None
+                small = max(1, image.width // 8), max(1, image.height // 8)
+                image.draft("L", small)  # the blocks' mean shades are enough
                 found.append(np.asarray(image))
         return bool(np.array_equal(found[0], found[1]))
     except Exception:  # as everywhere here: parsers of foreign bytes raise anything
-        return False
+        return None

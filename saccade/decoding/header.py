@@ -3,7 +3,8 @@
 import io
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
@@ -39,6 +40,14 @@ ELSE = (  # how files begin that stand in the place of an image, what they are, 
 HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
+@contextmanager
+def quietly() -> Iterator[None]:
+    """While the block runs Python warns of nothing. One thread at a time: keep it short."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def opened(data: bytes) -> Image.Image:
     """Encoded bytes as a Pillow image whose pixels are not decoded yet.
 
@@ -47,8 +56,7 @@ def opened(data: bytes) -> Image.Image:
     """
     Image.init()
     try:
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # large or odd headers: decoding decides, and our own limit follows
+        with quietly():  # large or odd headers: decoding decides, and our own limit follows
             image = Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise PictureError(
@@ -89,11 +97,13 @@ def _what_it_is(data: bytes) -> str:
         if factory is None or accepts is None or not _begins(accepts, data):
             continue
         try:
-            with _warnings_lock, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quietly():
                 factory(io.BytesIO(data), "")
         except Exception as error:  # whatever the parser stumbled over is the reason
-            return f"a broken {name} file of {len(data):,} bytes: {error or type(error).__name__}"
+            reason = str(error) or type(error).__name__
+            if reason == "not identified by this driver":  # what Pillow says of a size of 0 as well
+                reason = "its header states no size, or a kind of pixels that there is not"
+            return f"a broken {name} file of {len(data):,} bytes: {reason}"
     begins = f"{len(data):,} bytes that begin with {data[:12]!r}"
     if data[4:8] == b"ftyp" and data[8:12] in HEIF:
         return f"not an image that is read: {begins}. It is HEIC: save it as JPEG or PNG"

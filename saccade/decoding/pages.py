@@ -12,6 +12,7 @@ from PIL import TiffImagePlugin
 from pydantic import AfterValidator
 
 from saccade.decoding import deep, pdf
+from saccade.decoding.header import quietly
 from saccade.errors import ConfigError, PictureError
 
 MAX_PAGES = 10_000
@@ -54,7 +55,10 @@ def frames(data: bytes) -> list[int]:
         while at and at not in seen and len(seen) < MAX_PAGES:
             seen.add(at)
             file.seek(at)
-            directory.load(file)
+            with quietly():
+                directory.load(file)
+            if deep.WIDTH not in directory:  # the file ends, or something else stands there
+                break
             if not int(directory.get(SUBFILE, 0)) & 0b101:
                 found.append(number)
             at, number = directory.next, number + 1

@@ -1,6 +1,7 @@
 """Pillow's image to (H, W, 3) uint8: upright, any mode, reduced as soon as its mode allows."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from PIL.Image import Transpose
 
 from saccade.decoding import deep
 from saccade.decoding.alpha import laid
+from saccade.decoding.forgiving import ends_early
+from saccade.decoding.header import quietly
 from saccade.decoding.levels import to_8_bits
 from saccade.errors import PictureError
 
@@ -38,10 +41,14 @@ def decoded(image: Image.Image, limit_px: int | None, data: bytes | None = None)
         if factor > 1:  # JPEG only: decodes to 1/2, 1/4 or 1/8
             image.draft("RGB", (max(1, image.width // factor), max(1, image.height // factor)))
         turn = orientation(image)
+        with quietly() if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0) else nullcontext():
+            image.load()  # Pillow warns of what is large; our own limit is beyond
+        if data is not None and ends_early(image, data):
+            raise PictureError("cannot decode the image: image file is truncated (its last lines are missing)")
         tags, frame = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}, image.tell()
         if image.mode == "F" or image.mode.startswith("I"):
             image = _grey(image, tags)
-        elif data is not None and deep.is_dark(image):
+        elif data is not None and deep.is_dark(image, data):
             image = deep.colours(image, data, frame)
         if image.mode in REDUCIBLE:
             image = reduced(image, limit_px)
@@ -70,7 +77,8 @@ def orientation(image: Image.Image) -> int:
     if image.format == "TIFF":
         return 1  # Pillow turns TIFF itself, size and pixels
     try:
-        return int(image.getexif().get(0x0112, 1))
+        with quietly():
+            return int(image.getexif().get(0x0112, 1))
     except Exception:  # the block is decoration: an image whose pixels decode is read without it
         return 1
 

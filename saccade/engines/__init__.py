@@ -12,6 +12,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -144,9 +145,11 @@ class EngineSpec(Strategy):
     # A run's identity holds a hash of the weights in place of the model's name.
     model: str = tuning("nano", description="'nano' (bundled), a checkpoint folder, or a name on the hub.")
     device: str = tuning(
-        "auto", description="Of pictures, and of answers in transformers: auto, cpu, cuda, cuda:1, ..."
+        "auto", description="Where pictures are encoded, and read by transformers: auto, cpu, cuda, cuda:1, ..."
     )
-    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16|float16)$", description="auto: bfloat16 on CUDA.")
+    dtype: str = Field(
+        "auto", pattern="^(auto|float32|bfloat16|float16)$", description="Precision; auto: bfloat16 on CUDA."
+    )
     max_px: int | None = Field(None, ge=1, description="Pixels an image is scaled to at most; None: the checkpoint's.")
     max_new_tok: int = Field(96, ge=1, description="Answers are cut after this many tokens.")
 
@@ -166,6 +169,11 @@ class EngineSpec(Strategy):
         """Its name and every setting that may change an answer: all but `tuning`."""
         same = {name for name, field in type(self).model_fields.items() if field.json_schema_extra == SAME_ANSWERS}
         return {name: value for name, value in self.spec().items() if name not in same}
+
+
+def checkpoint(model: str) -> str:
+    """Folder or hub name that `model` stands for."""
+    return str(Path(__file__).parents[1] / "nano") if model == "nano" else model
 
 
 def choose_engine(spec: Any = "auto") -> EngineSpec:

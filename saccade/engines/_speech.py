@@ -57,13 +57,15 @@ class Speech:
         """The answer that `ids` (without the closing token) are; `logprobs` include the closing token's.
 
         Confidence is what `calibration` makes of the probabilities of its tokens, the closing one included: an expected
-        score; 0 when it cannot read. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
+        score; 0 when it cannot read. So it is when it says nothing at all, as models do that have no token for it: an
+        empty answer is never sure. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
         """
         readable = self.cannot_read is None or self.cannot_read not in ids
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True).strip() if readable else ""
         return Answer(
-            text=self.tokenizer.decode(list(ids), skip_special_tokens=True).strip() if readable else "",
+            text=text,
             logprobs=tuple(logprobs),
-            confidence=calibration(logprobs) if readable else 0.0,
+            confidence=calibration(logprobs) if text else 0.0,
             readable=readable,
             token_ids=tuple(ids),
             tokens=tokens if ids else None,
@@ -71,7 +73,7 @@ class Speech:
         )
 
 
-def outline(path: str, config: Any) -> Family:
+def open_outline(path: str, config: Any) -> Family:
     """A family without weights: its prompt and its positions, which need the configuration and the tokenizer alone."""
     family: Any = find("families", str(config.model_type), Family)
     return family(SimpleNamespace(config=config), open_tokenizer(path), None, "")  # type: ignore[no-any-return]
@@ -98,7 +100,7 @@ class Embeddings:
         return torch.cat([self._rows[token : token + 1] for token in ids]) if ids else None
 
 
-def ends(path: str, config: Any) -> Any:
+def end_ids(path: str, config: Any) -> Any:
     """Token ids that end an answer, as transformers takes them: from generation_config.json, else the configuration."""
     from transformers import GenerationConfig
 

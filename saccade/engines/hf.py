@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -19,11 +18,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from saccade.engines import Encoder, Engine, Reader, tuning
+from saccade.engines import checkpoint as checkpoint
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._decoder import Decoder, Memory
 from saccade.engines._listening import Listening, canvas_keys
 from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged
+from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file
 from saccade.machine import resolved_device
@@ -108,19 +109,15 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def checkpoint(model: str) -> str:
-    """Folder or hub name that `model` stands for."""
-    return str(Path(__file__).parents[1] / "nano") if model == "nano" else model
-
-
 def model_type(path: str) -> str:
     """`model_type` of a checkpoint's configuration.
 
     Raises:
-        ConfigError: there is no such checkpoint, here or on the hub.
+        ConfigError: there is no such checkpoint, here or on the hub, or a file of it is missing or damaged.
     """
     from transformers import AutoConfig
 
+    check(path)
     try:
         return str(AutoConfig.from_pretrained(path).model_type)
     except (OSError, ValueError) as error:

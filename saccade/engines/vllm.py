@@ -20,7 +20,7 @@ from pydantic import Field
 
 from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, tuning
 from saccade.engines._checkpoint import Checkpoint
-from saccade.engines._speech import Embeddings, Speech, ends, outline
+from saccade.engines._speech import Embeddings, Speech, end_ids, open_outline
 from saccade.engines.hf import HF, checkpoint, model_type
 from saccade.engines.vllm_plugin import MODELS, PREFIX, fields, start
 from saccade.errors import ConfigError, EngineDead, EngineError, describe
@@ -40,7 +40,7 @@ class VLLM(Checkpoint):
 
     windows: ClassVar[bool] = True
 
-    max_prompt_tok: int | None = Field(None, ge=1, description="Context with answer; None: the checkpoint's.")
+    max_prompt_tok: int | None = Field(None, ge=1, description="Tokens of prompt and answer; None: the checkpoint's.")
     max_num_batched_tok: int | None = tuning(None, ge=1, description="Tokens per step of the engine; None: vLLM's.")
     max_num_seqs: int | None = tuning(None, ge=1, description="Requests that run together; None: vLLM's.")
     gpu_memory_utilization: float = tuning(0.9, gt=0, le=1, description="Share of each GPU's memory for the reader.")
@@ -49,7 +49,7 @@ class VLLM(Checkpoint):
     block_tok: int | None = tuning(None, ge=1, description="Tokens of one block of the cache; None: vLLM's.")
     tensor_parallel: int = tuning(1, ge=1, description="GPUs that share one reader.")
     prefix_caching: bool = tuning(True, description="Whether tokens read before are served from the cache.")
-    eager: bool | None = tuning(None, description="Without compiled graphs; None: on a CPU.")
+    eager: bool | None = tuning(None, description="Runs without compiled graphs; None: on a CPU.")
     pixels: bool = tuning(False, description="Loads the vision tower into vLLM too, for requests of pixels.")
 
     @contextmanager
@@ -94,7 +94,7 @@ class VLLMReader(Reader):
         (architecture,) = config.architectures
         if architecture not in MODELS:
             raise ConfigError(f"vLLM reads canvases with {', '.join(MODELS)}, not {architecture}; use engine hf")
-        self.family = outline(path, config)
+        self.family = open_outline(path, config)
         self.merge = int(config.vision_config.spatial_merge_size)
         self.image_token_id = int(config.image_token_id)
         self.embeddings = Embeddings(path)
@@ -107,7 +107,7 @@ class VLLMReader(Reader):
         try:
             self._llm = self._run(self._start(path, PREFIX + architecture))
             limits = self._llm.model_config.max_model_len, spec.max_new_tok
-            self.speech = Speech.of(self.family.tokenizer, ends(path, config), *limits)
+            self.speech = Speech.of(self.family.tokenizer, end_ids(path, config), *limits)
         except ValueError as error:  # pydantic's errors are some of these
             self.close()
             raise ConfigError(f"vLLM refuses: {_short(error)}") from error

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, describe
 from saccade.families import _wheels
 from saccade.metrics.calibration import CALIBRATION_FILE
 from saccade.picture import Picture
@@ -166,6 +166,24 @@ def largest_grid(rows: float, cols: float, max_tok: int) -> tuple[int, int]:
     return int(heights[best]), int(widths[best])
 
 
+def load_model(model_class: Any, path: str, dtype: torch.dtype) -> Any:
+    """A model of transformers with all its weights: what a checkpoint lacks would be filled with random numbers.
+
+    Raises:
+        ConfigError: weights are missing, or do not fit the configuration.
+    """
+    try:
+        model, told = model_class.from_pretrained(path, dtype=dtype, output_loading_info=True)
+    except Exception as error:  # parsers, sizes that do not fit: of no common type
+        raise ConfigError(f"the checkpoint {path!r} does not load: {describe(error)[:500]}") from error
+    if missing := sorted(told["missing_keys"]):
+        raise ConfigError(
+            f"the checkpoint {path!r} lacks weights that its config.json wants: {', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''} ({len(missing)}): download the checkpoint again"
+        )
+    return model
+
+
 def checkpoint_file(path: str, name: str) -> Path | None:
     """A file of a checkpoint, here or on the hub; None if it has none of that name."""
     from transformers.utils import cached_file
@@ -185,7 +203,7 @@ def fingerprint(path: str) -> str:
         digest.update(stored.read_bytes() if stored is not None else b"none")
     config = checkpoint_file(path, "config.json")
     assert config is not None  # the model was opened
-    for file in sorted(config.parent.glob("*.safetensors")):
+    for file in sorted([*config.parent.glob("*.safetensors"), *config.parent.glob("gaze/*.safetensors")]):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())
         with file.open("rb") as stream:

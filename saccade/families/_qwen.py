@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from saccade.errors import ConfigError, PictureError
-from saccade.families import Family, Prepared, fingerprint, largest_grid
+from saccade.families import Family, Prepared, fingerprint, largest_grid, load_model
 from saccade.families._prompt import around_image, open_tokenizer
 from saccade.families._qwen_tower import QwenBlocks, encode, start
 from saccade.families._walk import Tokens
@@ -39,7 +39,7 @@ class QwenVL(Family):
     @classmethod
     def open(cls, path: str, device: torch.device, dtype: torch.dtype, max_px: int | None) -> Self:
         processor = Qwen2VLImageProcessorPil.from_pretrained(path)
-        model = cls.model_class.from_pretrained(path, dtype=dtype).to(device).eval()
+        model = load_model(cls.model_class, path, dtype).to(device).eval()
         if max_px is not None:
             cell_px = int(model.config.vision_config.patch_size) * int(model.config.vision_config.spatial_merge_size)
             if max_px < cell_px**2:

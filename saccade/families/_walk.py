@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from saccade.families._received import received
 from saccade.geometry.rotary import rotate
 from saccade.reduction import Reduction, Stage
-from saccade.tokens.merging import merge, packed, padded, total
+from saccade.tokens.merging import merge, pack, pad_groups, total
 
 SMALL_GROUP = 256  # patches
 
@@ -131,7 +131,7 @@ def walk(
         start, full, before = tokens.states, blocks.full(layer), tokens.into
         hears = listen and (layer == blocks.listening or (stopping and full))
         if full not in groups:
-            groups[full] = padded(tokens.image if full else tokens.window)
+            groups[full] = pad_groups(tokens.image if full else tokens.window)
         if memory is not None and full:
             tokens = _recalled(blocks, layer, tokens, turn, memory, hears)
         else:
@@ -186,7 +186,7 @@ def _reduced(
     decided = reduction.inside(stage)
     if decided is None:
         return tokens, start
-    into, num = packed(decided[0], valid, index)
+    into, num = pack(decided[0], valid, index)
     weight = torch.ones_like(tokens.size)
     weight[index[valid]] = decided[1][valid].float()
     states = reduction.mean(tokens.states, into, weight, num)

@@ -36,7 +36,7 @@ class WheelFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """The spec that Python would find, with a loader that mends; None for every other name."""
+        """The spec that Python would find, with a loader that repairs; None for every other name."""
         if fullname not in WHEELS:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)

@@ -20,7 +20,7 @@ from transformers import AutoConfig, LlavaForConditionalGeneration
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from saccade.errors import ConfigError
-from saccade.families import Family, Prepared, fingerprint, largest_grid
+from saccade.families import Family, Prepared, fingerprint, largest_grid, load_model
 from saccade.families._prompt import around_image, open_tokenizer
 from saccade.families._received import received
 from saccade.geometry.grid import plain_grid
@@ -56,7 +56,7 @@ class Llava(Family):
         if max_px is not None and max_px < vision.image_size**2:
             raise ConfigError(f"max_px is {max_px}, but this model takes images of {vision.image_size}**2 px only")
         processor = LlavaImageProcessorPil.from_pretrained(path)
-        model = LlavaForConditionalGeneration.from_pretrained(path, dtype=dtype).to(device).eval()
+        model = load_model(LlavaForConditionalGeneration, path, dtype).to(device).eval()
         return cls(model, open_tokenizer(path, TEMPLATE), processor, f"{fingerprint(path)}-{dtype}")
 
     # Pixels

@@ -43,6 +43,13 @@ def magnification_mm_per_deg(eccentricity: Tensor, m0_mm: float = M0_MM, e0_deg:
     return m0_mm / (eccentricity + e0_deg)
 
 
+def nearest(eccentricity: Tensor, valid: Tensor, count: int) -> Tensor:
+    """(B, N) bool: of the `valid` tokens the `count` of least eccentricity (B, N), ties to the earlier token."""
+    far = eccentricity.masked_fill(~valid, float("inf"))
+    order = far.argsort(dim=-1, stable=True)[:, :count]
+    return torch.zeros_like(valid).scatter(1, order, True) & valid
+
+
 def in_bands(eccentricity: Tensor, bands_deg: Sequence[float]) -> Tensor:
     """(B, N) degrees -> (B, len(bands_deg) - 1, N) bool: which lie in [bands_deg[i], bands_deg[i + 1])."""
     edges = torch.tensor(bands_deg, dtype=eccentricity.dtype, device=eccentricity.device)[:, None]

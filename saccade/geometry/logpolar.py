@@ -109,7 +109,7 @@ def inverse_log_polar(
     spacing: Spacing = "log",
     px_per_deg: float = PX_PER_DEG,
 ) -> Tensor | Pixels:
-    """(B, C, num_rho, num_theta) around gazes (B, 2) -> (B, C, height_px, width_px), sharp at the gaze, coarse afar.
+    """(B, C, num_rho, num_theta) around gazes (B, 2) -> (B, C, height_px, width_px), sharp at the gaze, coarse far out.
 
     Or one array (num_rho, num_theta[, C]) around (x, y) -> (height_px, width_px[, C]). Settings as in `log_polar`.
     """

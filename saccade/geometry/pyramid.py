@@ -141,11 +141,11 @@ def progressive(
             images = pyr_down(images)
         if keep == 0:
             continue
-        found = encode(images, level)  # (B, N, D)
-        order = torch.argsort(score(found), dim=-1, descending=True, stable=True)
+        of_level = encode(images, level)  # (B, N, D)
+        order = torch.argsort(score(of_level), dim=-1, descending=True, stable=True)
         index = order[:, :keep].sort(-1).values
-        tokens.append(found.gather(1, index.unsqueeze(-1).expand(-1, -1, found.shape[-1])))
+        tokens.append(of_level.gather(1, index.unsqueeze(-1).expand(-1, -1, of_level.shape[-1])))
         levels.append(torch.full_like(index, level))
         indices.append(index)
-        del found, order
+        del of_level, order
     return Picked(torch.cat(tokens, 1), torch.cat(levels, 1), torch.cat(indices, 1))

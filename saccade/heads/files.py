@@ -66,7 +66,7 @@ def load_cached(kind: type[M], folder: str, device: torch.device | str = "cpu") 
     """
     try:
         at = Path(folder).expanduser()
-    except RuntimeError as error:  # "~" of nobody
+    except RuntimeError as error:  # "~name" of no user
         raise ConfigError(f"no folder {folder!r}: {error}") from error
     written_ns = tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in (at / CARD, at / WEIGHTS))
     return _load_cached(kind, at, written_ns, str(device))  # type: ignore[arg-type, return-value]

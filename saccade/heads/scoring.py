@@ -63,7 +63,7 @@ class Head(nn.Module):
         raise NotImplementedError
 
 
-def scaled(patches: Tensor) -> Tensor:
+def standardise(patches: Tensor) -> Tensor:
     """(B, N, M, C) float32 at mean 0 and variance 1 over the width C: towers differ in the scale of their features."""
     return layer_norm(patches.float(), patches.shape[-1:])
 
@@ -117,7 +117,7 @@ class Late(Head):
         mean = over_words(similarity, scene.query_weight, "mean")
         weight = scene.query_weight.float().unsqueeze(1)
         asked = self.asks((weight @ runs) / weight.sum(-1, keepdim=True).clamp(min=1e-9))  # (B, 1, channels)
-        looks = torch.cat([self.looks(scaled(some)).amax(2) for some in self.chunks(patches, self.channels)], 1)
+        looks = torch.cat([self.looks(standardise(some)).amax(2) for some in self.chunks(patches, self.channels)], 1)
         evidence = torch.cat([best.unsqueeze(-1), mean.unsqueeze(-1), looks * asked], -1)
         evidence = evidence.masked_fill(~scene.present.unsqueeze(-1), 0.0)
         logits: Tensor = self.around(evidence, scene.row, scene.col, scene.present)
@@ -154,7 +154,7 @@ class MLP(Head):
         asked = self.question(mean).transpose(1, 2) / self.token_width**0.5  # (B, C, 1)
         logits, start = [], 0
         for some in self.chunks(patches, self.inner):
-            own, values = level[:, start : start + some.shape[1]], scaled(some)
+            own, values = level[:, start : start + some.shape[1]], standardise(some)
             seen = (values.flatten(1, 2) @ asked).view(some.shape[:3])
             for number, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
                 judged = last(gelu(first(values))).squeeze(-1)
@@ -188,9 +188,9 @@ class Cross(Head):
         patches, weight = self.patches(scene), scene.query_weight.float()
         images, tokens, merged = patches.shape[:3]
         split = (images, -1, self.heads, self.inner // self.heads)
-        keys = torch.cat([self.key(scaled(some)) for some in self.chunks(patches, self.inner)], 1)
+        keys = torch.cat([self.key(standardise(some)) for some in self.chunks(patches, self.inner)], 1)
         keys = keys.reshape(split).permute(0, 2, 3, 1)  # (B, heads, E / heads, N M)
-        queries = self.query(scaled(scene.query_tokens)).view(split).transpose(1, 2)  # (B, heads, T, E / heads)
+        queries = self.query(standardise(scene.query_tokens)).view(split).transpose(1, 2)  # (B, heads, T, E / heads)
         absent = ~scene.present.repeat_interleave(merged, 1)[:, None, None]
         step = max(1, CHUNK_VALUES // (images * self.heads * tokens * merged))
         total = keys.new_zeros(images, tokens * merged)

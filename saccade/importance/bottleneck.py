@@ -1,4 +1,4 @@
-"""Information bottleneck: what the question needs, and the rest of the page does not say already."""
+"""Information bottleneck: tokens that say something about the question and that no others repeat."""
 
 from typing import ClassVar, Literal
 
@@ -23,10 +23,12 @@ class Bottleneck(Scorer):
 
     reads: ClassVar[tuple[Need, ...]] = ("tower", "question")
 
-    beta: float = Field(1.0, ge=0, description="What a redundant token loses, in parts of the most relevant one.")
-    redundancy: Literal["all", "nearest"] = Field("all", description="Said by the page as a whole, or by any 8 tokens.")
+    beta: float = Field(1.0, ge=0, description="Weight of redundancy against relevance.")
+    redundancy: Literal["all", "nearest"] = Field(
+        "all", description="Likeness to all other tokens, or to the nearest 8."
+    )
     temperature: float = Field(1.0, gt=0, description="Of relevance, as in `mutual`.")
-    at: Literal["before", "after"] = Field("before", description="Where redundancy is measured: the merger.")
+    at: Literal["before", "after"] = Field("before", description="Redundancy before the merger, or after it.")
 
     def raw(self, scene: Scene) -> Tensor:
         values, present = vectors(scene, self.at), scene.present

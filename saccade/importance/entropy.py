@@ -28,8 +28,10 @@ class Entropy(Scorer):
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)
 
-    of: Literal["feature", "spatial"] = Field("feature", description="What a token is surprising in.")
-    bins: int = Field(50, ge=2, le=1024, description="Of each feature's histogram.")
+    of: Literal["feature", "spatial"] = Field(
+        "feature", description="Surprise in a token's features, or in its distance from all others."
+    )
+    bins: int = Field(50, ge=2, le=1024, description="Bins of each feature's histogram.")
     at: Literal["before", "after"] = Field("before", description="Before the merger, or after it.")
 
     def raw(self, scene: Scene) -> Tensor:

@@ -1,4 +1,4 @@
-"""Local frequency: where features change from token to token, as fine detail makes them."""
+"""Local frequency: where features change from token to token, as they do over fine detail."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Mutual information with the question: where asking changes what one would look at."""
+"""Mutual information with the question: how much the question changes where to look."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Region saliency: a lively part of the page lifts every token in it."""
+"""Region saliency: every token counts as much as its part of the page varies."""
 
 from typing import ClassVar, Literal
 

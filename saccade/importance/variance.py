@@ -10,7 +10,7 @@ from saccade.types import Need, Scene
 
 
 class Variance(Scorer):
-    """Variance over the width of a token, or of the liveliest of its patches before the merger.
+    """Variance over the width of a token, or of its most varied patch before the merger.
 
     Cost: 4 C FLOPs per token of C values, no pass of a model.
     """

@@ -1,4 +1,4 @@
-"""Slots: every part of the page coarsely first, then one part after the other as it is."""
+"""Slots: every part of the page coarsely first, then part by part at full resolution."""
 
 from collections.abc import Generator
 

@@ -10,7 +10,7 @@ from saccade.tokens.merging import merge, merged_grid, total
 from saccade.types import Encoding
 
 
-def regrouped(encoding: Encoding, into: Tensor, num: int, how: str = "mean") -> Encoding:
+def regroup(encoding: Encoding, into: Tensor, num: int, how: str = "mean") -> Encoding:
     """Tokens go `into` (N,) int64 one of num slots, -1 = dropped; attention received is summed; raster order.
 
     `how` is what a slot holds of each value of its tokens: their "mean" or their "max". A slot stands at the centroid
@@ -21,7 +21,7 @@ def regrouped(encoding: Encoding, into: Tensor, num: int, how: str = "mean") -> 
     if grid.source is not None:  # merged in the tower already
         base = plain_grid(grid.rows, grid.cols, grid.width_px, grid.height_px)
         cells = torch.where(grid.source >= 0, into[grid.source.clamp(min=0)], -1)
-    made, order = merged_grid(base, cells, num)
+    merged, order = merged_grid(base, cells, num)
 
     def slot(values: Tensor) -> Tensor:
         if how == "max":
@@ -33,7 +33,7 @@ def regrouped(encoding: Encoding, into: Tensor, num: int, how: str = "mean") -> 
         tokens=slot(encoding.tokens),
         features=slot(encoding.features),
         received=total(encoding.received, into, num)[order],
-        grid=made,
+        grid=merged,
         deepstack=None if encoding.deepstack is None else slot(encoding.deepstack),
     )
 

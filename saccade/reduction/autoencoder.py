@@ -12,7 +12,7 @@ from pydantic import Field
 from saccade.heads.codec import Codec
 from saccade.heads.files import holds, load_cached
 from saccade.reduction import Reduction
-from saccade.reduction.resampler import fitting
+from saccade.reduction.resampler import check_width
 from saccade.types import Encoding
 
 
@@ -27,5 +27,5 @@ class Autoencoder(Reduction):
     @torch.inference_mode()
     def after(self, encoding: Encoding) -> Encoding:
         codec = load_cached(Codec, self.weights, encoding.tokens.device)
-        fitting(codec.width, encoding)
+        check_width(codec.width, encoding)
         return replace(encoding, tokens=codec(encoding.tokens).to(encoding.tokens.dtype))

@@ -16,7 +16,7 @@ from saccade.heads.files import holds, load_cached
 from saccade.heads.keep import KeepScores
 from saccade.reduction import Reduction, Stage
 from saccade.tokens.apportion import rank_within
-from saccade.tokens.merging import padded, slots
+from saccade.tokens.merging import pad_groups, slots
 
 
 def stage_blocks(stages: int, num_layers: int) -> list[int]:
@@ -54,7 +54,7 @@ class DynamicViT(Reduction):
                 f"dynamicvit: trained for towers {scores.width} wide; this one is {states.shape[-1]} wide"
             )
         image = stage.image[:, None].expand_as(stage.valid)[stage.valid]  # (tokens,)
-        index, present = padded(image)  # whole images: in a windowed block a group is less
+        index, present = pad_groups(image)  # whole images: in a windowed block a group is less
         with torch.no_grad():
             logits = scores(blocks.index(stage.layer), states[stage.valid][index], present.float())
         wanted = torch.empty_like(image, dtype=torch.float32)
@@ -63,5 +63,5 @@ class DynamicViT(Reduction):
         room = (torch.bincount(image) * self.keep + 1e-6).floor().clamp(min=1)
         stays = torch.zeros_like(stage.valid)
         stays[stage.valid] = rank_within(wanted, image) < room[image]
-        nobody = torch.zeros_like(stays)
-        return slots(nobody.long(), nobody, stays), stage.size
+        merged = torch.zeros_like(stays)
+        return slots(merged.long(), merged, stays), stage.size

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 
 from saccade.reduction import Reduction
-from saccade.reduction._slots import regrouped
-from saccade.tokens.apportion import apportioned
+from saccade.reduction._slots import regroup
+from saccade.tokens.apportion import apportion
 from saccade.types import Encoding
 
 
@@ -33,5 +33,5 @@ class HiRED(Reduction):
         col, row = torch.minimum((encoding.grid.centre_uv * count).floor().long(), count - 1).unbind(-1)
         part = row * self.cols + col
         mass = torch.zeros(self.rows * self.cols).index_add_(0, part, encoding.received)
-        kept = apportioned(encoding.received, part, mass, self.keep)
-        return regrouped(encoding, torch.where(kept, kept.cumsum(0) - 1, -1), self.keep)
+        kept = apportion(encoding.received, part, mass, self.keep)
+        return regroup(encoding, torch.where(kept, kept.cumsum(0) - 1, -1), self.keep)

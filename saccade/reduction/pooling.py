@@ -6,15 +6,15 @@ import torch
 from pydantic import Field
 
 from saccade.reduction import Reduction
-from saccade.reduction._slots import regrouped
+from saccade.reduction._slots import regroup
 from saccade.types import Encoding
 
 
 class Pooling(Reduction):
     """side x side tokens to one, which stands at the floor of their centre; blocks at the edges are smaller."""
 
-    side: int = Field(2, ge=1, description="Tokens a side of a block; 1 pools nothing.")
-    how: Literal["mean", "max"] = Field("mean", description="Of each value over the block's tokens.")
+    side: int = Field(2, ge=1, description="Tokens along each side of a block; 1 pools nothing.")
+    how: Literal["mean", "max"] = Field("mean", description="How a block's tokens become one, value by value.")
 
     def active(self, num_layers: int) -> bool:
         return False
@@ -25,4 +25,4 @@ class Pooling(Reduction):
         grid = encoding.grid
         block = grid.row // self.side * -(-grid.cols // self.side) + grid.col // self.side
         used, into = torch.unique(block, return_inverse=True)
-        return regrouped(encoding, into, len(used), self.how)
+        return regroup(encoding, into, len(used), self.how)

@@ -31,9 +31,9 @@ class Resampler(Reduction):
     @torch.inference_mode()
     def after(self, encoding: Encoding) -> Encoding:
         module = load_cached(Queries, self.weights, encoding.tokens.device)
-        fitting(module.width, encoding)
+        check_width(module.width, encoding)
         if encoding.deepstack is not None:
-            raise ConfigError("a resampler makes new tokens, and DeepStack levels belong to old ones: not for Qwen3-VL")
+            raise ConfigError("resampler: not for Qwen3-VL, whose DeepStack levels belong to the tokens it replaces")
         if module.num_queries >= len(encoding):
             return encoding
         tokens, seen = (each[0] for each in module(encoding.tokens[None], encoding.grid.centre_uv[None]))
@@ -69,10 +69,10 @@ def _whose(seen: Tensor, source: Tensor | None) -> Tensor:
     return best if source is None else torch.where(source >= 0, best[source.clamp(min=0)], -1)
 
 
-def fitting(width: int, encoding: Encoding) -> None:
+def check_width(width: int, encoding: Encoding) -> None:
     """Raises ConfigError: trained for tokens of another width."""
     if encoding.tokens.shape[-1] != width:
         raise ConfigError(
-            f"this was trained for tokens of width {width}; this model's are {encoding.tokens.shape[-1]} wide. "
+            f"trained for tokens of width {width}; this model's are {encoding.tokens.shape[-1]} wide. "
             "Train one for this model"
         )

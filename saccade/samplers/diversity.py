@@ -1,4 +1,4 @@
-"""Diversity: tokens that are unlike each other, so that nothing on the page goes without any."""
+"""Diversity: tokens that are unlike each other, so that everything on the page is represented."""
 
 from typing import ClassVar, Literal
 
@@ -31,7 +31,7 @@ class Diversity(Sampler):
     kind: Literal["maxmin", "dpp"] = Field("maxmin", description="Farthest from all picks, or largest determinant.")
     width: float = Field(0.2, gt=0, description="dpp: 1 - cosine at which the likeness of two tokens is 1/e.")
     ridge: float = Field(
-        0.01, gt=0, lt=1, description="dpp: what is left of a token's gain when its double was picked."
+        0.01, gt=0, lt=1, description="dpp: share of its gain that a token keeps when its double was picked."
     )
     num_dims: int = Field(64, ge=8, le=1024, description="Width to which wider features are folded.")
 

@@ -1,4 +1,4 @@
-"""Hybrid sampling: mostly the most important tokens, and something of everywhere else."""
+"""Hybrid sampling: mostly the most important tokens, and some from everywhere else."""
 
 from pydantic import Field
 from torch import Tensor

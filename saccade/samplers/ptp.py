@@ -1,4 +1,4 @@
-"""PTP: tokens of all levels by what their region, they themselves and the instruction say.
+"""PTP: tokens of all levels ranked by their region, their own features and the instruction.
 
 Liang et al. 2025, Pyramid Token Pruning (arXiv:2509.15704).
 """

@@ -14,7 +14,7 @@ def rank_within(score: Tensor, owner: Tensor) -> Tensor:
     return rank
 
 
-def apportioned(score: Tensor, owner: Tensor, mass: Tensor, keep: int) -> Tensor:
+def apportion(score: Tensor, owner: Tensor, mass: Tensor, keep: int) -> Tensor:
     """(T,) bool: min(keep, T) tokens, each owner's best by score, its number in proportion to its mass (P,) >= 0.
 
     Sainte-Lague's (Webster's) method of giving out seats, in one sort: an owner's r-th token, from 0, bids

@@ -26,7 +26,7 @@ class Likeness:
         return float(self.doubles.mean())
 
 
-def likeness(tokens: Tensor, threshold: float) -> Likeness:
+def compare(tokens: Tensor, threshold: float) -> Likeness:
     """Cosines of tokens (N, D), in chunks of rows: 16,384 tokens never need their 16,384 x 16,384 matrix at once.
 
     The mean cosine of a block of pairs is the product of the mean directions of its rows and columns.

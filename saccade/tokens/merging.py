@@ -13,7 +13,7 @@ from saccade.tokens.apportion import rank_within
 from saccade.types import Grid
 
 
-def padded(owner: Tensor) -> tuple[Tensor, Tensor]:
+def pad_groups(owner: Tensor) -> tuple[Tensor, Tensor]:
     """How packed tokens lie in padded groups, given the group (T,) int64 that owns each; their order is kept.
 
     Returns: index (G, S) int64 into the tokens, 0 at padding; valid (G, S) bool.
@@ -72,7 +72,7 @@ def slots(partner: Tensor, merged: Tensor, valid: Tensor) -> Tensor:
     return torch.where(merged, own.gather(-1, partner), own).masked_fill(~valid, -1)
 
 
-def packed(source: Tensor, valid: Tensor, index: Tensor) -> tuple[Tensor, int]:
+def pack(source: Tensor, valid: Tensor, index: Tensor) -> tuple[Tensor, int]:
     """Slots per group, (G, S), as slots of all T packed tokens: `into` (T,), and how many there are.
 
     `index` and `valid` (G, S) are those of `padded`.

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from saccade.datasets.synthdoc import VALIDATION_SEED
+from saccade.datasets.synthdoc import VALIDATION_SEED, Real
 from saccade.errors import ConfigError
 from saccade.machine import num_cpus, resolved_device
 from saccade.training.dense import dense_head, train_dense
@@ -49,15 +49,15 @@ class NanoTraining(BaseModel):
     size: Literal["tiny", "nano", "wide"] = Field("nano", description="Preset of widths and depths.")
     init: str | None = Field(None, description="Checkpoint to start from instead of fresh weights.")
     seed: int = Field(1, ge=0, lt=MAX_SEED, description="Of weights and pages; validation seeds are refused.")
-    dense_steps: int = Field(2500, ge=0)
+    dense_steps: int = Field(8000, ge=0)
     point_steps: int = Field(500, ge=0)
-    joint_steps: int = Field(3000, ge=0)
+    joint_steps: int = Field(4000, ge=0)
     crops: int = Field(32, ge=4, description="256-px crops in a step of the dense phase.")
-    pages: int = Field(8, ge=1, description="512-px pages (with all their questions) in a step of the other phases.")
+    pages: int = Field(6, ge=1, description="512-px pages (with all their questions) in a step of the other phases.")
     dense_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
     point_rate: float = Field(1e-3, gt=0)
     joint_rate: float = Field(8e-4, gt=0)
-    vision_share: float = Field(0.3, gt=0, description="Of the joint rate, for the vision tower.")
+    vision_share: float = Field(0.5, gt=0, description="Of the joint rate, for the vision tower.")
     fonts: str = Field("", description="Folder of fonts that three in five pages are printed with; matplotlib's: ''.")
     page_px: int | None = Field(None, description="Longest side of the pages; None: 512 to 1024.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all GPUs that are seen.")
@@ -227,12 +227,13 @@ def train(config: NanoTraining, out: Path) -> Path:
     """Trains, or goes on training, in folder `out`; returns the folder of the checkpoint.
 
     Raises:
-        ConfigError: there is no such device, or no checkpoint at `init`; nothing has been started.
+        ConfigError: there is no such device, no checkpoint at `init` or no fonts; nothing has been started.
         KeyboardInterrupt: interrupted; it says how to go on.
     """
     kind, size = _where(config)
     if config.init is not None and not (Path(config.init) / "config.json").exists():
         raise ConfigError(f"no checkpoint to start from in {config.init!r} (--init): it has no config.json")
+    Real(config.fonts).families()  # looked through once, before anything starts
     out.mkdir(parents=True, exist_ok=True)
     settings, recorded = out / "training.json", config.model_dump_json(indent=2)
     if settings.exists() and NanoTraining.model_validate_json(settings.read_text()) != config:

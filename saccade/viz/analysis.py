@@ -17,7 +17,7 @@ from saccade.analysis.scanpath import FOVEA_DEG, HUMAN, HUMAN_COVERAGE, PARAFOVE
 from saccade.importance.entropy import Entropy
 from saccade.importance.mutual import divergence
 from saccade.types import Scene
-from saccade.viz.charts import MARKS, SMALL, chart, colour_bar, dressed
+from saccade.viz.charts import MARKS, SMALL, chart, colour_bar, dress
 from saccade.viz.lettering import MUTED, font
 from saccade.viz.pixels import COLOURS
 from saccade.viz.subject import on_grid
@@ -36,7 +36,7 @@ def layers(likenesses: Sequence[LayerLikeness], shares: Sequence[float], thresho
         axes = figure.add_subplot(grid[0, column])
         cosines = layer.likeness.matrix.numpy()
         shown = axes.imshow(cosines, extent=(0, layer.patches, layer.patches, 0), cmap="viridis", vmin=-0.2, vmax=1)
-        dressed(axes, f"Block {layer.layer + 1}", "patch", "patch, in the tower's order" if column == 0 else "")
+        dress(axes, f"Block {layer.layer + 1}", "patch", "patch, in the tower's order" if column == 0 else "")
         axes.set_xticks([0, layer.patches])
         axes.set_yticks([0, layer.patches] if column == 0 else [])
         _histogram(figure.add_subplot(grid[1, column]), layer, threshold, column == 0)
@@ -45,7 +45,7 @@ def layers(likenesses: Sequence[LayerLikeness], shares: Sequence[float], thresho
     side.plot(places, [100 * share for share in shares], marker="o", ms=5, lw=1.2, color=COLOURS[1], label="share")
     side.set_ylim(0, max(5.0, 110 * max(shares)))
     side.xaxis.set_major_locator(MaxNLocator(integer=True))
-    dressed(side, f"Pairs with cosine > {threshold:g}", "block of the vision tower", "% of pairs of patches")
+    dress(side, f"Pairs with cosine > {threshold:g}", "block of the vision tower", "% of pairs of patches")
     side.grid(axis="y", color=GRID, lw=0.6)
     if shown is not None:
         colour_bar(figure, shown, side, "cosine (matrices)")
@@ -60,7 +60,7 @@ def _histogram(axes: Any, layer: LayerLikeness, threshold: float, first: bool) -
     axes.set_xlim(-0.6, 1)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    dressed(
+    dress(
         axes,
         f"{100 * layer.redundant:.1f} % > {threshold:g}",
         "cosine",
@@ -92,8 +92,8 @@ def rates(curves: Sequence[Sequence[RatePoint]], smallest: Sequence[RatePoint | 
             errors = [math.nan if point.error is None else point.error for point in curve]
             right.plot([point.share for point in curve], errors, color=colour, marker=mark, ms=5, lw=1.2, clip_on=False)
     words = f"dotted: {100 * keeps:.0f} % of the accuracy with all tokens; in brackets: the fewest tokens that keep it"
-    dressed(left, "Accuracy against tokens kept", "share of the image's tokens", "ANLS, with its 95 % interval")
-    dressed(right, "What is lost of the features", "share of the image's tokens", "squared error / variance")
+    dress(left, "Accuracy against tokens kept", "share of the image's tokens", "ANLS, with its 95 % interval")
+    dress(right, "What is lost of the features", "share of the image's tokens", "squared error / variance")
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(FixedLocator(every))
@@ -126,7 +126,7 @@ def scanpaths(degrees: Sequence[float], statistics: ScanpathStatistics) -> Figur
         words = f" people, {name}: {low:g} to {high:g}"
         left.text(high, level, words, font=font(SMALL), color=COLOURS[number + 1], va="center")
     left.set(xlim=(0, max(top, 24.0)), ylim=(0, height * 1.32))
-    dressed(left, f"Amplitude of {len(degrees)} saccades", "degrees, at 33.3 px/deg", "% of saccades")
+    dress(left, f"Amplitude of {len(degrees)} saccades", "degrees, at 33.3 px/deg", "% of saccades")
     counts = np.arange(1, len(statistics.coverage) + 1)
     for number, (name, radius) in enumerate((("fovea", FOVEA_DEG), ("parafovea", PARAFOVEA_DEG))):
         share = [100 * each[number] for each in statistics.coverage]
@@ -136,7 +136,7 @@ def scanpaths(degrees: Sequence[float], statistics: ScanpathStatistics) -> Figur
                label="people, scenes (no radius given)")  # fmt: skip
     right.set(xlim=(0, None), ylim=(0, 132), yticks=range(0, 101, 20))  # room for the legend
     right.xaxis.set_major_locator(MaxNLocator(integer=True))
-    dressed(right, "Coverage of the page", "fixations", "% of the page")
+    dress(right, "Coverage of the page", "fixations", "% of the page")
     right.legend(frameon=False, prop=font(SMALL), loc="upper left")
     for axes in (left, right):
         axes.grid(axis="y", color=GRID, lw=0.6)
@@ -165,8 +165,8 @@ def eccentricity(bands: Sequence[Band]) -> Figure:
         axes.grid(axis="y", color=GRID, lw=0.6)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     right.set(xlim=(-0.4, len(bands) - 0.6), ylim=(0, 1.25), yticks=np.arange(0, 1.1, 0.2))
-    dressed(left, "Where the tokens lie", "degrees from the gaze", "share of tokens")
-    dressed(right, "How densely they are kept", "degrees from the gaze", "share")
+    dress(left, "Where the tokens lie", "degrees from the gaze", "share of tokens")
+    dress(right, "How densely they are kept", "degrees from the gaze", "share")
     left.set_ylim(0, 1.25 * left.get_ylim()[1])
     for axes in (left, right):
         axes.legend(frameon=False, prop=font(SMALL), loc="upper right")
@@ -189,7 +189,7 @@ def information(scene: Scene, points: Sequence[BottleneckPoint]) -> Figure:
         field = on_grid(scene, values.to(torch.float64))
         shown = axes.imshow(np.where(np.isfinite(field), field, np.nan), cmap=colours, interpolation="nearest",
                             extent=(0, grid.width_px, grid.height_px, 0))  # fmt: skip
-        dressed(axes, title, "px", "px")
+        dress(axes, title, "px", "px")
         colour_bar(figure, shown, axes, label)
     if points:
         _bottleneck(every[-1], points)
@@ -206,8 +206,8 @@ def _bottleneck(axes: Any, points: Sequence[BottleneckPoint]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(bottom=min(0.0, *(point.bits for point in points)))
     other.set_ylim(0, 1)
-    dressed(axes, "Kept by the bottleneck", "tokens kept", "bits of the question")
-    dressed(other, "", "", "mean cosine of two kept tokens")
+    dress(axes, "Kept by the bottleneck", "tokens kept", "bits of the question")
+    dress(other, "", "", "mean cosine of two kept tokens")
     other.spines["right"].set(visible=True, color=MUTED, linewidth=0.6)
     for side, colour in ((axes, COLOURS[0]), (other, COLOURS[1])):
         side.yaxis.label.set_color(colour)

@@ -9,7 +9,7 @@ from torch import Tensor
 from saccade.geometry import biology
 from saccade.geometry.fovea import E0_DEG, M0_MM
 from saccade.geometry.logpolar import cell_px
-from saccade.viz.charts import MARKS, SMALL, chart, dressed
+from saccade.viz.charts import MARKS, SMALL, chart, dress
 from saccade.viz.lettering import MUTED, font
 from saccade.viz.pixels import COLOURS
 
@@ -162,6 +162,6 @@ def _dots(axes: Axes, degrees: Any, values: Any, label: str, colour: str, mark: 
 def _finish(axes: Axes, title: str, up: str, log: bool = False, where: str = "best") -> None:
     if log:
         axes.set_yscale("log")
-    dressed(axes, title, DEGREES, up)
+    dress(axes, title, DEGREES, up)
     axes.grid(color="#e6e8eb", lw=0.6)
     axes.legend(loc=where, prop=font(SMALL), frameon=True, framealpha=0.9, edgecolor="none")

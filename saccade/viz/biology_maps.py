@@ -102,11 +102,11 @@ def scene_aware(page: Pixels, saliency: Tensor, gaze_uv: Gaze, bins: tuple[int, 
     return panels("Samples drawn to what is salient", f"{bins[0]} x {bins[1]} bins around the gaze", shown, 3)
 
 
-def foveations(page: Pixels, gaze_uv: Gaze, made: dict[str, tuple[Pixels, str]]) -> Figure:
+def foveations(page: Pixels, gaze_uv: Gaze, maps: dict[str, tuple[Pixels, str]]) -> Figure:
     """The page as each way leaves it: name -> (pixels, what to say below)."""
     size = _size(page, 3)
     shown = [Panel("The picture", _ring(scaled(page, *size), gaze_uv), "the ring is the gaze")]
-    shown += [Panel(name, scaled(pixels, *size), note) for name, (pixels, note) in made.items()]
+    shown += [Panel(name, scaled(pixels, *size), note) for name, (pixels, note) in maps.items()]
     return panels("What foveation keeps", "Through a log-polar map and back; SSIM by eccentricity below", shown, 3)
 
 

@@ -22,7 +22,7 @@ def chart(width_in: float, height_in: float) -> Figure:
     return figure
 
 
-def dressed(axes: Any, title: str, across: str, up: str) -> Any:
+def dress(axes: Any, title: str, across: str, up: str) -> Any:
     """Axes with their title, the names and units of both directions, and the house's look."""
     axes.set_title(title, font=font(SIZE, bold=True), color=INK, loc="left", pad=8)
     axes.set_xlabel(across, font=font(SIZE), color=INK)

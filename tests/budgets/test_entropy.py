@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from saccade.budgets.entropy import Entropy, averaged, token_entropy
+from saccade.budgets.entropy import Entropy, average, token_entropy
 from saccade.types import Scene
 from tests.helpers import item
 
@@ -22,8 +22,8 @@ def test_token_entropy_by_hand():
 def test_averages_are_those_of_cells():
     tokens = torch.arange(16.0).view(16, 1)
     row, col = torch.arange(16) // 4, torch.arange(16) % 4
-    assert averaged(tokens, row, col, 4, 4, 4).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
-    assert len(averaged(tokens, row, col, 4, 4, 100)) == 16
+    assert average(tokens, row, col, 4, 4, 4).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert len(average(tokens, row, col, 4, 4, 100)) == 16
 
 
 def page(tokens: torch.Tensor) -> Scene:
@@ -42,12 +42,12 @@ def test_more_is_kept_until_the_floor_is_reached():
     unit = torch.nn.functional.normalize(checkered.tokens[0], dim=-1)
     place = checkered.row[0], checkered.col[0], 16, 16
     most = token_entropy(unit)
-    assert token_entropy(averaged(unit, *place, given)) >= 0.9 * most or given == 256
+    assert token_entropy(average(unit, *place, given)) >= 0.9 * most or given == 256
     steps = [4]
     while steps[-1] < given:
         steps.append(min(256, int(steps[-1] * 1.25) + 1))
     assert steps[-1] == given
-    assert all(token_entropy(averaged(unit, *place, keep)) < 0.9 * most for keep in steps[:-1])
+    assert all(token_entropy(average(unit, *place, keep)) < 0.9 * most for keep in steps[:-1])
     assert few(blank) == [4]  # nothing to lose
     assert Entropy(tokens=4, most=20, floor=1.0)(checkered) == [20]
     assert Entropy(tokens=4, most=256, floor=0.0)(checkered) == [4]

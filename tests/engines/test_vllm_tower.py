@@ -104,5 +104,5 @@ def test_what_a_server_is_started_with_is_refused_at_once(qwen2_5_vl: Path) -> N
             dtype="float32",
             mm_processor_kwargs={"saccade": given},
         )
-        with pytest.raises(ConfigError, match=f"of all requests: mm_processor_kwargs 'saccade': .*{message}"):
+        with pytest.raises(ConfigError, match=f"for all requests: mm_processor_kwargs 'saccade': .*{message}"):
             arguments.create_model_config()

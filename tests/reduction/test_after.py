@@ -10,7 +10,7 @@ from saccade.engines.hf import HF
 from saccade.eye import Eye
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture
-from saccade.reduction._slots import regrouped
+from saccade.reduction._slots import regroup
 from saccade.reduction.hired import HiRED
 from saccade.reduction.pooling import Pooling
 from saccade.types import Encoding
@@ -52,7 +52,7 @@ def test_regrouping_against_a_loop() -> None:
     made = encoding(5, 7)
     into = torch.randint(-1, 9, (35,), generator=torch.Generator().manual_seed(2))
     into[torch.arange(9) * 3] = torch.arange(9)  # none is empty
-    found = regrouped(made, into, 9)
+    found = regroup(made, into, 9)
     same(found, merged(made, [[t for t in range(35) if into[t] == slot] for slot in range(9)]))
     cells = found.grid.source
     assert cells is not None and ((cells < 0) == (into < 0)).all()
@@ -62,14 +62,14 @@ def test_regrouping_against_a_loop() -> None:
 def test_what_was_merged_before_is_counted_by_its_cells() -> None:
     """2 x 4 cells: the left half merged into one token first, then with one cell more: the centroid of five cells."""
     made = encoding(2, 4)
-    once = regrouped(made, torch.tensor([0, 0, 1, 2, 0, 0, 3, 4]), 5)
+    once = regroup(made, torch.tensor([0, 0, 1, 2, 0, 0, 3, 4]), 5)
     assert once.grid.source is not None
     big = int(once.grid.source[0])
     into = torch.arange(5)
     other = int(once.grid.source[2])  # cell (0, 2)
     into[other] = into[big]
     into = into.unique(return_inverse=True)[1]
-    twice = regrouped(once, into, 4)
+    twice = regroup(once, into, 4)
     slot = int(twice.grid.source[0])
     expected = made.grid.centre_uv[[0, 1, 2, 4, 5]].mean(0)
     torch.testing.assert_close(twice.grid.centre_uv[slot], expected)

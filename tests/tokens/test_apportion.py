@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saccade.tokens.apportion import apportioned, rank_within
+from saccade.tokens.apportion import apportion, rank_within
 
 
 def one_by_one(score: list[float], owner: list[int], mass: list[float], keep: int) -> set[int]:
@@ -24,7 +24,7 @@ def test_equals_the_sequential_rule(keep: int, seed: int) -> None:
     make = torch.Generator().manual_seed(seed)
     score, owner = torch.rand(60, generator=make), torch.randint(0, 5, (60,), generator=make)
     mass = torch.rand(5, generator=make) ** 3
-    chosen = apportioned(score, owner, mass, keep)
+    chosen = apportion(score, owner, mass, keep)
     assert int(chosen.sum()) == min(keep, 60)
     expected = one_by_one(score.tolist(), owner.tolist(), mass.double().tolist(), keep)
     assert set(chosen.nonzero().flatten().tolist()) == expected
@@ -34,12 +34,12 @@ def test_by_hand() -> None:
     """Masses 6 : 3 : 1 share 10 seats as 6, 3, 1; with two tokens only, the first's four others go to the rest."""
     owner = torch.arange(3).repeat_interleave(10)
     score = torch.rand(30, generator=torch.Generator().manual_seed(0))
-    chosen = apportioned(score, owner, torch.tensor([6.0, 3.0, 1.0]), 10)
+    chosen = apportion(score, owner, torch.tensor([6.0, 3.0, 1.0]), 10)
     assert [int(chosen[owner == o].sum()) for o in range(3)] == [6, 3, 1]
     few = torch.cat([owner[:2], owner[10:]])
-    chosen = apportioned(score[: len(few)], few, torch.tensor([6.0, 3.0, 1.0]), 10)
+    chosen = apportion(score[: len(few)], few, torch.tensor([6.0, 3.0, 1.0]), 10)
     assert [int(chosen[few == o].sum()) for o in range(3)] == [2, 6, 2]
-    assert int(apportioned(score, owner, torch.zeros(3), 9)[:10].sum()) == 3, "nobody has any mass: equal"
+    assert int(apportion(score, owner, torch.zeros(3), 9)[:10].sum()) == 3, "nobody has any mass: equal"
 
 
 def test_rank_within() -> None:

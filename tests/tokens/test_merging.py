@@ -8,7 +8,7 @@ import torch
 
 from saccade.geometry.grid import box_coverage, coarse_on, in_boxes, plain_grid, pool
 from saccade.geometry.levels import PER_TOKEN
-from saccade.tokens.merging import match, merge, merged_grid, packed, padded, slots, strongest, unmerge
+from saccade.tokens.merging import match, merge, merged_grid, pack, pad_groups, slots, strongest, unmerge
 
 
 def groups(seed: int, lengths: list[int], width: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,9 +97,9 @@ def test_unmerge_gives_each_token_its_slot_and_dropped_ones_nothing():
 
 def test_packed_and_padded():
     owner = torch.tensor([4, 4, 7, 4, 7])
-    index, valid = padded(owner)
+    index, valid = pad_groups(owner)
     assert index.tolist() == [[0, 1, 3], [2, 4, 0]] and valid.tolist() == [[True] * 3, [True, True, False]]
-    into, num = packed(torch.tensor([[0, 0, 1], [-1, 0, -1]]), valid, index)
+    into, num = pack(torch.tensor([[0, 0, 1], [-1, 0, -1]]), valid, index)
     assert into.tolist() == [0, 0, -1, 1, 2] and num == 3
 
 

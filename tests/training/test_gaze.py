@@ -1,15 +1,21 @@
 """The gaze is taught answers and their labels, and what it learned is found where the scorer looks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import saccade
+from saccade.config import Episode
 from saccade.datasets.synthdoc import VALIDATION_SEED, render
+from saccade.families import fingerprint
+from saccade.heads.files import save
 from saccade.heads.scoring import Late
 from saccade.heads.surroundings import Surroundings, steps
 from saccade.training.fit import fit
 from saccade.training.gaze import evaluate, losses, pointed
-from saccade.training.model import SIZES, build_model
+from saccade.training.model import SIZES, build_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +80,22 @@ def test_a_coarse_view_counts_in_its_own_steps() -> None:
     assert steps(place, present).tolist()[0][:4] == [0, 1, 2, 3]
     assert steps(place, present).tolist()[1] == [0, 1, 3, 4, 6]
     assert int(steps(torch.arange(300)[None], torch.ones(1, 300).bool()).max()) < 128, "a larger page is folded"
+
+
+def test_a_checkpoint_brings_its_gaze(tmp_path: Path) -> None:
+    save_model(build_model(SIZES["tiny"]), tmp_path)  # type: ignore[arg-type]
+    before = fingerprint(str(tmp_path))
+    asked = Episode(scorer="late:0.75,edges:0.25")
+    assert asked.for_checkpoint(tmp_path) is asked, "it has none"
+    save(Late("after", 64, 64, span=5, channels=2), tmp_path / "gaze")
+    own = asked.for_checkpoint(tmp_path)
+    assert [spec.get("head") for _, spec in own.strategies.score.parts] == [str(tmp_path / "gaze"), None]
+    assert [weight for weight, _ in own.strategies.score.parts] == [0.75, 0.25]
+    other = Episode(scorer=({"name": "late", "head": str(tmp_path / "gaze")},))
+    assert other.for_checkpoint(tmp_path) is other and Episode().for_checkpoint(tmp_path) == Episode()
+    assert fingerprint(str(tmp_path)) != before, "another gaze is another run"
+    page = np.full((256, 256, 3), 255, np.uint8)
+    page[60:70, 40:120:4] = 0
+    with saccade.load(str(tmp_path), scorer="late", fixations=1) as eye:
+        assert eye.settings.strategies.score.parts[0][1]["head"] == str(tmp_path / "gaze")
+        assert eye.look(page, "Total?").steps[0].gaze.importance is not None

@@ -18,7 +18,7 @@ from saccade.geometry.grid import plain_grid
 from saccade.importance import Mix
 from saccade.picture import Picture
 from saccade.registry import find, load, names
-from saccade.tokens.likeness import SIDE, likeness
+from saccade.tokens.likeness import SIDE, compare
 from saccade.types import Question, Scene, Trace
 from saccade.viz.curves import Curve, Point, family, of_looks, of_results
 from saccade.viz.pictures import Drawing
@@ -167,7 +167,7 @@ def test_likeness_against_every_pair(num_tok: int) -> None:
     tokens[3] = 2 * tokens[1]  # a double
     unit = tokens / tokens.norm(dim=1, keepdim=True)
     cosines = (unit @ unit.T).double()
-    found = likeness(tokens, 0.9)
+    found = compare(tokens, 0.9)
     others = ~torch.eye(num_tok, dtype=torch.bool)
     assert torch.allclose(found.doubles.double(), ((cosines > 0.9) & others).double().sum(1) / (num_tok - 1), atol=2e-3)
     assert int(found.counts.sum()) == num_tok * (num_tok - 1)

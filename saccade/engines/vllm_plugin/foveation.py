@@ -128,7 +128,7 @@ def _check_sampler(sampler: Sampler, tokens: int) -> None:
         raise ValueError(f"sampler {sampler.name()!r} keeps at most {MOST_COMPARED} tokens here, not {tokens}")
 
 
-def weighed(parts: list[tuple[float, Scorer]], scene: Scene) -> Tensor:
+def weigh(parts: list[tuple[float, Scorer]], scene: Scene) -> Tensor:
     """(1, N) float32: the weighted sum of these scorers."""
     scores = [weight * scorer(scene) for weight, scorer in parts]
     return sum(scores[1:], scores[0]) if scores else torch.zeros(scene.valid.shape, device=scene.valid.device)
@@ -157,12 +157,12 @@ def choose(
     return sampler(scene, importance, gaze.to(importance.device), wanted.tokens)[0].index.cpu()
 
 
-def packed(wanted: Foveation, sha256: str) -> Tensor:
+def pack(wanted: Foveation, sha256: str) -> Tensor:
     """(bytes,) uint8: what the worker needs to choose by itself."""
     return torch.frombuffer(bytearray(json.dumps([wanted.model_dump(), sha256]).encode()), dtype=torch.uint8)
 
 
-def unpacked(plan: Tensor) -> tuple[Foveation, Picture]:
+def unpack(plan: Tensor) -> tuple[Foveation, Picture]:
     """Back from `packed` (bytes,). The picture knows its hash, not its pixels."""
     fields, sha256 = json.loads(bytes(plan.tolist()))
     picture = Picture(_gone)

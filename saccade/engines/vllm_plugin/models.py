@@ -1,4 +1,4 @@
-"""The families' vLLM models, reading canvases. Weights, layers and everything that is not about a canvas is theirs."""
+"""The families' vLLM models, reading canvases. Weights, layers and everything else are the family's own."""
 
 from typing import Any
 

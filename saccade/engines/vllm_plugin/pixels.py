@@ -17,7 +17,7 @@ from vllm.multimodal.inputs import MultiModalFieldConfig
 from vllm.multimodal.parse import ImageProcessorItems
 from vllm.multimodal.processing import InputProcessingContext, PromptReplacement, PromptUpdate
 
-from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, packed, scene_of, weighed
+from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, pack, scene_of, weigh
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture
@@ -46,7 +46,7 @@ class PixelInfo:
             self.foveation({})  # what a server is started with is refused before it starts
         except ValueError as error:
             # vLLM takes a ValueError here for a model that knows no images, and would serve text alone.
-            raise ConfigError(f"of all requests: {error}") from error
+            raise ConfigError(f"for all requests: {error}") from error
 
     def foveation(self, kwargs: Mapping[str, object]) -> Foveation | None:
         """What a request asks for, on top of what the server was started with; None: all tokens.
@@ -122,11 +122,11 @@ def _fields(wanted: Foveation, picture: Picture, rows: int, cols: int, cell_px: 
     if wanted.tokens >= num_tok:
         return {INDEX: torch.arange(num_tok), PLAN: none.to(torch.uint8), BASE: none}
     grid = plain_grid(rows, cols, cols * cell_px, rows * cell_px)
-    base = weighed(wanted.early(), scene_of(picture, grid))
+    base = weigh(wanted.early(), scene_of(picture, grid))
     if wanted.in_worker:
         return {
             INDEX: torch.full((wanted.tokens,), -1),
-            PLAN: packed(wanted, picture.sha256),
+            PLAN: pack(wanted, picture.sha256),
             BASE: base[0],
         }
     return {INDEX: choose(wanted, picture, grid, base), PLAN: none.to(torch.uint8), BASE: none}

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saccade.engines.vllm_plugin.foveation import Foveation, choose, scene_of, unpacked, weighed
+from saccade.engines.vllm_plugin.foveation import Foveation, choose, scene_of, unpack, weigh
 from saccade.engines.vllm_plugin.pixels import BASE, INDEX, PLAN
 from saccade.families._received import received
 from saccade.geometry.grid import plain_grid
@@ -68,7 +68,7 @@ class Foveating:
         merge = self.visual.spatial_merge_size
         embeddings: list[Tensor] = []
         for some in _passes((grids.prod(-1) // merge**2).tolist(), self._step_tok):
-            wanted = [unpacked(plans[i]) if plans is not None and len(plans[i]) else None for i in some]
+            wanted = [unpack(plans[i]) if plans is not None and len(plans[i]) else None for i in some]
             patches = grids[: some[0]].prod(-1).sum(), grids[: some[-1] + 1].prod(-1).sum()
             with self._listening([plan[0] for plan in wanted if plan]) as heard:
                 rows = super().embed_multimodal(  # type: ignore[misc]
@@ -179,7 +179,7 @@ class Foveating:
         grid: Grid = encoding.grid
         name += f"{grid.rows}x{grid.cols}".encode()
         if name not in self._known:
-            scores = weighed(wanted.late(), scene_of(picture, grid, encoding)).cpu() + base
+            scores = weigh(wanted.late(), scene_of(picture, grid, encoding)).cpu() + base
             self._known[name] = choose(wanted, picture, grid, scores, encoding)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
@@ -231,8 +231,12 @@ def _check(vllm_config: Any) -> None:
     speculative = vllm_config.speculative_config
     parallel = vllm_config.parallel_config
     if parallel.pipeline_parallel_size > 1 or parallel.prefill_context_parallel_size > 1 or parallel.use_ubatching:
-        raise ValueError("saccade's models read pixels without pipeline, context or micro-batch parallelism")
+        raise ValueError(
+            "saccade's models read no pixels with pipeline, context or micro-batch parallelism: start vLLM without"
+        )
     if speculative is not None and speculative.method not in ("ngram", "suffix"):
-        raise ValueError("saccade's models read pixels without a draft model; of speculative methods, ngram and suffix")
+        raise ValueError(
+            "saccade's models read no pixels with a draft model: of speculative methods use ngram or suffix"
+        )
     if vllm_config.compilation_config.compile_mm_encoder:
-        raise ValueError("saccade's models listen to their vision tower: compile_mm_encoder is off")
+        raise ValueError("saccade's models listen to their vision tower: start vLLM without compile_mm_encoder")

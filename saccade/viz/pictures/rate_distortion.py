@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from saccade.errors import ConfigError
-from saccade.viz.charts import MARKS, SMALL, chart, dressed
+from saccade.viz.charts import MARKS, SMALL, chart, dress
 from saccade.viz.lettering import font
 from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import COLOURS
@@ -44,7 +44,7 @@ class RateDistortion(Drawing):
                           capsize=1.5, label=curve.name, mec="white", mew=0.5, zorder=3, clip_on=False)  # fmt: skip
         _scales(axes, [x for places in beside for x in places])
         across = "visual tokens per question" + (" (nearly equal ones side by side)" if len(curves) > 1 else "")
-        dressed(axes, "Accuracy against tokens", across, "ANLS, with its 95 % interval")
+        dress(axes, "Accuracy against tokens", across, "ANLS, with its 95 % interval")
         axes.grid(color="#e4e6ea", lw=0.6)
         if len(curves) > 1:
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, prop=font(SMALL))

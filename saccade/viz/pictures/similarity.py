@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from pydantic import Field
 
-from saccade.tokens.likeness import NUM_BINS, Likeness, likeness
-from saccade.viz.charts import SMALL, chart, colour_bar, dressed
+from saccade.tokens.likeness import NUM_BINS, Likeness, compare
+from saccade.viz.charts import SMALL, chart, colour_bar, dress
 from saccade.viz.lettering import font
 from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import COLOURS
@@ -22,7 +22,7 @@ class Similarity(Drawing):
     def __call__(self, subject: Subject) -> Figure:
         """The figure."""
         scene = subject.scene
-        cosines, num_tok = likeness(scene.tokens[0], self.threshold), scene.tokens.shape[1]
+        cosines, num_tok = compare(scene.tokens[0], self.threshold), scene.tokens.shape[1]
         grid = scene.grids[0]
         aspect = grid.width_px / grid.height_px
         figure = chart(11.0, 3.6)
@@ -37,7 +37,7 @@ class Similarity(Drawing):
             vmin=0,
             interpolation="nearest",
         )
-        dressed(right, "Where the doubles stand", "px", "px")
+        dress(right, "Where the doubles stand", "px", "px")
         colour_bar(figure, shown, right, f"share of tokens with cosine > {self.threshold:g}")
         for axes in (left, middle, right):
             axes.set_anchor("N")
@@ -48,7 +48,7 @@ def _matrix(figure: Figure, axes: Any, cosines: Likeness, num_tok: int) -> None:
     shown = axes.imshow(
         cosines.matrix.numpy(), extent=(0, num_tok, num_tok, 0), cmap="viridis", interpolation="nearest"
     )
-    dressed(axes, f"Cosine of {num_tok:,} tokens", "token, in raster order", "token, in raster order")
+    dress(axes, f"Cosine of {num_tok:,} tokens", "token, in raster order", "token, in raster order")
     colour_bar(
         figure, shown, axes, "cosine" + (f", mean of {cosines.block} x {cosines.block}" if cosines.block > 1 else "")
     )
@@ -66,5 +66,5 @@ def _histogram(axes: Any, cosines: Likeness, threshold: float) -> None:
     words = f"{100 * cosines.redundant:.1f} % of pairs > {threshold:g} "
     top = axes.get_ylim()[1]
     axes.text(threshold, 0.99 * top, words, font=font(SMALL, bold=True), color=COLOURS[1], ha="right", va="top")
-    dressed(axes, "Pairs of different tokens", "cosine", "% of pairs, in steps of 0.01")
+    dress(axes, "Pairs of different tokens", "cosine", "% of pairs, in steps of 0.01")
     axes.grid(axis="y", color="#e4e6ea", lw=0.6)

@@ -1,0 +1,155 @@
+"""Answers right per second: ANLS against questions per second of every way to show a page, one model, one run.
+
+    python -m tests.benchmarks.pareto                                  # about 300 questions on generated pages
+    python -m tests.benchmarks.pareto --dataset questions.jsonl        # a data set of one's own, with answers
+    python -m tests.benchmarks.pareto --pages 1                        # does it run
+
+Each page is asked all its questions (`eight`), then only its first (`one`), by every way in turn, so that what else the
+machine does meets all of them alike. Seconds are of the wall clock, from the decoded picture to the last answer;
+nothing is kept from way to way. Differences in ANLS are to `full`, with intervals that resample pages. Writes
+results/pareto.json beside this file, or results/pareto-NAME.json for another data set.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from pipelines.runs.provenance import provenance
+from saccade.config import Episode
+from saccade.datasets import Row, open_dataset
+from saccade.engines.hf import HF, HFEngine
+from saccade.episode import episodes, run, see
+from saccade.metrics.anls import anls
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean
+from saccade.types import Sample, Trace
+
+
+def resized(tokens: int, **settings: Any) -> Episode:
+    """The page shrunk to so many tokens."""
+    return Episode(sampler="resize", fixations=1, budget={"name": "fixed", "tokens": tokens}, **settings)
+
+
+def small_first(tokens: int, stop_at: float) -> Episode:
+    """The page shrunk to so many tokens; who is unsure of it is shown its ink; the surer of the two answers."""
+    return Episode(glimpse=tokens, fixations=0, rest="all", encoder="ink", integrate="confident", stop_at=stop_at)
+
+
+WAYS: dict[str, Episode] = {
+    "full": Episode(sampler="full"),
+    "ink": Episode(sampler="full", encoder="ink"),
+    **{f"resize@{tokens}": resized(tokens) for tokens in (128, 273, 546, 819, 1638)},
+    "random@819": Episode(sampler="random"),
+    "looks, 3 x 273": Episode(),
+    "looks, 3 x 273, of ink": Episode(encoder="ink"),
+    **{f"resize@819, then ink below {at}": small_first(819, at) for at in (0.5, 0.7, 0.8, 0.9)},
+    "resize@1228, then ink below 0.8": small_first(1228, 0.8),
+}
+
+
+def timed(engine: HFEngine, settings: Episode, sample: Sample) -> tuple[float, list[Any]]:
+    """Seconds of one page and its questions, and their outcomes."""
+    engine.forget()
+    started = time.perf_counter()
+    outcomes = run(episodes(settings, see(settings, engine, sample.picture, sample.questions)), engine)
+    return time.perf_counter() - started, outcomes
+
+
+def measured(engine: HFEngine, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What every way got and cost."""
+    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    outcomes: dict[str, list[Any]] = {name: [] for name in WAYS}
+    for sample in track(samples, "pages"):
+        _ = sample.picture.rgb  # decoded before the clock runs
+        for name, settings in WAYS.items():
+            spent, answered = timed(engine, settings, sample)
+            seconds[name].append(spent)
+            outcomes[name] += answered
+    pages = [sample.image_id for sample in samples for _ in sample.questions]
+    questions = [question for sample in samples for question in sample.questions]
+    scores = {
+        name: [
+            anls(outcome.answer.text if isinstance(outcome, Trace) else "", question.answers) or 0.0
+            for question, outcome in zip(questions, answered, strict=True)
+        ]
+        for name, answered in outcomes.items()
+    }
+    made = {}
+    for name in WAYS:
+        traces = [outcome for outcome in outcomes[name] if isinstance(outcome, Trace)]
+        mean, against = bootstrap_mean(scores[name], pages), None
+        if name != "full":
+            against = bootstrap_difference(scores[name], scores["full"], pages)
+        made[name] = {
+            "anls": mean and asdict(mean),
+            "difference": against and asdict(against),
+            "questions_per_s": len(questions) / sum(seconds[name]),
+            "right_per_s": sum(scores[name]) / sum(seconds[name]),
+            "tokens": statistics.mean(trace.cost.visual_tok for trace in traces),
+            "prefill_tok": statistics.mean(trace.cost.prefill_tok for trace in traces),
+            "encoder_passes": sum(trace.cost.encoder_passes for trace in traces) / len(samples),
+            "first_step": statistics.mean(len(trace.steps) == 1 for trace in traces),
+            "errors": len(questions) - len(traces),
+        }
+    return made
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+    """The table of the README: questions about a page together, and one alone."""
+    lines = [
+        "|  | ANLS [95 %] | questions/s | right/s | tokens | encoder | questions/s, one per page |",
+        "|---" * 7 + "|",
+    ]
+    for name, found in result["eight"].items():
+        mean = found["anls"]
+        alone = result["one"][name]["questions_per_s"]
+        lines.append(
+            f"| {name} | {mean['mean']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}] | {found['questions_per_s']:.1f} | "
+            f"{found['right_per_s']:.1f} | {found['tokens']:.0f} | {found['encoder_passes']:.2f} | {alone:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measures, prints, writes the results file (only with the default number of pages)."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dataset", default="synthdoc", help="name or path")
+    parser.add_argument("--pages", type=int, default=38, help="at most")
+    parser.add_argument("--page-px", type=int, default=1024, help="longer side of generated pages")
+    parser.add_argument("--model", default="nano")
+    given = parser.parse_args()
+    own = {"page_px": given.page_px, "num_pages": given.pages} if given.dataset.startswith("synthdoc") else {}
+    dataset = open_dataset(given.dataset, **own)
+    listed = [entry for entry in dataset.rows() if isinstance(entry, Row)][: given.pages]
+    samples = [dataset.sample(entry) for entry in listed]
+    with HF(model=given.model, device="cpu", dtype="float32").open() as engine:
+        result: dict[str, Any] = {
+            "dataset": dataset.spec(),
+            "pages": len(samples),
+            "questions": sum(len(sample.questions) for sample in samples),
+            "eight": measured(engine, samples),
+            "one": measured(engine, [replace(sample, questions=sample.questions[:1]) for sample in samples]),
+            **provenance(),
+        }
+    table = Table("way", "ANLS", "questions/s", "right/s", "tokens", "prefill", "encoder", "after one step", "one: q/s")
+    for name, found in result["eight"].items():
+        keys = ("questions_per_s", "right_per_s", "tokens", "prefill_tok", "encoder_passes", "first_step")
+        alone = result["one"][name]["questions_per_s"]
+        table.add_row(name, f"{found['anls']['mean']:.3f}", *(f"{found[key]:.2f}" for key in keys), f"{alone:.2f}")
+    Console(width=140).print(table)
+    if given.pages == parser.get_default("pages"):
+        name = "pareto" if given.dataset == "synthdoc" else f"pareto-{Path(given.dataset).parent.name}"
+        path = Path(__file__).parent / "results" / f"{name}.json"
+        path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
