@@ -26,7 +26,7 @@ from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged
 from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
-from saccade.families import Family, Prepared, checkpoint_file
+from saccade.families import Family, Prepared, checkpoint_file, own_gaze
 from saccade.machine import resolved_device
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
@@ -86,6 +86,7 @@ class HF(Checkpoint):
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
             model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
+        model.gaze = own_gaze(path)
         if self.reduction is not None:
             model.reduce(load("reduction", self.reduction, Reduction))
         engine = HFEngine(model, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
