@@ -164,7 +164,7 @@ class HFEngine(Listening, Engine):
         reduction = self.family.reduction
         if reduction is not None:
             batch = [replace(item, received=True) for item in batch]  # it may choose by it
-        encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
+        encodings = [encoding.cpu() for encoding in self.family.encode(batch)]
         return encodings if reduction is None else [reduction.after(encoding) for encoding in encodings]
 
     def windows(self, prepared: Prepared) -> Any:
@@ -342,13 +342,3 @@ def wide(embeds: Sequence[Tensor]) -> Tensor:
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:
     """How many leading entries two tuples share."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def _to_cpu(encoding: Encoding) -> Encoding:
-    return replace(
-        encoding,
-        tokens=encoding.tokens.cpu(),
-        features=encoding.features.cpu(),
-        received=encoding.received.cpu(),
-        deepstack=None if encoding.deepstack is None else encoding.deepstack.cpu(),
-    )
