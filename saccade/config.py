@@ -1,7 +1,6 @@
 """The settings of an episode: everything that decides what is looked at and when looking stops."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -19,8 +18,6 @@ from saccade.samplers import Sampler
 from saccade.settings import Option, Settings, Short
 from saccade.types import Need
 
-GAZE = "gaze"
-"""Folder of a checkpoint that holds its trained gaze, a head of the scorer `late`."""
 VIEWS = ("full", "resize")
 """Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
 
@@ -121,15 +118,14 @@ class Episode(Settings):
         sampler = self.strategies.sampler
         return None if sampler is None or sampler.blind else self.strategies.score.listener
 
-    def for_checkpoint(self, folder: Path) -> Self:
-        """With the gaze that a checkpoint brings in `folder`/gaze, where `late` is asked for without a head."""
-        head = folder / GAZE
+    def with_gaze(self, head: str | None) -> Self:
+        """With a checkpoint's own gaze, the folder of a head, where `late` is asked for without one."""
         parts = self.strategies.score.parts
         bare = [spec["name"] == "late" and spec["head"] is None for _, spec in parts]
-        if not head.is_dir() or not any(bare):
+        if head is None or not any(bare):
             return self
         scorer = [
-            {**spec, **({"head": str(head)} if own else {}), "weight": weight}
+            {**spec, **({"head": head} if own else {}), "weight": weight}
             for (weight, spec), own in zip(parts, bare, strict=True)
         ]
         return self.with_settings(scorer=tuple(scorer))

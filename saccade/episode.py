@@ -303,5 +303,6 @@ def episodes(settings: Episode, seen: Seen) -> list[Flow]:
 
     Their outcomes, laid end to end, are in the order of the questions.
     """
+    settings = settings.with_gaze(seen.gaze)
     groups = [seen.asked] if settings.shared else [(item,) for item in seen.asked]
     return [episode(settings, seen, group) for group in groups]

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from saccade.config import Episode
-from saccade.engines import Engine, EngineSpec, checkpoint, choose_engine
+from saccade.engines import Engine, EngineSpec, choose_engine
 from saccade.episode import Outcome, episodes, run, see
 from saccade.errors import SaccadeError
 from saccade.picture import Picture, Source
@@ -74,7 +73,6 @@ def load(
     chosen = Episode(**settings)
     spec = engine if isinstance(engine, EngineSpec) else choose_engine({"model": model, **named("engines", engine)})
     chosen.check_engine(spec)
-    chosen = chosen.for_checkpoint(Path(checkpoint(spec.model)))
     with spec.open() as loaded:
         yield Eye(loaded, chosen)
 

@@ -42,6 +42,7 @@ class Seen:
     asked: tuple[tuple[Question, Query | SaccadeError], ...]
     full_patches: int  # encoder patches of one full pass, to compare with
     seconds: float
+    gaze: str | None = None  # folder of the checkpoint's own head of the scorer `late`
     lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
     paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
     paid_s: float = 0.0
@@ -106,7 +107,7 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
     full = encoder.prepare(picture) if resize else views[0]
-    return Seen(picture, whole, glimpse, queries, full.whole_patches, seconds, lazy)
+    return Seen(picture, whole, glimpse, queries, full.whole_patches, seconds, encoder.family.gaze, lazy)
 
 
 def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: int | None = None) -> "Prepared":

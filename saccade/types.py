@@ -168,6 +168,20 @@ class Encoding:
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those it has of its own, by name; each has one row per token (N, ...)."""
+        return {name: tensor for name in ENCODED if (tensor := getattr(self, name)) is not None}
+
+    def cpu(self) -> Self:
+        """Its own tensors on the CPU."""
+        moved: dict[str, Any] = {name: tensor.cpu() for name, tensor in self.tensors.items()}
+        return replace(self, **moved)
+
+
+ENCODED = tuple(field.name for field in fields(Encoding) if "Tensor" in str(field.type))
+"""Fields of an `Encoding` that are tensors: whoever stores, sends or stacks encodings goes through these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:

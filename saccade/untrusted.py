@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import AfterValidator
 
 from saccade.errors import ConfigError
-from saccade.registry import Strategy, find, named
+from saccade.registry import Strategy, find, named, names
 
 MOST = 1024
 """Numbers in a request may not exceed this, either way, unless their field declares an upper limit."""
@@ -32,6 +32,8 @@ def refuse(kind: str, spec: Any) -> None:
         return
     if "." in name:
         raise ConfigError(f"{name!r} is not one of saccade's own")
+    if name not in names(kind):  # a view, or no such name
+        return
     fields = find(kind, name, Strategy).model_fields
     for key, value in settings.items():
         marks = fields[key].metadata if key in fields else []

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 def test_one_version_everywhere() -> None:
     result = CliRunner().invoke(cli.app, ["--version"])
     assert result.output == f"saccade {saccade.__version__}\n"
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == saccade.__version__
+    assert yaml.safe_load((ROOT / ".github" / "CITATION.cff").read_text())["version"] == saccade.__version__
     assert f"## [{saccade.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 

@@ -13,7 +13,6 @@ from saccade.untrusted import refuse, refuse_scorers
     [
         ("samplers", "os.path", "'os.path' is not one of saccade's own"),
         ("planners", {"name": "a.b"}, "'a.b' is not one of saccade's own"),
-        ("samplers", "nope", "no samplers named 'nope'"),
         ("importance", {"name": "late", "head": "/etc"}, "head: files are the server's own to name"),
         ("budgets", {"name": "predicted", "weights": "/etc"}, "weights: files are the server's own to name"),
         ("samplers", {"name": "logpolar", "num_rho": 10**9}, "num_rho is 1000000000; a request may say at most 1024"),
@@ -32,6 +31,12 @@ def test_what_is_the_operators(kind: str, spec: Any, message: str) -> None:
 def test_mixes_of_scorers(given: Any) -> None:
     with pytest.raises(ConfigError, match=r"saccade's own|'name"):
         refuse_scorers(given)
+
+
+def test_views_and_unknown_names_are_for_others_to_judge() -> None:
+    refuse("samplers", "full")
+    refuse("samplers", "resize")
+    refuse("planners", "nope")
 
 
 def test_fields_with_a_limit_of_their_own_may_be_large() -> None:

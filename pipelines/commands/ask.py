@@ -77,6 +77,6 @@ def _answer(image: Path, question: str, spec: EngineSpec, settings: Episode, tra
             raise query
         importance = None
         if settings.view == "foveate":
-            importance = settings.strategies.score(Scene.of([(picture, seen.encoding, query)]))[0]
+            importance = settings.with_gaze(seen.gaze).strategies.score(Scene.of([(picture, seen.encoding, query)]))[0]
         save(draw_trace(picture, grid, outcome, importance), trace_path)
         console.print(f"drawn in {trace_path}", style="dim")

@@ -26,7 +26,7 @@ from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged
 from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
-from saccade.families import Family, Prepared, checkpoint_file
+from saccade.families import Family, Prepared, checkpoint_file, own_gaze
 from saccade.machine import resolved_device
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
 from saccade.picture import Picture
@@ -86,6 +86,7 @@ class HF(Checkpoint):
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
             model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
+        model.gaze = own_gaze(path)
         if self.reduction is not None:
             model.reduce(load("reduction", self.reduction, Reduction))
         engine = HFEngine(model, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
@@ -163,7 +164,7 @@ class HFEngine(Listening, Engine):
         reduction = self.family.reduction
         if reduction is not None:
             batch = [replace(item, received=True) for item in batch]  # it may choose by it
-        encodings = [_to_cpu(encoding) for encoding in self.family.encode(batch)]
+        encodings = [encoding.cpu() for encoding in self.family.encode(batch)]
         return encodings if reduction is None else [reduction.after(encoding) for encoding in encodings]
 
     def windows(self, prepared: Prepared) -> Any:
@@ -341,13 +342,3 @@ def wide(embeds: Sequence[Tensor]) -> Tensor:
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:
     """How many leading entries two tuples share."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def _to_cpu(encoding: Encoding) -> Encoding:
-    return replace(
-        encoding,
-        tokens=encoding.tokens.cpu(),
-        features=encoding.features.cpu(),
-        received=encoding.received.cpu(),
-        deepstack=None if encoding.deepstack is None else encoding.deepstack.cpu(),
-    )

@@ -75,6 +75,7 @@ class Family(ABC):
     model: Any  # the transformers model
     tokenizer: Any  # the transformers tokenizer
     fingerprint: str
+    gaze: str | None = None  # folder of the head of `late` that the checkpoint brings
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
     takes_cells: ClassVar[bool] = False  # its vision tower encodes any cells of a picture
     reduction: Reduction | None = None  # inside the tower; the engine calls what it does afterwards
@@ -182,6 +183,12 @@ def load_model(model_class: Any, path: str, dtype: torch.dtype) -> Any:
             f"{', ...' if len(missing) > 3 else ''} ({len(missing)}): download the checkpoint again"
         )
     return model
+
+
+def own_gaze(path: str) -> str | None:
+    """The folder `gaze` of a checkpoint that is a folder itself, if it has one: a trained head of the scorer `late`."""
+    folder = Path(path) / "gaze"
+    return str(folder) if folder.is_dir() else None
 
 
 def checkpoint_file(path: str, name: str) -> Path | None:

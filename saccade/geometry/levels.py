@@ -39,16 +39,14 @@ def stack(encodings: Sequence[Encoding]) -> Encoding:
     if len(encodings) == 1:
         return first
     grids = [first.grid, *(coarse_on(e.grid, first.grid, level) for level, e in enumerate(encodings) if level)]
-    deepstack = [e.deepstack for e in encodings if e.deepstack is not None]
-    return Encoding(
-        tokens=torch.cat([e.tokens for e in encodings]),
-        features=torch.cat([e.features for e in encodings]),
-        received=torch.cat([e.received * (len(e) / len(first)) for e in encodings]),
+    scaled = [replace(e, received=e.received * (len(e) / len(first))) for e in encodings]
+    tensors: dict[str, Any] = {name: torch.cat([e.tensors[name] for e in scaled]) for name in first.tensors}
+    return replace(
+        first,
         grid=_joined(grids),
-        picture_hash=first.picture_hash,
         fingerprint="+".join(e.fingerprint for e in encodings),  # caches must not take one pyramid for another
         num_patches=sum(e.num_patches for e in encodings),
-        deepstack=torch.cat(deepstack) if deepstack else None,
+        **tensors,
     )
 
 

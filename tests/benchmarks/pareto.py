@@ -63,13 +63,13 @@ def timed(engine: HFEngine, settings: Episode, sample: Sample) -> tuple[float, l
     return time.perf_counter() - started, outcomes
 
 
-def measured(engine: HFEngine, samples: Sequence[Sample]) -> dict[str, Any]:
+def measured(engine: HFEngine, samples: Sequence[Sample], ways: Mapping[str, Episode]) -> dict[str, Any]:
     """What every way got and cost."""
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
-    outcomes: dict[str, list[Any]] = {name: [] for name in WAYS}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    outcomes: dict[str, list[Any]] = {name: [] for name in ways}
     for sample in track(samples, "pages"):
         _ = sample.picture.rgb  # decoded before the clock runs
-        for name, settings in WAYS.items():
+        for name, settings in ways.items():
             spent, answered = timed(engine, settings, sample)
             seconds[name].append(spent)
             outcomes[name] += answered
@@ -83,10 +83,10 @@ def measured(engine: HFEngine, samples: Sequence[Sample]) -> dict[str, Any]:
         for name, answered in outcomes.items()
     }
     made = {}
-    for name in WAYS:
+    for name in ways:
         traces = [outcome for outcome in outcomes[name] if isinstance(outcome, Trace)]
         mean, against = bootstrap_mean(scores[name], pages), None
-        if name != "full":
+        if name != "full" and "full" in ways:
             against = bootstrap_difference(scores[name], scores["full"], pages)
         made[name] = {
             "anls": mean and asdict(mean),
@@ -125,7 +125,9 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=38, help="at most")
     parser.add_argument("--page-px", type=int, default=1024, help="longer side of generated pages")
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--ways", default=";".join(WAYS), help="some of them, separated by semicolons")
     given = parser.parse_args()
+    ways = {name: WAYS[name] for name in given.ways.split(";")}
     own = {"page_px": given.page_px, "num_pages": given.pages} if given.dataset.startswith("synthdoc") else {}
     dataset = open_dataset(given.dataset, **own)
     listed = [entry for entry in dataset.rows() if isinstance(entry, Row)][: given.pages]
@@ -135,8 +137,8 @@ def main() -> None:
             "dataset": dataset.spec(),
             "pages": len(samples),
             "questions": sum(len(sample.questions) for sample in samples),
-            "eight": measured(engine, samples),
-            "one": measured(engine, [replace(sample, questions=sample.questions[:1]) for sample in samples]),
+            "eight": measured(engine, samples, ways),
+            "one": measured(engine, [replace(sample, questions=sample.questions[:1]) for sample in samples], ways),
             **provenance(),
         }
     table = Table("way", "ANLS", "questions/s", "right/s", "tokens", "prefill", "encoder", "after one step", "one: q/s")
@@ -145,7 +147,7 @@ def main() -> None:
         alone = result["one"][name]["questions_per_s"]
         table.add_row(name, f"{found['anls']['mean']:.3f}", *(f"{found[key]:.2f}" for key in keys), f"{alone:.2f}")
     Console(width=140).print(table)
-    if given.pages == parser.get_default("pages"):
+    if given.pages == parser.get_default("pages") and (ways == WAYS or not own):
         name = "pareto" if given.dataset == "synthdoc" else f"pareto-{Path(given.dataset).parent.name}"
         path = Path(__file__).parent / "results" / f"{name}.json"
         path.write_text(json.dumps(result, indent=1) + "\n")

@@ -9,7 +9,7 @@ import torch
 import saccade
 from saccade.config import Episode
 from saccade.datasets.synthdoc import VALIDATION_SEED, render
-from saccade.families import fingerprint
+from saccade.families import fingerprint, own_gaze
 from saccade.heads.files import save
 from saccade.heads.scoring import Late
 from saccade.heads.surroundings import Surroundings, steps
@@ -85,17 +85,20 @@ def test_a_coarse_view_counts_in_its_own_steps() -> None:
 def test_a_checkpoint_brings_its_gaze(tmp_path: Path) -> None:
     save_model(build_model(SIZES["tiny"]), tmp_path)  # type: ignore[arg-type]
     before = fingerprint(str(tmp_path))
-    asked = Episode(scorer="late:0.75,edges:0.25")
-    assert asked.for_checkpoint(tmp_path) is asked, "it has none"
+    assert own_gaze(str(tmp_path)) is None
     save(Late("after", 64, 64, span=5, channels=2), tmp_path / "gaze")
-    own = asked.for_checkpoint(tmp_path)
-    assert [spec.get("head") for _, spec in own.strategies.score.parts] == [str(tmp_path / "gaze"), None]
+    head = own_gaze(str(tmp_path))
+    assert head == str(tmp_path / "gaze")
+    own = Episode(scorer="late:0.75,edges:0.25").with_gaze(head)
+    assert [spec.get("head") for _, spec in own.strategies.score.parts] == [head, None]
     assert [weight for weight, _ in own.strategies.score.parts] == [0.75, 0.25]
-    other = Episode(scorer=({"name": "late", "head": str(tmp_path / "gaze")},))
-    assert other.for_checkpoint(tmp_path) is other and Episode().for_checkpoint(tmp_path) == Episode()
+    for other in (Episode(scorer=({"name": "late", "head": head},)), Episode(), own):
+        assert other.with_gaze(str(tmp_path)) is other, "nothing to fill in"
     assert fingerprint(str(tmp_path)) != before, "another gaze is another run"
     page = np.full((256, 256, 3), 255, np.uint8)
     page[60:70, 40:120:4] = 0
     with saccade.load(str(tmp_path), scorer="late", fixations=1) as eye:
-        assert eye.settings.strategies.score.parts[0][1]["head"] == str(tmp_path / "gaze")
-        assert eye.look(page, "Total?").steps[0].gaze.importance is not None
+        with_it = eye.look(page, "Total?").steps[0].gaze.importance
+        eye.engine.family.gaze = None
+        without = eye.look(page, "Total?").steps[0].gaze.importance
+        assert with_it is not None and without is not None and not torch.allclose(with_it, without)

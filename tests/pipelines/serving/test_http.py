@@ -124,6 +124,15 @@ def test_a_picture_is_encoded_once(endpoint: InProcess) -> None:
     assert costs[0]["encoder_patches"] == costs[1]["encoder_patches"], "a question costs the same, whoever paid before"
 
 
+def test_what_was_encoded_otherwise_is_encoded_again(endpoint: InProcess) -> None:
+    """Attention received is kept only where it was asked for."""
+    hits = []
+    for scorer in ("edges", "received", "edges", "received"):
+        told = endpoint.post(body("a", png(seed=78), saccade={**KNOBS, "scorer": scorer})).json()["saccade"]
+        hits.append(told["cost"]["cache_hit"])
+    assert hits == [False, False, True, True]
+
+
 def test_the_same_picture_at_once_is_one_pass(qwen2_5_vl: Path) -> None:
     with in_process(qwen2_5_vl) as endpoint:
         passes: list[int] = []
