@@ -11,9 +11,10 @@ from pipelines.commands.settings import asking
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from saccade.config import Episode
-from saccade.engines import EngineSpec
+from saccade.decoding.pages import chosen
+from saccade.engines import Engine, EngineSpec
 from saccade.episode import episodes, run, see
-from saccade.errors import ConfigError, SaccadeError
+from saccade.errors import ConfigError, DataError, SaccadeError
 from saccade.picture import Picture
 from saccade.types import Question, Scene, Trace
 from saccade.viz import text
@@ -25,28 +26,39 @@ console = Console()
 
 @takes(Looking)
 def ask(
-    image: Annotated[Path, typer.Argument(help="The picture.", exists=True, dir_okay=False)],
+    image: Annotated[Path, typer.Argument(help="The picture, or a PDF.", exists=True, dir_okay=False)],
     question: Annotated[str, typer.Argument(help="The question about it.")],
     trace: Annotated[
         Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
     ] = None,
+    pages: Annotated[
+        str | None, typer.Option(metavar="1,3-5", help="Pages of a PDF or TIFF, each asked by itself (default: all).")
+    ] = None,
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Answer one question about one image, and say where it looked.
+    """Answer one question about one image, or about each page of a file, and say where it looked.
 
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
     looks, spec = asking(settings)
-    _answer(image, question, spec, looks, trace)
+    answer(image, question, spec, looks, trace, pages)
 
 
-def _answer(image: Path, question: str, spec: EngineSpec, settings: Episode, trace_path: Path | None) -> None:
-    """Answers, prints a line per fixation, and draws the trace when a path is given.
+def answer(
+    image: Path,
+    question: str,
+    spec: EngineSpec,
+    settings: Episode,
+    trace_path: Path | None,
+    pages: str | None = None,
+    console: Console = console,
+) -> None:
+    """Answers, prints a line per fixation, and draws the trace when a path is given; so for each chosen page.
 
     Raises:
-        ConfigError: the question is empty, the trace cannot be drawn there, or a scorer needs what the engine cannot
-            give; nothing has been loaded.
+        ConfigError: the question is empty, there is no such page, the trace cannot be drawn there, or a scorer needs
+            what the engine cannot give; nothing has been loaded.
         SaccadeError: the image or the question cannot be used.
     """
     if not question.strip():
@@ -54,10 +66,30 @@ def _answer(image: Path, question: str, spec: EngineSpec, settings: Episode, tra
     if trace_path is not None:
         picture_path(trace_path)
     settings.check_engine(spec)
-    picture = Picture.open(image)
+    there = Picture.open(image).num_pages
+    wanted = chosen(pages, there)
+    if not wanted:
+        raise ConfigError(f"{str(image)!r} has {there} page{'s' * (there > 1)}; --pages {pages} chooses none of them")
     with spec.open() as engine:
-        seen = see(settings, engine, picture, [Question("ask", question)])
-        (outcome,) = run(episodes(settings, seen), engine)
+        for page in wanted:
+            drawn = trace_path
+            if trace_path is not None and len(wanted) > 1:
+                drawn = trace_path.with_stem(f"{trace_path.stem}-page{page}")
+            if there > 1:
+                console.print(f"page {page} of {there}", style="bold", highlight=False)
+            try:
+                _answer_page(Picture.open(image, page=page), question, engine, settings, drawn, console)
+            except DataError as error:
+                if page == wanted[-1]:  # said, with an exit status; the pages before it are answered
+                    raise
+                console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _answer_page(
+    picture: Picture, question: str, engine: Engine, settings: Episode, trace_path: Path | None, console: Console
+) -> None:
+    seen = see(settings, engine, picture, [Question("ask", question)])
+    (outcome,) = run(episodes(settings, seen), engine)
     if not isinstance(outcome, Trace):
         raise outcome
     grid = seen.grid

@@ -60,6 +60,7 @@ class Data(Settings):
                 Short(name="data_path", takes=Path, help="Where the named data set lies on this machine."),
                 Short(name="question", help="What to ask of every image of a folder."),
                 Short(name="page_px", of="synthdoc", help="Longest side of generated pages (synthdoc)."),
+                Short(name="pages", metavar="1,3-5", help="Pages of a PDF or TIFF, each a picture of its own."),
             ),
         ),
     ] = Field(

@@ -19,8 +19,9 @@ MIB = 2**20
 
 
 LIMITS = Option(panel="What it refuses")
-SPELLED = ("api_key_file", "allow_host", "max_request_mib")
-"""Names under which `key_hashes`, `url_hosts` and `max_request_bytes` are given as options and in files."""
+SPELLED = ("api_key_file", "allow_host", "max_request_mib", "allow_origin")
+"""Names under which `key_hashes`, `url_hosts`, `max_request_bytes` and `allow_origins` are given as options and in
+files."""
 
 
 class ServeConfig(Looking):
@@ -72,10 +73,20 @@ class ServeConfig(Looking):
     max_image_px: Annotated[int, LIMITS] = Field(50_000_000, ge=1, description="Pixels of one image.")
     max_images: Annotated[int, LIMITS] = Field(4, ge=1, le=64, description="Images of one request.")
     max_episodes: Annotated[int, LIMITS] = Field(8, ge=1, description="Requests looked at together; others wait.")
-    allow_origins: Annotated[tuple[str, ...], HIDDEN] = Field(
-        (), description="Origins whose pages may ask (CORS); '*': all; none: no."
-    )
-    pages: Annotated[Pages, HIDDEN] = Field(
+    allow_origins: Annotated[
+        tuple[str, ...],
+        Option(
+            panel=LIMITS.panel,
+            spelled=Short(
+                name="allow_origin",
+                takes=list[str],
+                metavar="ORIGIN",
+                help="A site whose pages may ask (CORS), as https://app.example; may be repeated; '*': all (default: "
+                "none).",
+            ),
+        ),
+    ] = Field((), description="Origins whose pages may ask (CORS); '*': all; none: no.")
+    pages: Annotated[Pages, LIMITS] = Field(
         None, description="Pages of a PDF or TIFF that are looked at: 1,3-5; None: all."
     )
     max_queue: Annotated[int, LIMITS] = Field(64, ge=0, description="Requests that wait; more get 429.")
@@ -126,7 +137,7 @@ class ServeConfig(Looking):
 
 def _spelled(values: dict[str, Any]) -> dict[str, Any]:
     """The settings with those of `SPELLED` under the names of their fields."""
-    keys, hosts, mib = (values.get(name) for name in SPELLED)
+    keys, hosts, mib, origins = (values.get(name) for name in SPELLED)
     made = {name: value for name, value in values.items() if name not in SPELLED}
     if keys is not None:
         made["key_hashes"] = key_hashes(Path(keys))
@@ -134,6 +145,10 @@ def _spelled(values: dict[str, Any]) -> dict[str, Any]:
         made["url_hosts"] = (hosts,) if isinstance(hosts, str) else tuple(hosts)
     if mib is not None:
         made["max_request_bytes"] = mib * MIB
+    if origins is not None:
+        made["allow_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
+    if isinstance(made.get("pages"), int):  # YAML reads one page as a number
+        made["pages"] = str(made["pages"])
     return made
 
 

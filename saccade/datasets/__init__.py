@@ -94,7 +94,7 @@ def open_dataset(
     data_path: str | Path | None = None,
     question: str | None = None,
     page_px: int | None = None,
-    pages: str | None = None,
+    pages: str | int | None = None,
     **settings: Any,
 ) -> Dataset:
     """A data set by name, or the one that fits a path; a name wins over a folder called the same (write `./name`).
@@ -122,7 +122,7 @@ def open_dataset(
         "data_path": None if data_path is None else str(data_path),
         "question": question,
         "page_px": page_px,
-        "pages": pages,
+        "pages": None if pages is None else str(pages),  # YAML reads one page as a number
     }
     for key, value in given.items():
         field = kind.model_fields.get(key)

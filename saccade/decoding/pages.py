@@ -76,8 +76,8 @@ def one_of(number: int | None, there: int) -> int:
     if number is None:
         if there > 1:
             raise PictureError(
-                f"the file has {there} pages, and a picture is one of them: choose with page=1 to page={there}, or in "
-                "a command with --pages"
+                f"the file has {there} pages, and a picture is one of them: choose with page=1 to page={there}; ask, "
+                "batch and serve take --pages"
             )
         return 1
     if not 1 <= number <= there:

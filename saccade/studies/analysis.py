@@ -44,7 +44,7 @@ class Found:
     errors: list[str] = field(default_factory=list)
     interrupted: bool = False
     scene: Scene | None = None  # of the first page, for its maps
-    asked: bool = True  # whether it is a question of somebody, not one that stands in for none
+    asked: bool = True  # whether there is a question; without one, a placeholder is embedded
     points: list[BottleneckPoint] = field(default_factory=list)  # of the first page
     information: list[Numbers] = field(default_factory=list)
     layers: list[tuple[LayerLikeness, ...]] = field(default_factory=list)

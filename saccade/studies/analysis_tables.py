@@ -34,10 +34,10 @@ def report(numbers: Numbers) -> Iterator[Group | Text]:
 
 def _information(found: Numbers) -> Iterator[Group | Text]:
     made = _table("bits, means over questions", "is", "at most")
-    made.add_row("spatial entropy of the page (A1)", f"{found['spatial_bits']:.3f}", f"{found['most_bits']:.3f}")
-    made.add_row("entropy of a feature (A1)", f"{found['feature_bits']:.3f}", f"{found['feature_most_bits']:.3f}")
+    made.add_row("spatial entropy of the page", f"{found['spatial_bits']:.3f}", f"{found['most_bits']:.3f}")
+    made.add_row("entropy of a feature", f"{found['feature_bits']:.3f}", f"{found['feature_most_bits']:.3f}")
     if "question_bits" in found:
-        made.add_row("tokens and question (A2)", f"{found['question_bits']:.4f}", f"{found['most_bits']:.3f}")
+        made.add_row("tokens and question", f"{found['question_bits']:.4f}", f"{found['most_bits']:.3f}")
     yield _titled("Information", made)
     if "question_bits" in found:
         yield _said(
@@ -50,7 +50,7 @@ def _bottleneck(points: list[Numbers]) -> Iterator[Group | Text]:
     made = _table("tokens kept", "bits of the question", "mean cosine of two")
     for point in points:
         made.add_row(f"{point['keep']:,}", f"{point['bits']:.4f}", f"{point['redundancy']:.3f}")
-    yield _titled("Kept by the information bottleneck (A3), first question", made)
+    yield _titled("Kept by the information bottleneck, first question", made)
 
 
 def _layers(found: Numbers) -> Iterator[Group | Text]:
@@ -58,7 +58,7 @@ def _layers(found: Numbers) -> Iterator[Group | Text]:
     for block in found["blocks"]:
         made.add_row(str(block["block"]), f"{block['mean']:.3f}", f"{100 * block['redundant']:.2f} %")
     pages = "1 page" if found["pages"] == 1 else f"{found['pages']} pages"
-    yield _titled(f"Redundancy of the encoder's patches by block (A5), {pages}", made)
+    yield _titled(f"Redundancy of the encoder's patches by block, {pages}", made)
 
 
 def _rate(found: Numbers) -> Iterator[Group | Text]:
@@ -104,7 +104,7 @@ def _scanpath(found: Numbers) -> Iterator[Group | Text]:
     made.add_row("regressions, %", cell("regressions", 0, 100), span(reading, "regressions", 100), "-")
     made.add_row("back within 1 degree of a gaze, %", cell("revisits", 0, 100), "-", "-")
     made.add_row("fixation, ms", "-", span(reading, "fixation_ms"), span(scenes, "fixation_ms"))
-    yield _titled("Scanpaths (A7)", made)
+    yield _titled("Scanpaths", made)
     covered = _table("fixations", "covered within 1 deg", "within 5 deg")
     for number, (fovea, parafovea) in enumerate(found["coverage"], 1):
         covered.add_row(str(number), f"{100 * fovea:.1f} %", f"{100 * parafovea:.1f} %")
@@ -122,7 +122,7 @@ def _eccentricity(found: Numbers) -> Iterator[Group | Text]:
         density, acuity = ("-" if band[key] is None else f"{100 * band[key]:.1f} %" for key in ("density", "acuity"))
         shares = (f"{100 * band[key]:.1f} %" for key in ("page", "kept", "eye"))
         made.add_row(f"{band['low_deg']:g}{far}" + ("" if far else " and more"), *shares, density, acuity)
-    yield _titled(f"Tokens by eccentricity (A8), first looks of {found['looks']} questions", made)
+    yield _titled(f"Tokens by eccentricity, first looks of {found['looks']} questions", made)
     yield _said("Density: share of the tokens there that are kept. Acuity: of that at the gaze, 60 / (1 + 0.35 e) cpd.")
 
 

@@ -79,7 +79,7 @@ def fits() -> list[Facts]:
             made.append({"of": name, "how": how, **_line(fit, degrees, values)})
         if name in ("macaque", "human"):
             known = biology.Hyperbola(6.0, 0.5, ()) if name == "macaque" else biology.Hyperbola(M0_MM, E0_DEG, ())
-            how = "the seeds" if name == "macaque" else "Horton & Hoyt 1991"
+            how = "6 for M0" if name == "macaque" else "Horton & Hoyt 1991"
             made.append({"of": name, "how": how, **_line(known, degrees, values)})
     return made
 
@@ -140,7 +140,7 @@ def blank_scene(picture: Picture) -> Scene:
 
 
 def allocation(scene: Scene) -> Facts:
-    """Share of tokens by eccentricity: drawn without replacement, expected from M, of the page; and the seeds' draw."""
+    """Share of tokens by eccentricity: drawn without replacement, expected from M, of the page."""
     gaze = torch.tensor([GAZE_UV])
     e = token_eccentricity_deg(scene.centre_uv, gaze, scene.grids)
     chosen = Cortical()(scene, torch.zeros_like(e), gaze, TOKENS)[0]
@@ -156,7 +156,7 @@ def allocation(scene: Scene) -> Facts:
         "bands_deg": list(ALLOTTED_DEG[:-1]),
         "shares": {name: band_shares(e, weight, ALLOTTED_DEG)[0].tolist() for name, weight in ways.items()},
         "kept": int(kept.sum()),
-        "distinct_of_seed_draw": len(cells),
+        "distinct_with_replacement": len(cells),
         "index": chosen.index.tolist(),
     }
 

@@ -21,9 +21,8 @@ def report(facts: Facts) -> Iterator[Group | Text]:
     for name, foveation in facts["foveation"].items():
         yield from _foveation(name, foveation)
     yield _said(
-        "The seeds' SSIM (0.98 within 5 deg, 0.85 to 0.92, 0.60 to 0.75) and just-noticeable gaze errors (0.5 to 3 "
-        "deg) stand there without a measurement. SSIM depends on the picture and on pixels per degree; these are two "
-        "pictures' at one density. Whether a person notices needs persons.",
+        "SSIM depends on the picture and on pixels per degree: these numbers are of two pictures at one density. "
+        "Whether a person would notice is not measured here.",
         "Even samples: as many as the map has bins, spread evenly over the picture. They are its fair rival: at the "
         "gaze foveation must be above them, and away from it it will be below.",
     )
@@ -53,9 +52,9 @@ def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
         values = (f"{each['at_0']:,.{digits}f}", f"{each['rms']:,.{digits}f}")
         made.add_row(f"{each['of']}: {each['how']}", *cells, *values)
     yield _titled("Magnification (mm/deg) and cones (per mm2) as y = M0 / (e + e0)", made)
-    plain, even, seeds = (by["macaque", how] for how in ("least squares", "of relative errors", "the seeds"))
-    data = _table("e (deg)", "data", "fit", "data - fit", "seeds' 6/(e + 0.5)")
-    for (e, value, difference), (_, _, wrong) in zip(plain["data"], seeds["data"], strict=True):
+    plain, even, textbook = (by["macaque", how] for how in ("least squares", "of relative errors", "6 for M0"))
+    data = _table("e (deg)", "data", "fit", "data - fit", "6/(e + 0.5)")
+    for (e, value, difference), (_, _, wrong) in zip(plain["data"], textbook["data"], strict=True):
         data.add_row(
             f"{e:g}", f"{value:.2f}", f"{value - difference:.2f}", f"{difference:+.2f}", f"{value - wrong:.2f}"
         )
@@ -66,13 +65,12 @@ def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
     at_10 = [one["e0_deg"] / (10 + one["e0_deg"]) for one in curves]
     yield _said(
         f"The data give M0 = {plain['scale']:.1f} mm and e0 = {plain['e0_deg']:.2f} deg, so {plain['at_0']:.1f} "
-        "mm/deg at the fovea; measured is 6. The seeds put these 6 mm/deg in the place of M0, which makes "
-        f"{seeds['at_0']:.0f} mm/deg of them, twice their own data.",
+        "mm/deg at the fovea; measured is 6. Put in the place of M0, with e0 = 0.5, these 6 mm/deg become "
+        f"{textbook['at_0']:.0f} mm/deg at the fovea, twice the data.",
         f"No hyperbola passes through all points: at {e:g} deg the fit is {(value - difference) / value:.1f} times "
         f"the data, which fall faster than 1/e from 15 deg on. Weighted by relative error, M0 = {even['scale']:.1f} "
-        f"and e0 = {even['e0_deg']:.2f}: near the seeds' numbers, and too high at the fovea.",
-        f"The seeds call the normalised curves very similar: M(10)/M(0) is {at_10[0]:.2f} human, {at_10[1]:.2f} "
-        "macaque.",
+        f"and e0 = {even['e0_deg']:.2f}: near 6 and 0.5, and too high at the fovea.",
+        f"The normalised curves differ: M(10)/M(0) is {at_10[0]:.2f} human, {at_10[1]:.2f} macaque.",
         "The first cone table is given as Daniel & Whitteridge's, who measured cortex, not cones. The two cone "
         f"tables disagree about e0 ({first:.2f} and {second:.2f} deg): M is not derived from them.",
     )
@@ -88,7 +86,7 @@ def _halving(cortex: Facts) -> Iterator[Group | Text]:
 
 def _cortex(cortex: Facts) -> Iterator[Group | Text]:
     heads = ("mm", "mm2", "mm2/4")
-    made = _table("within", *(f"{who} {head}" for who in ("human", "macaque") for head in heads), "seeds' integral")
+    made = _table("within", *(f"{who} {head}" for who in ("human", "macaque") for head in heads), "integral of M")
     for i, e in enumerate(cortex["degrees"]):
         cells = []
         for who in ("human", "macaque"):
@@ -99,12 +97,12 @@ def _cortex(cortex: Facts) -> Iterator[Group | Text]:
     human, macaque = cortex["human"], cortex["macaque"]
     i = cortex["degrees"].index(30.0)
     yield _said(
-        "Distance is the integral of M, area that of M^2 2 pi e de. The seeds integrate M 2 pi e de and call it "
-        f"area: {cortex['as_area_normalised']:.1f} for M0 = 1, e0 = 0.5 and {cortex['as_area'][i]:,.0f} for the human "
-        "values, both to 30 deg. Its unit is mm deg; it counts no clusters.",
+        "Distance is the integral of M, area that of M^2 2 pi e de. The integral of M 2 pi e de is "
+        f"no area: {cortex['as_area_normalised']:.1f} for M0 = 1, e0 = 0.5 and {cortex['as_area'][i]:,.0f} for the "
+        "human values, both to 30 deg. Its unit is mm deg.",
         f"The area integral gives {human['hypercolumns'][i]:,.0f} hypercolumns within 30 deg of human V1 "
-        f"({human['hypercolumns'][i] / 2:,.0f} a hemisphere) and {macaque['hypercolumns'][i]:,.0f} "
-        f"({macaque['hypercolumns'][i] / 2:,.0f}) by the macaque's fit. By V1's whole area, a hemisphere: 2,500/4 = "
+        f"({human['hypercolumns'][i] / 2:,.0f} per hemisphere) and {macaque['hypercolumns'][i]:,.0f} "
+        f"({macaque['hypercolumns'][i] / 2:,.0f}) by the macaque's fit. By V1's whole area, per hemisphere: 2,500/4 = "
         f"{human['counted']:.0f} human, 1,200/4 = {macaque['counted']:.0f} macaque.",
         f"273 is none of them. It is the count, in both hemispheres, within {human['degrees_of_273']:.1f} deg (human) "
         f"or {macaque['degrees_of_273']:.1f} deg (macaque), as any number is within some radius. What follows: V1 has "
@@ -128,10 +126,9 @@ def _retina(retina: Facts) -> Iterator[Group | Text]:
     yield _titled("Retina: cones 199,000 exp(-0.42 e), rods, acuity 60/(1 + 0.35 e), the lowest letters resolved", made)
     yield _said(
         "The cone formula is of the tables' size up to 5 deg and then falls out of sight: 45 cones/mm2 at 20 deg, "
-        "where they have 10,000 and 5,000 (and where the seeds print 900 for the formula).",
-        "x-height: 2.5 cycles a letter at 33.3 px/deg; up to 7.4 deg the screen's 5 px are the limit. Acuity at 10 "
-        "deg is 1/4.5 and at 20 deg 1/8 of the fovea's: 6 pt become 27 and 48 pt (the seeds: 54). Crowding is not in "
-        "it.",
+        "where they have 10,000 and 5,000.",
+        "x-height: 2.5 cycles per letter at 33.3 px/deg; up to 7.4 deg the screen's 5 px are the limit. Acuity at 10 "
+        "deg is 1/4.5 and at 20 deg 1/8 of the fovea's: 6 pt become 27 and 48 pt. Crowding is not in it.",
     )
 
 
@@ -141,8 +138,8 @@ def _allocation(allocation: Facts) -> Iterator[Group | Text]:
         made.add_row(name, *(f"{share:.1%}" for share in shares))
     yield _titled("Share of tokens by eccentricity, cortical sampler", made)
     yield _said(
-        f"{allocation['kept']} different tokens. Drawn with replacement from pixels, as the seeds do, as many draws "
-        f"hit {allocation['distinct_of_seed_draw']} different ones."
+        f"{allocation['kept']} different tokens. Drawn with replacement from pixels, as many draws "
+        f"hit {allocation['distinct_with_replacement']} different ones."
     )
 
 
@@ -152,8 +149,8 @@ def _rows(rows: Facts) -> Iterator[Group | Text]:
         made.add_row(name, *(f"{share:.1%}" for share in shares))
     yield _titled("Share of log-polar rows, 0 to 60 deg", made)
     yield _said(
-        "Rows as dense as acuity are a log map with alpha = 1/0.35 deg. The seeds integrate 1/acuity, the opposite: "
-        "1.4 % of their rows lie within 5 deg, where they print 30 %."
+        "Rows as dense as acuity are a log map with alpha = 1/0.35 deg. The integral of 1/acuity is the opposite: "
+        "1.4 % of its rows lie within 5 deg."
     )
 
 

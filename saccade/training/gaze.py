@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     for px in (512, 1024):
         report[f"{px} px"] = evaluate(head, model, px, given.pages)
     notes = {"steps": given.steps, "loss": round(float(np.mean(curve[-50:])), 3), "scores": report}
-    save(head, given.out or given.checkpoint / FOLDER, model=str(given.checkpoint), **notes)
+    save(head, given.out or given.checkpoint / FOLDER, model=given.checkpoint.name, **notes)
     print(json.dumps(notes, indent=1))
     return report
 

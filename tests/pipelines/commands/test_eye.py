@@ -36,7 +36,7 @@ def test_it_says_what_follows_and_what_does_not(drawn: tuple[str, Path]) -> None
     for part in (
         "The data give M0 = 12.5 mm and e0 = 1.93 deg",
         "175.6 for M0 = 1, e0 = 0.5 and 2,958 for the human values",
-        "1,287 hypercolumns within 30 deg of human V1 (644 a hemisphere)",
+        "1,287 hypercolumns within 30 deg of human V1 (644 per hemisphere)",
         "2,500/4 = 625 human, 1,200/4 = 300 macaque",
         "273 is none of them",
         "M(10)/M(0) is 0.07 human, 0.16 macaque",
