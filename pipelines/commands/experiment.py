@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.execute.local import run_experiment
+from pipelines.execute.experiment import run_experiment
 from pipelines.runs.experiment import find_experiment, read_experiment
 from pipelines.runs.tables import to_markdown
 
@@ -15,7 +15,7 @@ console = Console()
 
 def experiment(
     configuration: Annotated[str, typer.Argument(help="A YAML file, or the name of one in configs/experiments/.")],
-    output: Annotated[Path, typer.Option(help="Folder for rows.jsonl, results.json and table.md.")],
+    output: Annotated[Path, typer.Option(help="Folder of the run: answers/, results.json, table.md.")],
     limit: Annotated[int | None, typer.Option(min=1, help="Questions at most, instead of the file's.")] = None,
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.

@@ -1,55 +1,112 @@
-"""`saccade experiment`: several ways of looking, on the same questions, in one process, as one table.
-
-A configuration names a data set and the variants; every variant answers every question. An image is encoded once for
-all variants that encode it alike. Finished images are in `DIR/rows.jsonl`: an interrupted experiment goes on there.
-"""
+"""What runs in this process: a loop over the images of a run, each encoded once for all the ways it is looked at."""
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipelines.runs.experiment import Experiment
-from pipelines.runs.provenance import provenance
-from pipelines.runs.tables import summarise, to_markdown
+from pipelines.execute.async_reader import is_gone
+from pipelines.runs import manifest, rows
+from pipelines.runs.files import commit
+from pipelines.runs.folder import RunFolder
 from saccade.config import Episode
-from saccade.datasets import Dataset, Row, Skip, limit
+from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder, Engine, ForwardingEncoder
-from saccade.engines.hf import checkpoint
-from saccade.episode import Outcome, episodes, run, see
-from saccade.errors import DataError, ResumeRefused, describe
-from saccade.families import Prepared, fingerprint
-from saccade.metrics.anls import anls
-from saccade.metrics.coverage import coverage
-from saccade.metrics.exact import exact
+from saccade.episode import episodes, run, see
+from saccade.errors import ResumeRefused, describe
+from saccade.families import Prepared
 from saccade.picture import Picture
-from saccade.types import Encoding, Grid, Question, Sample, Trace
+from saccade.types import Encoding, Question
+
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
-def run_experiment(experiment: Experiment, output: Path, console: Console) -> dict[str, Any]:
-    """Answers what is not answered yet, writes `results.json` and `table.md` into `output`, returns the results.
+def answer_left(
+    folder: RunFolder,
+    attempt: str,
+    dataset: Dataset,
+    engine: Engine,
+    variants: Mapping[str, Episode],
+    limit_px: int | None,
+    console: Console,
+) -> None:
+    """Answers the images that the attempt must do, one after the other; each image's rows are committed at once.
 
     Raises:
-        ConfigError: a setting is wrong, or `output` holds another experiment.
+        EngineDead: the engine is gone; what is done stays.
+        KeyboardInterrupt: interrupted; what is done stays.
     """
-    dataset, spec, variants = experiment.opened()
-    origin = {
-        "experiment": experiment.dump(),
-        "encoder": fingerprint(checkpoint(spec.model)),
-        "data": dataset.fingerprint(),
-    }
-    images = [row for row in limit(dataset.rows(), experiment.limit) if not isinstance(row, Skip)]
-    with spec.open() as engine:
-        rows = collect(output, origin, images, lambda row: _answer(row, dataset, engine, variants), console)
-    results = summarise(rows, list(variants), experiment.against, experiment.bins)
-    results |= {"title": experiment.title, **origin, **provenance()}
-    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (output / "table.md").write_text(to_markdown(results))
-    return results
+    left = list(manifest.read(folder.left))
+    passes = folder.passes(attempt, str(os.getpid()))
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, passes.open("a") as encoded:
+        task = progress.add_task("images", total=len(left))
+        for number, row in left:
+            encoded.write(json.dumps(row.image_id) + "\n")
+            encoded.flush()
+            made = answer(row, dataset, engine, variants, limit_px)
+            commit(pa.Table.from_pylist(made, rows.SCHEMA), number, folder.staging(attempt), folder.answers)
+            progress.advance(task)
+
+
+def answer(
+    row: Row, dataset: Dataset, engine: Engine, variants: Mapping[str, Episode], limit_px: int | None
+) -> list[dict[str, Any]]:
+    """The rows of one image: one per variant and question. What fails costs its own rows, a dead engine the run."""
+    questions: Sequence[Question] = row.questions
+    try:
+        sample = dataset.sample(row, limit_px)
+        questions, picture = sample.questions, sample.picture
+    except Exception as error:
+        text = _survived(error)
+        return [rows.error_row(row.image_id, question, text, name) for name in variants for question in questions]
+    asked = [question for question in questions if question.error is None]
+    once, made = _Once(engine), []
+    for name, settings in variants.items():
+        engine.forget()  # what another variant has read must not make this one cheaper
+        by_id = {q.id: rows.error_row(row.image_id, q, q.error, name) for q in questions if q.error is not None}
+        try:
+            seen = see(settings, once, picture, asked)
+            outcomes = run(episodes(settings, seen), engine)
+            by_id |= {
+                each["id"]: each for each in rows.scored_rows(row.image_id, seen, asked, outcomes, settings, name)
+            }
+        except Exception as error:
+            text = _survived(error)
+            by_id |= {question.id: rows.error_row(row.image_id, question, text, name) for question in asked}
+        made += [by_id[question.id] for question in questions]
+    return made
+
+
+def _survived(error: Exception) -> str:
+    """What an error row says. Raises the error itself where it took the engine with it."""
+    if is_gone(error):
+        raise error
+    return describe(error)
+
+
+class _Once(ForwardingEncoder):
+    """An encoder that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(encoder)
+        self._prepared: dict[int | None, Prepared] = {}
+        self._encoded: dict[str, Encoding] = {}
+
+    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
+        if max_tok not in self._prepared:
+            self._prepared[max_tok] = super().prepare(picture, max_tok)
+        return self._prepared[max_tok]
+
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        for item in batch:
+            if item.key not in self._encoded:
+                self._encoded[item.key] = super().encode([item])[0]
+        return [self._encoded[item.key] for item in batch]
 
 
 def collect(
@@ -70,8 +127,7 @@ def collect(
     rows_file = output / "rows.jsonl"
     _claim(output / "experiment.json", origin)
     done = {row["image_id"] for row in _rows(rows_file)}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress, rows_file.open("a") as sink:
+    with Progress(*COLUMNS, console=console) as progress, rows_file.open("a") as sink:
         task = progress.add_task("images", total=len(images), completed=len(done))
         try:
             for row in images:
@@ -117,78 +173,3 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         if row["image_id"] in complete and key not in seen:
             seen.add(key)
             yield row
-
-
-class _Once(ForwardingEncoder):
-    """An encoder that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__(encoder)
-        self._prepared: dict[int | None, Prepared] = {}
-        self._encoded: dict[str, Encoding] = {}
-
-    def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
-        if max_tok not in self._prepared:
-            self._prepared[max_tok] = super().prepare(picture, max_tok)
-        return self._prepared[max_tok]
-
-    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
-        for item in batch:
-            if item.key not in self._encoded:
-                self._encoded[item.key] = super().encode([item])[0]
-        return [self._encoded[item.key] for item in batch]
-
-
-def _answer(row: Row, dataset: Dataset, engine: Engine, variants: dict[str, Episode]) -> Iterator[dict[str, Any]]:
-    """One line per variant and question of one image."""
-    once = _Once(engine)
-    lines: list[dict[str, Any]] = []
-    sample: Sample | DataError
-    try:
-        sample = dataset.sample(row)
-    except DataError as error:
-        sample = error
-    questions: tuple[Question, ...] = row.questions if isinstance(sample, DataError) else sample.questions
-    for name, settings in variants.items():
-        started = time.perf_counter()
-        outcomes: list[Outcome] = []
-        grid = None
-        try:
-            if isinstance(sample, DataError):
-                raise sample
-            engine.forget()  # what another variant has read must not make this one cheaper
-            seen = see(settings, once, sample.picture, questions)
-            outcomes += run(episodes(settings, seen), engine)
-            grid = seen.grid
-        except DataError as error:
-            outcomes = [error] * len(questions)
-        seconds = (time.perf_counter() - started) / len(questions)
-        for question, outcome in zip(questions, outcomes, strict=True):
-            line = _line(question, outcome, grid, settings)
-            lines.append({"variant": name, "image_id": row.image_id, "last": False, "seconds": seconds, **line})
-    lines[-1]["last"] = True
-    yield from lines
-
-
-def _line(question: Question, outcome: Outcome, grid: Grid | None, settings: Episode) -> dict[str, Any]:
-    base = {"id": question.id, "x_height_px": question.metadata.get("x_height_px")}
-    if not isinstance(outcome, Trace):
-        return {**base, "anls": 0.0, "exact": 0.0, "error": describe(outcome)}
-    covered = None
-    if settings.view != "resize" and grid is not None:  # a resized page shows everything, at a lower resolution
-        covered = coverage(grid, outcome.shown, question.answer_boxes_uv)
-    return {
-        **base,
-        "anls": anls(outcome.answer.text, question.answers),
-        "exact": exact(outcome.answer.text, question.answers),
-        "coverage": covered,
-        "answer": outcome.answer.text,
-        "readable": outcome.answer.readable,
-        "confidence": outcome.answer.confidence,
-        "visual_tok": outcome.cost.visual_tok,
-        "prefill_tok": outcome.cost.prefill_tok,
-        "encoder_passes": outcome.cost.encoder_passes,
-        "fixations": len(outcome.steps),
-        "read_s": outcome.cost.seconds["read"],
-        "plan_s": outcome.cost.seconds["plan"],
-    }

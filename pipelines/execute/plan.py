@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.execute.async_reader import is_gone
+from pipelines.runs.layout import Layout
 from saccade.config import Episode
 from saccade.engines import EngineSpec
 from saccade.errors import describe
@@ -31,7 +32,12 @@ class Plan:
     @property
     def staging(self) -> Path:
         """Where this attempt's answers are written before they are renamed."""
-        return self.hidden / "staging" / self.attempt
+        return self.layout.staging(self.attempt)
+
+    @property
+    def layout(self) -> Layout:
+        """The run's folder."""
+        return Layout(self.hidden.parent)
 
     @property
     def ledger(self) -> str:
@@ -46,7 +52,7 @@ class Plan:
 def survived(error: Exception, plan: Plan) -> Exception:
     """An error that costs one row comes back. One that costs the engine ends this process, and Ray starts another."""
     if is_gone(error):
-        with (plan.hidden / "deaths.jsonl").open("a") as file:
+        with plan.layout.deaths.open("a") as file:
             file.write(json.dumps({"attempt": plan.attempt, "pid": os.getpid(), "error": describe(error)}) + "\n")
         os._exit(1)
     return error

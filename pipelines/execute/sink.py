@@ -1,6 +1,5 @@
 """The end of the graph: an image's answers become one file. Light to import: every write task does."""
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ import pyarrow as pa
 import ray
 from ray.data import Datasink
 
-from pipelines.runs.files import flush, write_parquet
+from pipelines.runs.files import commit
 
 if TYPE_CHECKING:  # it brings torch
     from pipelines.execute.plan import Plan
@@ -31,11 +30,7 @@ class AnswersSink(Datasink):  # type: ignore[misc]
                 self._commit(number, image_id, pa.ipc.open_stream(rows).read_all())
 
     def _commit(self, number: int, image_id: str, table: pa.Table) -> None:
-        name = f"{number:08d}.parquet"
-        temporary = self.staging / f"{name}.{os.getpid()}"
-        write_parquet(table, temporary, compression="zstd")
-        flush(temporary)
-        os.replace(temporary, self.answers / name)
+        commit(table, number, self.staging, self.answers)
         errors = [error for error in table["error"].to_pylist() if error is not None]
         ledger = ray.get_actor(self.ledger, self.namespace)
         ray.get(ledger.done.remote(image_id, table.num_rows, len(errors)))

@@ -51,7 +51,7 @@ class Encode:
         self.dataset = load("datasets", plan.dataset, Dataset)
         self.engine = self.stack.enter_context(plan.engine.open_encoder())
         self.ledger = ray.get_actor(plan.ledger, plan.namespace)
-        passes = plan.hidden / "encoded" / f"{plan.attempt}-{socket.gethostname()}-{os.getpid()}.jsonl"
+        passes = plan.layout.passes(plan.attempt, f"{socket.gethostname()}-{os.getpid()}")
         self.passes = self.stack.enter_context(passes.open("a", buffering=1))
 
     def __del__(self) -> None:  # Ray Data ends the stages of a pool by deleting them

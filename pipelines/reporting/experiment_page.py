@@ -10,7 +10,8 @@ from pipelines.reporting.charts import shares
 from pipelines.reporting.curves import accuracy, calibration
 from pipelines.reporting.html import card, folded, header, section, table
 from pipelines.runs import stored
-from pipelines.runs.tables import cells, footnote
+from pipelines.runs.layout import Layout
+from pipelines.runs.tables import cells, flat, footnote
 from saccade.viz.curves import of_results
 
 Rows = dict[str, list[dict[str, Any]]]  # by variant
@@ -27,7 +28,7 @@ def body(results_json: Path) -> tuple[str, str]:
     curves = of_results(results)
     title = str(results.get("title") or results_json.parent.resolve().name)
     heads, lines = cells(results)
-    rows = read_rows(results_json.with_name("rows.jsonl"), list(results["variants"]))
+    rows = read_rows(results_json.parent, list(results["variants"]))
     charts = []
     if any(curve.points for curve in curves):
         note = "Bars are 95 % intervals; points of nearly equal tokens stand side by side."
@@ -42,23 +43,14 @@ def body(results_json: Path) -> tuple[str, str]:
     return f"saccade: {title}", "".join(parts)
 
 
-def read_rows(path: Path, variants: Sequence[str]) -> Rows:
-    """Answers of an experiment by variant, each question once; none where the rows are not there.
-
-    A last line that a kill cut off is left out: its image is answered again when the experiment goes on.
-    """
-    found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in variants}
-    lines = path.read_text().splitlines() if path.exists() else []
-    for number, line in enumerate(lines):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            if number == len(lines) - 1:
-                break
-            raise
-        if row["variant"] in found:
-            found[row["variant"]].setdefault(row["id"], row)
-    return {name: list(rows.values()) for name, rows in found.items() if rows}
+def read_rows(folder: Path, variants: Sequence[str]) -> Rows:
+    """Answers of an experiment by variant; none where they are not beside the results."""
+    found: Rows = {name: [] for name in variants}
+    if any(Layout(folder).answers.glob("*.parquet")):
+        for row in map(flat, stored.rows(folder)):
+            if row["variant"] in found:
+                found[row["variant"]].append(row)
+    return {name: some for name, some in found.items() if some}
 
 
 def _of_rows(rows: Rows) -> list[str]:

@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 def body(folder: Path, examples: int) -> tuple[str, str]:
     """The title and the HTML of a run's report."""
-    settings = yaml.safe_load((folder / "run.yaml").read_text())
+    settings = stored.settings(folder)
     rows = list(stored.rows(folder))
     answered = [row for row in rows if not row["error"]]
     parts = [header(folder.resolve().name, _about(settings)), "<main>", _numbers(folder, rows, answered)]

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipelines.runs import stored
 from pipelines.runs.files import picture_path
 from saccade.config import Episode
@@ -109,7 +107,7 @@ class OfRun(Subject):
 
     def __init__(self, folder: Path, question_id: str | None, scorer: str | None = None) -> None:
         self.folder, self.row = folder, stored.row(folder, question_id)
-        self.run = yaml.safe_load((folder / "run.yaml").read_text())
+        self.run = stored.settings(folder)
         super().__init__(_scored_by(self.run.get("episode") or {}, scorer))
         self.has = f"the run {folder}"
 

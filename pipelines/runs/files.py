@@ -13,6 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.runs.layout import answers_name
+
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """A Parquet file, or some columns of it."""
@@ -72,3 +74,12 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def commit(table: pa.Table, number: int, staging: Path, answers: Path) -> None:
+    """Writes one image's rows beside the others: the rename is the commit, and replaces what an earlier try wrote."""
+    name = answers_name(number)
+    temporary = staging / f"{name}.{os.getpid()}"
+    write_parquet(table, temporary, compression="zstd")
+    flush(temporary)
+    os.replace(temporary, answers / name)

@@ -1,11 +1,5 @@
 """The folder of a run: what is where, who may write, what is done.
 
-    DIR/run.yaml  summary.json  answers/00000000.parquet ...      one file of answers an image
-    DIR/.saccade/manifest.parquet  left.parquet  skipped.jsonl    all images; those this attempt does
-                 staging/ATTEMPT/                                  answers being written
-                 encoded/ATTEMPT-*.jsonl                           one line an encoder pass
-                 deaths.jsonl  lock
-
 An image is done when its file of answers is there. A file gets there by one rename out of the attempt's staging
 folder, which is the only commit there is: nothing can disagree with it. Its name is the image's number, so whatever
 is done twice (a resumed run, a retried write) replaces itself. An attempt begins by removing the staging folders of
@@ -27,20 +21,13 @@ import yaml
 from pipelines.runs import manifest
 from pipelines.runs.config import changes
 from pipelines.runs.files import read_parquet, replaced
+from pipelines.runs.layout import Layout
 from saccade.datasets import Dataset, limit
 from saccade.errors import ConfigError, ResumeRefused
 
 
-class RunFolder:
+class RunFolder(Layout):
     """One run's folder, locked by this process. Made by `opened`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.hidden = path, path / ".saccade"
-        self.answers, self.manifest = path / "answers", self.hidden / "manifest.parquet"
-        self.run_yaml, self.summary_json = path / "run.yaml", path / "summary.json"
-        self.skipped, self.left = self.hidden / "skipped.jsonl", self.hidden / "left.parquet"
-        self.encoded, self.staging = self.hidden / "encoded", self.hidden / "staging"
-        self.deaths = self.hidden / "deaths.jsonl"
 
     def is_empty(self) -> bool:
         """Whether there is nothing of anyone's: a run that ended before its data was listed leaves `.saccade` only."""
@@ -58,10 +45,6 @@ class RunFolder:
     def images(self) -> pa.Table:
         """The manifest."""
         return read_parquet(self.manifest)
-
-    def file_of(self, number: int) -> Path:
-        """Where the answers of one image are, once they are."""
-        return self.answers / answers_name(number)
 
     def select_left(self, retry_errors: bool) -> int:
         """Writes the manifest of what this attempt must do; how many images that is."""
@@ -81,9 +64,9 @@ class RunFolder:
         """Shuts out every earlier attempt; the name of this one. What was summed up before it is no longer true."""
         attempt = uuid.uuid4().hex[:8]
         self.summary_json.unlink(missing_ok=True)
-        if self.staging.exists():
-            shutil.rmtree(self.staging, ignore_errors=True)
-        for folder in (self.answers, self.encoded, self.staging / attempt):
+        if self.staging().exists():
+            shutil.rmtree(self.staging(), ignore_errors=True)
+        for folder in (self.answers, self.encoded, self.staging(attempt)):
             folder.mkdir(parents=True, exist_ok=True)
         return attempt
 
@@ -101,11 +84,6 @@ class RunFolder:
         """Writes run.yaml."""
         with replaced(self.run_yaml) as path:
             path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-
-
-def answers_name(number: int) -> str:
-    """File name of one image's answers: sorted by name, answers are in the data set's order."""
-    return f"{number:08d}.parquet"
 
 
 @contextmanager
@@ -133,7 +111,7 @@ def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFo
         if path.exists() and not folder.is_empty():
             _must_be_a_run(folder, resume)
         folder.hidden.mkdir(parents=True, exist_ok=True)
-        opened_lock = (folder.hidden / "lock").open("w")
+        opened_lock = folder.lock.open("w")
     with opened_lock as lock:  # released by the system however this process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -148,6 +126,8 @@ def _must_be_a_run(folder: RunFolder, resume: bool) -> None:
     where = repr(str(folder.path))
     if not resume:
         raise ResumeRefused(f"{where} is there and not empty. Go on with the run in it by --resume, or name another")
+    if (folder.path / "experiment.json").exists():
+        raise ResumeRefused(f"{where} holds an experiment of an older saccade: it can be reported. Name another folder")
     if not folder.run_yaml.exists():
         raise ResumeRefused(f"{where} holds no run (no run.yaml), so there is nothing to --resume. Name another folder")
 

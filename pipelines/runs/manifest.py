@@ -65,6 +65,17 @@ def _question(fields: dict[str, Any]) -> Question:
     return Question(**fields)
 
 
+def read(path: Path) -> Iterator[tuple[int, Row]]:
+    """The images of a manifest with their numbers."""
+    for row in read_parquet(path).to_pylist():
+        yield row["number"], Row(row["image_id"], row["source"], questions_of(row["questions"]))
+
+
+def num_images(path: Path) -> int:
+    """Images that a manifest lists."""
+    return int(read_parquet(path, ["number"]).num_rows)
+
+
 def num_questions(path: Path) -> int:
     """Questions that a manifest lists."""
     return sum(len(json.loads(text)) for text in read_parquet(path, ["questions"])["questions"].to_pylist())

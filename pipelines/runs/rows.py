@@ -48,11 +48,17 @@ SCHEMA = pa.schema(
         ("grid", GRID),  # of the canvas, whose cells `kept` counts in raster order
         ("fixations", pa.list_(FIXATION)),
         ("metadata", pa.string()),  # JSON
+        ("variant", pa.string()),  # by which way of looking, where a run compares several
+        ("readable", pa.bool_()),  # false: the model said that it cannot read the answer
     ]
 )
 
 
-def error_row(image_id: str, question: Question, error: str) -> dict[str, Any]:
+ONE = "default"
+"""The variant of a run that looks in one way."""
+
+
+def error_row(image_id: str, question: Question, error: str, variant: str = ONE) -> dict[str, Any]:
     """A question that was not answered. It counts as wrong where the answers are known."""
     score = None if not question.answers else 0.0
     return {
@@ -63,6 +69,7 @@ def error_row(image_id: str, question: Question, error: str) -> dict[str, Any]:
         "encoder_passes": 0.0,
         "error": error,
         "fixations": [],
+        "variant": variant,
     }
 
 
@@ -72,17 +79,18 @@ def scored_rows(
     questions: Sequence[Question],
     outcomes: Sequence[Trace | Exception],
     settings: Episode,
+    variant: str = ONE,
 ) -> list[dict[str, Any]]:
     """One row per asked question."""
     rows = []
     for question, outcome in zip(questions, outcomes, strict=True):
         if isinstance(outcome, Trace):
-            row = _answered(image_id, seen, question, outcome)
+            row = {**_answered(image_id, seen, question, outcome), "variant": variant}
             if settings.view == "resize":  # it shows everything, but nothing at full resolution
                 row["coverage"] = None
             rows.append(row)
             continue
-        rows.append(error_row(image_id, question, describe(outcome)))
+        rows.append(error_row(image_id, question, describe(outcome), variant))
     unpaid, _ = seen.bill()
     if rows and unpaid:  # the image was encoded whatever became of its questions
         rows[0]["encoder_patches"] += unpaid
@@ -95,6 +103,7 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
     return {
         **_given(image_id, question),
         "answer": text,
+        "readable": trace.answer.readable,
         "score": anls(text, question.answers),
         "exact": exact(text, question.answers),
         "coverage": coverage(seen.grid, trace.shown, question.answer_boxes_uv),

@@ -7,8 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as arrow
+import yaml
 
 from pipelines.runs import manifest
+from pipelines.runs.layout import Layout
+from pipelines.runs.rows import SCHEMA
 from saccade.datasets import Dataset
 from saccade.errors import ConfigError
 from saccade.registry import load
@@ -18,7 +21,8 @@ from saccade.types import Sample
 def results_file(target: Path) -> Path | None:
     """The results.json of an experiment's folder, or such a file itself."""
     if target.is_dir():
-        return target / "results.json" if (target / "results.json").exists() else None
+        path = Layout(target).results_json
+        return path if path.exists() else None
     return target if target.suffix == ".json" else None
 
 
@@ -30,13 +34,13 @@ def sample(folder: Path, settings: Mapping[str, Any], image_id: str) -> Sample:
         DataError: the image cannot be read any more.
     """
     dataset: Dataset = load("datasets", settings["dataset"], Dataset)
-    return dataset.sample(manifest.find(folder / ".saccade" / "manifest.parquet", image_id), settings["max_px"])
+    return dataset.sample(manifest.find(Layout(folder).manifest, image_id), settings["max_px"])
 
 
 def row(run: Path, question_id: str | None) -> dict[str, Any]:
     """One row of a run's answers: the question's, or the first that is no error row."""
     check(run)
-    answers = arrow.dataset(run / "answers", format="parquet")
+    answers = _answers(run)
     wanted = arrow.field("id") == question_id if question_id is not None else arrow.field("error").is_null()
     found = answers.head(1, filter=wanted).to_pylist()
     if not found:
@@ -49,7 +53,7 @@ def row(run: Path, question_id: str | None) -> dict[str, Any]:
 
 def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
     """Every row of a run's answers; with the cells that each look kept, which are most of what a run stores, or not."""
-    for batch in arrow.dataset(run / "answers", format="parquet").to_batches():
+    for batch in _answers(run).to_batches():
         if not cells:
             looks = batch.column("fixations")
             names = [field.name for field in looks.type.value_type if field.name != "kept"]
@@ -61,7 +65,8 @@ def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
 
 def check(run: Path) -> None:
     """Raises ConfigError if a folder is not that of a run, or nothing is answered in it yet."""
-    if not (run / "run.yaml").exists() or not any((run / "answers").glob("*.parquet")):
+    layout = Layout(run)
+    if not layout.run_yaml.exists() or not any(layout.answers.glob("*.parquet")):
         raise ConfigError(
             f"{run} holds no answers: is it the --output of a `saccade batch`, or of a `saccade experiment` "
             "(results.json)?"
@@ -81,3 +86,13 @@ def results(path: Path) -> dict[str, Any]:
     if not isinstance(read, dict) or not isinstance(read.get("variants"), dict):
         raise ConfigError(f"{path} is not the results.json of a `saccade experiment`: it has no variants")
     return read
+
+
+def settings(run: Path) -> dict[str, Any]:
+    """What run.yaml holds."""
+    return dict(yaml.safe_load(Layout(run).run_yaml.read_text()))
+
+
+def _answers(run: Path) -> arrow.Dataset:
+    """The files of answers; columns that an older saccade did not write are null."""
+    return arrow.dataset(Layout(run).answers, format="parquet", schema=SCHEMA)

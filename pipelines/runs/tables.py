@@ -1,5 +1,6 @@
 """Rows of an experiment to one table: means with intervals, paired differences, letter-height bins, costs."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -41,6 +42,19 @@ def summarise(
             )
         table[name] = entry
     return {"bins": list(bins), "variants": table}
+
+
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored row as a table takes it: without what an error row does not have."""
+    metadata, seconds = json.loads(row["metadata"] or "{}"), row["seconds"] or {}
+    made = {"id": row["id"], "image_id": row["image_id"], "variant": row["variant"], "anls": row["score"]}
+    made |= {"exact": row["exact"], "x_height_px": metadata.get("x_height_px")}
+    made["encoder_passes"] = row["encoder_passes"] or 0.0
+    if row["error"] is not None:
+        return {**made, "error": row["error"]}
+    copied = ("coverage", "answer", "readable", "confidence", "visual_tok", "prefill_tok")
+    times = {"read_s": seconds.get("read", 0.0), "plan_s": seconds.get("plan", 0.0)}
+    return {**made, **{key: row[key] for key in copied}, "fixations": len(row["fixations"]), **times}
 
 
 def _bin_mean(answered: Mapping[str, Mapping[str, Any]], low: float, high: float) -> Interval | None:

@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from rich.console import Console
 
-from pipelines.execute import local as experiments
-from pipelines.execute.local import run_experiment
+from pipelines.execute import local
+from pipelines.execute.experiment import run_experiment
+from pipelines.runs import stored
 from pipelines.runs.experiment import read_experiment
-from saccade.errors import ConfigError, ResumeRefused
+from saccade.datasets import Row
+from saccade.errors import ConfigError, EngineDead, ResumeRefused
 from tests import tiny
 
 VARIANTS = {
@@ -62,14 +65,20 @@ def test_every_variant_answers_every_question(file: Path, tmp_path: Path) -> Non
 
 def test_it_goes_on_where_it_was(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_experiment(read_experiment(file), tmp_path / "whole", Console(quiet=True))
-    rows = (tmp_path / "whole" / "rows.jsonl").read_text().splitlines()
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "rows.jsonl").write_text("\n".join(rows[:8]) + "\n" + rows[8][:20])  # killed in a line
     answered = []
-    answer = experiments._answer
-    monkeypatch.setattr(experiments, "_answer", lambda row, *rest: answered.append(row.image_id) or answer(row, *rest))
+    answer = local.answer
+
+    def until_the_second(row: Row, *rest: Any) -> list[dict[str, Any]]:
+        answered.append(row.image_id)
+        if len(answered) == 2:
+            raise KeyboardInterrupt
+        return answer(row, *rest)
+
+    monkeypatch.setattr(local, "answer", until_the_second)
+    so_far = run_experiment(read_experiment(file), tmp_path / "half", Console(quiet=True))
+    assert so_far["variants"]["full"]["n"] == 2, "the table of what is done"
     half = run_experiment(read_experiment(file), tmp_path / "half", Console(quiet=True))
-    assert len(answered) == 3, "the first image was whole, the second is answered again"
+    assert len(answered) == 5 and answered[1] == answered[2], "one image twice: it was cut off"
     for name in VARIANTS:
         for key in ("n", "errors", "anls", "visual_tok", "coverage"):
             assert half["variants"][name][key] == whole["variants"][name][key], (name, key)
@@ -91,7 +100,7 @@ def test_what_a_variant_costs_does_not_depend_on_the_others(file: Path, tmp_path
 
 def test_another_experiment_is_refused(file: Path, tmp_path: Path) -> None:
     run_experiment(read_experiment(file).with_settings(limit=1), tmp_path / "out", Console(quiet=True))
-    with pytest.raises(ResumeRefused, match=r"holds another experiment \(experiment changed\). Give another --output"):
+    with pytest.raises(ResumeRefused, match=r"was begun with other settings: experiment.limit: 1 -> null"):
         run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
 
 
@@ -115,3 +124,44 @@ def test_wrong_settings_say_where(file: Path) -> None:
 )
 def test_the_configurations_in_the_repository_are_valid(path: Path) -> None:
     read_experiment(path).opened()
+
+
+def test_rows_are_those_of_a_run(file: Path, tmp_path: Path) -> None:
+    run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
+    rows = list(stored.rows(tmp_path / "out"))
+    assert {row["variant"] for row in rows} == set(VARIANTS) and len(rows) == 7 * len(VARIANTS)
+    failed = [row for row in rows if row["error"]]
+    assert {row["id"] for row in failed} == {"broken"} and all(row["score"] == 0 for row in failed)
+    assert all(row["readable"] is not None and row["fixations"] for row in rows if not row["error"])
+
+
+def test_hidden_answers_are_not_scored_and_a_failure_costs_its_rows(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
+    lines[0].pop("answers")
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a strategy failed")
+
+    monkeypatch.setattr(local, "see", broken)
+    results = run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
+    assert results["variants"]["full"]["errors"] == 7 and results["variants"]["full"]["anls"]["num_questions"] == 6
+    hidden = next(row for row in stored.rows(tmp_path / "out") if row["id"] == lines[0]["id"])
+    assert hidden["score"] is None and hidden["error"] == "RuntimeError: a strategy failed"
+
+
+def test_a_dead_engine_ends_it_and_an_old_folder_is_refused(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dead(*_: Any) -> Any:
+        raise EngineDead("gone")
+
+    monkeypatch.setattr(local, "see", dead)
+    with pytest.raises(EngineDead, match="gone"):
+        run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "experiment.json").write_text("{}")
+    with pytest.raises(ResumeRefused, match="holds an experiment of an older saccade"):
+        run_experiment(read_experiment(file), tmp_path / "old", Console(quiet=True))

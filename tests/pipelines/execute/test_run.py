@@ -22,7 +22,8 @@ from pipelines.execute.run import Stopped, batch
 from pipelines.execute.sink import AnswersSink
 from pipelines.runs import manifest, rows
 from pipelines.runs.config import RunConfig
-from pipelines.runs.folder import RunFolder, answers_name
+from pipelines.runs.folder import RunFolder
+from pipelines.runs.layout import answers_name
 from saccade.datasets import Dataset
 from saccade.errors import ConfigError, EngineDead, ResumeRefused
 from saccade.registry import load

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +18,7 @@ from pipelines.commands import app as cli
 from pipelines.reporting import charts, looks, run_page
 from pipelines.reporting.experiment_page import read_rows
 from pipelines.reporting.page import page, report
-from pipelines.runs import stored
+from pipelines.runs import rows, stored
 from saccade.errors import ConfigError
 from saccade.picture import Picture
 from saccade.viz.view import TraceView
@@ -269,12 +270,20 @@ def experiment(tmp_path: Path) -> Path:
     results = {"bins": [], "variants": variants, "title": "Two <i>ways</i>", "commit": "abc1234", "experiment": {}}
     (tmp_path / "results.json").write_text(json.dumps(results))
     made = [
-        {"variant": name, "id": str(n), "anls": 0.5, "confidence": 0.2 * n, "visual_tok": 273 + n, "fixations": 1}
+        {
+            "variant": name,
+            "id": str(n),
+            "score": 0.5,
+            "confidence": 0.2 * n,
+            "visual_tok": 273 + n,
+            "fixations": [look(0.5, 0.5, range(2), "x", 0.5)],
+        }
         for name in variants
         for n in range(3)
     ]
-    text = "".join(json.dumps(row) + "\n" for row in [*made, {**made[0], "id": "9", "error": "X: <b>"}, made[1]])
-    (tmp_path / "rows.jsonl").write_text(text + '{"variant": "full", "i')
+    wrong = {**made[0], "id": "9", "error": "X: <b>", "fixations": []}
+    (tmp_path / "answers").mkdir()
+    pq.write_table(pa.Table.from_pylist([*made, wrong], rows.SCHEMA), tmp_path / "answers" / "00000000.parquet")
     return tmp_path
 
 
@@ -288,12 +297,12 @@ def test_the_report_of_an_experiment(experiment: Path) -> None:
     assert "resize@273: ANLS 0.30 [0.20, 0.40] with 273 tokens" in words
     assert "274 (273 to 275)" in words and "100 ms plan, 200 ms read" in words
     assert "1 answers; each counts as wrong" in words and "X: <b>" in words
-    rows = read_rows(experiment / "rows.jsonl", ["<b>full</b>"])
-    assert [row["id"] for row in rows["<b>full</b>"]] == ["0", "1", "2", "9"]  # each once, nothing of what was cut
+    by_variant = read_rows(experiment, ["<b>full</b>"])
+    assert [row["id"] for row in by_variant["<b>full</b>"]] == ["0", "1", "2", "9"]
 
 
 def test_results_alone_are_enough(experiment: Path, tmp_path: Path) -> None:
-    (experiment / "rows.jsonl").unlink()
+    (experiment / "answers" / "00000000.parquet").unlink()
     path = report(experiment / "results.json", tmp_path / "made.html", 4)
     words = read(path).words
     assert "Accuracy against tokens" in words and "What confidence was worth" not in words

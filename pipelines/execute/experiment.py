@@ -1,0 +1,72 @@
+"""An experiment: its variants answer the same questions in this process; the table compares them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipelines.execute.local import answer_left
+from pipelines.runs import manifest, stored
+from pipelines.runs.config import checkpoint_max_px
+from pipelines.runs.experiment import Experiment
+from pipelines.runs.folder import RunFolder, opened
+from pipelines.runs.provenance import provenance
+from pipelines.runs.tables import flat, summarise, to_markdown
+from saccade.config import Episode
+from saccade.datasets import Dataset
+from saccade.engines import EngineSpec
+from saccade.engines.hf import checkpoint
+from saccade.families import fingerprint
+
+
+def run_experiment(experiment: Experiment, output: Path, console: Console) -> dict[str, Any]:
+    """Answers what is not answered yet, writes `results.json` and `table.md` into `output`, returns the results.
+
+    Interrupted, it makes the table of the images so far.
+
+    Raises:
+        ConfigError: a setting is wrong, or `output` holds another run.
+        EngineDead: the engine is gone; what is done stays.
+    """
+    dataset, spec, variants = experiment.opened()
+    origin = {
+        "experiment": experiment.dump(),
+        "encoder": fingerprint(checkpoint(spec.model)),
+        "data": dataset.fingerprint(),
+    }
+    with opened(output, origin, resume=True) as folder:
+        folder.begin(dataset, experiment.limit)
+        if folder.select_left(retry_errors=False):
+            _answer(folder, origin, dataset, spec, variants, console)
+        rows = [flat(row) for row in stored.rows(output)] if any(folder.answers.glob("*.parquet")) else []
+        results = summarise(rows, list(variants), experiment.against, experiment.bins)
+        results |= {"title": experiment.title, **origin, **provenance()}
+        folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
+        folder.table_md.write_text(to_markdown(results))
+    return results
+
+
+def _answer(
+    folder: RunFolder,
+    origin: Mapping[str, Any],
+    dataset: Dataset,
+    spec: EngineSpec,
+    variants: Mapping[str, Episode],
+    console: Console,
+) -> None:
+    """One attempt at what is left, in this process."""
+    limit_px, attempt = spec.max_px or checkpoint_max_px(checkpoint(spec.model)), folder.new_attempt()
+    settings = {"dataset": dataset.spec(), "engine": spec.spec(), "max_px": limit_px}
+    settings["variants"] = {name: episode.dump() for name, episode in variants.items()}
+    folder.write_yaml({**settings, **provenance(), "attempt": attempt, "identity": dict(origin)})
+    try:
+        with spec.open() as engine:
+            answer_left(folder, attempt, dataset, engine, variants, limit_px, console)
+    except KeyboardInterrupt:
+        done = sum(1 for _ in folder.answers.glob("*.parquet"))
+        console.print(
+            f"interrupted after {done} of {manifest.num_images(folder.manifest)} images: the table is of those; the "
+            f"same command goes on in {folder.path}"
+        )
