@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -126,11 +127,23 @@ def test_an_episode_is_the_same(both: Pair) -> None:
     page = Picture.open(tiny.page(420, 330, seed=9))
     expected = Eye(both.hf, settings).look(page, "What is the total?")
     trace = Eye(VLLMEngine(both.hf, both.vllm), settings).look(page, "What is the total?")
-    assert len(trace.steps) == 3
+    assert len(trace.steps) == 4, "the glimpse and three looks"
     for step, own in zip(trace.steps, expected.steps, strict=True):
         assert step.gaze.uv == own.gaze.uv and torch.equal(step.selection.index, own.selection.index)
         close(step.answer, own.answer)
-    assert trace.steps[2].answer.cached_tok > 0
+    assert trace.steps[3].answer.cached_tok > 0
+
+
+def test_ink_alone_reads_the_same(both: Pair) -> None:
+    """Some cells of a page, encoded without the others: the tokens that vLLM gets, where they stand."""
+    page = np.full((336, 420, 3), 255, np.uint8)
+    page[60:72, 40:200:4] = 0
+    page[250:262, 200:260:3] = 30
+    settings = Episode(sampler="full", encoder="ink")
+    expected = Eye(both.hf, settings).look(page, "What is the total?")
+    trace = Eye(VLLMEngine(both.hf, both.vllm), settings).look(page, "What is the total?")
+    assert 0 < trace.cost.visual_tok < 60 and trace.cost.encoder_passes < 0.5
+    close(trace.answer, expected.answer)
 
 
 def test_malformed_canvases_are_refused_and_the_engine_goes_on(both: Pair) -> None:
