@@ -134,7 +134,7 @@ def main() -> None:
     samples = [dataset.sample(entry) for entry in listed]
     with HF(model=given.model, device="cpu", dtype="float32").open() as engine:
         result: dict[str, Any] = {
-            "dataset": dataset.spec(),
+            "dataset": {**own, "name": "/".join(Path(given.dataset).parts[-2:])},
             "pages": len(samples),
             "questions": sum(len(sample.questions) for sample in samples),
             "eight": measured(engine, samples, ways),
