@@ -17,6 +17,7 @@ from saccade.training.nano import train as run
 train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
 MODULES = {
+    "gaze": "gaze",
     "head": "importance",
     "levels": "levels",
     "codec": "compression",
