@@ -97,7 +97,8 @@ def _answer_page(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in outcome.cost.seconds.items())
     console.print(
-        f"{outcome.cost.visual_tok} of {max(len(grid), grid.rows * grid.cols):,} visual tokens, {outcome.cost.prefill_tok} prefilled, "
+        f"{outcome.cost.visual_tok} of {max(len(grid), grid.rows * grid.cols)} visual tokens, "
+        f"{outcome.cost.prefill_tok} prefilled, "
         f"{outcome.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
         highlight=False,
