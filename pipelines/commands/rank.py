@@ -15,8 +15,7 @@ from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
 from pipelines.runs.provenance import provenance
 from saccade.datasets import Dataset, Skip, limit, open_dataset
-from saccade.engines import choose_engine
-from saccade.engines.hf import checkpoint
+from saccade.engines import checkpoint, choose_engine
 from saccade.families import fingerprint
 from saccade.registry import load, named
 from saccade.studies.ranking import Ranking, Ways, looks_of_page, scorers_by_default, to_markdown

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pipelines.commands.options import SET, passed_on
 from pipelines.commands.settings import pairs
-from saccade.engines.hf import checkpoint
+from saccade.engines import checkpoint
 from saccade.errors import ConfigError
 from saccade.registry import validation_text
 from saccade.training.nano import NanoTraining

@@ -16,8 +16,7 @@ from pipelines.runs.provenance import provenance
 from pipelines.runs.tables import flat, summarise, to_markdown
 from saccade.config import Episode
 from saccade.datasets import Dataset
-from saccade.engines import EngineSpec
-from saccade.engines.hf import checkpoint
+from saccade.engines import EngineSpec, checkpoint
 from saccade.families import fingerprint
 
 

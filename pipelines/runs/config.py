@@ -13,8 +13,8 @@ from pydantic import Field, field_validator, model_validator
 from pipelines.runs.engine import settled
 from saccade.config import Episode
 from saccade.datasets import Dataset
-from saccade.engines import EngineSpec, choose_engine
-from saccade.engines.hf import checkpoint, model_type
+from saccade.engines import EngineSpec, checkpoint, choose_engine
+from saccade.engines.hf import model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
 from saccade.registry import find, load

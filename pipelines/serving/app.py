@@ -33,7 +33,8 @@ from pipelines.serving.front import Front
 from pipelines.serving.looker import Looker
 from pipelines.serving.reader import ReaderReplica
 from pipelines.serving.settings import ServeConfig
-from saccade.engines.hf import checkpoint, model_type
+from saccade.engines import checkpoint
+from saccade.engines.hf import model_type
 from saccade.errors import ConfigError, EngineDead
 from saccade.families import Family, Prepared
 from saccade.registry import find

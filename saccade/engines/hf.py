@@ -17,8 +17,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn.functional import pad
 
-from saccade.engines import Encoder, Engine, Reader, tuning
-from saccade.engines import checkpoint as checkpoint
+from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._decoder import Decoder, Memory
 from saccade.engines._listening import Listening, canvas_keys

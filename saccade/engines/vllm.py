@@ -18,10 +18,10 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from pydantic import Field
 
-from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, tuning
+from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._speech import Embeddings, Speech, end_ids, open_outline
-from saccade.engines.hf import HF, checkpoint, model_type
+from saccade.engines.hf import HF, model_type
 from saccade.engines.vllm_plugin import MODELS, PREFIX, fields, start
 from saccade.errors import ConfigError, EngineDead, EngineError, describe
 from saccade.families import checkpoint_file

@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from saccade.engines import checkpoint
 from saccade.engines._speech import Speech
 from saccade.engines._whole import check
-from saccade.engines.hf import HF, checkpoint, model_type
+from saccade.engines.hf import HF, model_type
 from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,22 @@ def cluster() -> Iterator[str]:
 
     with ray_started(None, "tests"):
         yield str(ray.get_runtime_context().gcs_address)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium without a window."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("pages are tested in chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync"]
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=path, args=flags)
+        yield opened
+        opened.close()
 
 
 def write_data(folder: Path, num_images: int = NUM_IMAGES, num_questions: int = NUM_QUESTIONS) -> Path:

@@ -8,23 +8,9 @@ from typing import Any
 import pytest
 
 from pipelines.reporting.page import report
-from tests.pipelines.serving.test_page import CHROMIUM, FLAGS
 from tests.pipelines.written_run import HOSTILE, answer, failed, look, written
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="the page is tested in chromium: apt-get install chromium"),
-    pytest.mark.timeout(180),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import socket
 import threading
 import time
@@ -18,14 +17,7 @@ from pipelines.serving.settings import hashed
 from tests.pipelines.serving.client import in_process, png
 from tests.pipelines.serving.test_http import Slow
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
-
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="the page is tested in chromium: apt-get install chromium"),
-    pytest.mark.timeout(180),
-]
+pytestmark = pytest.mark.timeout(180)
 
 
 class Server(uvicorn.Server):
@@ -62,16 +54,6 @@ class served:  # noqa: N801
         self.server.should_exit = True
         self.thread.join()
         self.socket.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
