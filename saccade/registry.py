@@ -11,6 +11,7 @@ import importlib.util
 import pkgutil
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,9 +56,11 @@ def find(kind: str, name: str, base: type[T]) -> type[T]:
     """
     dotted = name if "." in name else f"saccade.{kind}.{name}"
     if not all(part.isidentifier() for part in dotted.split(".")) or ("." not in name and name not in names(kind)):
+        near = get_close_matches(name, names(kind), 1)
         raise UnknownName(
             f"no {kind} named {name!r}. In saccade/{kind}/: {', '.join(names(kind))}. "
             "A dotted name such as 'your_package.your_module' loads your own."
+            + (f" Did you mean {near[0]!r}?" if near else "")
         )
     try:
         module = importlib.import_module(dotted)

@@ -54,6 +54,14 @@ def test_unknown_names_list_the_folder():
         load("samplers", "topkk", Sampler)
 
 
+def test_a_typo_is_told_the_name_that_was_meant():
+    with pytest.raises(UnknownName, match=r"Did you mean 'topk'\?"):
+        find("samplers", "topkk", Sampler)
+    with pytest.raises(UnknownName) as far:
+        find("samplers", "nothing_like_it", Sampler)
+    assert "Did you mean" not in str(far.value)
+
+
 @pytest.mark.parametrize("name", ["../topk", ".topk", "acme..mine", "a/b", "top k", ""])
 def test_what_cannot_be_a_name_is_unknown(name):
     with pytest.raises(UnknownName, match="no samplers named"):
