@@ -177,15 +177,17 @@ def attend(
     return mixed.reshape(batch, heads, num_tok, width)
 
 
+def projected(attention: Any, which: str, states: Tensor) -> Tensor:
+    """Queries ("q"), keys ("k") or values ("v") (..., heads, C) of normed states (..., D), without positions."""
+    heads: Tensor = getattr(attention, f"{which}_proj")(states).unflatten(-1, (-1, attention.head_dim))
+    norm = getattr(attention, f"{which}_norm", None)  # some families have one for queries and keys
+    return heads if norm is None else norm(heads)
+
+
 def _project(layer: Any, hidden: Tensor, turn: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Queries (B, H, T, C), keys and values (B, G, T, C) of states (B, T, D), at their positions."""
     attention, states = layer.self_attn, layer.input_layernorm(hidden)
-    query, key, value = (
-        getattr(attention, f"{which}_proj")(states).unflatten(-1, (-1, attention.head_dim)) for which in "qkv"
-    )
-    if hasattr(attention, "q_norm"):
-        query, key = attention.q_norm(query), attention.k_norm(key)
-    query, key, value = (heads.transpose(1, 2) for heads in (query, key, value))
+    query, key, value = (projected(attention, which, states).transpose(1, 2) for which in "qkv")
     return rotate(query, *turn), rotate(key, *turn), value
 
 

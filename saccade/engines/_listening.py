@@ -10,8 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from saccade.engines._decoder import Decoder, Memory
-from saccade.engines._speech import Speech
+from saccade.engines._decoder import Decoder, Memory, projected
 from saccade.errors import ConfigError, EngineError
 from saccade.families import Family
 from saccade.geometry.rotary import rotate
@@ -26,8 +25,8 @@ class Listening:
     """The part of the transformers engine that tells what a question attends to."""
 
     family: Family
-    speech: Speech
     decoder: Decoder
+    check_length: Callable[[Canvas, str], None]
     canvas_memory: Callable[[Canvas], tuple[Memory, tuple[int, ...], int]]
     keep: Callable[[Canvas, Memory, tuple[int, ...]], None]
     _embed: Callable[[Sequence[int]], Tensor]
@@ -48,8 +47,8 @@ class Listening:
         if not 0 <= number < len(layers):
             raise ConfigError(f"layer {number}: this decoder has layers 0 to {len(layers) - 1}")
         prefix, suffix = self.family.prompt(question)
+        self.check_length(canvas, question)
         _, _, after = self.family.positions(canvas, len(prefix), len(suffix))
-        self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
         memory, ends, cached_tok = self.canvas_memory(canvas)
         talk, _ = self.decoder.ask(memory, [self._embed(suffix)], [after], listen=number)
         keys = torch.cat([memory.kept(number)[0], talk.stores[number][0][0]], 1)
@@ -71,11 +70,8 @@ def heads_of(attention: Any, which: Literal["q", "k"], states: Tensor, turn: Seq
 
     `turn`: cosines and sines (1, T, head width) as transformers gives them, each plane's twice.
     """
-    heads = getattr(attention, f"{which}_proj")(states).unflatten(-1, (-1, attention.head_dim))  # (T, heads, width)
-    if hasattr(attention, f"{which}_norm"):
-        heads = getattr(attention, f"{which}_norm")(heads)
     cos, sin = (each[0].float().chunk(2, dim=-1)[0].unsqueeze(1) for each in turn)  # (T, 1, width / 2)
-    return rotate(heads, cos, sin).transpose(0, 1)
+    return rotate(projected(attention, which, states), cos, sin).transpose(0, 1)
 
 
 def paid_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:

@@ -195,7 +195,7 @@ class HFEngine(Listening, Engine):
         groups: dict[tuple[str, ...], list[int]] = {}
         for number, (canvas, question) in enumerate(asks):
             try:
-                self._check(canvas, question)
+                self.check_length(canvas, question)
             except QuestionError as error:
                 answers[number] = error
             else:
@@ -213,7 +213,7 @@ class HFEngine(Listening, Engine):
                 answers.update(zip(numbers[at:], made, strict=False))
         return [answers[number] for number in range(len(asks))]
 
-    def _check(self, canvas: Canvas, question: str) -> None:
+    def check_length(self, canvas: Canvas, question: str) -> None:
         """Raises QuestionError: prompt and answer are longer than the context."""
         prefix, suffix = self.family.prompt(question)
         _, _, after = self.family.positions(Canvas(canvas.rows, canvas.cols), len(prefix), len(suffix))
