@@ -1,8 +1,8 @@
 """What the reader is shown in training: one page, one view of it, its questions, and where it should look.
 
 Views: every inked cell; the cells of one to three looks; the page resized to fewer cells, as often as looks; a resized
-page, read first, and looks after it; and a page that is encoded whole, of which all, the inked or the looked-at cells
-are shown. In all but the last only what is shown is encoded. To begin with: the keys and values asked for, among
+page, read first, and looks after it; and a page that is encoded whole, of which all, the inked, the looked-at or random
+cells are shown. In all but the last only what is shown is encoded. To begin with: the keys and values asked for, among
 distractors. What is not in view, or too small to read, is answered "cannot read".
 
 N cells of a page, P cells that are encoded, K that are shown; a cell is 16 x 16 px and becomes one token.
@@ -169,7 +169,9 @@ def _shown(kind: str, sheet: _Sheet, draw: np.random.Generator, fields: list[int
         way = draw.random()
         if way < 0.5 or (kind == "resize" and way < 0.6):
             return everything
-        return _looks(sheet, draw, fields, 2) if kind == "all" and way > 0.75 else everything[sheet.inked]
+        if kind == "all" and way > 0.85:  # as samplers that ask nobody choose, blank cells among them
+            return np.sort(draw.choice(everything, round(np.exp(draw.uniform(*LOOK_TOK))), replace=False))
+        return _looks(sheet, draw, fields, 2) if kind == "all" and way > 0.7 else everything[sheet.inked]
     if kind == "ink":
         return everything[sheet.inked]
     if kind == "asked":
