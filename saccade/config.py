@@ -18,8 +18,13 @@ from saccade.samplers import Sampler
 from saccade.settings import Option, Settings, Short
 from saccade.types import Need
 
-VIEWS = ("full", "resize")
-"""Accepted where a sampler is named: all tokens of the image, or of the image resized to the whole budget."""
+VIEWS = ("ink", "full", "resize")
+"""Accepted where a sampler is named: all tokens but those of blank cells (where the vision tower can leave them out),
+all tokens, or all of the image resized to the whole budget."""
+
+LOOKING = {"scorer", "planner", "budget", "fixations", "fovea", "levels", "canvas", "rest"}
+"""Settings that only looks have: who gives one and names no sampler looks with the first of `LOOKS`."""
+LOOKS = "hybrid"
 
 Spec = str | dict[str, Any]
 RARELY = Option(panel="How it looks, rarely changed")
@@ -31,7 +36,9 @@ class Episode(Settings):
     panel = "How it looks"
 
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
-        "hybrid", description="Which tokens a look keeps (`saccade list samplers`), or full, or resize."
+        "ink",
+        description="What is shown: ink (all but blank cells), full, resize, or what a look keeps "
+        f"(`saccade list samplers`; {LOOKS} where --fixations or another setting of looks is given).",
     )
     scorer: str | tuple[Spec, ...] = Field(
         "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
@@ -84,6 +91,15 @@ class Episode(Settings):
         "canvas", description="How the answers become one (`saccade list integration`)."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _look(cls, given: Any) -> Any:
+        """Whoever asks for looks, by any of their settings, gets some."""
+        lazy = isinstance(given, dict) and given.get("encoder") == "lazy"
+        if isinstance(given, dict) and "sampler" not in given and (lazy or LOOKING & given.keys()):
+            return {**given, "sampler": LOOKS}
+        return given
+
     @model_validator(mode="after")
     def _build(self) -> Self:
         self.strategies  # noqa: B018  built once here, so that every name and setting has been checked
@@ -106,6 +122,13 @@ class Episode(Settings):
                 "none: give --glimpse K, a few dozen tokens"
             )
         return self
+
+    def with_settings(self, **settings: Any) -> Self:
+        """A copy with some settings changed, validated like the original. A setting of looks makes ink looked at."""
+        kept = self.model_dump()
+        if self.view == "ink" and "sampler" not in settings and LOOKING & settings.keys():
+            del kept["sampler"]
+        return type(self)(**{**kept, **settings})
 
     @cached_property
     def strategies(self) -> "Strategies":
@@ -160,7 +183,7 @@ class Episode(Settings):
 
     @property
     def view(self) -> str:
-        """full, resize, or foveate (a sampler chooses tokens of the full view)."""
+        """ink, full, resize, or foveate (a sampler chooses tokens of the full view)."""
         name = self.sampler if isinstance(self.sampler, str) else self.sampler.get("name", "")
         return name if name in VIEWS else "foveate"
 

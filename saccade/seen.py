@@ -113,10 +113,11 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
 def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: int | None = None) -> "Prepared":
     """A view of a picture as the settings want it encoded. Raises ConfigError: this model's tower cannot."""
     view = encoder.prepare(picture, max_tok)
-    if settings.encoder == "ink":
-        if not encoder.family.takes_cells:
-            name = type(encoder.family).__name__
-            raise ConfigError(f"the vision tower of {name} takes whole pictures only: --encoder full")
-        cells = ink_cells(picture.rgb, view.grid, settings.ink_tolerance)
-        view = view if len(cells) == len(view.grid) else view.some(cells, "ink")
+    cells = encoder.family.takes_cells and encoder.family.reduction is None
+    if settings.encoder == "ink" and not encoder.family.takes_cells:
+        name = type(encoder.family).__name__
+        raise ConfigError(f"the vision tower of {name} takes whole pictures only: --encoder full")
+    if settings.encoder == "ink" or (settings.view == "ink" and cells):
+        inked = ink_cells(picture.rgb, view.grid, settings.ink_tolerance)
+        view = view if len(inked) == len(view.grid) else view.some(inked, "ink")
     return replace(view, received="received" in settings.needs)

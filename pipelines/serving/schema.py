@@ -233,7 +233,7 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
         tokens = knobs.pop("tokens")
         knobs["budget"] = "adaptive" if tokens == "auto" else {"name": "fixed", "tokens": tokens}
     try:
-        wanted = Episode(**{**{name: getattr(settings, name) for name in Episode.model_fields}, **knobs})
+        wanted = settings.with_settings(**knobs)
         wanted.check_engine(None, together=False)
         return wanted
     except ValidationError as error:

@@ -26,6 +26,7 @@ from pydantic import Field as Setting
 
 from saccade.datasets import Dataset, Row, Skip
 from saccade.datasets._synthdoc_fonts import Family, families
+from saccade.datasets._synthdoc_foreign import foreign
 from saccade.datasets._synthdoc_layouts import LAYOUTS
 from saccade.datasets._synthdoc_lines import ask_lines
 from saccade.datasets._synthdoc_print import FACES, Printer, bundled
@@ -133,6 +134,11 @@ class Page:
     kind: str
     fields: tuple[Field, ...]
     chars: Chars
+
+    def foreign(self, count: int, seed: int) -> list[str]:
+        """`count` questions that it does not answer, drawn by a seed."""
+        texts = [self.chars.code.tobytes().decode("ascii", "replace"), *(field.question for field in self.fields)]
+        return foreign(" ".join(texts), random.Random(seed), count)
 
 
 def render(

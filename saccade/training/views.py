@@ -3,7 +3,7 @@
 Views: every inked cell; the cells of one to three looks; the page resized to fewer cells, as often as looks; a resized
 page, read first, and looks after it; and a page that is encoded whole, of which all, the inked, the looked-at or random
 cells are shown. In all but the last only what is shown is encoded. To begin with: the keys and values asked for, among
-distractors. What is not in view, or too small to read, is answered "cannot read".
+distractors. What is not in view, too small to read, or not on the page at all, is answered "cannot read".
 
 N cells of a page, P cells that are encoded, K that are shown; a cell is 16 x 16 px and becomes one token.
 """
@@ -26,10 +26,12 @@ SHARES = {"ink": 0.22, "look": 0.22, "resize": 0.22, "glimpse": 0.2, "all": 0.14
 SIZES_PX = {512: 0.4, 768: 0.2, 1024: 0.4}  # longest side of a page, and its share
 READABLE_PX, UNREADABLE_PX = 4.2, 3.4  # x-height after resizing; in between a question is not asked
 CANVAS_TOK = 64  # side of the largest canvas, 1024 px
+FOREIGN_EVERY = 8  # one question that the page does not answer, in a view of so many that it may
 LOOK_TOK = (np.log(24), np.log(300))  # of one look, log-uniform: a small page must not be seen whole by every look
 UNKNOWN = 255  # a label that nobody knows
 Ints = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
+_NO_SLOTS: Ints = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,6 @@ class Asked:
     answer: bytes | None  # None: cannot be read
     key_slots: Ints  # (k,) where the key is printed
     char_slots: Ints  # (len(answer),) the token of each character, -1: not to be supervised
-    field: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +197,17 @@ def _ask(page: Page, layers: list[_Layer], field: int) -> Asked | None:
     nor "cannot read" would be fair."""
     item, span = page.fields[field], slice(*page.chars.answer_span[field])
     printed = page.chars.code[span] != ord(" ")
-    question, doubtful, keys = item.question.encode(), False, np.zeros(0, np.int64)
+    question, doubtful, keys = item.question.encode(), False, _NO_SLOTS
     for layer in layers:
         slots, key = layer.slot_of[span], layer.slot_of[slice(*page.chars.key_span[field])]
         seen, key_seen = float((slots[printed] >= 0).mean()), float((key >= 0).mean())
         size_px = item.x_height_px * layer.x_height_scale
         if seen >= 0.9 and key_seen >= 0.5 and size_px >= READABLE_PX:
-            return Asked(question, item.answer.encode(), np.unique(key[key >= 0]), slots, field)
+            return Asked(question, item.answer.encode(), np.unique(key[key >= 0]), slots)
         doubtful |= seen >= 0.5 and size_px >= UNREADABLE_PX
         if size_px >= UNREADABLE_PX:
             keys = np.union1d(keys, key[key >= 0])
-    return None if doubtful else Asked(question, None, keys, np.zeros(0, np.int64), field)
+    return None if doubtful else Asked(question, None, keys, _NO_SLOTS)
 
 
 def _value_key(page: Page, layer: _Layer) -> tuple[tuple[int, Ints], ...]:
@@ -262,6 +263,8 @@ def make_view(
     unread = [a for a in asked if a.answer is None]
     asked = [a for a in asked if a.answer is not None]
     asked += unread[: max(2, len(asked) // 3)]
+    strange = page.foreign(1 + len(asked) // FOREIGN_EVERY, int(draw.integers(2**31))) if asked else []
+    asked += [Asked(question.encode(), None, _NO_SLOTS, _NO_SLOTS) for question in strange]
     first = len(coarse.patches)
     return View(
         kind,

@@ -120,3 +120,13 @@ def test_sheets_are_full_of_text() -> None:
     page = render(1, 0, 512, "sheet")
     assert page.image.shape == (512, 512) and len(page.chars.code) > 300
     assert Image.fromarray(page.image).entropy() > 1
+
+
+def test_foreign_questions_ask_for_no_field_and_quote_nothing_that_is_printed() -> None:
+    for page in pages():
+        printed = page.chars.code.tobytes().decode().lower()
+        asked = page.foreign(40, seed=1)
+        assert asked == page.foreign(40, seed=1) and len(set(asked)) > 20
+        assert not {question.lower() for question in asked} & {field.question.lower() for field in page.fields}
+        quoted = [question.split("'")[1] for question in asked if question.count("'") == 2]
+        assert quoted and not any(text.lower() in printed for text in quoted)

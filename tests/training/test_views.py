@@ -95,8 +95,8 @@ def test_dense_loss_by_hand() -> None:
 
 def _toy() -> View:
     asked = (
-        Asked(b"Q?", b"42", np.array([0]), np.array([2, 2]), 0),
-        Asked(b"R?", None, np.zeros(0, np.int64), np.zeros(0, np.int64), 1),
+        Asked(b"Q?", b"42", np.array([0]), np.array([2, 2])),
+        Asked(b"R?", None, np.zeros(0, np.int64), np.zeros(0, np.int64)),
     )
     cells, patches, labels = (
         np.array([[0, 0], [0, 1], [0, 2]]),
