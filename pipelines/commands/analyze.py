@@ -27,7 +27,12 @@ console = Console()
 SHORT_OF_DATA = [name for name, dotted in SHORT.items() if dotted.startswith("dataset.")]
 
 
-@takes(Data, Looking, leave_out=("dataset",), defaults={"sampler": "hybrid", "limit": 32, "fixations": 8, "stop_at": 2.0, "engine": "hf"})
+@takes(
+    Data,
+    Looking,
+    leave_out=("dataset",),
+    defaults={"sampler": "hybrid", "limit": 32, "fixations": 8, "stop_at": 2.0, "engine": "hf"},
+)
 def analyze(
     target: Annotated[
         str, typer.Argument(help="An image, a data set (`saccade list datasets`, or a path), or the folder of a run.")

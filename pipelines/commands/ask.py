@@ -1,5 +1,6 @@
 """`saccade ask`: one question about one image, in this process."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,11 @@ from pipelines.commands.options import takes
 from pipelines.commands.settings import asking
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
+from pipelines.runs.rows import scored_rows
 from saccade.config import Episode
 from saccade.decoding.pages import chosen
 from saccade.engines import Engine, EngineSpec
-from saccade.episode import episodes, run, see
+from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, DataError, SaccadeError
 from saccade.picture import Picture
 from saccade.types import Question, Scene, Trace
@@ -27,13 +29,14 @@ console = Console()
 @takes(Looking)
 def ask(
     image: Annotated[Path, typer.Argument(help="The picture, or a PDF.", exists=True, dir_okay=False)],
-    question: Annotated[str, typer.Argument(help="The question about it.")],
+    question: Annotated[list[str], typer.Argument(help="The question about it, in quotes or not.")],
     trace: Annotated[
         Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
     ] = None,
     pages: Annotated[
         str | None, typer.Option(metavar="1,3-5", help="Pages of a PDF or TIFF, each asked by itself (default: all).")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per page instead of lines to read.")] = False,
     *,
     settings: dict[str, Any],
 ) -> None:
@@ -42,7 +45,7 @@ def ask(
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
     looks, spec = asking(settings)
-    answer(image, question, spec, looks, trace, pages)
+    answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)
 
 
 def answer(
@@ -53,8 +56,9 @@ def answer(
     trace_path: Path | None,
     pages: str | None = None,
     console: Console = console,
+    as_json: bool = False,
 ) -> None:
-    """Answers, prints a line per fixation, and draws the trace when a path is given; so for each chosen page.
+    """Answers, prints a line per fixation or one of JSON, and draws the trace when a path is given; so for each page.
 
     Raises:
         ConfigError: the question is empty, there is no such page, the trace cannot be drawn there, or a scorer needs
@@ -75,41 +79,64 @@ def answer(
             drawn = trace_path
             if trace_path is not None and len(wanted) > 1:
                 drawn = trace_path.with_stem(f"{trace_path.stem}-page{page}")
-            if there > 1:
+            if there > 1 and not as_json:
                 console.print(f"page {page} of {there}", style="bold", highlight=False)
             try:
-                _answer_page(Picture.open(image, page=page), question, engine, settings, drawn, console)
+                picture = Picture.open(image, page=page)
+                seen, trace = _look(picture, question, engine, settings)
+                (_print_json if as_json else _print_lines)(picture, seen, trace, settings, console)
+                if drawn is not None:
+                    _draw(picture, seen, trace, settings, drawn)
+                    console.print(f"drawn in {drawn}", style="dim", highlight=False, soft_wrap=True)
             except DataError as error:
                 if page == wanted[-1]:  # said, with an exit status; the pages before it are answered
                     raise
                 console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _answer_page(
-    picture: Picture, question: str, engine: Engine, settings: Episode, trace_path: Path | None, console: Console
-) -> None:
+def _look(picture: Picture, question: str, engine: Engine, settings: Episode) -> tuple[Seen, Trace]:
     seen = see(settings, engine, picture, [Question("ask", question)])
     (outcome,) = run(episodes(settings, seen), engine)
     if not isinstance(outcome, Trace):
         raise outcome
+    return seen, outcome
+
+
+def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
     grid = seen.grid
-    for line in text.lines(TraceView.from_trace(outcome, grid)):
+    if picture.width_px * picture.height_px > 1.1 * grid.width_px * grid.height_px:  # rounding to cells is not said
+        shrunk = "" if settings.view == "resize" else "; --max-px N lets it be larger"
+        console.print(
+            f"{picture.width_px} x {picture.height_px} px, shown at {grid.width_px} x {grid.height_px} px{shrunk}",
+            style="dim", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    for line in text.lines(TraceView.from_trace(trace, grid)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in outcome.cost.seconds.items())
+    seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in trace.cost.seconds.items())
     console.print(
-        f"{outcome.cost.visual_tok} of {max(len(grid), grid.rows * grid.cols)} visual tokens, "
-        f"{outcome.cost.prefill_tok} prefilled, "
-        f"{outcome.cost.encoder_passes:.2f} encoder passes; {seconds}",
+        f"{trace.cost.visual_tok} of {max(len(grid), grid.rows * grid.cols)} visual tokens, "
+        f"{trace.cost.prefill_tok} prefilled, "
+        f"{trace.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
         highlight=False,
         soft_wrap=True,
     )
-    if trace_path is not None:
-        query = seen.asked[0][1]
-        if isinstance(query, SaccadeError):
-            raise query
-        importance = None
-        if settings.view == "foveate":
-            importance = settings.with_gaze(seen.gaze).strategies.score(Scene.of([(picture, seen.encoding, query)]))[0]
-        save(draw_trace(picture, grid, outcome, importance), trace_path)
-        console.print(f"drawn in {trace_path}", style="dim")
+
+
+def _print_json(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
+    """The row that a run stores, without what only a data set's question has."""
+    (row,) = scored_rows("", seen, [Question("ask", trace.question)], [trace], settings)
+    told = {"page": picture.page, "width_px": picture.width_px, "height_px": picture.height_px, **row}
+    for name in ("id", "image_id", "answers", "score", "exact", "coverage", "metadata", "variant", "error"):
+        del told[name]
+    console.print(json.dumps(told), highlight=False, markup=False, soft_wrap=True)
+
+
+def _draw(picture: Picture, seen: Seen, trace: Trace, settings: Episode, path: Path) -> None:
+    query = seen.asked[0][1]
+    if isinstance(query, SaccadeError):
+        raise query
+    importance = None
+    if settings.view == "foveate":
+        importance = settings.with_gaze(seen.gaze).strategies.score(Scene.of([(picture, seen.encoding, query)]))[0]
+    save(draw_trace(picture, seen.grid, trace, importance), path)

@@ -1,5 +1,6 @@
 """`saccade batch`: all questions of a data set."""
 
+from itertools import islice
 from typing import Any
 
 from rich.console import Console
@@ -7,10 +8,12 @@ from rich.console import Console
 from pipelines.commands.options import takes
 from pipelines.commands.settings import run_config
 from pipelines.execute.run import batch as run
-from pipelines.reporting.summary_table import table
+from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
+from pipelines.runs.stored import rows
 
 console = Console()
+FIRST = 5  # answers that are shown
 
 
 @takes(RunConfig)
@@ -24,5 +27,10 @@ def batch(*, settings: dict[str, Any]) -> None:
     """
     chosen = run_config(settings)
     summary = run(chosen, Console(stderr=True))
+    console.print(answers(islice(rows(chosen.output), FIRST)))
+    console.print()
     console.print(table(summary))
-    console.print(f"answers, summary.json and run.yaml are in {chosen.output}", highlight=False, soft_wrap=True)
+    console.print(
+        f"all answers, summary.json and run.yaml are in {chosen.output}; `saccade report {chosen.output}` draws them",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip

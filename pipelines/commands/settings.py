@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pipelines.runs.config import RunConfig
 from pipelines.runs.engine import settled
 from saccade.budgets import Budget
-from saccade.config import Episode
+from saccade.config import LOOKS, Episode
 from saccade.datasets import open_dataset
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
@@ -136,7 +136,9 @@ def _name(spec: Any) -> Any:
 
 
 def default(key: str) -> Any:
-    """What `--set sampler.ratio=0.6` alone is a setting of."""
+    """What `--set sampler.ratio=0.6` alone is a setting of: a view has none, so the sampler is the one of looks."""
+    if key == "sampler":
+        return LOOKS
     return FIELDS[key].get_default(call_default_factory=True, validated_data={}) if key in NAMED else {}
 
 

@@ -1,6 +1,6 @@
-"""The table that `saccade batch` ends with, from the run's summary."""
+"""What `saccade batch` ends with: the first answers, and the table of the run's summary."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -18,6 +18,21 @@ def table(summary: Mapping[str, Any]) -> Table:
         made.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
     for reason, times in summary["skipped"].items():
         made.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
+    return made
+
+
+def answers(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Some rows as a reader wants them: question, answer, how sure it is, and how right where that is known."""
+    made = Table(box=None, pad_edge=False)
+    for head in ("question", "answer", "sure", "right"):
+        made.add_column(head, justify="right" if head in ("sure", "right") else "left", overflow="fold")
+    for row in rows:
+        if row["error"]:
+            made.add_row(Text(row["question"]), Text(row["error"], style="red"), "", "")
+            continue
+        answer = Text(row["answer"]) if row["answer"] else Text("cannot read", style="dim")
+        right = "" if row["score"] is None else f"{row['score']:.2f}"
+        made.add_row(Text(row["question"]), answer, f"{row['confidence']:.2f}", right)
     return made
 
 

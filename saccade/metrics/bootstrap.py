@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 NUM_RESAMPLES = 10_000
+MIN_PAGES = 5  # fewer say nothing about how much pages differ
 _CELLS = 4_000_000  # of one block of resamples x pages: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over questions, and the interval that holds it at `level`. No bounds from a single page."""
+    """A mean over questions, and the interval that holds it at `level`. No bounds from fewer than `MIN_PAGES` pages."""
 
     mean: float
     low: float | None
@@ -50,7 +51,7 @@ def bootstrap_mean(
     sums = np.bincount(cluster, weights=values)  # (P,) of each page's scores
     counts = np.bincount(cluster)  # (P,) questions of each page
     low = high = None
-    if len(page_of) > 1:
+    if len(page_of) >= MIN_PAGES:
         means = _resampled_means(sums, counts, num_resamples, seed)
         low, high = (float(bound) for bound in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
     return Interval(float(values.mean()), low, high, len(values), len(page_of), num_resamples, seed, level)
