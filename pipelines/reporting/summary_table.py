@@ -6,6 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from saccade.metrics.bootstrap import bounded
+
 
 def table(summary: Mapping[str, Any]) -> Table:
     """Two columns: what was measured, and the number with its interval or spread."""
@@ -60,5 +62,5 @@ def _interval(interval: Mapping[str, Any] | None) -> str:
     """Mean with its 95 % interval and n, or why there is none."""
     if interval is None:
         return "not scored (no answers given)"
-    bounds = "" if interval["low"] is None else f" [{interval['low']:.3f}, {interval['high']:.3f}]"
+    bounds = "" if not bounded(interval) else f" [{interval['low']:.3f}, {interval['high']:.3f}]"
     return f"{interval['mean']:.3f}{bounds}, n = {interval['num_questions']}"

@@ -1,11 +1,10 @@
 """Which cells of a page hold ink: everything that is not paper, whatever the paper's shade, light and noise.
 
 A cell is blank if its grey values, smoothed over 3 x 3 pixels, stay within a tolerance of each other. The tolerance
-follows the page: it grows with the noise of its quietest quarter of cells, so that grain is not taken for print, but
-not beyond what faint print needs. B pages, H x W pixels, R x C cells.
+follows the page: it grows with what the quietest tenth of its cells span, so that grain is not taken for print, however
+coarse the grain is (a scan that was shrunk or enlarged), but not beyond what faint print needs. B pages, H x W pixels,
+R x C cells.
 """
-
-import math
 
 import cv2
 import numpy as np
@@ -17,9 +16,8 @@ from torch import Tensor
 from saccade.types import Grid
 
 TOLERANCE = 14.0  # grey levels that a clean, evenly lit cell of paper may span
-MOST_NOISE = 12.0  # grey levels; beyond it a page is texture, not grain
-GRAIN = 1.7  # how much 256 smoothed pixels of unit noise span
-_LAPLACIAN = ((1.0, -2.0, 1.0), (-2.0, 4.0, -2.0), (1.0, -2.0, 1.0))
+MOST_GRAIN = 20.0  # grey levels; cells that all span more are texture, not paper
+QUIET = 0.1  # share of a page's cells that are taken to be paper
 
 
 def ink(grey: Tensor, cell_px: int, tolerance: float = TOLERANCE) -> Tensor:
@@ -27,8 +25,9 @@ def ink(grey: Tensor, cell_px: int, tolerance: float = TOLERANCE) -> Tensor:
     pages = grey.float()[:, None]
     smooth = F.avg_pool2d(F.pad(pages, (1, 1, 1, 1), mode="replicate"), 3, 1)
     highest, lowest = F.max_pool2d(smooth, cell_px)[:, 0], -F.max_pool2d(-smooth, cell_px)[:, 0]
-    allowed = (GRAIN * noise(grey, cell_px)).clamp(max=GRAIN * MOST_NOISE) + tolerance
-    return highest - lowest > allowed[:, None, None]
+    span = highest - lowest
+    grain = span.flatten(1).quantile(QUIET, dim=1).clamp(max=MOST_GRAIN)
+    return span > (grain + tolerance)[:, None, None]
 
 
 def ink_cells(rgb: NDArray[np.uint8], grid: Grid, tolerance: float = TOLERANCE) -> Tensor:
@@ -40,15 +39,3 @@ def ink_cells(rgb: NDArray[np.uint8], grid: Grid, tolerance: float = TOLERANCE) 
     grey = torch.from_numpy(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     kept = ink(grey[None], grid.width_px // grid.cols, tolerance)[0].flatten().nonzero()[:, 0]
     return kept if len(kept) else torch.tensor([len(grid) // 2])
-
-
-def noise(grey: Tensor, cell_px: int) -> Tensor:
-    """(B,) standard deviation of the noise of each page (B, H, W), in grey levels.
-
-    Immerkaer (1996), "Fast noise variance estimation": the mean absolute response to a kernel that no plane or edge
-    excites; here of the quarter of cells with the least, where there is no print.
-    """
-    kernel = torch.tensor(_LAPLACIAN, device=grey.device)[None, None]
-    response = F.conv2d(F.pad(grey.float()[:, None], (1, 1, 1, 1), mode="replicate"), kernel).abs()
-    cells = F.avg_pool2d(response, cell_px).flatten(1)
-    return cells.quantile(0.25, dim=1) * math.sqrt(math.pi / 2) / 6

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 NUM_RESAMPLES = 10_000
-MIN_PAGES = 5  # fewer say nothing about how much pages differ
+MIN_PAGES = 5  # fewer do not tell how much pages differ: their bounds are not printed
 _CELLS = 4_000_000  # of one block of resamples x pages: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over questions, and the interval that holds it at `level`. No bounds from fewer than `MIN_PAGES` pages."""
+    """A mean over questions, and the interval that holds it at `level`. No bounds from a single page."""
 
     mean: float
     low: float | None
@@ -51,7 +51,7 @@ def bootstrap_mean(
     sums = np.bincount(cluster, weights=values)  # (P,) of each page's scores
     counts = np.bincount(cluster)  # (P,) questions of each page
     low = high = None
-    if len(page_of) >= MIN_PAGES:
+    if len(page_of) > 1:
         means = _resampled_means(sums, counts, num_resamples, seed)
         low, high = (float(bound) for bound in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
     return Interval(float(values.mean()), low, high, len(values), len(page_of), num_resamples, seed, level)
@@ -87,11 +87,16 @@ def _resampled_means(sums: np.ndarray, counts: np.ndarray, num_resamples: int, s
     return np.concatenate(means)
 
 
+def bounded(interval: Mapping[str, Any]) -> bool:
+    """Whether an interval, as it is stored, has bounds worth printing."""
+    return interval["low"] is not None and interval["num_pages"] >= MIN_PAGES
+
+
 def interval_text(interval: Mapping[str, Any] | None, sign: bool = False) -> str:
     """A mean with its bounds, as tables print it."""
     if interval is None:
         return "-"
     form = "+.2f" if sign else ".2f"
-    if interval["low"] is None:
+    if not bounded(interval):
         return f"{interval['mean']:{form}}"
     return f"{interval['mean']:{form}} [{interval['low']:{form}}, {interval['high']:{form}}]"

@@ -1,10 +1,11 @@
 """Ink against pages made by hand: a letter, a shade, grain, a photograph."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from saccade.geometry.ink import ink, noise
+from saccade.geometry.ink import ink
 
 
 def page(level: float = 255.0, grain: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -49,12 +50,16 @@ def test_the_tolerance_is_a_setting() -> None:
     assert not cells(pixels).any() and cells(pixels, tolerance=6.0).sum() == 1
 
 
-def test_noise_is_measured() -> None:
-    for grain in (2.0, 8.0):
-        pixels = page(128, grain, seed=3)
-        pixels[:40, :60] = np.random.default_rng(1).integers(0, 2, (40, 60)) * 255.0  # a fifth of the page is print
-        measured = float(noise(torch.from_numpy(pixels)[None], 16))
-        assert measured == pytest.approx(grain, rel=0.25)
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
+def test_grain_is_not_ink_at_any_scale_of_the_scan(factor: float) -> None:
+    """Shrinking and enlarging make grain coarser or finer than single pixels."""
+    scan = np.clip(page(235, 5, seed=3), 0, 255).astype(np.float32)
+    scan[40:46, 20:60] = 60
+    size = [16 * round(side * factor / 16) for side in (128, 96)]
+    found = cells(cv2.resize(scan, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC))
+    rows, cols = np.nonzero(found)
+    assert len(rows) and (rows * 16 / factor < 46).all() and (rows * 16 / factor > 40 - 17 / factor).all()
+    assert (cols * 16 / factor < 60).all() and (cols * 16 / factor > 20 - 17 / factor).all()
 
 
 def test_pages_of_a_batch_do_not_mix() -> None:

@@ -1,10 +1,12 @@
 """Bootstrap intervals: against scipy where every page has one question, and by their laws where pages are clusters."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
 
 SCORES = np.random.default_rng(1).random(60).tolist()
 
@@ -62,6 +64,12 @@ def test_hidden_answers_are_left_out_of_both() -> None:
 def test_one_page_has_a_mean_and_no_interval() -> None:
     interval = bootstrap_mean([0.0, 1.0], ["a", "a"])
     assert interval is not None and (interval.mean, interval.low, interval.high) == (0.5, None, None)
+
+
+def test_bounds_are_printed_from_five_pages_on() -> None:
+    for pages, printed in ((4, "0.50"), (5, "0.50 [0.50, 0.50]")):
+        interval = bootstrap_mean([0.5] * pages, range(pages))
+        assert interval is not None and interval_text(asdict(interval)) == printed
 
 
 def test_the_seed_decides() -> None:
