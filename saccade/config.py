@@ -26,6 +26,16 @@ LOOKING = {"scorer", "planner", "budget", "fixations", "fovea", "levels", "canva
 """Settings that only looks have: who gives one and names no sampler looks with the first of `LOOKS`."""
 LOOKS = "hybrid"
 
+EFFORTS: dict[str, dict[str, Any]] = {
+    "low": {"sampler": "resize", "fixations": 1, "budget": {"name": "fixed", "tokens": 819}},
+    "medium": {},
+    "high": {
+        "sampler": LOOKS, "fixations": 0, "glimpse": 1228, "rest": "all", "encoder": "ink", "integrate": "confident",
+        "stop_at": 0.8,
+    },
+}  # fmt: skip
+"""Settings that an effort stands for; whatever is given beside it wins."""
+
 Spec = str | dict[str, Any]
 RARELY = Option(panel="How it looks, rarely changed")
 
@@ -35,6 +45,11 @@ class Episode(Settings):
 
     panel = "How it looks"
 
+    effort: Literal["low", "medium", "high"] = Field(
+        "medium",
+        description="low: the image shrunk to 819 tokens; medium: its ink; high: shrunk to 1228, then its ink where that "
+        "is not sure, and the surer answer. Settings given beside it win.",
+    )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",
         description="What is shown: ink (all but blank cells), full, resize, or what a look keeps "
@@ -94,11 +109,12 @@ class Episode(Settings):
     @model_validator(mode="before")
     @classmethod
     def _look(cls, given: Any) -> Any:
-        """Whoever asks for looks, by any of their settings, gets some."""
-        lazy = isinstance(given, dict) and given.get("encoder") == "lazy"
-        if isinstance(given, dict) and "sampler" not in given and (lazy or LOOKING & given.keys()):
-            return {**given, "sampler": LOOKS}
-        return given
+        """What an effort stands for; and whoever asks for looks, by any of their settings, gets some."""
+        if not isinstance(given, dict):
+            return given
+        effort = given.get("effort", "medium")
+        given = {**(EFFORTS.get(effort, {}) if isinstance(effort, str) else {}), **given}
+        return {"sampler": LOOKS, **given} if _looks(given) else given
 
     @model_validator(mode="after")
     def _build(self) -> Self:
@@ -124,10 +140,16 @@ class Episode(Settings):
         return self
 
     def with_settings(self, **settings: Any) -> Self:
-        """A copy with some settings changed, validated like the original. A setting of looks makes ink looked at."""
+        """A copy with some settings changed, validated like the original.
+
+        A setting of looks makes ink looked at; an effort replaces all that efforts stand for.
+        """
         kept = self.model_dump()
-        if self.view == "ink" and "sampler" not in settings and LOOKING & settings.keys():
-            del kept["sampler"]
+        if "effort" in settings:
+            stood_for = {"sampler", *LOOKING}.union(*EFFORTS.values())
+            kept = {name: value for name, value in kept.items() if name not in stood_for}
+        if self.view == "ink" and "sampler" not in settings and _looks(settings):
+            kept.pop("sampler", None)
         return type(self)(**{**kept, **settings})
 
     @cached_property
@@ -196,6 +218,11 @@ class Episode(Settings):
     def whole_budget_tok(self) -> int:
         """Visual tokens that all fixations of one question may use together."""
         return self.fixations * self.strategies.budget.most_tok
+
+
+def _looks(given: dict[str, Any]) -> bool:
+    """Whether some settings are those of looks."""
+    return given.get("encoder") == "lazy" or bool(LOOKING & given.keys())
 
 
 class Strategies:

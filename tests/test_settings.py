@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipelines.runs.experiment import Experiment
-from saccade.config import Episode
+from saccade.config import LOOKS, Episode
 from saccade.registry import Strategy
 
 
@@ -14,6 +14,25 @@ def test_a_copy_is_checked_like_the_original() -> None:
         Episode().with_settings(fixations=-1)
     with pytest.raises(ValidationError, match="frozen"):
         Episode().fixations = 2  # type: ignore[misc]
+
+
+def test_ink_is_shown_until_looks_are_asked_for() -> None:
+    assert Episode().view == "ink"
+    for asked in ({"fixations": 2}, {"budget": "adaptive"}, {"planner": "saliency"}, {"encoder": "lazy"}):
+        assert Episode(**asked).sampler == LOOKS == Episode().with_settings(**asked).sampler
+        assert Episode(**asked, sampler="topk").sampler == "topk"
+    assert Episode(sampler="full").with_settings(fixations=2).view == "full", "it was asked for"
+    assert Episode(stop_at=0.9, ink_tolerance=8).view == "ink"
+
+
+def test_what_is_given_beside_an_effort_wins() -> None:
+    low, high = Episode(effort="low"), Episode(effort="high", glimpse=273)
+    assert (low.view, low.whole_budget_tok) == ("resize", 819)
+    assert (high.glimpse, high.fixations, high.rest, high.encoder) == (273, 0, "all", "ink")
+    assert high.with_settings(effort="low") == low and low.with_settings(effort="medium") == Episode()
+    assert Episode(**low.dump()) == low
+    with pytest.raises(ValidationError, match="effort"):
+        Episode(effort="heroic")
 
 
 def test_what_is_recorded_names_no_module() -> None:
