@@ -47,8 +47,8 @@ class Episode(Settings):
 
     effort: Literal["low", "medium", "high"] = Field(
         "medium",
-        description="low: the image shrunk to 819 tokens; medium: its ink; high: shrunk to 1228, then its ink where that "
-        "is not sure, and the surer answer. Settings given beside it win.",
+        description="low: the image shrunk to 819 tokens; medium: its ink; high: shrunk to 1228, then its ink where "
+        "that is not sure, and the surer answer. Settings given beside it win.",
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",

@@ -3,11 +3,13 @@
     python -m saccade.training.calibrate --checkpoint saccade/nano --page-px 512 1024 --pages 24
 
 Pages are synthdoc's under a seed of their own, neither trained on nor scored in any table. Every look of an episode
-counts as an answer (few tokens and many), and so does the resized page. Half of the pages fit, the other half report.
+counts as an answer (few tokens and many), and so does the resized page. Each page is also asked what it does not
+answer: whatever is read there is wrong. Half of the pages fit, the other half report.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +25,18 @@ from saccade.eye import Eye
 from saccade.metrics.anls import anls
 from saccade.metrics.calibration import CALIBRATION_FILE, Calibration, expected_calibration_error, reliability
 from saccade.picture import Picture
-from saccade.types import Trace
+from saccade.types import Question, Trace
 
 SEED = 1000  # of the pages; tables use 0
 NEVER_SURE = 1.01  # stop_at: every look is taken
 WAYS: dict[str, dict[str, Any]] = {
+    "ink": {},
     "looks": {"fixations": 3},
     "all": {"sampler": "full"},
-    "glimpse": {"sampler": "resize", "fixations": 1},
+    "resized": {"effort": "low"},
 }
+FOREIGN = 4  # questions per page that it does not answer
+SURE = 0.7  # where looking stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,21 @@ class Said:
     view: str
     logprobs: tuple[float, ...]
     score: float  # its ANLS
+    foreign: bool  # the page does not answer the question
 
 
-def answers_of(eye: Eye, picture: Picture, row: Row) -> list[Said]:
-    """What all ways of looking at one page answer to its questions, every look of an episode counted."""
+def answers_of(eye: Eye, picture: Picture, questions: Sequence[Question]) -> list[Said]:
+    """What all ways of looking at one page answer to its questions, every look of an episode counted.
+
+    Questions without answers are foreign to it.
+    """
     found = []
     for view, way in WAYS.items():
-        for question, outcome in zip(row.questions, eye.outcomes(picture, row.questions, **way), strict=True):
+        for question, outcome in zip(questions, eye.outcomes(picture, questions, **way), strict=True):
             if isinstance(outcome, Trace):
+                foreign = question.answers is None
                 found += [
-                    Said(view, step.answer.logprobs, anls(step.answer.text, question.answers) or 0.0)
+                    Said(view, step.answer.logprobs, anls(step.answer.text, question.answers) or 0.0, foreign)
                     for step in outcome.steps
                     if step.answer.readable
                 ]
@@ -67,7 +77,9 @@ def calibrate(checkpoint: Path, pages_px: list[int], pages: int) -> dict[str, An
             data = SynthDoc(page_px=page_px, num_pages=pages, seed=SEED)
             for number, row in enumerate(track(list(data.rows()), f"{page_px} px")):
                 assert isinstance(row, Row)
-                halves[number % 2].extend(answers_of(eye, data.picture(row.source), row))
+                strange = data.page(number).foreign(FOREIGN, number)
+                asked = [*row.questions, *(Question(f"foreign-{i}", text) for i, text in enumerate(strange))]
+                halves[number % 2].extend(answers_of(eye, data.picture(row.source), asked))
     fitted = Calibration.fit([said.logprobs for said in halves[0]], [said.score for said in halves[0]])
     held_out = halves[1]
     bins = reliability([fitted(said.logprobs) for said in held_out], [said.score for said in held_out])
@@ -83,6 +95,10 @@ def calibrate(checkpoint: Path, pages_px: list[int], pages: int) -> dict[str, An
         "error_after": _error(fitted, held_out),
         "error_after_by_view": {
             view: _error(fitted, [said for said in held_out if said.view == view]) for view in WAYS
+        },
+        "foreign": {
+            "answered": sum(said.foreign for said in held_out),
+            "sure": sum(said.foreign and fitted(said.logprobs) >= SURE for said in held_out),
         },
         "bins_after": [[round(b.confidence, 3), round(b.score, 3), b.num_answers] for b in bins],
     }
