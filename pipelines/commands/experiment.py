@@ -1,31 +1,56 @@
 """`saccade experiment`: several ways of looking on the same questions, as one table."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pipelines.commands.options import takes
 from pipelines.execute.experiment import run_experiment
-from pipelines.runs.experiment import find_experiment, read_experiment
+from pipelines.runs.config import Data, Model
+from pipelines.runs.experiment import Experiment, find_experiment, read_experiment
 from pipelines.runs.tables import to_markdown
+from saccade.datasets import open_dataset
 
 console = Console()
 
 
+@takes(Model, Data)
 def experiment(
     configuration: Annotated[str, typer.Argument(help="A YAML file, or the name of one in configs/experiments/.")],
     output: Annotated[Path, typer.Option(help="Folder of the run: answers/, results.json, table.md.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Questions at most, instead of the file's.")] = None,
+    *,
+    settings: dict[str, Any],
+    given: dict[str, Any],
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.
 
-    Interrupted, it makes the table of what is done, and goes on when started again with the same --output.
+    Options given here win over the file's settings. Interrupted, it makes the table of what is done, and goes on when
+    started again with the same --output.
 
-    Example: saccade experiment looks --output runs/looks
+    Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """
-    chosen = read_experiment(find_experiment(configuration))
-    if limit is not None:
-        chosen = chosen.with_settings(limit=limit)
+    chosen = changed(read_experiment(find_experiment(configuration)), settings, "dataset" in given)
     table = to_markdown(run_experiment(chosen, output, console))
     console.print(table, highlight=False, markup=False, soft_wrap=True)
+
+
+def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: bool) -> Experiment:
+    """The experiment with another model, or other data: another data set, or other settings of the same one.
+
+    Raises:
+        ConfigError: there is no such data, or a setting is wrong.
+    """
+    made: dict[str, Any] = {key: settings[key] for key in ("limit",) if key in settings}
+    if "engine" in settings:
+        made["engine"] = {**experiment.engine, **settings["engine"]}
+    if "dataset" in settings:
+        spec = dict(settings["dataset"])
+        name = spec.pop("name", None)
+        made["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
+    if "engine" in made or "dataset" in made:
+        engine, data = made.get("engine", experiment.engine), made.get("dataset", experiment.dataset)
+        made["title"] = f"{data['name']}, {engine.get('model', 'saccade-nano')}"
+    return experiment.with_settings(**made)

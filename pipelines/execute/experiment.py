@@ -38,9 +38,9 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
     with opened(output, origin, resume=True) as folder:
         folder.begin(dataset, experiment.limit)
         if folder.select_left(retry_errors=False):
-            _answer(folder, origin, dataset, spec, variants, console)
+            _answer(folder, origin, dataset, spec, variants, experiment.timed, console)
         rows = [flat(row) for row in stored.rows(output)] if any(folder.answers.glob("*.parquet")) else []
-        results = summarise(rows, list(variants), experiment.against, experiment.bins)
+        results = summarise(rows, list(variants), experiment.against, experiment.bins, experiment.timed)
         results |= {"title": experiment.title, **origin, **provenance()}
         folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
         folder.table_md.write_text(to_markdown(results))
@@ -53,6 +53,7 @@ def _answer(
     dataset: Dataset,
     spec: EngineSpec,
     variants: Mapping[str, Episode],
+    timed: bool,
     console: Console,
 ) -> None:
     """One attempt at what is left, in this process."""
@@ -62,7 +63,7 @@ def _answer(
     folder.write_yaml({**settings, **provenance(), "attempt": attempt, "identity": dict(origin)})
     try:
         with spec.open() as engine:
-            answer_left(folder, attempt, dataset, engine, variants, limit_px, console)
+            answer_left(folder, attempt, dataset, engine, variants, limit_px, console, timed)
     except KeyboardInterrupt:
         done = sum(1 for _ in folder.answers.glob("*.parquet"))
         console.print(

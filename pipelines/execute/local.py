@@ -34,8 +34,11 @@ def answer_left(
     variants: Mapping[str, Episode],
     limit_px: int | None,
     console: Console,
+    timed: bool = False,
 ) -> None:
     """Answers the images that the attempt must do, one after the other; each image's rows are committed at once.
+
+    `timed`: what one variant has encoded is encoded again for another one.
 
     Raises:
         EngineDead: the engine is gone; what is done stays.
@@ -48,13 +51,18 @@ def answer_left(
         for number, row in left:
             encoded.write(json.dumps(row.image_id) + "\n")
             encoded.flush()
-            made = answer(row, dataset, engine, variants, limit_px)
+            made = answer(row, dataset, engine, variants, limit_px, timed)
             commit(pa.Table.from_pylist(made, rows.SCHEMA), number, folder.staging(attempt), folder.answers)
             progress.advance(task)
 
 
 def answer(
-    row: Row, dataset: Dataset, engine: Engine, variants: Mapping[str, Episode], limit_px: int | None
+    row: Row,
+    dataset: Dataset,
+    engine: Engine,
+    variants: Mapping[str, Episode],
+    limit_px: int | None,
+    timed: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows of one image: one per variant and question. What fails costs its own rows, a dead engine the run."""
     questions: Sequence[Question] = row.questions
@@ -65,12 +73,13 @@ def answer(
         text = _survived(error)
         return [rows.error_row(row.image_id, question, text, name) for name in variants for question in questions]
     asked = [question for question in questions if question.error is None]
-    once, made = _Once(engine), []
+    encoder: Encoder = engine if timed else _Once(engine)
+    made = []
     for name, settings in variants.items():
         engine.forget()  # what another variant has read must not make this one cheaper
         by_id = {q.id: rows.error_row(row.image_id, q, q.error, name) for q in questions if q.error is not None}
         try:
-            seen = see(settings, once, picture, asked)
+            seen = see(settings, encoder, picture, asked)
             outcomes = run(episodes(settings, seen), engine)
             by_id |= {
                 each["id"]: each for each in rows.scored_rows(row.image_id, seen, asked, outcomes, settings, name)

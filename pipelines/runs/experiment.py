@@ -26,6 +26,9 @@ class Experiment(Settings):
     engine: dict[str, Any] = Field({}, description="An engine and its settings; without a name transformers.")
     variants: dict[str, dict[str, Any]] = Field(min_length=1, description="Row name -> settings of `Episode`.")
     against: dict[str, str] = Field({}, description="Row name -> row it is compared with, question by question.")
+    timed: bool = Field(
+        False, description="Every variant encodes for itself, so that seconds are its own; a column says them."
+    )
     bins: tuple[float, ...] = Field((), description="Edges of the letter-height bins, px of x-height.")
 
     def opened(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:

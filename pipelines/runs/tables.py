@@ -7,13 +7,22 @@ from typing import Any
 
 from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean, interval_text
 
+STAGES = ("encode", "plan", "read")
 COSTS = ("visual_tok", "prefill_tok", "fixations", "read_s", "plan_s")  # a question
 
 
 def summarise(
-    rows: Sequence[Mapping[str, Any]], variants: Sequence[str], against: Mapping[str, str], bins: Sequence[float]
+    rows: Sequence[Mapping[str, Any]],
+    variants: Sequence[str],
+    against: Mapping[str, str],
+    bins: Sequence[float],
+    timed: bool = False,
 ) -> dict[str, Any]:
-    """Per variant: ANLS, exact match and coverage with 95 % intervals clustered by page, ANLS per bin, mean costs."""
+    """Per variant: ANLS, exact match and coverage with 95 % intervals clustered by page, ANLS per bin, mean costs.
+
+    `timed`: seconds per question and right answers per second too, which only rows of variants that encoded for
+    themselves can say.
+    """
     by_variant = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in variants}
     table: dict[str, Any] = {}
     for name, answered in by_variant.items():
@@ -40,6 +49,13 @@ def summarise(
                     [answered[key]["image_id"] for key in shared],
                 )
             )
+        if timed:
+            seconds = sum(
+                row.get(f"{stage}_s", 0.0) for row in answered.values() for stage in ("encode", "plan", "read")
+            )
+            entry["seconds"] = seconds / len(answered) if answered else None
+            right = sum(row["anls"] or 0.0 for row in answered.values())
+            entry["right_per_s"] = right / seconds if seconds else None
         table[name] = entry
     return {"bins": list(bins), "variants": table}
 
@@ -53,7 +69,7 @@ def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["error"] is not None:
         return {**made, "error": row["error"]}
     copied = ("coverage", "answer", "readable", "confidence", "visual_tok", "prefill_tok")
-    times = {"read_s": seconds.get("read", 0.0), "plan_s": seconds.get("plan", 0.0)}
+    times = {f"{stage}_s": seconds.get(stage, 0.0) for stage in STAGES}
     return {**made, **{key: row[key] for key in copied}, "fixations": len(row["fixations"]), **times}
 
 
@@ -79,6 +95,8 @@ def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     edges = results["bins"]
     heads = [f"{low:g}-{high:g} px" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     columns = ["", "tokens", "ANLS [95 %]", "difference [95 %]", "exact", "coverage", *heads]
+    timed = {"s": "seconds", "right/s": "right_per_s"}
+    timed = {head: key for head, key in timed.items() if all(key in entry for entry in results["variants"].values())}
     rows = []
     for name, entry in results["variants"].items():
         difference = ""
@@ -96,9 +114,10 @@ def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
                 _number(entry["fixations"], 1),
                 _number(entry["prefill_tok"], 0),
                 _number(entry["encoder_passes"], 2),
+                *(_number(entry[key], 2) for key in timed.values()),
             ]
         )
-    return [*columns, "looks", "prefill", "encoder"], rows
+    return [*columns, "looks", "prefill", "encoder", *timed], rows
 
 
 def footnote(results: Mapping[str, Any]) -> str:
@@ -111,6 +130,7 @@ def footnote(results: Mapping[str, Any]) -> str:
         f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
         f"{_px_note(sizes)}coverage: share of the answer box shown at full resolution. looks, prefill: fixations and "
         "prompt tokens computed, a question. encoder: passes an image, 1 = every patch of the full view once. "
+        f"{'s: seconds per question; right/s: ANLS per second. ' if 'seconds' in first else ''}"
         f"Commit {results.get('commit')}, {results.get('processor')}."
     )
 

@@ -8,11 +8,13 @@ import pytest
 import yaml
 from rich.console import Console
 
+from pipelines.commands.experiment import changed
 from pipelines.execute import local
 from pipelines.execute.experiment import run_experiment
 from pipelines.runs import stored
 from pipelines.runs.experiment import read_experiment
 from saccade.datasets import Row
+from saccade.engines.hf import HFEngine
 from saccade.errors import ConfigError, EngineDead, ResumeRefused
 from tests import tiny
 
@@ -46,6 +48,34 @@ def file(tmp_path: Path, qwen2_5_vl: Path) -> Path:
     }
     path.write_text(yaml.safe_dump(settings, sort_keys=False))
     return path
+
+
+def test_a_timed_experiment_encodes_for_every_variant(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same view twice: shared, the second one pays next to nothing, and its seconds would be no seconds of its own."""
+    passes = []
+    encode = HFEngine.encode
+    monkeypatch.setattr(HFEngine, "encode", lambda self, batch: passes.append(len(batch)) or encode(self, batch))
+    twice = {"one": {"sampler": "full"}, "other": {"sampler": "full"}}
+    for timed in (False, True):
+        passes.clear()
+        chosen = read_experiment(file).with_settings(variants=twice, against={}, timed=timed)
+        made = run_experiment(chosen, tmp_path / f"timed {timed}", Console(quiet=True))
+        assert len(passes) == (6 if timed else 3), "three pages that can be read"
+        head = (tmp_path / f"timed {timed}" / "table.md").read_text().splitlines()[0]
+        assert ("right/s" in head) == timed == all("seconds" in entry for entry in made["variants"].values())
+    assert all(entry["seconds"] > 0 for entry in made["variants"].values())
+
+
+def test_other_data_or_another_model_than_the_file_names(file: Path) -> None:
+    chosen = read_experiment(file)
+    assert changed(chosen, {}, False) == chosen
+    other = changed(chosen, {"dataset": {"name": "synthdoc", "page_px": 512}, "limit": 3}, True)
+    assert (other.dataset["name"], other.dataset["page_px"], other.limit) == ("synthdoc", 512, 3)
+    assert other.engine == chosen.engine and other.title.startswith("synthdoc, ")
+    moved = changed(chosen, {"engine": {"model": "elsewhere"}}, False)
+    assert moved.engine == {"model": "elsewhere", "max_new_tok": 4} and moved.dataset == chosen.dataset
 
 
 def test_every_variant_answers_every_question(file: Path, tmp_path: Path) -> None:
