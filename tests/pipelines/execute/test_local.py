@@ -53,7 +53,7 @@ def file(tmp_path: Path, qwen2_5_vl: Path) -> Path:
 def test_a_timed_experiment_encodes_for_every_variant(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same view twice: shared, the second one pays next to nothing, and its seconds would be no seconds of its own."""
+    """The same view twice: shared, the second one pays next to nothing, and its seconds are not its own."""
     passes = []
     encode = HFEngine.encode
     monkeypatch.setattr(HFEngine, "encode", lambda self, batch: passes.append(len(batch)) or encode(self, batch))
