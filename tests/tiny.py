@@ -63,6 +63,23 @@ def qwen2_5_vl(folder: Path, seed: int = 0) -> Path:
     return _qwen(folder, seed, "Qwen2_5_VL", vision, mrope_section=[4, 6, 6])
 
 
+def save_qwen2_5_vl(folder: Path, text: dict[str, Any], vision: dict[str, Any], vocabulary: int) -> Path:
+    """Random weights, of torch's default type, at any widths: 14-px patches, merged 2 x 2."""
+    words = tokenizer()
+    config = transformers.Qwen2_5_VLConfig(
+        text_config={**text, **_ids(words), "vocab_size": vocabulary},
+        vision_config={**vision, "spatial_merge_size": 2, "temporal_patch_size": 2, "patch_size": 14},
+        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=words.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=words.convert_tokens_to_ids("<|vision_end|>"),
+        tie_word_embeddings=False,
+    )
+    size = {"shortest_edge": 28**2 * 4, "longest_edge": 28**2 * 16_384}
+    processor = Qwen2VLImageProcessorPil(size=size, patch_size=14)
+    return _save(folder, 0, transformers.Qwen2_5_VLForConditionalGeneration, config, words, processor, std=0.02)
+
+
 def qwen3_vl(folder: Path, seed: int = 0) -> Path:
     """A 3-layer Qwen3-VL: 16-px patches, 2 x 2 merger, two DeepStack levels, 6 x 6 patch positions to interpolate."""
     vision = {"depth": 4, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "patch_size": 16}
@@ -113,11 +130,11 @@ def _ids(words: PreTrainedTokenizerFast) -> dict[str, int]:
     }
 
 
-def _save(folder: Path, seed: int, model_class: Any, config: Any, words: Any, processor: Any) -> Path:
+def _save(folder: Path, seed: int, model_class: Any, config: Any, words: Any, processor: Any, std: float = 0.2) -> Path:
     torch.manual_seed(seed)
     model = model_class(config)
     for parameter in model.parameters():  # sharper than the initial 0.02, so that answers depend on the picture
-        torch.nn.init.normal_(parameter, std=0.2) if parameter.ndim > 1 else None
+        torch.nn.init.normal_(parameter, std=std) if parameter.ndim > 1 else None
     model.generation_config.eos_token_id = words.convert_tokens_to_ids("<|im_end|>")
     model.save_pretrained(folder)
     words.save_pretrained(folder)
