@@ -7,7 +7,7 @@ from typing import Any
 from saccade.config import Episode
 from saccade.engines import Engine, EngineSpec, choose_engine
 from saccade.episode import Outcome, episodes, run, see
-from saccade.errors import SaccadeError
+from saccade.errors import QuestionError, SaccadeError
 from saccade.picture import Picture, Source
 from saccade.registry import named
 from saccade.types import Question, Trace
@@ -26,6 +26,10 @@ class Eye:
             PictureError: the image cannot be used.
             QuestionError: the question cannot be asked.
         """
+        if not isinstance(question, str):
+            raise QuestionError(
+                f"look asks one question, a text; got {type(question).__name__}: look_many takes several"
+            )
         return self.look_many(picture, [question])[0]
 
     def look_many(self, picture: Source | Picture, questions: Sequence[str], **settings: Any) -> list[Trace]:
@@ -35,6 +39,8 @@ class Eye:
             PictureError: the image cannot be used.
             SaccadeError: the first question that failed.
         """
+        if isinstance(questions, str):
+            raise QuestionError("look_many asks a list of questions; got one text: look takes one")
         outcomes = self.outcomes(
             Picture.open(picture), [Question(str(i), text) for i, text in enumerate(questions)], **settings
         )

@@ -238,6 +238,10 @@ def test_the_eye(engine: HFEngine, picture: Picture) -> None:
     assert trace.answer.visual_tok == 40
     many = eye.look_many(picture.rgb, ["What is the total?", "Who?"], fixations=1)
     assert [len(item.steps) for item in many] == [1, 1]
+    with pytest.raises(QuestionError, match="look_many takes several"):
+        eye.look(picture, ["Who?", "When?"])  # type: ignore[arg-type]
+    with pytest.raises(QuestionError, match="look takes one"):
+        eye.look_many(picture, "Who?")
     with pytest.raises(QuestionError):
         eye.look_many(picture, ["Who?", ""])
 

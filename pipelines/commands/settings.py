@@ -81,7 +81,15 @@ def _read(config: Path) -> dict[str, Any]:
         raise ConfigError(f"{config} is empty; it must hold `key: value` lines, as in `fixations: 2`")
     if not isinstance(loaded, dict):
         raise ConfigError(f"{config} must hold `key: value` lines; it holds {loaded!r:.60}")
+    if "identity" in loaded and isinstance(loaded.get("episode"), dict):
+        return _recorded(loaded)
     return {str(key): value for key, value in loaded.items()}
+
+
+def _recorded(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in a run.yaml, to run the same again; where to write and how to go on are a run's own."""
+    own = RunConfig.model_fields.keys() - {"episode", "output", "resume", "retry_errors"}
+    return {**run["episode"], **{key: run[key] for key in run if key in own}}
 
 
 def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:

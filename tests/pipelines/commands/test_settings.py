@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipelines.commands import settings
 from pipelines.commands.settings import asking, episode, run_config
@@ -108,7 +109,7 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("scorer=.edges", "no importance named '.edges'"),
         ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
         ("engine.bogus=1", "engines 'hf': bogus: Extra inputs.*Settings: model="),
-        ("token=3", r"no setting token: 3\. Settings: sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)"),
+        ("token=3", r"no setting token: 3\. Settings: effort, sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)"),
         ("dataset.page_pixels=512", "page_pixels: Extra inputs"),
         ("data_path=x", "data set 'synthdoc' takes no --data-path"),
     ],
@@ -194,3 +195,12 @@ def test_an_experiment_says_what_is_wrong_with_its_engine(engine: dict[str, Any]
     made = Experiment(title="x", dataset={"name": "synthdoc"}, engine=engine, variants={"full": {"sampler": "full"}})
     with pytest.raises(ConfigError, match=text):
         made.opened()
+
+
+def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:
+    first = run_config({"dataset": {"name": "synthdoc", "page_px": 512}, "effort": "low", "output": tmp_path / "a"})
+    recorded = {**first.dump(), "identity": {"limit": None}, "commit": "abc", "versions": {}, "max_px": 1}
+    made = read(tmp_path, yaml.safe_dump(recorded), {"output": tmp_path / "b"}, "dataset.seed=3")
+    again = run_config(made)
+    assert (again.episode, again.engine) == (first.episode, first.engine)
+    assert again.dataset == {**first.dataset, "seed": 3} and again.output == tmp_path / "b"
