@@ -38,6 +38,7 @@ EFFORTS: dict[str, dict[str, Any]] = {
 
 Spec = str | dict[str, Any]
 RARELY = Option(panel="How it looks, rarely changed")
+HIDDEN = Option(hidden=True)  # from the help, not from files and --set
 
 
 class Episode(Settings):
@@ -47,13 +48,11 @@ class Episode(Settings):
 
     effort: Literal["low", "medium", "high"] = Field(
         "medium",
-        description="low: the image shrunk to 819 tokens; medium: its ink; high: shrunk to 1228, then its ink where "
-        "that is not sure, and the surer answer. Settings given beside it win.",
+        description="low: the image shrunk to 819 tokens; medium: its ink; high: shrunk, then its ink where unsure.",
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",
-        description="What is shown: ink (all but blank cells), full, resize, or what a look keeps "
-        f"(`saccade list samplers`; {LOOKS} where --fixations or another setting of looks is given).",
+        description=f"ink (all but blank cells), full, resize, or how a look chooses; {LOOKS} if looks are asked for.",
     )
     scorer: str | tuple[Spec, ...] = Field(
         "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
@@ -95,13 +94,13 @@ class Episode(Settings):
     encoder: Annotated[Literal["full", "ink", "lazy"], RARELY] = Field(
         "full", description="The whole image, all but its blank cells, or windows where it looks."
     )
-    ink_tolerance: Annotated[float, RARELY] = Field(
+    ink_tolerance: Annotated[float, HIDDEN] = Field(
         TOLERANCE, ge=0, le=255, description="Grey levels that a blank cell may span; more: fewer cells hold ink."
     )
     canvas: Annotated[Literal["private", "shared"], RARELY] = Field(
         "private", description="private: one canvas per question; shared: one per image."
     )
-    canvas_cap: Annotated[int, RARELY] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
+    canvas_cap: Annotated[int, HIDDEN] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
     integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
         "canvas", description="How the answers become one (`saccade list integration`)."
     )

@@ -109,7 +109,10 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("scorer=.edges", "no importance named '.edges'"),
         ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
         ("engine.bogus=1", "engines 'hf': bogus: Extra inputs.*Settings: model="),
-        ("token=3", r"no setting token: 3\. Settings: effort, sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)"),
+        (
+            "token=3",
+            r"no setting token: 3\. Settings: effort, sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)",
+        ),
         ("dataset.page_pixels=512", "page_pixels: Extra inputs"),
         ("data_path=x", "data set 'synthdoc' takes no --data-path"),
     ],
@@ -136,7 +139,7 @@ def test_a_file_that_holds_no_settings_says_so(tmp_path: Path, text: str, said: 
 
 
 def test_ask_takes_no_settings_of_a_run() -> None:
-    with pytest.raises(ConfigError, match="no setting limit: 3. Settings: sampler"):
+    with pytest.raises(ConfigError, match="no setting limit: 3. Settings: effort"):
         asking({"limit": 3})
 
 
