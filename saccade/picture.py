@@ -59,13 +59,25 @@ class Picture:
         self._source = read
         self.limit_px = limit_px
         self.page = page
+        self._opened: dict[tuple[int | None, int | None], Picture] = {}
+
+    def _again(self, limit_px: int | None, page: int | None) -> "Picture":
+        """The same image under another limit or of another page; opened once, and not read again."""
+        if "rgb" in self.__dict__ and page == self.page and limit_px is not None:
+            height, width = self.rgb.shape[:2]
+            if height * width <= limit_px <= (self.limit_px or limit_px):  # decoded, and nothing to reduce
+                return self
+        made = self._opened.setdefault((limit_px, page), Picture(self._source, limit_px, page))
+        if "data" in self.__dict__:
+            made.__dict__.setdefault("data", self.data)
+        return made
 
     @classmethod
     def open(cls, source: "Source | Picture", limit_px: int | None = None, page: int | None = None) -> "Picture":
         """From encoded bytes, a path, an (H, W, 3) uint8 array (not copied: leave it as it is), or a Pillow image."""
         if isinstance(source, Picture):
             same = limit_px in (None, source.limit_px) and page in (None, source.page)
-            return source if same else cls(source._source, limit_px or source.limit_px, page or source.page)
+            return source if same else source._again(limit_px or source.limit_px, page or source.page)
         if isinstance(source, str | Path):
             return cls(partial(_read, Path(source)), limit_px, page)
         if isinstance(source, Image.Image):

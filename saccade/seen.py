@@ -105,9 +105,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse)
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
-    # A resized page is compared with the full one; cutting that up to count its patches is not part of its cost.
-    full = encoder.prepare(picture) if resize else views[0]
-    return Seen(picture, whole, glimpse, queries, full.whole_patches, seconds, encoder.family.gaze, lazy)
+    full_patches = encoder.family.whole_patches(picture) if resize else views[0].whole_patches
+    return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy)
 
 
 def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: int | None = None) -> "Prepared":
@@ -118,6 +117,7 @@ def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: in
         name = type(encoder.family).__name__
         raise ConfigError(f"the vision tower of {name} takes whole pictures only: --encoder full")
     if settings.encoder == "ink" or (settings.view == "ink" and cells):
-        inked = ink_cells(picture.rgb, view.grid, settings.ink_tolerance)
+        pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb  # as the tower has them
+        inked = ink_cells(pixels, view.grid, settings.ink_tolerance)
         view = view if len(inked) == len(view.grid) else view.some(inked, "ink")
     return replace(view, received="received" in settings.needs)

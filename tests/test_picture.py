@@ -257,3 +257,22 @@ def test_whatever_is_wrong_with_the_bytes_is_a_picture_error() -> None:
             damaged[chance.randrange(min(len(damaged), chance.choice((40, 400, 10_000))))] = chance.randrange(256)
         with contextlib.suppress(PictureError):
             assert Picture.open(bytes(damaged), chance.choice((None, 50))).rgb.shape[2] == 3
+
+
+def test_an_image_opened_again_is_not_read_again() -> None:
+    """Families open what they are given under their own limit, several times per page."""
+    reads = []
+    drawn = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+
+    def read() -> bytes:
+        reads.append(1)
+        return encoded(Image.fromarray(drawn))
+
+    picture = Picture(read)
+    assert Picture.open(picture, limit_px=1000) is Picture.open(picture, limit_px=1000)
+    reduced = Picture.open(picture, limit_px=1000)
+    assert reduced.rgb.shape == (64, 48, 3), "a whole factor would go below the limit"
+    assert np.array_equal(picture.rgb, drawn) and len(reads) == 2, "the limit's and the whole one's"
+    assert Picture.open(picture, limit_px=64 * 48) is picture, "nothing to reduce"
+    assert Picture.open(picture, limit_px=1000).rgb is reduced.rgb and len(reads) == 2
+    assert Picture.open(picture, limit_px=2000).rgb.size and len(reads) == 2, "what was read is handed on"

@@ -78,6 +78,7 @@ class Family(ABC):
     gaze: str | None = None  # folder of the head of `late` that the checkpoint brings
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
     takes_cells: ClassVar[bool] = False  # its vision tower encodes any cells of a picture
+    limit_px: int | None = None  # pixels that decoding leaves it, at least; None: all there are
     reduction: Reduction | None = None  # inside the tower; the engine calls what it does afterwards
 
     @classmethod
@@ -92,6 +93,10 @@ class Family(ABC):
         Raises:
             PictureError: unreadable, or a shape the family cannot take.
         """
+
+    def whole_patches(self, picture: Picture) -> int:
+        """Patches of one full pass over a picture. Raises as `prepare`."""
+        return self.prepare(picture).whole_patches
 
     @abstractmethod
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:

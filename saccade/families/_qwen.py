@@ -35,6 +35,7 @@ class QwenVL(Family):
         self.merge = int(vision.spatial_merge_size)
         self.cell_px = int(vision.patch_size) * self.merge  # side of the square one token covers
         self.image_token_id = int(model.config.image_token_id)
+        self.limit_px = None if processor is None else int(processor.size["longest_edge"])
 
     @classmethod
     def open(cls, path: str, device: torch.device, dtype: torch.dtype, max_px: int | None) -> Self:
@@ -52,10 +53,26 @@ class QwenVL(Family):
     # Pixels
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
-        picture = Picture.open(picture, limit_px=int(self.processor.size["longest_edge"]))
+        picture = Picture.open(picture, limit_px=self.limit_px)
+        rows, cols = self._whole(picture)
+        if max_tok is not None and max_tok < rows * cols:
+            rows, cols = largest_grid(picture.height_px, picture.width_px, max_tok)
+        pixels = resized(picture.rgb, cols * self.cell_px, rows * self.cell_px)
+        inputs = self.processor(images=[pixels], do_resize=False, return_tensors="pt")
+        thw = tuple(int(n) for n in inputs["image_grid_thw"][0])
+        grid = plain_grid(rows, cols, cols * self.cell_px, rows * self.cell_px)
+        view = "full" if max_tok is None else f"resize@{max_tok}"
+        return Prepared(inputs["pixel_values"], thw, grid, picture.sha256, view)  # type: ignore[arg-type]
+
+    def whole_patches(self, picture: Picture) -> int:
+        rows, cols = self._whole(picture)
+        return rows * cols * self.merge**2
+
+    def _whole(self, picture: Picture) -> tuple[int, int]:
+        """Rows and columns of all its tokens. Raises PictureError: a shape that Qwen's processor does not take."""
         width_px, height_px = picture.size_px
         try:
-            fit_h, fit_w = smart_resize(
+            height, width = smart_resize(
                 height_px,
                 width_px,
                 factor=self.cell_px,
@@ -64,15 +81,7 @@ class QwenVL(Family):
             )
         except ValueError as error:
             raise PictureError(f"the image is {width_px} x {height_px} px: {error}. Crop it") from error
-        rows, cols = fit_h // self.cell_px, fit_w // self.cell_px
-        if max_tok is not None and max_tok < rows * cols:
-            rows, cols = largest_grid(height_px, width_px, max_tok)
-        pixels = resized(picture.rgb, cols * self.cell_px, rows * self.cell_px)
-        inputs = self.processor(images=[pixels], do_resize=False, return_tensors="pt")
-        thw = tuple(int(n) for n in inputs["image_grid_thw"][0])
-        grid = plain_grid(rows, cols, cols * self.cell_px, rows * self.cell_px)
-        view = "full" if max_tok is None else f"resize@{max_tok}"
-        return Prepared(inputs["pixel_values"], thw, grid, picture.sha256, view)  # type: ignore[arg-type]
+        return height // self.cell_px, width // self.cell_px
 
     @torch.inference_mode()
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
