@@ -22,7 +22,7 @@ from saccade.datasets.fields import Fields
 from saccade.errors import PictureError
 
 Box = tuple[int, int, int, int]
-COLUMNS = ("id", "answer", "confidence", "visual_tok", "error", "grid", "fixations")
+COLUMNS = ("id", "answer", "confidence", "visual_tok", "error", "grid", "fixations", "attended")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
 
 console = Console()
-NOT_HERE: tuple[str, ...] = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages")
+NOT_HERE: tuple[str, ...] = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "export")
 FIELDS_PANEL = "What it answers"
 
 
@@ -54,9 +54,9 @@ def annotate(
 
     fields:
 
-    - {name: total, question: What is the total amount?, type: money}
+    - {name: total, question: "What is the total?", type: money}
 
-    - {name: date, question: What is the date?, type: date, required: false}
+    - {name: date, question: "What is the date?", type: date, required: false}
 
     Types: text, number, date, money, choice (with its choices), yes/no; any may have a pattern.
     Writes OUTPUT/annotations/*.parquet (one row per page), annotations.jsonl, review.jsonl, labels.jsonl,

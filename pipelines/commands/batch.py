@@ -9,6 +9,7 @@ from pipelines.commands.settings import run_config
 from pipelines.execute.run import batch as run
 from pipelines.reporting.summary_table import table
 from pipelines.runs.config import RunConfig
+from pipelines.runs.export import export
 
 console = Console()
 
@@ -25,4 +26,8 @@ def batch(*, settings: dict[str, Any]) -> None:
     chosen = run_config(settings)
     summary = run(chosen, Console(stderr=True))
     console.print(table(summary))
+    if chosen.export is not None:
+        console.print(
+            f"the answers are in {export(chosen.output, chosen.export)} as well", highlight=False, soft_wrap=True
+        )
     console.print(f"answers, summary.json and run.yaml are in {chosen.output}", highlight=False, soft_wrap=True)

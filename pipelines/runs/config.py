@@ -157,7 +157,7 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
     weights = fingerprint(path)
     max_px = spec.max_px or checkpoint_max_px(path)
     return {
-        "dataset": _without_paths(dataset.spec()),
+        "dataset": without_paths(dataset.spec()),
         "data": dataset.fingerprint(),
         "limit": config.limit,
         "episode": config.episode.model_dump(mode="json"),
@@ -165,10 +165,10 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
     }, max_px
 
 
-def _without_paths(spec: dict[str, Any]) -> dict[str, Any]:
+def without_paths(spec: dict[str, Any]) -> dict[str, Any]:
     """A data set's settings but where it lies: the same data elsewhere is the same data, its fingerprint says so."""
     kept = {key: value for key, value in spec.items() if key not in ("data_path", "only")}
-    return {key: _without_paths(value) if isinstance(value, dict) else value for key, value in kept.items()}
+    return {key: without_paths(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
 def checkpoint_max_px(path: str) -> int | None:

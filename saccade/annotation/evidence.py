@@ -23,7 +23,7 @@ def box_uv(row: Mapping[str, Any]) -> Box | None:
     if not looks or not grid:
         return None
     rows, cols, last = grid["rows"], grid["cols"], looks[-1]
-    if attended := last.get("attended"):
+    if attended := row.get("attended"):
         most = max(attended, key=lambda each: (each["share"], -each["cell"]))
         cells = [each["cell"] for each in attended if each["share"] >= ATTENDED_SHARE * most["share"]]
         return _box(_joined(cells, most["cell"], rows, cols), rows, cols)

@@ -64,7 +64,7 @@ def _amount(text: str) -> tuple[float | None, str | None, bool]:
     from price_parser import Price
 
     price = Price.fromstring(text)
-    if price.amount is None or price.amount_text is None:
+    if price.amount is None or price.amount_text is None or not any(map(str.isdigit, text)):  # "free" is read as 0
         return None, price.currency, True
     before, _, after = text.partition(price.amount_text)
     rest = f"{before} {after}".replace(price.currency or "\0", "", 1)

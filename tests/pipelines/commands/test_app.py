@@ -25,6 +25,7 @@ from tests import tiny
 COMMANDS = [
     "",
     "analyze",
+    "annotate",
     "ask",
     "batch",
     "doctor",
