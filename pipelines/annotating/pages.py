@@ -30,7 +30,8 @@ class Value:
     """What was read for one field of one page, and how."""
 
     field: FieldSpec
-    text: str = ""  # as it was read
+    text: str = ""  # as it was read, or as a person says it is
+    read: str = ""  # as it was read
     parsed: Parsed = Parsed(None)
     confidence: float = 0.0  # the model's, also where a person corrected it
     box_px: Box | None = None  # x0, y0, x1, y1 of the image as displayed
@@ -137,6 +138,7 @@ def _value(spec: FieldSpec, row: Mapping[str, Any] | None, size: tuple[int, int]
     return Value(
         spec,
         text=row["answer"],
+        read=row["answer"],
         parsed=parse(spec, row["answer"]),
         confidence=row["confidence"],
         box_px=None if found is None or size is None else _pixels(found, *size),
@@ -166,7 +168,7 @@ def _by_person(value: Value, page: Page, corrections: Mapping[tuple[str, str], C
     if said is None:
         return value
     parsed = replace(parse(value.field, said.text), flag=None)
-    box = value.box_px if said.text == value.text else None  # where the model read something else is no evidence
+    box = value.box_px if said.text == value.read else None  # where the model read something else is no evidence
     return replace(value, text=said.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)
 
 

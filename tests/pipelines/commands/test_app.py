@@ -35,6 +35,7 @@ COMMANDS = [
     "list",
     "rank",
     "report",
+    "review",
     "serve",
     "show",
     "train",
