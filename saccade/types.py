@@ -289,6 +289,8 @@ class Answer:
     readable: bool = True
     token_ids: tuple[int, ...] = ()  # of the answer, without the closing one; not stored
     tokens: Tensor | None = None  # (T, D) their embeddings, for planners; not stored
+    # canvas cells, row * cols + col, that writing it attended to most, with their shares; (): the engine does not tell
+    attended: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pipelines.commands.settings import run_config
 from pipelines.execute.run import batch as run
 from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
+from pipelines.runs.export import export
 from pipelines.runs.stored import rows
 
 console = Console()
@@ -30,6 +31,10 @@ def batch(*, settings: dict[str, Any]) -> None:
     console.print(answers(islice(rows(chosen.output), FIRST)))
     console.print()
     console.print(table(summary))
+    if chosen.export is not None:
+        console.print(
+            f"the answers are in {export(chosen.output, chosen.export)} as well", highlight=False, soft_wrap=True
+        )
     console.print(
         f"all answers, summary.json and run.yaml are in {chosen.output}; `saccade report {chosen.output}` draws them",
         highlight=False, soft_wrap=True,

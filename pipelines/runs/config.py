@@ -6,7 +6,7 @@ actors work on it, and where, is not part of it: a run may be resumed on another
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -96,6 +96,9 @@ class RunConfig(Looking, Data):
     max_restarts: Annotated[int, HIDDEN] = Field(
         3, ge=0, description="Times a dead actor, or a request that killed one, is tried again."
     )
+    export: Literal["jsonl", "csv"] | None = Field(
+        None, description="Write the answers to OUTPUT/answers.jsonl or .csv as well."
+    )
     address: str | None = Field(
         None,
         description="A Ray cluster: auto or host:port. --output, the data and a checkpoint folder must be on storage "
@@ -153,14 +156,19 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
     find("families", model_type(path), Family)  # an unsupported family is refused here
     weights = fingerprint(path)
     max_px = spec.max_px or checkpoint_max_px(path)
-    where = {"data_path"}  # the same data elsewhere is the same data: its fingerprint says so
     return {
-        "dataset": {key: value for key, value in dataset.spec().items() if key not in where},
+        "dataset": without_paths(dataset.spec()),
         "data": dataset.fingerprint(),
         "limit": config.limit,
         "episode": config.episode.model_dump(mode="json"),
         "engine": {**spec.identity(), "max_px": max_px, "weights": weights},
     }, max_px
+
+
+def without_paths(spec: dict[str, Any]) -> dict[str, Any]:
+    """A data set's settings but where it lies: the same data elsewhere is the same data, its fingerprint says so."""
+    kept = {key: value for key, value in spec.items() if key not in ("data_path", "only")}
+    return {key: without_paths(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
 
 def checkpoint_max_px(path: str) -> int | None:

@@ -25,6 +25,7 @@ FIXATION = pa.struct(
         ("confidence", pa.float32()),
     ]
 )
+ATTENDED = pa.struct([("cell", pa.int32()), ("share", pa.float32())])
 GRID = pa.struct([(name, pa.int32()) for name in ("rows", "cols", "width_px", "height_px")])
 SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
 SCHEMA = pa.schema(
@@ -50,6 +51,7 @@ SCHEMA = pa.schema(
         ("metadata", pa.string()),  # JSON
         ("variant", pa.string()),  # by which way of looking, where a run compares several
         ("readable", pa.bool_()),  # false: the model said that it cannot read the answer
+        ("attended", pa.list_(ATTENDED)),  # canvas cells that writing the answer attended to most; null: not known
     ]
 )
 
@@ -117,6 +119,7 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "error": None,
         "grid": {name: getattr(seen.grid, name) for name in (field.name for field in GRID)},
         "fixations": [_fixation(step, seen.grid) for step in trace.steps],
+        "attended": [{"cell": cell, "share": share} for cell, share in trace.answer.attended] or None,
     }
 
 

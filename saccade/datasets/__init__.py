@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.errors import ConfigError, DataError, UnknownName, describe
-from saccade.picture import Picture
+from saccade.picture import Picture, suffixes
 from saccade.registry import Strategy, find, load, names
 from saccade.types import Question, Sample
 
@@ -56,6 +56,10 @@ class Dataset(Strategy):
     @abstractmethod
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
         """The (lazy) picture of one row."""
+
+    def path(self, source: str) -> Path | None:
+        """The file that a row's image is in; None: its pixels stand in no file of their own."""
+        return None
 
     def fingerprint(self) -> str:
         """Changes when the questions change, cheaply; the same data elsewhere has the same one.
@@ -134,6 +138,48 @@ def open_dataset(
         if value is not None:
             settings[key] = value
     return load("datasets", {"name": dataset, **settings}, Dataset)
+
+
+def open_images(images: str, pages: str | None = None, question: str = "What is this?") -> Dataset:
+    """The data set of the images at a path, a pattern or a URL, all asked the same.
+
+    A folder of images, of Parquet files or of tar files; a .jsonl, .json, .parquet or .tar file; one image, PDF or
+    TIFF; a pattern ("scans/*.jpg"); a URL that fsspec opens.
+
+    Raises:
+        ConfigError: there is nothing of the kind.
+    """
+    return load("datasets", {**_images_spec(images), "question": question, "pages": pages}, Dataset)
+
+
+def _images_spec(images: str) -> dict[str, str]:
+    """Which data set lists the images at a place."""
+    from saccade.datasets.glob import is_pattern
+
+    if is_pattern(images):
+        return {"name": "glob", "data_path": images}
+    path = Path(images).expanduser()
+    ending = path.suffix.lower()
+    if path.is_dir():
+        return {"name": _kind_of_folder(path), "data_path": str(path)}
+    if not path.exists():
+        raise ConfigError(f"there is no file or folder {images!r}, and it is no pattern (scans/*.jpg) and no URL")
+    known = _FILES.get(ending) or {".tar": "tar"}.get(ending) or ("glob" if ending in suffixes() else None)
+    if known is None:
+        raise ConfigError(f"{images!r} is no image, PDF or TIFF, and no list of images (.jsonl, .json, .parquet, .tar)")
+    return {"name": known, "data_path": str(path)}
+
+
+def _kind_of_folder(path: Path) -> str:
+    """A folder that holds an image is one of images; without any, one of Parquet files or of tar files."""
+    from saccade.datasets._parquet import parquet_below  # it brings pyarrow
+    from saccade.datasets._walk import walked
+    from saccade.datasets.tar import tars_below
+
+    images = suffixes()
+    if any(Path(name).suffix.lower() in images for name in walked(path, (".",), lambda folder, error: None)):
+        return "folder"
+    return "parquet" if parquet_below(path) else "tar" if tars_below(path) else "folder"
 
 
 def limit(rows: Iterable[Row | Skip], num_questions: int | None) -> Iterator[Row | Skip]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._arrow import is_image, is_text, plain
@@ -42,6 +43,7 @@ class ParquetQuestions(Dataset):
     kept_columns: ClassVar[tuple[str, ...]] = ()  # stored as Question.metadata
 
     data_path: DataPath | None = None
+    question: str | None = Field(None, min_length=1, description="Asked of rows without one, which then need no id.")
     pages: Pages = None
 
     @abstractmethod
@@ -105,10 +107,11 @@ class ParquetQuestions(Dataset):
             for item in listed
         ]
 
-    def _id_column(self, schema: pa.Schema, path: Path) -> str:
+    def _id_column(self, schema: pa.Schema, path: Path) -> str | None:
         found = next((name for name in self.id_columns if name in schema.names), None)
         twice = [name for name in ("image", "question", found) if schema.names.count(name) > 1]
-        if found is None or "image" not in schema.names or "question" not in schema.names or twice:
+        lacks = self.question is None and (found is None or "question" not in schema.names)
+        if lacks or "image" not in schema.names or twice:
             raise ConfigError(
                 f"{str(path)!r} has the columns {', '.join(schema.names)}; a row needs {self.layout}"
                 f"{', each once' if twice else ''}, and may have answers (list of texts), answer_boxes (lists of 4 "
@@ -135,15 +138,20 @@ class ParquetQuestions(Dataset):
             columns.append("image")
         elif pa.types.is_struct(plain(image)) and plain(image).get_field_index("path") >= 0:
             columns.append("image.path")  # it tells a missing image from one that is there
+        if not columns:  # images alone: a batch without columns would have no rows
+            yield from ({} for _ in range(file.metadata.num_rows))
+            return
         try:
             for batch in file.iter_batches(columns=columns):
                 yield from batch.to_pylist()
         except (OSError, pa.ArrowException, ValueError) as error:
             raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {error}") from error
 
-    def _parse(self, record: Mapping[str, Any], id_column: str, path: Path, number: int) -> Listed | Skip:
+    def _parse(self, record: Mapping[str, Any], id_column: str | None, path: Path, number: int) -> Listed | Skip:
         where, source = f"{path.name}:{number}", f"{self._name(path)}#{number}"
-        fields = {**record, "id": _decoded(record[id_column]), "image": record.get("image", "not read")}
+        asked = {} if self.question is None else {"question": self.question}
+        own_id = source if id_column is None else _decoded(record[id_column])
+        fields = {**asked, **record, "id": own_id, "image": record.get("image", "not read")}
         metadata = {name: record[name] for name in self.kept_columns if record.get(name) is not None}
         question = to_question(fields, where, metadata)
         if isinstance(question, Skip):

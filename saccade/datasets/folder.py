@@ -36,8 +36,10 @@ class Folder(Dataset):
         return grouped(self._listed(), f"the folder {self.data_path!r}")
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
-        name, page = split(source)
-        return Picture.open(Path(self.data_path) / name, limit_px, page)
+        return Picture.open(self.path(source), limit_px, split(source)[1])
+
+    def path(self, source: str) -> Path:
+        return Path(self.data_path) / split(source)[0]
 
     def fingerprint(self) -> str:
         """Of the question and the names of the files."""

@@ -19,6 +19,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pydantic import Field
+
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._fields import DataPath, Listed, existing, grouped, printable, to_question, wrong
 from saccade.datasets._images import embedded, name_of, path_of
@@ -37,6 +39,7 @@ class JsonLines(Dataset):
     """Questions of a .jsonl or .json file about images beside it, or inside it."""
 
     data_path: DataPath
+    question: str | None = Field(None, min_length=1, description="Asked of lines without one, which then need no id.")
     pages: Pages = None
 
     def rows(self) -> Iterator[Row | Skip]:
@@ -49,6 +52,10 @@ class JsonLines(Dataset):
         if source.startswith(INSIDE):
             return Picture(partial(_inside, path, source.removeprefix(INSIDE)), limit_px, page)
         return Picture.open(located(path.parent, source), limit_px, page)
+
+    def path(self, source: str) -> Path | None:
+        source, _ = split(source)
+        return None if source.startswith(INSIDE) else located(Path(self.data_path).parent, source)
 
     def fingerprint(self) -> str:
         """Of the file's content."""
@@ -65,7 +72,8 @@ class JsonLines(Dataset):
             if isinstance(record, Skip):
                 yield record
                 continue
-            question = to_question(record.fields, record.where)
+            given = {} if self.question is None else {"id": record.where, "question": self.question}
+            question = to_question({**given, **record.fields}, record.where)
             if isinstance(question, Skip):
                 yield question
                 continue

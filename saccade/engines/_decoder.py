@@ -67,16 +67,23 @@ class Talk:
     present: Tensor  # (B, S) bool
     stores: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # per layer (B, G, S, C)
     heard: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, H, T, C) queries of the layer listened to
+    paid: Tensor = field(default_factory=lambda: torch.empty(0))  # (all B, L) float32, see `pay`; `some` shares it
+    row: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,) int64, of each question in `paid`
 
     def some(self, rows: Tensor) -> "Talk":
         """Some of the questions."""
         stores = [(key[rows], value[rows]) for key, value in self.stores]
-        return Talk(self.decoder, self.memory, self.present[rows], stores)
+        return Talk(self.decoder, self.memory, self.present[rows], stores, paid=self.paid, row=self.row[rows])
+
+    def pay(self, paid: Tensor) -> None:
+        """Notes what the newest token of each question attended to (B, L): the most that any of its tokens did."""
+        self.paid[self.row] = torch.maximum(self.paid[self.row], paid)
 
     def step(self, embeds: Tensor, positions: Tensor) -> Tensor:
         """One more token of each question, (B, D) at positions (P, B); their last hidden states (B, D)."""
         self.present = pad(self.present, (0, 1), value=True)
-        return self.decoder.run(self, embeds[:, None], positions[..., None], self.present[:, None])[:, 0]
+        newest = torch.zeros_like(self.row)
+        return self.decoder.run(self, embeds[:, None], positions[..., None], self.present[:, None], newest)[:, 0]
 
 
 class Decoder:
@@ -125,14 +132,19 @@ class Decoder:
         batch = torch.stack([pad(one, (0, 0, 0, longest - len(one))) for one in embeds])
         places = torch.stack([pad(one, (0, longest - one.shape[1])) for one in positions], 1)  # (P, B, T)
         at = torch.arange(longest, device=batch.device)
-        talk = Talk(self, memory, at < lengths[:, None])
+        paid = torch.zeros(len(embeds), memory.length, device=batch.device)
+        talk = Talk(self, memory, at < lengths[:, None], paid=paid, row=torch.arange(len(embeds), device=batch.device))
         causal = (at <= at[:, None]) & talk.present[:, None]  # (B, T, T)
-        hidden = self.run(talk, batch, places, causal, listen)
+        hidden = self.run(talk, batch, places, causal, lengths - 1, listen)
         return talk, hidden[torch.arange(len(embeds), device=batch.device), lengths - 1]
 
-    def run(self, talk: Talk, embeds: Tensor, positions: Tensor, mask: Tensor, listen: int | None = None) -> Tensor:
-        """(B, T, D) last hidden states. mask: (B, T, S) which own tokens each may see."""
+    def run(
+        self, talk: Talk, embeds: Tensor, positions: Tensor, mask: Tensor, newest: Tensor, listen: int | None = None
+    ) -> Tensor:
+        """(B, T, D) last hidden states. mask: (B, T, S) which own tokens each may see; newest (B,): its last token."""
         hidden, _, turn = self._begin(embeds, positions)
+        late = len(self.model.layers) // 2  # layers before it attend to what is near, whatever is asked
+        paid = torch.zeros_like(talk.paid[talk.row])
         for number, layer in enumerate(self.model.layers):
             query, key, value = _project(layer, hidden, turn)
             if number == listen:
@@ -143,8 +155,12 @@ class Decoder:
                 talk.stores[number] = key, value
             else:
                 talk.stores.append((key, value))
-            mixed = attend(query, *talk.memory.kept(number), key, value, mask, layer.self_attn.scaling)
+            scaling = layer.self_attn.scaling
+            mixed, on_canvas = attend(query, *talk.memory.kept(number), key, value, mask, scaling, newest)
             hidden = _finish(layer, hidden, mixed)
+            if number >= late:
+                paid += on_canvas / (len(self.model.layers) - late)
+        talk.pay(paid)
         return self.model.norm(hidden)  # type: ignore[no-any-return]
 
     def _begin(self, embeds: Tensor, positions: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -156,9 +172,18 @@ class Decoder:
 
 
 def attend(
-    query: Tensor, canvas_key: Tensor, canvas_value: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
-) -> Tensor:
+    query: Tensor,
+    canvas_key: Tensor,
+    canvas_value: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scaling: float,
+    newest: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Attention of B questions to one canvas and to their own tokens: (B, H, T, C).
+
+    Returns beside it (B, L) float32, what token `newest` (B,) of each pays to the canvas: mean over heads.
 
     query (B, H, T, C); canvas_key, canvas_value (G, L, C); key, value (B, G, S, C); mask (B, T, S) bool. The canvas is
     multiplied once, with the queries of all questions and of all heads that share a key.
@@ -172,9 +197,11 @@ def attend(
     own = own.masked_fill(~mask[:, None, None], float("-inf")).flatten(2, 3)
     weights = torch.cat([on_canvas, own], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
     on_canvas, own = weights[..., : canvas_key.shape[1]], weights[..., canvas_key.shape[1] :]
+    by_head = on_canvas.reshape(batch, heads, num_tok, -1)
+    paid = by_head[torch.arange(batch, device=newest.device), :, newest].float().mean(1)  # (B, L)
     seen = on_canvas.transpose(0, 1).flatten(1, 2) @ canvas_value  # (G, B * H / G * T, C)
     mixed = seen.view(groups, batch, -1, width).transpose(0, 1) + own @ value
-    return mixed.reshape(batch, heads, num_tok, width)
+    return mixed.reshape(batch, heads, num_tok, width), paid
 
 
 def projected(attention: Any, which: str, states: Tensor) -> Tensor:

@@ -17,6 +17,10 @@ from saccade.geometry.rotary import rotate
 from saccade.types import Canvas, Heard
 
 PREFIX = "prefix"  # cache key of the prompt before the image, which all canvases share
+MOST_CELLS = 64
+"""Attended cells that an answer keeps: enough for a box around two lines of small print."""
+SHARE_DIGITS = 4
+
 CHUNK_BYTES = 64 * 2**20
 """Of attention weights that are held at once."""
 
@@ -58,6 +62,18 @@ class Listening:
             raise EngineError("the model gave attention that is not finite; try --set engine.dtype=float32")
         prefill_tok = ends[-1] - cached_tok + len(suffix)
         return Heard(paid[len(prefix) : ends[-1]].cpu(), prefill_tok, cached_tok, time.perf_counter() - started)
+
+
+def most_attended(canvas: Canvas, paid: Tensor) -> tuple[tuple[int, float], ...]:
+    """The canvas cells that most of the attention `paid` (len(canvas),) went to, with their shares; the most first."""
+    if not len(canvas) or not paid.isfinite().all() or not paid.sum():
+        return ()
+    cells = torch.cat([part.row * canvas.cols + part.col for part in canvas.parts]).cpu()
+    cells, which = torch.unique(cells, return_inverse=True)  # a glimpse's token may share a cell with another
+    shares = torch.zeros(len(cells)).index_add_(0, which, paid / paid.sum())
+    most = shares.topk(min(MOST_CELLS, len(cells)))
+    found = zip(cells[most.indices].tolist(), most.values.tolist(), strict=True)
+    return tuple((cell, round(share, SHARE_DIGITS)) for cell, share in found)
 
 
 def canvas_keys(canvas: Canvas) -> tuple[str, ...]:

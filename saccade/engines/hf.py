@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._decoder import Decoder, Memory
-from saccade.engines._listening import Listening, canvas_keys
+from saccade.engines._listening import Listening, canvas_keys, most_attended
 from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged
 from saccade.engines._whole import check
@@ -233,9 +233,16 @@ class HFEngine(Listening, Engine):
         made: list[Answer | SaccadeError] = []
         for number, (suffix, said) in enumerate(zip(suffixes, written, strict=True)):
             known = ends[-1] if number else cached_tok
-            made.append(said if isinstance(said, SaccadeError) else self._answer(
-                canvas, *said, cached_tok=known, prefill_tok=ends[-1] - known + len(suffix), seconds=seconds
-            ))  # fmt: skip
+            if isinstance(said, SaccadeError):
+                made.append(said)
+                continue
+            counts: dict[str, Any] = {
+                "cached_tok": known,
+                "prefill_tok": ends[-1] - known + len(suffix),
+                "seconds": seconds,
+            }
+            attended = most_attended(canvas, talk.paid[number, prefix_tok : ends[-1]].cpu())
+            made.append(self._answer(canvas, *said, **counts, attended=attended))
         return made
 
     def _staged(self, canvas: Canvas, question: str, cuts: Sequence[Cut]) -> Answer:

@@ -25,6 +25,7 @@ from tests import tiny
 COMMANDS = [
     "",
     "analyze",
+    "annotate",
     "ask",
     "batch",
     "doctor",
@@ -34,6 +35,7 @@ COMMANDS = [
     "list",
     "rank",
     "report",
+    "review",
     "serve",
     "show",
     "train",

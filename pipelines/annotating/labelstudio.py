@@ -1,0 +1,85 @@
+"""Label Studio: one task per page with its values as predictions, and the labelling interface that shows them.
+
+A field is a box of evidence (`rectanglelabels`) and a value (`textarea`, or `choices` where there are some). Boxes are
+in percent of the image. An image's address is that of Label Studio's local storage: start it with
+LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+from pipelines.annotating.pages import Page, Value
+from saccade.annotation.fields import FieldSpec
+
+IMAGE, EVIDENCE = "image", "evidence"
+YES_NO = ("yes", "no")
+
+
+def interface(fields: Sequence[FieldSpec]) -> str:
+    """The labelling configuration: paste it into a project's settings."""
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${IMAGE}", zoom="true")
+    boxes = ElementTree.SubElement(view, "RectangleLabels", name=EVIDENCE, toName=IMAGE)
+    for field in fields:
+        ElementTree.SubElement(boxes, "Label", value=field.name)
+    for field in fields:
+        ElementTree.SubElement(view, "Header", value=field.question)
+        if choices := _choices(field):
+            tag = ElementTree.SubElement(view, "Choices", name=_tag(field), toName=IMAGE, choice="single")
+            for each in choices:
+                ElementTree.SubElement(tag, "Choice", value=each)
+        else:
+            one = {"editable": "true", "maxSubmissions": "1"}
+            ElementTree.SubElement(view, "TextArea", {"name": _tag(field), "toName": IMAGE, **one})
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode") + "\n"
+
+
+def task(page: Page, version: str) -> dict[str, Any]:
+    """One task. The prediction's score is that of its least sure value: tasks sorted by it begin with the worst."""
+    results = [result for value in page.values for result in _results(page, value)]
+    score = min((value.confidence for value in page.values), default=0.0)
+    review = [value.field.name for value in page.values if value.flag is not None]
+    data = {"image": _address(page.path, page.image), "image_id": page.image_id, "page": page.page, "review": review}
+    return {"data": data, "predictions": [{"model_version": version, "score": score, "result": results}]}
+
+
+def _results(page: Page, value: Value) -> list[dict[str, Any]]:
+    if page.width is None or page.height is None:
+        return []
+    identity = f"{page.number}-{value.field.name}"
+    size = {"original_width": page.width, "original_height": page.height, "image_rotation": 0}
+    made: list[dict[str, Any]] = []
+    if value.box_px is not None:
+        x0, y0, x1, y1 = value.box_px
+        place = {"x": 100 * x0 / page.width, "y": 100 * y0 / page.height, "rotation": 0}
+        place |= {"width": 100 * (x1 - x0) / page.width, "height": 100 * (y1 - y0) / page.height}
+        box = {**place, "rectanglelabels": [value.field.name]}
+        made.append(_result(f"{identity}-box", EVIDENCE, "rectanglelabels", box, value) | size)
+    if choices := _choices(value.field):
+        if value.shown in choices:
+            made.append(_result(identity, _tag(value.field), "choices", {"choices": [value.shown]}, value) | size)
+    elif value.shown:
+        made.append(_result(identity, _tag(value.field), "textarea", {"text": [value.shown]}, value) | size)
+    return made
+
+
+def _result(identity: str, tag: str, kind: str, value: dict[str, Any], of: Value) -> dict[str, Any]:
+    names = {"id": identity, "from_name": tag, "to_name": IMAGE, "type": kind}
+    return {**names, "value": value, "score": of.confidence}
+
+
+def _tag(field: FieldSpec) -> str:
+    """The name of a field's control; no field is called like the image or the boxes."""
+    return f"field_{field.name}"
+
+
+def _choices(field: FieldSpec) -> tuple[str, ...]:
+    return YES_NO if field.type == "yes/no" else field.choices
+
+
+def _address(path: Path | None, image: str) -> str:
+    return image if path is None else f"/data/local-files/?d={quote(str(path).lstrip('/'))}"

@@ -1,0 +1,178 @@
+"""The pages of an annotation with their values: rows of the run's answers, parsed, located, corrected by people.
+
+Reading is deterministic: the same answers and corrections give the same pages. Nothing is left out: a page of which
+nothing could be answered has a value with a flag for each of its fields.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.annotating.corrections import Correction, read_corrections
+from pipelines.annotating.places import Places
+from pipelines.annotating.settings import dataset_of, read_settings
+from pipelines.runs import manifest
+from pipelines.runs.files import read_parquet
+from saccade.annotation.evidence import box_uv
+from saccade.annotation.fields import FieldSpec
+from saccade.annotation.values import Parsed, parse
+from saccade.datasets import Row
+from saccade.datasets.fields import Fields
+from saccade.errors import PictureError
+
+Box = tuple[int, int, int, int]
+COLUMNS = ("id", "answer", "confidence", "visual_tok", "error", "grid", "fixations", "attended")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What was read for one field of one page, and how."""
+
+    field: FieldSpec
+    text: str = ""  # as it was read, or as a person says it is
+    read: str = ""  # as it was read
+    parsed: Parsed = Parsed(None)
+    confidence: float = 0.0  # the model's, also where a person corrected it
+    box_px: Box | None = None  # x0, y0, x1, y1 of the image as displayed
+    flag: str | None = None  # why a person should see it
+    error: str | None = None
+    fixations: int = 0
+    tokens: int = 0
+    by_person: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The value as text: a date as 2024-03-31, nothing as ""."""
+        value = self.parsed.value
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return self.text if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page with a value for each field, in their order."""
+
+    number: int  # in the run's manifest
+    image_id: str
+    image: str  # the id without the page
+    page: int | None  # of a file that has several
+    source: str
+    path: Path | None  # of the image's file, where it has one
+    width: int | None  # px of the image as displayed; None: it cannot be opened
+    height: int | None
+    values: tuple[Value, ...] = field(default=())
+
+    @property
+    def review(self) -> bool:
+        """Whether a person should see any of its values."""
+        return any(value.flag is not None for value in self.values)
+
+
+def read_pages(folder: Path) -> Iterator[Page]:
+    """All pages of an annotation, in the data set's order; of one made `--from-run`, those taken over as well.
+
+    Raises:
+        ConfigError: the folder is not that of an annotation.
+    """
+    settings, dataset = read_settings(folder), dataset_of(folder)
+    corrections = read_corrections(Places(folder).corrections)
+    if settings.from_run is None or not settings.relabel_failed:
+        yield from (_corrected(page, corrections) for page in _own(folder, dataset, settings.review_below))
+        return
+    again = {page.image_id: page for page in _own(folder, dataset, settings.review_below)}
+    for page in read_pages(settings.from_run):
+        taken = tuple(_graded(value, settings.review_below) for value in page.values)
+        new = again.get(page.image_id)
+        fresh = {value.field.name: value for value in new.values} if new is not None else {}
+        merged = tuple(fresh.get(value.field.name, value) for value in taken)
+        yield _corrected(replace(new or page, number=page.number, values=merged), corrections)
+
+
+def _own(folder: Path, dataset: Fields, review_below: float) -> Iterator[Page]:
+    """The pages that a run itself asked about."""
+    fields = {each.name: each for each in dataset.fields}
+    places = Places(folder)
+    for number, row in manifest.read(places.manifest):
+        file = places.file_of(number)
+        rows = read_parquet(file, COLUMNS).to_pylist() if file.exists() else []
+        yield _page(number, row, dataset, {each["id"]: each for each in rows}, fields, review_below)
+
+
+def _page(
+    number: int,
+    row: Row,
+    dataset: Fields,
+    answered: Mapping[str, Mapping[str, Any]],
+    fields: Mapping[str, FieldSpec],
+    review_below: float,
+) -> Page:
+    try:
+        width, height = dataset.picture(row.source).size_px
+        size: tuple[int, int] | None = (width, height)
+    except PictureError:
+        size = None
+    page = row.questions[0].metadata.get("page")
+    values = [
+        _graded(_value(fields[str(question.metadata["field"])], answered.get(question.id), size), review_below)
+        for question in row.questions
+    ]
+    return Page(
+        number=number,
+        image_id=row.image_id,
+        image=row.image_id.removesuffix(f"#page={page}"),
+        page=page,
+        source=row.source,
+        path=dataset.path(row.source),
+        width=size and size[0],
+        height=size and size[1],
+        values=tuple(values),
+    )
+
+
+def _value(spec: FieldSpec, row: Mapping[str, Any] | None, size: tuple[int, int] | None) -> Value:
+    if row is None or row["error"] is not None:
+        return Value(spec, error="not answered yet" if row is None else row["error"])
+    found = box_uv(row)
+    return Value(
+        spec,
+        text=row["answer"],
+        read=row["answer"],
+        parsed=parse(spec, row["answer"]),
+        confidence=row["confidence"],
+        box_px=None if found is None or size is None else _pixels(found, *size),
+        fixations=len(row["fixations"]),
+        tokens=row["visual_tok"],
+    )
+
+
+def _graded(value: Value, review_below: float) -> Value:
+    """With the reason why a person should see it, if there is one."""
+    if value.by_person:
+        return value
+    if value.error is not None:
+        return replace(value, flag="error")
+    empty = value.parsed.value is None and not value.text.strip()
+    unsure = "unsure" if value.confidence < review_below and not (empty and not value.field.required) else None
+    return replace(value, flag=value.parsed.flag or unsure)
+
+
+def _corrected(page: Page, corrections: Mapping[tuple[str, str], Correction]) -> Page:
+    return replace(page, values=tuple(_by_person(value, page, corrections) for value in page.values))
+
+
+def _by_person(value: Value, page: Page, corrections: Mapping[tuple[str, str], Correction]) -> Value:
+    """The value as a person has it, where one has said something. What a person says needs no more review."""
+    said = corrections.get((page.image_id, value.field.name))
+    if said is None:
+        return value
+    parsed = replace(parse(value.field, said.text), flag=None)
+    box = value.box_px if said.text == value.read else None  # where the model read something else is no evidence
+    return replace(value, text=said.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)
+
+
+def _pixels(box: Sequence[float], width: int, height: int) -> Box:
+    """A box in uv as pixels of the image, cut at its border."""
+    x0, y0, x1, y1 = box
+    return int(x0 * width), int(y0 * height), min(width, round(x1 * width)), min(height, round(y1 * height))

@@ -1,0 +1,179 @@
+"""A local page on which a person accepts or corrects values, one after another, with the keyboard.
+
+GET  /                      the page
+GET  /items                 {"folder", "count", "left"}
+GET  /items/N               one value: where it is from, what was read, how sure, why it needs review
+GET  /items/N/crop.png      the page around its evidence; ?whole=true the whole page
+POST /items/N               {"text": ..., "anyway": false}: what a person says it is
+
+It listens on this machine only, and refuses requests that another site's page makes a browser send. What is said is
+appended to DIR/corrections.jsonl at once; the run's answers stay as they are.
+"""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from PIL import Image, ImageDraw
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from pipelines.annotating.corrections import Correction, append_correction
+from pipelines.annotating.pages import Page, Value, read_pages
+from pipelines.annotating.places import Places
+from pipelines.annotating.settings import dataset_of
+from saccade.annotation.values import parse
+from saccade.errors import SaccadeError, describe
+
+HERE = ("127.0.0.1", "localhost")
+MARGIN_SHARE = 0.06
+"""Of the page's longer side: what a crop shows around its evidence."""
+SHOWN_PX = 1400
+"""Longest side of what is sent to the browser."""
+MARK = (213, 94, 0)
+HTML = Path(__file__).with_name("review.html")
+
+
+class Said(BaseModel):
+    """What a person says a value is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(max_length=10_000)
+    anyway: bool = False  # keep it although it does not fit the field
+
+
+@dataclass
+class Item:
+    """One value to be seen."""
+
+    page: Page
+    value: Value
+    said: str | None = None  # by a person, in this sitting or before
+
+
+class Queue:
+    """The values of an annotation that a person should see, in the order of its pages; or all of them."""
+
+    def __init__(self, folder: Path, every: bool = False, fields: Iterable[str] = ()) -> None:
+        """Raises ConfigError: the folder is not that of an annotation."""
+        self.folder, self.dataset, wanted = folder, dataset_of(folder), set(fields)
+        self.items = [
+            Item(page, value, value.text if value.by_person else None)
+            for page in read_pages(folder)
+            for value in page.values
+            if (every or value.flag is not None) and (not wanted or value.field.name in wanted)
+        ]
+        self._rgb = lru_cache(maxsize=2)(self._decoded)
+
+    @property
+    def left(self) -> int:
+        """How many nobody has said anything about."""
+        return sum(item.said is None for item in self.items)
+
+    def say(self, item: Item, said: Said) -> str | None:
+        """Keeps what a person said; or, where it does not fit the field, keeps nothing and says why."""
+        text = " ".join(said.text.split())
+        flag = parse(item.value.field, text).flag
+        if flag is not None and not said.anyway:
+            return flag
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        told = Correction(item.page.image_id, item.value.field.name, text, item.value.read, when)
+        append_correction(Places(self.folder).corrections, told)
+        item.said = text
+        return None
+
+    def crop(self, item: Item, whole: bool) -> bytes:
+        """A PNG of the page around the evidence, which is outlined; of the whole page where there is none.
+
+        Raises:
+            SaccadeError: the page cannot be opened.
+        """
+        image = Image.fromarray(self._rgb(item.page.source))
+        box, (width, height) = item.value.box_px, image.size
+        if box is not None:
+            ImageDraw.Draw(image).rectangle(box, outline=MARK, width=max(2, max(image.size) // 500))
+            if not whole:
+                margin = int(MARGIN_SHARE * max(image.size))
+                x0, y0, x1, y1 = box
+                beside = max(margin, width // 4)  # a line is read with its label
+                image = image.crop(
+                    (max(0, x0 - beside), max(0, y0 - margin), min(width, x1 + beside), min(height, y1 + margin))
+                )
+        image.thumbnail((SHOWN_PX, SHOWN_PX))
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _decoded(self, source: str) -> np.ndarray:
+        return self.dataset.picture(source).rgb
+
+
+def review_app(queue: Queue) -> FastAPI:
+    """The page and what it asks for."""
+    app = FastAPI(title="saccade review", openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))
+
+    def item(number: int) -> Item:
+        if not 0 <= number < len(queue.items):
+            raise HTTPException(404, f"there are {len(queue.items)} values; {number} is none of them")
+        return queue.items[number]
+
+    @app.get("/")
+    def page() -> HTMLResponse:
+        return HTMLResponse(HTML.read_text(encoding="utf-8"))
+
+    @app.get("/items")
+    def items() -> dict[str, Any]:
+        unseen = next((number for number, each in enumerate(queue.items) if each.said is None), 0)
+        return {"folder": str(queue.folder), "count": len(queue.items), "left": queue.left, "first": unseen}
+
+    @app.get("/items/{number}")
+    def one(number: int) -> dict[str, Any]:
+        return shown(item(number))
+
+    @app.get("/items/{number}/crop.png")
+    def crop(number: int, whole: bool = False) -> Response:
+        try:
+            return Response(queue.crop(item(number), whole), media_type="image/png")
+        except SaccadeError as error:
+            raise HTTPException(404, describe(error)) from error
+
+    @app.post("/items/{number}")
+    def say(number: int, said: Said, request: Request) -> Response:
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"http://{request.headers['host']}":
+            raise HTTPException(403, f"a page of {origin} may not correct values")
+        flag = queue.say(item(number), said)
+        if flag is not None:
+            return JSONResponse({"flag": flag}, 422)
+        return JSONResponse({"left": queue.left})
+
+    return app
+
+
+def shown(item: Item) -> dict[str, Any]:
+    """A value as the page shows it."""
+    field, value = item.value.field, item.value
+    choices = ("yes", "no") if field.type == "yes/no" else field.choices
+    return {
+        "image": item.page.image,
+        "page": item.page.page,
+        "field": field.name,
+        "question": field.question,
+        "type": field.type,
+        "choices": list(choices),
+        "text": value.text if item.said is None else item.said,
+        "confidence": value.confidence,
+        "flag": value.flag,
+        "error": value.error,
+        "said": item.said is not None,
+        "located": value.box_px is not None,
+    }

@@ -1,0 +1,58 @@
+"""What `saccade annotate` is set to beside its run, and what of it is kept in the run's folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pipelines.annotating.places import Places
+from pipelines.runs import stored
+from pipelines.runs.files import replaced
+from saccade.datasets.fields import Fields
+from saccade.errors import ConfigError
+from saccade.registry import load
+from saccade.settings import Settings
+
+
+class Annotating(Settings):
+    """What becomes of the answers. It changes none of them: a run may be exported again with other settings."""
+
+    panel = "What becomes of the answers"
+
+    review_below: float = Field(0.8, ge=0, le=1, description="A person should see values less sure than this.")
+    from_run: Path | None = Field(None, description="Take images and fields from an earlier `saccade annotate`.")
+    relabel_failed: bool = Field(
+        False, description="With --from-run: ask again only what failed or needs review; the rest is taken over."
+    )
+
+
+def write_settings(folder: Path, settings: Annotating) -> None:
+    """Keeps the settings beside the run."""
+    with replaced(Places(folder).settings) as path:
+        path.write_text(json.dumps(settings.dump(), indent=1) + "\n")
+
+
+def read_settings(folder: Path) -> Annotating:
+    """The settings that a run was exported with.
+
+    Raises:
+        ConfigError: the folder is not that of an annotation.
+    """
+    file = Places(folder).settings
+    if not file.exists():
+        raise ConfigError(f"{str(folder)!r} is not the --output of a `saccade annotate`")
+    return Annotating(**json.loads(file.read_text()))
+
+
+def dataset_of(folder: Path) -> Fields:
+    """The data set that an annotation was made of.
+
+    Raises:
+        ConfigError: the folder is not that of an annotation, or its run has not begun.
+    """
+    read_settings(folder)
+    if not Places(folder).run_yaml.exists():
+        raise ConfigError(f"nothing has been answered in {str(folder)!r} yet: its run ended before it began")
+    spec: dict[str, Any] = stored.settings(folder)["dataset"]
+    return load("datasets", spec, Fields)

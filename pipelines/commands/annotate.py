@@ -1,0 +1,110 @@
+"""`saccade annotate`: a data set of fields from a pile of pages."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.annotating.export import Exported
+from pipelines.annotating.run import annotate as run
+from pipelines.annotating.run import dataset_for, list_again
+from pipelines.annotating.settings import Annotating
+from pipelines.commands.options import takes
+from pipelines.commands.settings import checked, run_config
+from pipelines.runs.config import RunConfig
+from saccade.annotation.fields import read_fields
+from saccade.errors import ConfigError
+
+console = Console()
+OWN = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "export")
+RARELY = ("glimpse", "rest", "fovea", "levels", "canvas", "integrate", "encoder")  # in a file, or by --set
+FIELDS_PANEL = "What it answers"
+
+
+@takes(Annotating, RunConfig, leave_out=(*OWN, *RARELY))
+def annotate(
+    images: Annotated[
+        str | None,
+        typer.Argument(
+            help="A folder, an image, a PDF, a pattern in quotes, a URL, a .tar, .jsonl or .parquet file.",
+        ),
+    ] = None,
+    fields: Annotated[
+        Path | None,
+        typer.Option(help="YAML with the fields to read from every page.", rich_help_panel=FIELDS_PANEL),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the data set and its run.", rich_help_panel=FIELDS_PANEL)
+    ] = None,
+    pages: Annotated[
+        str | None,
+        typer.Option(metavar="1,3-5", help="Pages of a PDF or TIFF (default: all).", rich_help_panel=FIELDS_PANEL),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Pages at most: the first ones.", rich_help_panel=FIELDS_PANEL)
+    ] = None,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Read the same fields from every page: a data set with confidence, evidence, and a flag where a person is needed.
+
+    fields.yaml lists what to read:
+
+    fields:
+
+    - {name: total, question: "What is the total?", type: money}
+
+    - {name: date, question: "What is the date?", type: date, required: false}
+
+    Types: text, number, date, money, choice (with its choices), yes/no; any may have a pattern.
+    Writes OUTPUT/annotations/*.parquet (one row per page), annotations.jsonl, review.jsonl, labels.jsonl,
+    labelstudio.json and coco.json beside the run itself. Killed at any moment, the same command with --resume goes on.
+    `saccade review OUTPUT` shows what needs a person.
+
+    Example: saccade annotate scans/ --fields fields.yaml --output data
+    """
+    if output is None:
+        raise ConfigError("say where the data set goes: --output DIR")
+    own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
+    if unknown := [key for key in ("dataset", "limit", "output") if key in settings]:
+        raise ConfigError(f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options")
+    dataset = dataset_for(images, None if fields is None else read_fields(fields), pages, own, output)
+    values = {"output": output, "dataset": dataset.spec()}
+    chosen = run_config({**settings, **values, **({} if limit is None else {"limit": limit * len(dataset.fields)})})
+    told = Console(stderr=True)
+    again = list_again(own, chosen.output)
+    if again is not None:
+        told.print(f"{again} values failed or need review and are asked again", highlight=False)
+    tell(run(chosen, own, told), chosen.output)
+
+
+def tell(made: Exported, output: Path) -> None:
+    """The first values, how many need a person, and where everything is."""
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for name in ("field", "value", "sure", "flag"):
+        table.add_column(name, justify="right" if name == "sure" else "left", overflow="fold")
+    for value in made.first.values if made.first is not None else ():
+        sure = "by a person" if value.by_person else f"{value.confidence:.0%}"
+        table.add_row(value.field.name, Text(value.shown or "-"), sure, Text(value.flag or ""))
+    if made.first is not None:
+        console.print(Text(made.first.image_id, style="bold"))
+    console.print(table)
+    flags = ", ".join(f"{times} {flag}" for flag, times in made.flags.most_common())
+    console.print(
+        f"{made.pages} pages, {made.values} values; {made.review} on {made.review_pages} pages need review"
+        + (f" ({flags})" if flags else "")
+        + (f"; {made.by_person} by a person" if made.by_person else ""),
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(
+        f"annotations/*.parquet, annotations.jsonl, labels.jsonl, review.jsonl, labelstudio.json and coco.json are in "
+        f"{output}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if made.review:
+        console.print(f"`saccade review {output}` shows one after another", highlight=False, soft_wrap=True)

@@ -1,0 +1,53 @@
+"""`saccade review`: a person looks at the values that need one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.annotating.export import export
+from saccade.errors import ConfigError
+
+console = Console()
+HOST = "127.0.0.1"
+
+
+def review(
+    run: Annotated[Path, typer.Argument(help="The --output of a `saccade annotate`.", exists=True, file_okay=False)],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, of this machine only.")] = 8010,
+    all: Annotated[bool, typer.Option(help="Every value, not only those that need review.")] = False,
+    field: Annotated[list[str] | None, typer.Option(help="Only this field; may be given again.")] = None,
+) -> None:
+    """Accept or correct values one after another, with the keyboard, on a page of this machine.
+
+    It shows each value that needs review with its crop of the page. Enter accepts what stands there, PgDn leaves it,
+    Alt-W shows the whole page. Corrections go to RUN/corrections.jsonl, the model's answers stay as they are, and
+    Ctrl-C writes the data set again with them.
+
+    Example: saccade review data
+    """
+    import uvicorn
+
+    from pipelines.annotating.review import Queue, review_app
+
+    queue = Queue(run, every=all, fields=field or ())
+    known = [each.name for each in queue.dataset.fields]
+    if unknown := [name for name in field or () if name not in known]:
+        raise ConfigError(f"--field {unknown[0]}: there is no such field. There are: {', '.join(known)}")
+    if not queue.items:
+        console.print("nothing needs review; --all shows every value", highlight=False)
+        return
+    console.print(f"{queue.left} of {len(queue.items)} values to see at http://{HOST}:{port}/", highlight=False)
+    console.print("Ctrl-C ends it and writes the data set again", style="dim", highlight=False)
+    config = uvicorn.Config(review_app(queue), host=HOST, port=port, log_level="warning")
+    try:
+        uvicorn.Server(config).run()
+    except KeyboardInterrupt:  # how it is ended
+        pass
+    made = export(run)
+    console.print(
+        f"{made.by_person} values by a person, {made.review} still need review; written again in {run}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,52 @@
+"""Where on the page an answer was read: one box, from what its last look stored.
+
+Where the engine tells what it attended to while it wrote (`attended`), the box is of the cells around the one that it
+attended to most. Otherwise it is of what the last look kept: the cells joined to the one nearest its gaze; of a view,
+which looks nowhere in particular, all of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+Box = tuple[float, float, float, float]
+
+ATTENDED_SHARE = 0.25
+"""Of the most attended cell's share: cells with less are no part of the box."""
+
+
+def box_uv(row: Mapping[str, Any]) -> Box | None:
+    """The box (x0, y0, x1, y1) in uv of one stored row of answers; None: it looked at nothing."""
+    looks, grid = row["fixations"] or (), row["grid"]
+    if not looks or not grid:
+        return None
+    rows, cols, last = grid["rows"], grid["cols"], looks[-1]
+    if attended := row.get("attended"):
+        most = max(attended, key=lambda each: (each["share"], -each["cell"]))
+        cells = [each["cell"] for each in attended if each["share"] >= ATTENDED_SHARE * most["share"]]
+        return _box(_joined(cells, most["cell"], rows, cols), rows, cols)
+    kept = last["kept"] or next((look["kept"] for look in reversed(looks) if look["kept"]), None)
+    if not kept:
+        return None
+    if str(last["reason"]).startswith(("view:", "blind:")):
+        return _box(kept, rows, cols)
+    at = np.array([last["gaze_y"] * rows - 0.5, last["gaze_x"] * cols - 0.5])
+    places = np.stack(np.divmod(np.asarray(kept), cols), 1)
+    nearest = kept[int(((places - at) ** 2).sum(1).argmin())]
+    return _box(_joined(kept, nearest, rows, cols), rows, cols)
+
+
+def _joined(cells: Sequence[int], start: int, rows: int, cols: int) -> list[int]:
+    """The cells that are joined to `start`: neighbours, diagonal ones among them."""
+    mask = np.zeros(rows * cols, np.uint8)
+    mask[np.asarray(cells)] = 1
+    _, labels = cv2.connectedComponents(mask.reshape(rows, cols), connectivity=8)
+    flat = labels.reshape(-1)
+    return [cell for cell in cells if flat[cell] == flat[start]]
+
+
+def _box(cells: Sequence[int], rows: int, cols: int) -> Box:
+    row, col = np.divmod(np.asarray(cells), cols)
+    return float(col.min() / cols), float(row.min() / rows), float(col.max() + 1) / cols, float(row.max() + 1) / rows

@@ -1,0 +1,110 @@
+"""From what was read to a typed value, with a flag where it does not fit. What was read is kept beside it."""
+
+import datetime
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from saccade.annotation.fields import FieldSpec
+
+Flag = Literal[
+    "error",  # the question ended in an error: the page cannot be opened, the model failed
+    "missing",  # nothing was read, and the field is required
+    "pattern",  # the text does not match the field's pattern
+    "not_a_number",
+    "not_a_date",
+    "not_an_amount",
+    "not_a_choice",
+    "not_yes_or_no",
+    "other_text",  # a number was found, and other words beside it
+    "unsure",  # it fits, and the confidence is below --review-below
+]
+Typed = str | float | bool | datetime.date | None
+
+YES, NO = ("yes", "y", "true", "1", "x", "checked"), ("no", "n", "false", "0", "unchecked")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A typed value; None where there is none. `flag`: why a person should look at it."""
+
+    value: Typed
+    flag: Flag | None = None
+    currency: str | None = None
+
+
+def parse(field: FieldSpec, text: str) -> Parsed:
+    """The value that a text is for a field; the same text always gives the same value."""
+    text = " ".join(text.split())
+    if not text:
+        return Parsed(None, "missing" if field.required else None)
+    parsed = _READERS[field.type](field, text)
+    if parsed.flag is None and field.pattern is not None and re.fullmatch(field.pattern, text) is None:
+        return Parsed(parsed.value, "pattern", parsed.currency)
+    return parsed
+
+
+def _text(field: FieldSpec, text: str) -> Parsed:
+    return Parsed(text)
+
+
+def _number(field: FieldSpec, text: str) -> Parsed:
+    amount, currency, other = _amount(text)
+    flag: Flag | None = "not_a_number" if amount is None else "other_text" if other or currency else None
+    return Parsed(amount, flag)
+
+
+def _money(field: FieldSpec, text: str) -> Parsed:
+    amount, currency, other = _amount(text)
+    return Parsed(amount, "not_an_amount" if amount is None else "other_text" if other else None, currency)
+
+
+def _amount(text: str) -> tuple[float | None, str | None, bool]:
+    """The one number of a text, its currency, and whether there are other words or digits beside them."""
+    from price_parser import Price
+
+    price = Price.fromstring(text)
+    if price.amount is None or price.amount_text is None or not any(map(str.isdigit, text)):  # "free" is read as 0
+        return None, price.currency, True
+    before, _, after = text.partition(price.amount_text)
+    rest = f"{before} {after}".replace(price.currency or "\0", "", 1)
+    negative = re.search(r"[-\u2212]\W*$", before) or re.match(r"\W*[-\u2212]\W*$", after) or text[0] + text[-1] == "()"
+    return float(-price.amount if negative else price.amount), price.currency, any(map(str.isalnum, rest))
+
+
+def _date(field: FieldSpec, text: str) -> Parsed:
+    import dateparser
+
+    settings = {
+        "DATE_ORDER": field.date_order,
+        "PARSERS": ["absolute-time"],  # not "yesterday": the same page is the same date tomorrow
+        "REQUIRE_PARTS": ["day", "month", "year"],
+        "STRICT_PARSING": True,
+    }
+    found = dateparser.parse(text, languages=list(field.languages), settings=settings)
+    return Parsed(None, "not_a_date") if found is None else Parsed(found.date())
+
+
+def _choice(field: FieldSpec, text: str) -> Parsed:
+    found = next((each for each in field.choices if _same(each) == _same(text)), None)
+    return Parsed(None, "not_a_choice") if found is None else Parsed(found)
+
+
+def _yes_no(field: FieldSpec, text: str) -> Parsed:
+    said = _same(text)
+    return Parsed(said in YES) if said in YES or said in NO else Parsed(None, "not_yes_or_no")
+
+
+def _same(text: str) -> str:
+    """A text without case, and without what is no letter or digit at its ends."""
+    return re.sub(r"^\W+|\W+$", "", text).casefold()
+
+
+_READERS = {
+    "text": _text,
+    "number": _number,
+    "date": _date,
+    "money": _money,
+    "choice": _choice,
+    "yes/no": _yes_no,
+}

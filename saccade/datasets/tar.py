@@ -1,0 +1,114 @@
+"""Images in tar files (the shards of webdataset), each asked the same question.
+
+    shards/000.tar: a1.jpg a1.json a2.jpg  ->  image ids and question ids "000.tar/a1.jpg", "000.tar/a2.jpg"
+
+An image is read by its place in the shard, without unpacking it. What stands beside an image under its name
+(`a1.json`, `a1.txt`) is not read. Compressed shards have no places: unpack them, or write them without compression.
+
+    saccade batch --dataset tar --data-path shards --question "What is the total?" --output runs/shards
+"""
+
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+
+from saccade.datasets import Dataset, Row, Skip, digest
+from saccade.datasets._fields import DataPath, Listed, grouped, printable
+from saccade.datasets._pages import Pager, split
+from saccade.datasets._walk import TEMPORARY, walked
+from saccade.decoding.pages import SUFFIXES, Pages
+from saccade.errors import ConfigError, PictureError
+from saccade.picture import MAX_FILE_BYTES, Picture, suffixes
+from saccade.types import Question
+
+ENDING = ".tar"
+
+
+class Tar(Dataset):
+    """One question about every image of tar files."""
+
+    data_path: DataPath = Field(description="A .tar file, or a folder of them.")
+    question: str = Field(min_length=1)
+    pages: Pages = None
+
+    def rows(self) -> Iterator[Row | Skip]:
+        shards = self._shards()
+        return grouped(self._listed(shards), f"{self.data_path!r} ({len(shards)} tar files)")
+
+    def picture(self, source: str, limit_px: int | None = None) -> Picture:
+        place, page = split(source)
+        return Picture(partial(_read, str(self._root()), place), limit_px, page)
+
+    def fingerprint(self) -> str:
+        """Of the question, the names of the shards, and the names and sizes of what is in them."""
+        held = [[shard, [[each.name, each.size] for each in self._members(shard)]] for shard in self._shards()]
+        return digest(self.question, held)
+
+    def _root(self) -> Path:
+        path = Path(self.data_path)
+        return path if path.is_dir() else path.parent
+
+    def _shards(self) -> list[str]:
+        path = Path(self.data_path)
+        found = tars_below(path) if path.is_dir() else [path.name] if path.is_file() else []
+        if not found:
+            raise ConfigError(f"there is no .tar file at {self.data_path!r} (--data-path: one, or a folder of them)")
+        return found
+
+    def _members(self, shard: str) -> list[tarfile.TarInfo]:
+        path = self._root() / shard
+        try:
+            with tarfile.open(path, "r:") as file:
+                return [member for member in file if member.isfile()]
+        except (OSError, tarfile.TarError) as error:
+            raise ConfigError(f"cannot read the tar file {str(path)!r}, or it is compressed: {error}") from error
+
+    def _listed(self, shards: list[str]) -> Iterator[Listed | Skip]:
+        images, pager = suffixes(), Pager(self.pages)
+        for shard in shards:
+            members = self._members(shard)
+            keys = {_key(member.name) for member in members if Path(member.name).suffix.lower() in images}
+            for member in members:
+                where, ending = f"{shard}/{printable(member.name)}", Path(member.name).suffix.lower()
+                if ending in images:
+                    place = f"{shard}#{member.offset_data}+{member.size}"
+                    paged = _read(str(self._root()), place) if ending in SUFFIXES else None
+                    yield from pager.spread(Listed(where, place, Question(where, self.question), where), paged)
+                elif _key(member.name) not in keys:
+                    yield Skip("not_an_image", where)
+
+
+def tars_below(folder: Path) -> list[str]:
+    """Names of all .tar files below a folder, sorted.
+
+    Raises:
+        ConfigError: a folder cannot be read.
+    """
+
+    def refuse(inside: str, error: OSError) -> None:
+        raise ConfigError(f"cannot read the folder {str(folder / inside)!r}: {error.strerror or error}") from error
+
+    return [name for name in walked(folder, TEMPORARY, refuse) if name.lower().endswith(ENDING)]
+
+
+def _key(name: str) -> str:
+    """What webdataset takes for the name of a sample: up to the first dot of the file's name."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.partition(".")[0]
+
+
+def _read(root: str, place: str) -> bytes:
+    """The bytes at "shard#offset+size"."""
+    shard, _, span = place.rpartition("#")
+    offset, size = map(int, span.split("+"))
+    if size > MAX_FILE_BYTES:
+        raise PictureError(f"the image has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+    try:
+        with (Path(root) / shard).open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    except OSError as error:
+        raise PictureError(f"cannot read the tar file {shard!r}: {error.strerror or error}") from error

@@ -1,0 +1,44 @@
+"""The box of what an answer was read from: what was attended to, else what the last look kept."""
+
+from typing import Any
+
+import pytest
+
+from saccade.annotation.evidence import box_uv
+
+GRID = {"rows": 10, "cols": 20}
+
+
+def row(looks: list[dict[str, Any]], attended: list[tuple[int, float]] | None = None) -> dict[str, Any]:
+    told = None if attended is None else [{"cell": cell, "share": share} for cell, share in attended]
+    return {"grid": GRID, "fixations": looks, "attended": told}
+
+
+def look(kept: list[int], x: float = 0.5, y: float = 0.5, reason: str = "query 0.5") -> dict[str, Any]:
+    return {"kept": kept, "gaze_x": x, "gaze_y": y, "reason": reason}
+
+
+def test_the_cells_around_the_most_attended_one() -> None:
+    # row 2, columns 4 to 6; column 9 is apart, column 7 is attended to too little
+    attended = [(45, 0.4), (44, 0.2), (46, 0.15), (49, 0.3), (47, 0.05)]
+    found = box_uv(row([look(list(range(200)), reason="view: full")], attended))
+    assert found == pytest.approx((4 / 20, 2 / 10, 7 / 20, 3 / 10))
+
+
+def test_without_attention_what_the_last_look_kept_at_its_gaze() -> None:
+    near, far = [22, 23, 43], [199]
+    found = box_uv(row([look([0]), look(near + far, x=2.5 / 20, y=1.5 / 10)]))
+    assert found == pytest.approx((2 / 20, 1 / 10, 4 / 20, 3 / 10))
+
+
+def test_a_view_is_all_that_was_shown() -> None:
+    assert box_uv(row([look([21, 178], reason="view: full")])) == pytest.approx((1 / 20, 1 / 10, 19 / 20, 9 / 10))
+
+
+def test_a_look_that_added_nothing_stands_on_the_one_before() -> None:
+    assert box_uv(row([look([0, 1], 0.0, 0.0), look([])])) == pytest.approx((0, 0, 2 / 20, 1 / 10))
+
+
+def test_nothing_looked_at_is_no_box() -> None:
+    assert box_uv(row([])) is None
+    assert box_uv(row([look([])])) is None

@@ -1,0 +1,76 @@
+"""Typed values: what is understood, and what is flagged; nothing is dropped."""
+
+import datetime
+from typing import Any
+
+import pytest
+
+from saccade.annotation.fields import FieldSpec
+from saccade.annotation.values import Parsed, parse
+
+
+def field(kind: str, **more: Any) -> FieldSpec:
+    return FieldSpec(name="it", question="What?", type=kind, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value", "flag"),
+    [
+        ("text", "  ACME \n Ltd ", "ACME Ltd", None),
+        ("number", "1,234.5", 1234.5, None),
+        ("number", "1.234,5", 1234.5, None),
+        ("number", "-7", -7.0, None),
+        ("number", "seven", None, "not_a_number"),
+        ("number", "4 items", 4.0, "other_text"),
+        ("date", "25 MAR 2018", datetime.date(2018, 3, 25), None),
+        ("date", "03/04/2018", datetime.date(2018, 4, 3), None),
+        ("date", "2018-04-03", datetime.date(2018, 4, 3), None),
+        ("date", "Mar 5, 2019 10:33 PM", datetime.date(2019, 3, 5), None),
+        ("date", "31/02/2019", None, "not_a_date"),
+        ("date", "yesterday", None, "not_a_date"),
+        ("date", "3/2018", None, "not_a_date"),
+        ("yes/no", "Yes.", True, None),
+        ("yes/no", "n", False, None),
+        ("yes/no", "perhaps", None, "not_yes_or_no"),
+    ],
+)
+def test_values(kind: str, text: str, value: object, flag: str | None) -> None:
+    assert parse(field(kind), text) == Parsed(value, flag)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("RM 12.50", Parsed(12.5, None, "RM")),
+        ("1.234,56 EUR", Parsed(1234.56, None, "EUR")),
+        ("(12.50)", Parsed(-12.5)),
+        ("$ -3", Parsed(-3.0, None, "$")),
+        ("12.5O", Parsed(12.5, "other_text")),
+        ("12.50 13.00", Parsed(None, "not_an_amount")),
+        ("free", Parsed(None, "not_an_amount")),
+    ],
+)
+def test_money(text: str, expected: Parsed) -> None:
+    assert parse(field("money"), text) == expected
+
+
+def test_the_order_of_a_date_is_the_fields() -> None:
+    assert parse(field("date", date_order="MDY"), "03/04/2018").value == datetime.date(2018, 3, 4)
+    assert parse(field("date", languages=("de",)), "3. Dezember 2018").value == datetime.date(2018, 12, 3)
+
+
+def test_a_choice_is_one_of_its_choices_as_they_are_written() -> None:
+    kind = field("choice", choices=("Invoice", "Credit note"))
+    assert parse(kind, "credit  NOTE.") == Parsed("Credit note")
+    assert parse(kind, "letter") == Parsed(None, "not_a_choice")
+
+
+def test_a_pattern_holds_for_the_whole_text() -> None:
+    coded = field("text", pattern=r"[A-Z]{2}-\d+")
+    assert parse(coded, "AB-12") == Parsed("AB-12")
+    assert parse(coded, "AB-12 x") == Parsed("AB-12 x", "pattern")
+
+
+def test_nothing_is_missing_where_it_is_required() -> None:
+    assert parse(field("date"), " ") == Parsed(None, "missing")
+    assert parse(field("date", required=False), "") == Parsed(None)

@@ -1,0 +1,176 @@
+"""From stored answers to files: nothing lost, everything typed, and each format as its own readers take it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.annotating.corrections import Correction, append_correction, read_corrections
+from pipelines.annotating.export import export
+from pipelines.annotating.pages import read_pages
+from pipelines.annotating.places import Places
+from pipelines.annotating.run import dataset_for, list_again
+from pipelines.annotating.settings import Annotating
+from pipelines.annotating.settings import write_settings as kept
+from pipelines.reporting.page import report
+from saccade.datasets import Row, open_dataset
+from saccade.errors import ConfigError
+from tests.pipelines.annotating.conftest import FIELDS, SAID, annotated
+
+
+def table(run: Path) -> list[dict[str, Any]]:
+    return list(pq.read_table(run / "annotations" / "00000.parquet").to_pylist())
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_row_per_page_and_typed_columns_per_field(run: Path) -> None:
+    made = export(run)
+    assert (made.pages, made.values, made.review, made.review_pages) == (3, 9, 5, 2)
+    first, second, bad = table(run)
+    assert first["image"] == "a.png" and (first["width"], first["height"]) == (120, 160)
+    assert (first["company"], first["total"], first["total_currency"], first["paid"]) == ("ACME Ltd", 12.5, "RM", True)
+    assert first["company_confidence"] == 0.95 and first["total_box"] == [40, 40, 60, 60]  # cell (2, 2), of 20 px
+    assert not first["review"] and first["reviewed"] == []
+    assert (second["company"], second["company_flag"]) == ("Blue", "unsure")
+    assert (second["total"], second["total_text"], second["total_flag"]) == (None, "twelve", "not_an_amount")
+    assert (second["paid"], second["paid_flag"]) == (None, None)  # it need not be there
+    assert [bad[f"{field.name}_flag"] for field in FIELDS] == ["error"] * 3 and bad["width"] is None
+
+
+def test_what_needs_a_person_is_set_apart(run: Path) -> None:
+    export(run)
+    found = [(line["image"], line["field"], line["flag"]) for line in lines(run / "review.jsonl")]
+    assert found == [
+        ("b.png", "company", "unsure"),
+        ("b.png", "total", "not_an_amount"),
+        *(("bad.png", field.name, "error") for field in FIELDS),
+    ]
+    assert lines(run / "review.jsonl")[2]["error"] == "PictureError: it is no image"
+    kept(run, Annotating(review_below=0.3))
+    assert export(run).review == 4  # the one at 0.5 is sure enough now
+
+
+def test_exports_are_the_same_whenever_they_are_made(run: Path) -> None:
+    def files() -> dict[str, bytes]:
+        paths = [path for path in run.rglob("*") if path.is_file() and ".saccade" not in path.parts]
+        return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+
+    export(run)
+    before = files()
+    export(run)
+    assert files() == before and len(before) > 9
+
+
+def test_labels_are_a_data_set_again(run: Path) -> None:
+    export(run)
+    (row,) = (each for each in open_dataset(str(run / "labels.jsonl")).rows() if isinstance(each, Row))
+    sample = open_dataset(str(run / "labels.jsonl")).sample(row)
+    assert [q.answers for q in sample.questions] == [("ACME Ltd",), ("RM 12.50",), ("yes",)]
+    assert sample.questions[0].answer_boxes_uv == ((40 / 120, 20 / 160, 60 / 120, 40 / 160),)
+    assert sample.picture.size_px == (120, 160)
+
+
+def test_corrections_are_taken_and_the_answers_stay(run: Path) -> None:
+    answers = {path.name: path.read_bytes() for path in (run / "answers").iterdir()}
+    file = Places(run).corrections
+    append_correction(file, Correction("b.png", "total", "12", "twelve", "2026-01-01"))
+    append_correction(file, Correction("b.png", "total", "$ 12.00", "twelve", "2026-01-02"))
+    append_correction(file, Correction("b.png", "company", "Blue", "Blue", "2026-01-02"))  # accepted
+    made = export(run)
+    assert (made.by_person, made.review) == (2, 3)
+    second = table(run)[1]
+    assert (second["total"], second["total_currency"], second["total_flag"]) == (12.0, "$", None)
+    assert second["total_box"] is None and second["company_box"] == [40, 20, 60, 40]
+    assert second["total_confidence"] == 0.99 and second["reviewed"] == ["company", "total"]
+    assert {path.name: path.read_bytes() for path in (run / "answers").iterdir()} == answers
+
+
+def test_a_correction_that_a_crash_cut_off_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "corrections.jsonl"
+    append_correction(file, Correction("a", "f", "1", "", ""))
+    file.write_text(file.read_text() + '{"image_id": "a", "fie')
+    append_correction(file, Correction("a", "g", "2", "", ""))
+    assert {key: said.text for key, said in read_corrections(file).items()} == {("a", "f"): "1", ("a", "g"): "2"}
+
+
+def test_only_what_failed_is_asked_again_and_the_rest_is_taken_over(run: Path, tmp_path: Path) -> None:
+    append_correction(Places(run).corrections, Correction("b.png", "company", "Blue Ltd", "Blue", ""))
+    settings, output = Annotating(from_run=run, relabel_failed=True), tmp_path / "again"
+    dataset = dataset_for(None, None, None, settings, output)
+    assert list_again(settings, output) == 4
+    asked = [q.id for row in dataset.rows() if isinstance(row, Row) for q in row.questions]
+    assert asked == ["b.png:total", "bad.png:company", "bad.png:total", "bad.png:paid"]
+    said = {**SAID, "b.png": {"total": ("13.00", 0.97)}}
+    listed = Places(output).relabel.read_text()
+    again = annotated(tmp_path / "done", said, from_run=run, relabel_failed=True, only=Places(output).relabel)
+    made = export(again)
+    assert (made.pages, made.values, made.review) == (3, 9, 3) and Places(output).relabel.read_text() == listed
+    first, second, bad = table(again)
+    assert first["company"] == "ACME Ltd" and (second["total"], second["total_flag"]) == (13.0, None)
+    assert second["company"] == "Blue Ltd" and second["reviewed"] == ["company"] and bad["total_flag"] == "error"
+
+
+def test_relabelling_asks_for_an_earlier_run(run: Path, tmp_path: Path) -> None:
+    for settings, images, message in (
+        (Annotating(relabel_failed=True), None, "give --from-run DIR as well"),
+        (Annotating(), None, "give IMAGES and --fields"),
+        (Annotating(from_run=run), "scans", "leave out IMAGES"),
+        (Annotating(from_run=tmp_path), None, "is not the --output of a `saccade annotate`"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            dataset_for(images, None, None, settings, tmp_path / "out")
+    with pytest.raises(ConfigError, match="is --from-run itself"):
+        dataset_for(None, None, None, Annotating(from_run=run), run)
+
+
+def test_a_page_that_was_not_reached_is_there_with_its_flag(run: Path) -> None:
+    Places(run).file_of(0).unlink()
+    page = next(iter(read_pages(run)))
+    assert [(value.flag, value.error) for value in page.values] == [("error", "not answered yet")] * 3
+
+
+def test_the_run_can_be_reported(run: Path) -> None:
+    assert "ACME Ltd" in report(run, None, 2).read_text()
+
+
+def test_hugging_face_datasets_load_it(run: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="pip install datasets")
+    export(run)
+    files = str(run / "annotations" / "*.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded.num_rows == 3 and loaded[0]["total"] == 12.5 and loaded[0]["company_box"] == [40, 20, 60, 40]
+
+
+def test_coco_loads_in_pycocotools(run: Path) -> None:
+    coco = pytest.importorskip("pycocotools.coco", reason="pip install pycocotools")
+    export(run)
+    loaded = coco.COCO(str(run / "coco.json"))
+    assert [each["name"] for each in loaded.loadCats(loaded.getCatIds())] == ["company", "total", "paid"]
+    (box,) = loaded.loadAnns(loaded.getAnnIds(imgIds=[1], catIds=[2]))
+    assert box["bbox"] == [40, 40, 20, 20] and box["attributes"]["text"] == "RM 12.50"
+    assert len(loaded.getImgIds()) == 3 and loaded.imgs[1]["width"] == 120
+
+
+def test_label_studio_takes_the_tasks(run: Path) -> None:
+    studio = pytest.importorskip("label_studio_sdk.label_interface", reason="pip install label-studio-sdk")
+    export(run)
+    interface = studio.LabelInterface((run / "labelstudio.xml").read_text())
+    tasks = json.loads((run / "labelstudio.json").read_text())
+    for task in tasks:
+        assert interface.validate_task({"data": task["data"]})  # the SDK calls its check of predictions without any
+        assert [interface.validate_prediction(each, return_errors=True) for each in task["predictions"]] == [[]]
+    results = tasks[0]["predictions"][0]["result"]
+    box = next(each for each in results if each["type"] == "rectanglelabels")
+    assert {key: round(box["value"][key], 3) for key in ("x", "y", "width", "height")} == {
+        "x": 33.333,
+        "y": 12.5,
+        "width": 16.667,
+        "height": 12.5,
+    }
+    assert tasks[0]["predictions"][0]["score"] == 0.85 and len(results) == 6
+    assert tasks[2]["predictions"][0]["result"] == []

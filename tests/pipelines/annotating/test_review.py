@@ -1,0 +1,125 @@
+"""The page of `saccade review`, in a real browser and by its requests: corrections are kept, nothing else changes."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from pipelines.annotating.export import export
+from pipelines.annotating.places import Places
+from pipelines.annotating.review import Queue, review_app
+from saccade.errors import ConfigError
+from tests.pipelines.annotating.conftest import SAID, annotated
+from tests.pipelines.serving.test_page import _unexpected, served
+from tests.pipelines.written_run import HOSTILE
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def client(run: Path) -> TestClient:
+    return TestClient(review_app(Queue(run)), base_url="http://127.0.0.1:8010")
+
+
+def corrections(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Places(run).corrections.read_text().splitlines()]
+
+
+def test_what_needs_review_is_queued(client: TestClient, run: Path) -> None:
+    assert client.get("/items").json() == {"folder": str(run), "count": 5, "left": 5, "first": 0}
+    one = client.get("/items/1").json()
+    assert (one["image"], one["field"], one["text"], one["flag"]) == ("b.png", "total", "twelve", "not_an_amount")
+    assert client.get("/items/5").status_code == 404
+    assert len(Queue(run, every=True).items) == 9 and len(Queue(run, fields=["total"]).items) == 2
+
+
+def test_a_crop_is_of_the_evidence_and_marked(client: TestClient) -> None:
+    crop, whole = (
+        Image.open(io.BytesIO(client.get(f"/items/0/crop.png?whole={whole}").content)) for whole in ("false", "true")
+    )
+    assert whole.size == (120, 160) and crop.size == (80, 38)  # 20 x 20 px, a quarter of the page to its sides
+    assert whole.convert("RGB").getpixel((40, 20)) == (213, 94, 0)
+    missing = client.get("/items/2/crop.png")
+    assert missing.status_code == 404 and "PictureError" in missing.json()["detail"]
+
+
+def test_what_does_not_fit_is_said_first_and_kept_when_insisted_on(client: TestClient, run: Path) -> None:
+    refused = client.post("/items/1", json={"text": "dozen"})
+    assert (refused.status_code, refused.json()) == (422, {"flag": "not_an_amount"})
+    assert not Places(run).corrections.exists()
+    assert client.post("/items/1", json={"text": "dozen", "anyway": True}).json() == {"left": 4}
+    assert client.post("/items/1", json={"text": "12.00"}).json() == {"left": 4}
+    assert [(line["text"], line["read"]) for line in corrections(run)] == [("dozen", "twelve"), ("12.00", "twelve")]
+
+
+def test_other_sites_cannot_correct(client: TestClient, run: Path) -> None:
+    said = {"text": "1"}
+    assert client.post("/items/1", json=said, headers={"Origin": "http://evil.example"}).status_code == 403
+    assert client.post("/items/1", json=said, headers={"Host": "evil.example"}).status_code == 400  # rebound DNS
+    assert client.post("/items/1", content=json.dumps(said), headers={"Content-Type": "text/plain"}).status_code == 422
+    assert not Places(run).corrections.exists()
+    assert client.post("/items/1", json=said, headers={"Origin": "http://127.0.0.1:8010"}).status_code == 200
+
+
+def test_a_folder_that_is_no_annotation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not the --output of a `saccade annotate`"):
+        Queue(tmp_path)
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    opened = browser.new_page(viewport={"width": 1100, "height": 850})
+    said: list[str] = []
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("console", lambda message: said.append(message.text) if _unexpected(message) else None)
+    opened.on("request", lambda sent: said.append(sent.url) if "127.0.0.1" not in sent.url[:20] else None)
+    opened.set_default_timeout(30_000)
+    yield opened
+    assert opened.evaluate("window.hacked") is None
+    opened.close()
+    assert [text for text in said if not text.startswith("data:")] == []
+
+
+def test_values_are_corrected_with_the_keyboard(page: Any, run: Path) -> None:
+    answers = {path.name: path.read_bytes() for path in (run / "answers").iterdir()}
+    with served(review_app(Queue(run))) as address:
+        page.goto(address)
+        page.wait_for_function("document.querySelector('#left').textContent.startsWith('1 of 5, 5 left')")
+        assert page.input_value("#text") == "Blue" and "not sure, 50 % sure" in page.text_content("#why")
+        page.wait_for_function("document.querySelector('#crop').naturalWidth === 80")
+        page.keyboard.press("Enter")  # accepted
+        page.wait_for_function("document.querySelector('#left').textContent.startsWith('2 of 5, 4 left')")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.querySelector('#why').textContent.includes('Enter again keeps it')")
+        page.keyboard.type("12.00")  # what stood there is selected
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.querySelector('#left').textContent.startsWith('3 of 5, 3 left')")
+        page.wait_for_selector("#nopage:not([hidden])")
+        page.keyboard.press("PageUp")
+        page.wait_for_function("document.querySelector('#text').value === '12.00'")
+        page.keyboard.press("Alt+w")
+        page.wait_for_function("document.querySelector('#crop').naturalWidth === 120")
+        for _ in range(3):
+            page.keyboard.press("PageDown")
+            page.wait_for_timeout(200)
+        page.wait_for_selector("#choice:not([hidden])")
+        page.keyboard.press("y")  # chooses yes
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.querySelector('#left').textContent.includes('2 left')")
+    said = [(line["image_id"], line["field"], line["text"]) for line in corrections(run)]
+    assert said == [("b.png", "company", "Blue"), ("b.png", "total", "12.00"), ("bad.png", "paid", "yes")]
+    assert export(run).by_person == 3
+    assert {path.name: path.read_bytes() for path in (run / "answers").iterdir()} == answers
+
+
+def test_what_was_read_is_text_and_nothing_else(page: Any, tmp_path: Path) -> None:
+    said = {**SAID, "b.png": {name: (HOSTILE, 0.1) for name in ("company", "total", "paid")}}
+    with served(review_app(Queue(annotated(tmp_path / "run", said)))) as address:
+        page.goto(address)
+        page.wait_for_function(f"document.querySelector('#text').value === {json.dumps(HOSTILE)}")
+        page.wait_for_timeout(300)
