@@ -1,7 +1,9 @@
 """The readers: a pool of named actors that hold an engine each and that every looker shares."""
 
 import asyncio
+import time
 from contextlib import ExitStack
+from typing import Any
 
 import ray
 
@@ -59,6 +61,8 @@ class Readers:
         self.actors = [ray.get_actor(plan.reader(number), plan.namespace) for number in range(plan.num_readers)]
         self.slots = [asyncio.Semaphore(plan.episodes_per_looker) for _ in self.actors]
         self.open = [0] * len(self.actors)
+        self.heard = [0.0] * len(self.actors)  # when each reader last answered, or was started again
+        self.read_s = plan.read_s
 
     def least_busy(self) -> int:
         """The reader with the fewest episodes waiting or open."""
@@ -69,12 +73,30 @@ class Readers:
 
         Raises:
             SaccadeError: the question failed.
-            EngineDead: the reader died, also when the request was repeated.
+            EngineDead: the reader died or hung, also when the request was repeated.
         """
         try:
-            answer = await self.actors[number].read.remote(freeze(canvas), question)
+            answer = await self._answer(number, self.actors[number].read.remote(freeze(canvas), question))
         except ray.exceptions.RayActorError as error:
             raise EngineDead(f"reader {number} died, and died again when its request was repeated") from error
         if isinstance(answer, SaccadeError):
             raise answer
         return thaw(answer)  # type: ignore[no-any-return]
+
+    async def _answer(self, number: int, request: Any) -> Any:
+        """What the reader says. One that says nothing for `read_s` hangs: it is ended, and Ray, which starts it again,
+        repeats its requests as it does those of a reader that died."""
+        waiting, asked = asyncio.ensure_future(_value(request)), time.monotonic()
+        while True:
+            silent_s = time.monotonic() - max(asked, self.heard[number])
+            done, _ = await asyncio.wait({waiting}, timeout=max(0.01, self.read_s - silent_s))
+            if done:
+                self.heard[number] = time.monotonic()
+                return waiting.result()
+            if time.monotonic() - max(asked, self.heard[number]) >= self.read_s:
+                self.heard[number] = time.monotonic()
+                ray.kill(self.actors[number], no_restart=False)
+
+
+async def _value(request: Any) -> Any:
+    return await request

@@ -91,6 +91,7 @@ def _run(
                     num_readers=config.num_readers,
                     episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
                     threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
+                    read_s=config.read_timeout_s,
                 )
                 return ray_graph.run(plan, config, folder.left, watch)
         except KeyboardInterrupt as error:

@@ -96,6 +96,11 @@ class RunConfig(Looking, Data):
     max_restarts: Annotated[int, HIDDEN] = Field(
         3, ge=0, description="Times a dead actor, or a request that killed one, is tried again."
     )
+    read_timeout_s: Annotated[float, HIDDEN] = Field(
+        900,
+        gt=0,
+        description="A reader that answers nothing for so long, opening included, is started again.",
+    )
     address: str | None = Field(
         None,
         description="A Ray cluster: auto or host:port. --output, the data and a checkpoint folder must be on storage "
