@@ -30,16 +30,20 @@ def cluster_nodes() -> list[dict[str, float]]:
 def misfit(needs: Sequence[tuple[str, Mapping[str, float]]], nodes: Sequence[Mapping[str, float]]) -> str | None:
     """What does not fit nodes of this size, even if they were empty; None: everything finds a place.
 
-    Needs are (who, {"CPU": 0.5, "GPU": 1}); the largest are placed first, each where it leaves least of what is scarce.
+    Needs are (who, {"CPU": 0.5, "GPU": 1}). Those with most GPUs and CPUs are placed first, each where it leaves least.
     """
     free = [dict(node) for node in nodes]
-    for who, need in sorted(needs, key=lambda each: sorted(each[1].values()), reverse=True):
+
+    def size(room: Mapping[str, float]) -> tuple[float, float]:
+        return room.get("GPU", 0), room.get("CPU", 0)
+
+    for who, need in sorted(needs, key=lambda each: size(each[1]), reverse=True):
         places = [room for room in free if all(room.get(key, 0) >= value - 1e-6 for key, value in need.items())]
         if not places:
             wanted = " and ".join(f"{value:g} {key}" for key, value in need.items())
             has = "; ".join(", ".join(f"{node.get(key, 0):g} {key}" for key in need) for node in nodes) or "nothing"
             return f"{who} needs {wanted}, which no node of the cluster has free (its nodes: {has})"
-        best = min(places, key=lambda room: sum(room.get(key, 0) for key in need))
+        best = min(places, key=size)
         for key, value in need.items():
             best[key] -= value
     return None

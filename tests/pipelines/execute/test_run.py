@@ -249,6 +249,28 @@ def test_retry_errors_replaces_rows_and_leaves_the_others(config: RunConfig, loo
     assert summary["errors_by_reason"] == {"EngineError: again": 15} and summary["questions"] == 18
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_file_that_a_crash_cut_off_is_made_again(config: RunConfig, loop: Loop, share: float) -> None:
+    batch(config, QUIET)
+    cut, other = (config.output / "answers" / answers_name(number) for number in (2, 4))
+    whole, kept = pq.read_table(cut), other.read_bytes()
+    os.truncate(cut, int(cut.stat().st_size * share))
+    loop.done.clear()
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert loop.done == ["2.png"] and pq.read_table(cut).equals(whole) and other.read_bytes() == kept
+    assert summary["questions"] == NUM_IMAGES * NUM_QUESTIONS
+
+
+@pytest.mark.parametrize("rows_left", [0, 2])
+def test_a_file_with_other_rows_than_questions_is_made_again(config: RunConfig, loop: Loop, rows_left: int) -> None:
+    batch(config, QUIET)
+    file = config.output / "answers" / answers_name(1)
+    manifest.write_table(pq.read_table(file).slice(0, rows_left), file)
+    loop.done.clear()
+    assert batch(config.with_settings(resume=True), QUIET)["questions"] == NUM_IMAGES * NUM_QUESTIONS
+    assert loop.done == ["1.png"]
+
+
 def test_settings_that_contradict_each_other_fail_first(config: RunConfig, data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give --resume as well"):
         config.with_settings(retry_errors=True)
