@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import ray
@@ -12,6 +12,12 @@ from pipelines.execute.plan import Plan, survived
 from pipelines.execute.wire import freeze, thaw
 from saccade.errors import EngineDead, EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas
+
+OPEN_S = 1800.0
+"""What a reader that is started again may take to open its engine."""
+
+KILL_S = 2.0
+"""What Ray takes to end an actor: before that, it would still be the old one that answers."""
 
 
 class ReaderActor:
@@ -62,6 +68,7 @@ class Readers:
         self.slots = [asyncio.Semaphore(plan.episodes_per_looker) for _ in self.actors]
         self.open = [0] * len(self.actors)
         self.heard = [0.0] * len(self.actors)  # when each reader last answered, or was started again
+        self.restarts: dict[int, asyncio.Future[None]] = {}
         self.read_s = plan.read_s
 
     def least_busy(self) -> int:
@@ -94,8 +101,16 @@ class Readers:
                 self.heard[number] = time.monotonic()
                 return waiting.result()
             if time.monotonic() - max(asked, self.heard[number]) >= self.read_s:
-                self.heard[number] = time.monotonic()
-                ray.kill(self.actors[number], no_restart=False)
+                self.heard[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
+                self.restarts[number] = asyncio.ensure_future(self._restart(number))
+
+    async def _restart(self, number: int) -> None:
+        """Ends a reader; its silence counts again once it has opened its engine anew."""
+        ray.kill(self.actors[number], no_restart=False)
+        await asyncio.sleep(KILL_S)
+        with suppress(ray.exceptions.RayError, SaccadeError):  # the requests themselves tell what went wrong
+            await self.actors[number].ready.remote()
+        self.heard[number] = time.monotonic()
 
 
 async def _value(request: Any) -> Any:

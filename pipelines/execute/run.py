@@ -34,6 +34,9 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
     dataset = config.open_dataset()
     same, limit_px = identity(config, dataset)
     with opened(config.output, same, config.resume) as folder:
+        if config.resume and not folder.run_yaml.exists():
+            text = f"there is no run in {str(config.output)!r} to --resume yet: this one begins there"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         folder.begin(dataset, config.limit)
         _say_what_is_missing(config, folder, console)
         num_left = folder.select_left(config.retry_errors)

@@ -156,6 +156,10 @@ def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
 
 def _explained(change: str) -> str:
     """A change that only shows two hashes, with what it means."""
-    what = {"data": "the questions or images of the data set changed", "engine.weights": "the model's weights changed"}
+    what = {
+        "data": "the questions or images of the data set changed",
+        "engine.weights": "the model's weights changed",
+        "engine.settings": "the model's tokenizer, prompt or picture settings changed",
+    }
     name = change.partition(":")[0]
     return f"{what[name]} ({change})" if name in what else change
