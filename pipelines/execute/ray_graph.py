@@ -10,6 +10,7 @@ for room before each image, so that no more than `in_flight` images are between 
 """
 
 import logging
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,18 @@ from pipelines.execute.sink import AnswersSink
 from pipelines.execute.source import Listed
 from pipelines.execute.stages import Encode, Look
 from pipelines.runs.config import RunConfig
+from pipelines.runs.folder import RunFolder
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
 PATIENCE_S = 60.0  # after which it is said that readers are not there yet
+LOST_S = 20.0  # after which Ray knows that a node is gone, whose workers it could not reach
+LOST = (
+    ray.exceptions.ActorUnavailableError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.WorkerCrashedError,
+)
 CLOSE_S = 10.0  # readers have this long to close their engines
 LOOKER_CPUS = 0.1  # it waits for readers most of the time
 
@@ -66,7 +75,7 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
             readers.append(actor.remote(plan))
         _opened(readers, watch)
         with watch.polling(ledger):
-            _graph(plan, config, left, cpus)
+            _until_done(plan, config, left, cpus, watch)
         return float(ray.get(ledger.seconds.remote()))
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
@@ -119,6 +128,24 @@ def _close(readers: list[Any]) -> None:
         pass
     for reader in readers:
         ray.kill(reader)
+
+
+def _until_done(plan: Plan, config: RunConfig, left: Path, cpus: float, watch: Watch) -> None:
+    """Runs the graph, and again over the images that are left, when a node was lost with what it held.
+
+    Ray repeats a task on an actor that it cannot reach at once, and so uses up all repetitions before it knows that the
+    actor's node is gone.
+    """
+    for restarts_left in reversed(range(config.max_restarts + 1)):
+        try:
+            return _graph(plan, config, left, cpus)
+        except LOST as error:
+            if not restarts_left:
+                raise
+            watch.say(f"a node was lost, or cannot be reached: {describe(error)[:200]}. Going on without it")
+            time.sleep(LOST_S)
+            if not RunFolder(plan.layout.path).select_left(config.retry_errors):
+                return None
 
 
 def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:

@@ -20,6 +20,10 @@ KILL_S = 2.0
 """What Ray takes to end an actor: before that, it would still be the old one that answers."""
 
 
+UNREACHABLE_S, UNREACHABLE_TRIES = 5.0, 12
+"""A request to a reader that cannot be reached is repeated so often, so long apart."""
+
+
 class ReaderActor:
     """Answers; a request holds the whole canvas, so a restarted reader needs no history.
 
@@ -82,10 +86,17 @@ class Readers:
             SaccadeError: the question failed.
             EngineDead: the reader died or hung, also when the request was repeated.
         """
-        try:
-            answer = await self._answer(number, self.actors[number].read.remote(freeze(canvas), question))
-        except ray.exceptions.RayActorError as error:
-            raise EngineDead(f"reader {number} died, and died again when its request was repeated") from error
+        frozen = freeze(canvas)
+        for tries_left in reversed(range(UNREACHABLE_TRIES)):
+            try:
+                answer = await self._answer(number, self.actors[number].read.remote(frozen, question))
+                break
+            except ray.exceptions.ActorUnavailableError as error:  # its node may be gone, which Ray learns in seconds
+                if not tries_left:
+                    raise EngineDead(f"reader {number} cannot be reached") from error
+                await asyncio.sleep(UNREACHABLE_S)
+            except ray.exceptions.RayActorError as error:
+                raise EngineDead(f"reader {number} died, and died again when its request was repeated") from error
         if isinstance(answer, SaccadeError):
             raise answer
         return thaw(answer)  # type: ignore[no-any-return]
