@@ -10,7 +10,7 @@ import pytest
 from pipelines.commands import app
 from pipelines.runs.tables import to_markdown
 from saccade.studies import ranking
-from tests.benchmarks import pareto
+from tests.benchmarks import pareto, survival
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -73,6 +73,15 @@ def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- pareto: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
 def test_the_first_table_is_what_a_benchmark_wrote(path: str, table: str) -> None:
     assert table.strip() == pareto.markdown(json.loads((ROOT / path).read_text())).strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "table"), re.findall(r"<!-- survival: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
+)
+def test_the_table_of_faults_is_what_a_benchmark_wrote(path: str, table: str) -> None:
+    made = json.loads((ROOT / path).read_text())
+    assert table.strip() == survival.markdown(made).strip()
+    assert f"{made['images'] * survival.QUESTIONS} questions on {made['images']} pages" in README
 
 
 @pytest.mark.parametrize(

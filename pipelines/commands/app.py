@@ -7,7 +7,11 @@ Nothing of saccade is imported for `saccade --help`, and `saccade doctor` runs w
 import ast
 import importlib
 import importlib.metadata
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +53,7 @@ def sentence(name: str) -> str:
 
 
 class Commands(TyperGroup):
-    """The commands; whichever is interrupted says how to go on, and the exit code is 130."""
+    """The commands; whichever is interrupted or terminated says how to go on, and the exit code is 130."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -65,10 +69,29 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
         try:
-            return super().invoke(ctx)
+            with terminated_as_interrupted():
+                return super().invoke(ctx)
         except KeyboardInterrupt as stopped:  # here: typer makes an exit of it that says nothing
             Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
             raise typer.Exit(130) from stopped
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM is Ctrl-C while the block runs: docker, Kubernetes and Slurm send it, and the first process of a
+    container gets it only where it handles it."""
+    if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -102,7 +125,7 @@ def expected(error: Exception) -> str | None:
 
 
 def main() -> None:
-    """Entry point: expected errors are one line on stderr and exit code 2; Ctrl-C is 130."""
+    """Entry point: expected errors are one line on stderr and exit code 2; Ctrl-C and SIGTERM are 130."""
     try:
         app()
     except Exception as error:

@@ -26,8 +26,8 @@ def serve(
 ) -> None:
     """Serve questions over HTTP on Ray Serve: OpenAI's chat completions at /v1, a page to try it at /.
 
-    How it looks is the default; a request may say otherwise in a `saccade` object. Ctrl-C answers what is being
-    answered, then ends.
+    How it looks is the default; a request may say otherwise in a `saccade` object. Ctrl-C and SIGTERM answer
+    what is being answered, then end.
 
     Example: saccade serve --port 8000 --model nano
     """

@@ -72,6 +72,11 @@ def free_bytes(folder: Path) -> int:
         return 1 << 62
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether nothing more can be written: it costs the run, not one row, for the next row fails as well."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def cause(error: BaseException) -> str | None:
     """One line about an error of the operating system that is no fault of the code; None: it is something else."""
     if not isinstance(error, OSError) or error.errno not in SAID:

@@ -8,14 +8,17 @@ class Ledger:
     """Counts what is written, and keeps images that are encoded but not yet written within the in-flight bound."""
 
     def __init__(self, in_flight: int) -> None:
-        self.in_flight, self.open = in_flight, set[str]()
+        self.in_flight, self.open, self.written = in_flight, set[str](), set[str]()
         self.images = self.questions = self.errors = 0
         self.first = self.last = 0.0
         self.room = asyncio.Condition()
 
     async def begin(self, image_id: str) -> None:
-        """Waits until one more image may be encoded. One begun again (its encoder died) has its place already."""
+        """Waits until one more image may be encoded. One begun again (its encoder died) has its place already, and
+        one that is written and made again (a node was lost) needs none: nobody would give it back."""
         async with self.room:
+            if image_id in self.written:
+                return
             await self.room.wait_for(lambda: image_id in self.open or len(self.open) < self.in_flight)
             self.first = self.first or time.monotonic()
             self.open.add(image_id)
@@ -25,6 +28,7 @@ class Ledger:
         async with self.room:
             if image_id in self.open:
                 self.open.discard(image_id)
+                self.written.add(image_id)
                 self.images += 1
                 self.questions += questions
                 self.errors += errors

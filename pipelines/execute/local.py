@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.execute.async_reader import is_gone
+from pipelines.execute.faults import is_full
 from pipelines.runs import manifest, rows
 from pipelines.runs.files import commit
 from pipelines.runs.folder import RunFolder
@@ -92,8 +93,8 @@ def answer(
 
 
 def _survived(error: Exception) -> str:
-    """What an error row says. Raises the error itself where it took the engine with it."""
-    if is_gone(error):
+    """What an error row says. Raises the error itself where it took the engine with it, or where the disk is full."""
+    if is_gone(error) or is_full(error):
         raise error
     return describe(error)
 

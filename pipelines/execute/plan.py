@@ -2,11 +2,13 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.execute.async_reader import is_gone
+from pipelines.execute.faults import is_full
 from pipelines.runs.layout import Layout
 from saccade.config import Episode
 from saccade.engines import EngineSpec
@@ -28,6 +30,7 @@ class Plan:
     num_readers: int
     episodes_per_looker: int  # open on one reader at a time
     threads: int
+    read_s: float = 900.0  # without any answer of a reader, after which it is ended and its requests are repeated
 
     @property
     def staging(self) -> Path:
@@ -50,9 +53,16 @@ class Plan:
 
 
 def survived(error: Exception, plan: Plan) -> Exception:
-    """An error that costs one row comes back. One that costs the engine ends this process, and Ray starts another."""
+    """An error that costs one row comes back. One that costs the engine ends this process, and Ray starts another.
+
+    Raises:
+        OSError: the disk is full. It ends the run.
+    """
+    if is_full(error):
+        raise error
     if is_gone(error):
-        with plan.layout.deaths.open("a") as file:
-            file.write(json.dumps({"attempt": plan.attempt, "pid": os.getpid(), "error": describe(error)}) + "\n")
+        death = {"attempt": plan.attempt, "pid": os.getpid(), "error": describe(error)}
+        with suppress(OSError), plan.layout.deaths.open("a") as file:  # the process ends also where this is not told
+            file.write(json.dumps(death) + "\n")
         os._exit(1)
     return error

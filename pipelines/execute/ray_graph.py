@@ -10,27 +10,38 @@ for room before each image, so that no more than `in_flight` images are between 
 """
 
 import logging
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.execute import faults
 from pipelines.execute.ledger import Ledger
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import Watch
 from pipelines.execute.readers import ReaderActor
-from pipelines.execute.resources import cluster_cpus, engine_gpus, share_of_cpus
+from pipelines.execute.resources import cluster_nodes, engine_gpus, misfit, share_of_cpus, surviving_cpus
 from pipelines.execute.session import hushed
 from pipelines.execute.sink import AnswersSink
+from pipelines.execute.source import Listed
 from pipelines.execute.stages import Encode, Look
 from pipelines.runs.config import RunConfig
-from pipelines.runs.files import read_parquet
-from saccade.errors import EngineDead, SaccadeError, describe
+from pipelines.runs.folder import RunFolder
+from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
+PATIENCE_S = 60.0  # after which it is said that readers are not there yet
+LOST_S = 20.0  # after which Ray knows that a node is gone, whose workers it could not reach
+LOST = (
+    ray.exceptions.ActorUnavailableError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.WorkerCrashedError,
+)
 CLOSE_S = 10.0  # readers have this long to close their engines
 LOOKER_CPUS = 0.1  # it waits for readers most of the time
 
@@ -43,24 +54,28 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
         EngineDead: a worker died more often than `max_restarts`.
     """
     num_actors = config.num_encoders + config.num_readers
-    cpus = share_of_cpus(cluster_cpus(2.0) - config.num_lookers * LOOKER_CPUS, num_actors)
+    cpus = share_of_cpus(surviving_cpus(2.0) - config.num_lookers * LOOKER_CPUS, num_actors)
     config = with_gpus(config)
-    ledger = ray.remote(Ledger).options(name=plan.ledger, namespace=plan.namespace, num_cpus=0).remote(config.in_flight)
+    _check_places(config, cpus)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": plan.ledger, "namespace": plan.namespace, "num_cpus": 0, "scheduling_strategy": here}
+    ledger = ray.remote(Ledger).options(**options).remote(config.in_flight)  # lost with the driver's node, not before
     readers: list[Any] = []
     try:
         for number in range(config.num_readers):
-            options = ray.remote(ReaderActor).options(
+            actor = ray.remote(ReaderActor).options(
                 name=plan.reader(number),
                 namespace=plan.namespace,
                 num_cpus=cpus,
                 num_gpus=config.reader_gpus,
+                scheduling_strategy="SPREAD",
                 max_restarts=-1,
                 max_task_retries=config.max_restarts,
             )
-            readers.append(options.remote(plan))
-        ray.get([reader.ready.remote() for reader in readers])
+            readers.append(actor.remote(plan))
+        _opened(readers, watch)
         with watch.polling(ledger):
-            _graph(plan, config, left, cpus)
+            _until_done(plan, config, left, cpus, watch)
         return float(ray.get(ledger.seconds.remote()))
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
@@ -68,6 +83,41 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
         with hushed():
             _close(readers)
             ray.kill(ledger)
+
+
+def _check_places(config: RunConfig, cpus: float) -> None:
+    """Raises ConfigError where the actors of a run do not fit the cluster: Ray would wait for a larger one for ever."""
+    shares = {
+        "an encoder": (config.num_encoders, cpus, config.encoder_gpus),
+        "a reader": (config.num_readers, cpus, config.reader_gpus),
+        "a looker": (config.num_lookers, LOOKER_CPUS, 0),
+        "a task": (1, TASK_CPUS, 0),
+    }
+    needs: list[tuple[str, dict[str, float]]] = []
+    for who, (count, cpu, gpu) in shares.items():
+        needs += [(who, {"CPU": cpu, **({"GPU": gpu} if gpu else {})})] * count
+    if why := misfit(needs, cluster_nodes()):
+        raise ConfigError(
+            f"the run does not fit its Ray cluster: {why}. Lower --num-encoders, --num-readers or their GPUs, or add "
+            "a node"
+        )
+
+
+def _opened(readers: list[Any], watch: Watch) -> None:
+    """Waits until every reader has opened its engine; says so while other runs hold what the readers need.
+
+    Raises:
+        RayError: a reader ended.
+        SaccadeError: the model does not open.
+    """
+    left = [reader.ready.remote() for reader in readers]
+    while left:
+        done, left = ray.wait(left, timeout=PATIENCE_S)
+        ray.get(done)
+        if not done:
+            free = ray.available_resources()
+            has = ", ".join(f"{free.get(key, 0):g} {key}" for key in ("CPU", "GPU"))
+            watch.say(f"loading models: {len(left)} of {len(readers)} readers are not there yet (Ray has {has} free)")
 
 
 def _close(readers: list[Any]) -> None:
@@ -80,6 +130,24 @@ def _close(readers: list[Any]) -> None:
         ray.kill(reader)
 
 
+def _until_done(plan: Plan, config: RunConfig, left: Path, cpus: float, watch: Watch) -> None:
+    """Runs the graph, and again over the images that are left, when a node was lost with what it held.
+
+    Ray repeats a task on an actor that it cannot reach at once, and so uses up all repetitions before it knows that the
+    actor's node is gone.
+    """
+    for restarts_left in reversed(range(config.max_restarts + 1)):
+        try:
+            return _graph(plan, config, left, cpus)
+        except LOST as error:
+            if not restarts_left:
+                raise
+            watch.say(f"a node was lost, or cannot be reached: {describe(error)[:200]}. Going on without it")
+            time.sleep(LOST_S)
+            if not RunFolder(plan.layout.path).select_left(config.retry_errors):
+                return None
+
+
 def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
@@ -89,7 +157,8 @@ def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
     with warnings.catch_warnings():
         # Ray 2.60 takes max_task_retries here in no other way, and the default is to retry for ever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
-        images = ray.data.from_arrow(read_parquet(left)).repartition(target_num_rows_per_block=1)
+        listed = Listed(left)
+        images = ray.data.read_datasource(listed, override_num_blocks=listed.table.num_rows, num_cpus=TASK_CPUS)
         encoded = images.map_batches(
             Encode,
             fn_constructor_args=(plan,),

@@ -1,7 +1,9 @@
 """The readers: a pool of named actors that hold an engine each and that every looker shares."""
 
 import asyncio
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
+from typing import Any
 
 import ray
 
@@ -10,6 +12,16 @@ from pipelines.execute.plan import Plan, survived
 from pipelines.execute.wire import freeze, thaw
 from saccade.errors import EngineDead, EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas
+
+OPEN_S = 1800.0
+"""What a reader that is started again may take to open its engine."""
+
+KILL_S = 2.0
+"""What Ray takes to end an actor: before that, it would still be the old one that answers."""
+
+
+UNREACHABLE_S, UNREACHABLE_TRIES = 5.0, 12
+"""A request to a reader that cannot be reached is repeated so often, so long apart."""
 
 
 class ReaderActor:
@@ -59,6 +71,9 @@ class Readers:
         self.actors = [ray.get_actor(plan.reader(number), plan.namespace) for number in range(plan.num_readers)]
         self.slots = [asyncio.Semaphore(plan.episodes_per_looker) for _ in self.actors]
         self.open = [0] * len(self.actors)
+        self.heard = [0.0] * len(self.actors)  # when each reader last answered, or was started again
+        self.restarts: dict[int, asyncio.Future[None]] = {}
+        self.read_s = plan.read_s
 
     def least_busy(self) -> int:
         """The reader with the fewest episodes waiting or open."""
@@ -69,12 +84,45 @@ class Readers:
 
         Raises:
             SaccadeError: the question failed.
-            EngineDead: the reader died, also when the request was repeated.
+            EngineDead: the reader died or hung, also when the request was repeated.
         """
-        try:
-            answer = await self.actors[number].read.remote(freeze(canvas), question)
-        except ray.exceptions.RayActorError as error:
-            raise EngineDead(f"reader {number} died, and died again when its request was repeated") from error
+        frozen = freeze(canvas)
+        for tries_left in reversed(range(UNREACHABLE_TRIES)):
+            try:
+                answer = await self._answer(number, self.actors[number].read.remote(frozen, question))
+                break
+            except ray.exceptions.ActorUnavailableError as error:  # its node may be gone, which Ray learns in seconds
+                if not tries_left:
+                    raise EngineDead(f"reader {number} cannot be reached") from error
+                await asyncio.sleep(UNREACHABLE_S)
+            except ray.exceptions.RayActorError as error:
+                raise EngineDead(f"reader {number} died, and died again when its request was repeated") from error
         if isinstance(answer, SaccadeError):
             raise answer
         return thaw(answer)  # type: ignore[no-any-return]
+
+    async def _answer(self, number: int, request: Any) -> Any:
+        """What the reader says. One that says nothing for `read_s` hangs: it is ended, and Ray, which starts it again,
+        repeats its requests as it does those of a reader that died."""
+        waiting, asked = asyncio.ensure_future(_value(request)), time.monotonic()
+        while True:
+            silent_s = time.monotonic() - max(asked, self.heard[number])
+            done, _ = await asyncio.wait({waiting}, timeout=max(0.01, self.read_s - silent_s))
+            if done:
+                self.heard[number] = time.monotonic()
+                return waiting.result()
+            if time.monotonic() - max(asked, self.heard[number]) >= self.read_s:
+                self.heard[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
+                self.restarts[number] = asyncio.ensure_future(self._restart(number))
+
+    async def _restart(self, number: int) -> None:
+        """Ends a reader; its silence counts again once it has opened its engine anew."""
+        ray.kill(self.actors[number], no_restart=False)
+        await asyncio.sleep(KILL_S)
+        with suppress(ray.exceptions.RayError, SaccadeError):  # the requests themselves tell what went wrong
+            await self.actors[number].ready.remote()
+        self.heard[number] = time.monotonic()
+
+
+async def _value(request: Any) -> Any:
+    return await request

@@ -15,6 +15,40 @@ def cluster_cpus(otherwise: float) -> float:
     return float(ray.cluster_resources().get("CPU", otherwise)) if ray.is_initialized() else otherwise
 
 
+def surviving_cpus(otherwise: float) -> float:
+    """Logical CPUs that the session still has when its largest node is gone; all of them where there is one node."""
+    nodes = cluster_nodes() if ray.is_initialized() else []
+    cpus = [node.get("CPU", 0.0) for node in nodes if node.get("CPU")]
+    return sum(cpus) - (max(cpus) if len(cpus) > 1 else 0) if cpus else otherwise
+
+
+def cluster_nodes() -> list[dict[str, float]]:
+    """What each node that is alive has in all, used or free."""
+    return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def misfit(needs: Sequence[tuple[str, Mapping[str, float]]], nodes: Sequence[Mapping[str, float]]) -> str | None:
+    """What does not fit nodes of this size, even if they were empty; None: everything finds a place.
+
+    Needs are (who, {"CPU": 0.5, "GPU": 1}). Those with most GPUs and CPUs are placed first, each where it leaves least.
+    """
+    free = [dict(node) for node in nodes]
+
+    def size(room: Mapping[str, float]) -> tuple[float, float]:
+        return room.get("GPU", 0), room.get("CPU", 0)
+
+    for who, need in sorted(needs, key=lambda each: size(each[1]), reverse=True):
+        places = [room for room in free if all(room.get(key, 0) >= value - 1e-6 for key, value in need.items())]
+        if not places:
+            wanted = " and ".join(f"{value:g} {key}" for key, value in need.items())
+            has = "; ".join(", ".join(f"{node.get(key, 0):g} {key}" for key in need) for node in nodes) or "nothing"
+            return f"{who} needs {wanted}, which no node of the cluster has free (its nodes: {has})"
+        best = min(places, key=size)
+        for key, value in need.items():
+            best[key] -= value
+    return None
+
+
 def cluster_threads(num_actors: int) -> int:
     """CPU threads of each actor: the cluster's CPUs, shared, and no more than its smallest node has."""
     nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]

@@ -34,6 +34,9 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
     dataset = config.open_dataset()
     same, limit_px = identity(config, dataset)
     with opened(config.output, same, config.resume) as folder:
+        if config.resume and not folder.run_yaml.exists():
+            text = f"there is no run in {str(config.output)!r} to --resume yet: this one begins there"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         folder.begin(dataset, config.limit)
         _say_what_is_missing(config, folder, console)
         num_left = folder.select_left(config.retry_errors)
@@ -91,6 +94,7 @@ def _run(
                     num_readers=config.num_readers,
                     episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
                     threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
+                    read_s=config.read_timeout_s,
                 )
                 return ray_graph.run(plan, config, folder.left, watch)
         except KeyboardInterrupt as error:

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 import ray
 
 from pipelines.execute import faults
+from pipelines.execute.address import check_address, refused
 from saccade.errors import ConfigError, EngineDead
 from saccade.machine import num_cpus
 
@@ -17,31 +20,51 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     """A Ray session: the one there is, the cluster at `address`, or one on this machine that ends with the block.
 
     Raises:
-        ConfigError: there is no cluster at the address, or this machine has no room for Ray.
+        ConfigError: there is no cluster at the address, or it does not let us in, or this machine has no room for Ray.
         EngineDead: Ray does not start here.
     """
     if ray.is_initialized():
         yield
         return
-    if address is None and (why := faults.before_ray()):
+    if address is not None:
+        check_address(address)
+    elif why := faults.before_ray():
         raise ConfigError(why)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as an exception
     local = {"include_dashboard": False, "num_cpus": max(2, num_cpus())} if address is None else {}
     options = {"namespace": namespace, "log_to_driver": False, "logging_level": logging.ERROR, **local}
     try:
-        with _quiet():
+        with _quiet(), _own_handlers():
             ray.init(address=address or "local", **options)
+    except SystemExit as stopped:  # Ray's own handler of SIGTERM, which it has while it starts
+        raise KeyboardInterrupt from stopped
     except Exception as error:  # Ray raises ConnectionError, ValueError, RuntimeError and bare Exception here
         ray.shutdown()
         if address is not None:
-            raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
+            raise refused(address, error) from error
         raise EngineDead(f"Ray did not start on this machine, which may be overloaded: {error} Try again") from error
     try:
         yield
     finally:
         with hushed():
             ray.shutdown()
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """SIGTERM is handled afterwards as it was before: Ray's handler ends the session under what is being answered.
+
+    Below Python's, Ray's C++ has a handler that prints a stack and aborts; setting Python's again replaces both.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 @contextmanager

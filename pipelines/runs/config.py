@@ -4,6 +4,7 @@ A run's *identity* is everything that may change an answer: data, settings of th
 actors work on it, and where, is not part of it: a run may be resumed on another machine.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.runs.engine import settled
 from saccade.config import Episode
-from saccade.datasets import Dataset
+from saccade.datasets import Dataset, digest
 from saccade.engines import EngineSpec, checkpoint, choose_engine
 from saccade.engines.hf import model_type
 from saccade.errors import ConfigError
@@ -99,6 +100,11 @@ class RunConfig(Looking, Data):
     export: Literal["jsonl", "csv"] | None = Field(
         None, description="Write the answers to OUTPUT/answers.jsonl or .csv as well."
     )
+    read_timeout_s: Annotated[float, HIDDEN] = Field(
+        900,
+        gt=0,
+        description="A reader that is asked and answers nothing for so long is started again.",
+    )
     address: str | None = Field(
         None,
         description="A Ray cluster: auto or host:port. --output, the data and a checkpoint folder must be on storage "
@@ -161,7 +167,12 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
         "data": dataset.fingerprint(),
         "limit": config.limit,
         "episode": config.episode.model_dump(mode="json"),
-        "engine": {**spec.identity(), "max_px": max_px, "weights": weights},
+        "engine": {
+            **spec.identity(),
+            "max_px": max_px,
+            "weights": weights,
+            "settings": settings_fingerprint(path),
+        },
     }, max_px
 
 
@@ -169,6 +180,23 @@ def without_paths(spec: dict[str, Any]) -> dict[str, Any]:
     """A data set's settings but where it lies: the same data elsewhere is the same data, its fingerprint says so."""
     kept = {key: value for key, value in spec.items() if key not in ("data_path", "only")}
     return {key: without_paths(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+
+BESIDE_WEIGHTS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
+"""What a checkpoint says about prompts, ends of answers and pixels."""
+
+
+def settings_fingerprint(path: str) -> str:
+    """Identity of what a checkpoint has beside its weights: it may change an answer as they do."""
+    files = {name: checkpoint_file(path, name) for name in BESIDE_WEIGHTS}
+    return digest({name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items() if file})
 
 
 def checkpoint_max_px(path: str) -> int | None:

@@ -1,15 +1,16 @@
 """The folder of a run: what is where, who may write, what is done.
 
-An image is done when its file of answers is there. A file gets there by one rename out of the attempt's staging
-folder, which is the only commit there is: nothing can disagree with it. Its name is the image's number, so whatever
-is done twice (a resumed run, a retried write) replaces itself. An attempt begins by removing the staging folders of
-earlier ones: workers of a killed driver, which go on for some seconds, have nowhere left to rename from.
+An image is done when its file of answers is there and whole. A file gets there by one rename out of the attempt's
+staging folder, which is the only commit there is: nothing can disagree with it. Its name is the image's number, so
+whatever is done twice (a resumed run, a retried write) replaces itself. An attempt begins by removing the staging
+folders of earlier ones: workers of a killed driver, which go on for some seconds, have nowhere left to rename from.
 """
 
 import fcntl
 import json
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,16 +50,25 @@ class RunFolder(Layout):
     def select_left(self, retry_errors: bool) -> int:
         """Writes the manifest of what this attempt must do; how many images that is."""
         images = self.images()
-        todo = [number for number in images["number"].to_pylist() if self._is_left(number, retry_errors)]
+        listed = zip(images["number"].to_pylist(), images["questions"].to_pylist(), strict=True)
+        todo = [number for number, text in listed if self._is_left(number, text, retry_errors)]
         if todo:
             manifest.write_table(images.take(todo), self.left)
         return len(todo)
 
-    def _is_left(self, number: int, retry_errors: bool) -> bool:
+    def _is_left(self, number: int, questions: str, retry_errors: bool) -> bool:
+        """Whether an image has no whole file of answers: none, one cut off by a crash, or one of other questions."""
         file = self.file_of(number)
         if not file.exists():
             return True
-        return retry_errors and bool(read_parquet(file, ["error"])["error"].is_valid().to_numpy().any())
+        try:
+            answers = read_parquet(file, ["id", "error"])
+        except (pa.ArrowException, OSError):
+            return True
+        asked = [question.id for question in manifest.questions_of(questions)]
+        if Counter(answers["id"].to_pylist()) != Counter(asked * max(1, answers.num_rows // max(1, len(asked)))):
+            return True
+        return retry_errors and bool(answers["error"].is_valid().to_numpy().any())
 
     def new_attempt(self) -> str:
         """Shuts out every earlier attempt; the name of this one. What was summed up before it is no longer true."""
@@ -146,6 +156,10 @@ def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
 
 def _explained(change: str) -> str:
     """A change that only shows two hashes, with what it means."""
-    what = {"data": "the questions or images of the data set changed", "engine.weights": "the model's weights changed"}
+    what = {
+        "data": "the questions or images of the data set changed",
+        "engine.weights": "the model's weights changed",
+        "engine.settings": "the model's tokenizer, prompt or picture settings changed",
+    }
     name = change.partition(":")[0]
     return f"{what[name]} ({change})" if name in what else change

@@ -194,12 +194,14 @@ def run(config: ServeConfig, host: str, port: int, console: Console) -> None:
     Raises:
         ConfigError: as `serving`.
     """
-    stopped = threading.Event()
+    stopped, answering = threading.Event(), threading.Event()
 
     def stop(number: int, frame: Any) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt("stopped without waiting")
         stopped.set()
+        if not answering.is_set():
+            raise KeyboardInterrupt("stopped before it answered")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -207,6 +209,7 @@ def run(config: ServeConfig, host: str, port: int, console: Console) -> None:
         console.print(f"[yellow]anyone who reaches {host} can ask: give --api-key-file[/yellow]", highlight=False)
     console.print(f"starting {config.model_name} on Ray Serve", highlight=False)
     with serving(config, host, port) as handle:
+        answering.set()
         shown = f"[{host}]" if ":" in host else host
         where = f"http://{shown}:{port}/ (a page), /v1/chat/completions, /metrics; Ctrl-C ends it"
         console.print(where, soft_wrap=True, markup=False)

@@ -2,13 +2,14 @@
 
 import errno
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
 
 from pipelines.commands.app import expected
 from pipelines.execute import faults as ailing
+from pipelines.execute.plan import Plan, survived
 from pipelines.reporting.subjects import file_name
 from pipelines.runs import stored
 from pipelines.runs.files import picture_path, read_parquet, write_parquet
@@ -58,6 +59,14 @@ def test_a_temporary_folder_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_errors_of_the_system_are_one_line(error: OSError, said: str) -> None:
     assert said in (expected(error) or "") and "\n" not in (expected(error) or "")
+
+
+def test_a_full_disk_costs_the_run_and_not_a_row(tmp_path: Path) -> None:
+    full, other = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.ENOENT, "No such file")
+    plan = cast(Plan, None)
+    with pytest.raises(OSError, match="No space left"):
+        survived(full, plan)
+    assert survived(other, plan) is other and ailing.is_full(OSError(errno.EDQUOT, "Quota exceeded"))
 
 
 def test_other_errors_of_the_system_stay_what_they_are() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,19 @@ def test_no_more_images_than_the_bound_are_between_encoder_and_disk() -> None:
     assert max(asyncio.run(run())) == 2
 
 
+def test_an_image_that_is_written_and_made_again_takes_no_place() -> None:
+    async def run() -> None:
+        ledger = Ledger(1)
+        await ledger.begin("lost")
+        await ledger.done("lost", 3, 0)
+        await ledger.begin("lost")  # its node was lost with the block
+        await asyncio.wait_for(ledger.begin("next"), 1)
+        await ledger.done("lost", 3, 0)
+        assert await ledger.counts() == (1, 3, 0)
+
+    asyncio.run(run())
+
+
 def test_what_changed_is_named_with_both_values() -> None:
     before = {"episode": {"sampler": "hybrid", "budget": {"tokens": 273}}, "limit": None}
     after = {"episode": {"sampler": "random", "budget": {"tokens": 273}}, "limit": 8}
@@ -157,6 +171,33 @@ def test_gpus_are_shared_so_that_actors_fit(
 def test_gpus_that_are_not_there_are_refused(gpus: int, given: tuple[float | None, float | None]) -> None:
     with pytest.raises(ConfigError, match=f"do not fit {gpus} GPUs"):
         gpu_shares(gpus, 1, 1, *given)
+
+
+@pytest.mark.parametrize(
+    "nodes, needs, told",
+    [
+        ([{"CPU": 1}, {"CPU": 1}], [{"CPU": 0.6}, {"CPU": 0.6}, {"CPU": 0.4}], None),
+        ([{"CPU": 1}, {"CPU": 1}], [{"CPU": 0.6}, {"CPU": 0.6}, {"CPU": 0.6}], "0.6 CPU, which no node of the cluster"),
+        ([{"CPU": 1}, {"CPU": 1}], [{"CPU": 2}], r"free \(its nodes: 1 CPU; 1 CPU\)"),
+        ([{"CPU": 4, "GPU": 1}, {"CPU": 4}], [{"CPU": 1, "GPU": 1}, {"CPU": 4}], None),
+        ([{"CPU": 4}], [{"CPU": 1, "GPU": 0.5}], r"1 CPU and 0.5 GPU, .* \(its nodes: 4 CPU, 0 GPU\)"),
+        ([], [{"CPU": 0.1}], "its nodes: nothing"),
+    ],
+)
+def test_what_no_node_has_room_for_is_told(
+    nodes: list[dict[str, float]], needs: list[dict[str, float]], told: str | None
+) -> None:
+    text = resources.misfit([(f"actor {number}", need) for number, need in enumerate(needs)], nodes)
+    assert text is None if told is None else re.search(told, text or ""), text
+
+
+@pytest.mark.parametrize("cpus, left", [([2], 2), ([2, 2], 2), ([64, 8, 8], 16), ([0, 4], 4), ([], 7)])
+def test_shares_are_of_what_is_left_without_the_largest_node(
+    cpus: list[float], left: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(resources.ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": n}} for n in cpus])
+    assert resources.surviving_cpus(7) == left
 
 
 @pytest.mark.parametrize("device, share", [("auto", 0.5), ("cpu", 0.0)])

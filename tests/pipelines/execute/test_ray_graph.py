@@ -18,7 +18,7 @@ from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.jsonl import JsonLines
 from saccade.engines.hf import HF
-from saccade.errors import EngineDead
+from saccade.errors import ConfigError, EngineDead
 from saccade.eye import Eye
 from saccade.types import Trace
 from tests import horrors
@@ -91,6 +91,14 @@ def test_what_cannot_be_read_or_asked_costs_its_own_rows(tmp_path: Path, qwen2_5
     assert summary["skipped"] == {"no_question": 1}
     assert summary["errors"] == sum(row["error"] is not None for row in rows.values())
     assert summary["encoded_images"] == sum(reason is None for reason in reasons.values())
+
+
+def test_actors_that_no_node_has_room_for_are_told(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> None:
+    config, started = configured(data, tmp_path / "run", qwen2_5_vl, num_lookers=30), time.monotonic()
+    told = r"does not fit its Ray cluster: a .* needs 0\.1 CPU, which no node .* has free \(its nodes: 2 CPU\)"
+    with pytest.raises(ConfigError, match=told):
+        batch(config, QUIET)
+    assert time.monotonic() - started < 30
 
 
 def _is_ours(pid: int) -> bool:

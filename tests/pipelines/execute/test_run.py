@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from rich.console import Console
+from typer.testing import CliRunner
 
+from pipelines.commands import app as cli
 from pipelines.execute import ray_graph as graph
 from pipelines.execute import resources, session
 from pipelines.execute import run as module
@@ -228,6 +231,35 @@ def test_other_data_or_weights_are_refused(
         batch(other, QUIET)
 
 
+def test_another_prompt_is_refused(config: RunConfig, loop: Loop, tmp_path: Path, qwen2_5_vl: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(qwen2_5_vl, model)
+    mine = config.with_settings(engine={**config.engine, "model": str(model)})
+    batch(mine, QUIET)
+    (model / "chat_template.jinja").write_text("{{ messages }} Answer in one word.")
+    with pytest.raises(ResumeRefused, match=r"the model's tokenizer, prompt or picture settings changed \(engine\.set"):
+        batch(mine.with_settings(resume=True), QUIET)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_resume_that_begins_a_run_says_so(config: RunConfig, loop: Loop, resume: bool) -> None:
+    console = Console(file=io.StringIO(), width=400)
+    batch(config.with_settings(resume=resume), console)
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert (f"there is no run in '{config.output}' to --resume yet: this one begins there" in told) == resume
+
+
+@pytest.mark.parametrize("errors, code", [(2, 3), (0, 0)])
+def test_the_exit_status_says_whether_rows_failed(
+    config: RunConfig, errors: int, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.commands.batch.run_config", lambda _: config)
+    monkeypatch.setattr("pipelines.commands.batch.run", lambda *_: {"errors": errors})
+    monkeypatch.setattr("pipelines.commands.batch.table", lambda summary: f"{summary['errors']} errors")
+    result = CliRunner().invoke(cli.app, ["batch"])
+    assert result.exit_code == code and f"{errors} errors" in result.output, (result.output, result.exception)
+
+
 def test_a_run_that_answered_nothing_may_be_begun_anew_with_other_settings(config: RunConfig, loop: Loop) -> None:
     loop.most = 0
     with pytest.raises(Stopped):
@@ -247,6 +279,28 @@ def test_retry_errors_replaces_rows_and_leaves_the_others(config: RunConfig, loo
     summary = batch(config.with_settings(resume=True, retry_errors=True), QUIET)
     assert len(loop.done) == 5 and "3.png" not in loop.done and good.read_bytes() == before
     assert summary["errors_by_reason"] == {"EngineError: again": 15} and summary["questions"] == 18
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_file_that_a_crash_cut_off_is_made_again(config: RunConfig, loop: Loop, share: float) -> None:
+    batch(config, QUIET)
+    cut, other = (config.output / "answers" / answers_name(number) for number in (2, 4))
+    whole, kept = pq.read_table(cut), other.read_bytes()
+    os.truncate(cut, int(cut.stat().st_size * share))
+    loop.done.clear()
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert loop.done == ["2.png"] and pq.read_table(cut).equals(whole) and other.read_bytes() == kept
+    assert summary["questions"] == NUM_IMAGES * NUM_QUESTIONS
+
+
+@pytest.mark.parametrize("rows_left", [0, 2])
+def test_a_file_with_other_rows_than_questions_is_made_again(config: RunConfig, loop: Loop, rows_left: int) -> None:
+    batch(config, QUIET)
+    file = config.output / "answers" / answers_name(1)
+    manifest.write_table(pq.read_table(file).slice(0, rows_left), file)
+    loop.done.clear()
+    assert batch(config.with_settings(resume=True), QUIET)["questions"] == NUM_IMAGES * NUM_QUESTIONS
+    assert loop.done == ["1.png"]
 
 
 def test_settings_that_contradict_each_other_fail_first(config: RunConfig, data: Path, tmp_path: Path) -> None:

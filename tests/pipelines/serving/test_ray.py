@@ -71,10 +71,10 @@ class Served:
         """A chat completion."""
         return httpx2.post(f"{self.url}/v1/chat/completions", json=made, headers=self.headers, timeout=120, **more)
 
-    def stop(self) -> str:
-        """Ctrl-C; what it wrote."""
+    def stop(self, number: signal.Signals = signal.SIGINT) -> str:
+        """Ctrl-C, or another signal; what it wrote."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(number)
         try:
             return self.process.communicate(timeout=90)[0]
         except subprocess.TimeoutExpired:
@@ -172,17 +172,45 @@ class TestServed:
         assert served.descendants("ray::ServeReplica:saccade:Reader") != [reader]
 
     def test_ctrl_c_answers_what_is_being_answered_and_ends(self, served: Served) -> None:
-        with ThreadPoolExecutor(6) as pool:
-            knobs = {"fixations": 12, "tokens": 2, "stop_at": 2}
-            asked = [pool.submit(served.post, body("Last?", png(seed=50 + n), saccade=knobs)) for n in range(6)]
-            time.sleep(0.4)
-            written = served.stop()
-            statuses = [_status(future) for future in asked]
-        assert served.process.returncode == 0, written
-        assert "closing" in written and "closed" in written and "cut off" not in written
-        assert "Traceback" not in written, written
-        assert set(statuses) <= {200, 503} and 200 in statuses
-        assert served.descendants("ray::") == []
+        _answers_and_ends(served, signal.SIGINT)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_sigterm_answers_what_is_being_answered_and_ends(qwen2_5_vl: Path) -> None:
+    served = Served(qwen2_5_vl)
+    try:
+        _answers_and_ends(served.wait(), signal.SIGTERM)
+    finally:
+        served.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_sigterm_before_it_answers_ends_it(qwen2_5_vl: Path) -> None:
+    served = Served(qwen2_5_vl)
+    assert served.process.stdout is not None
+    while "starting tiny" not in served.process.stdout.readline():
+        assert served.process.poll() is None
+    written = served.stop(signal.SIGTERM)
+    assert served.process.returncode == 130 and "stopped before it answered" in written, written
+    assert "Traceback" not in written and served.descendants("ray::") == []
+
+
+def _answers_and_ends(served: Served, number: signal.Signals) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        knobs = {"fixations": 12, "tokens": 2, "stop_at": 2}
+        asked = [pool.submit(served.post, body("Last?", png(seed=50 + n), saccade=knobs)) for n in range(6)]
+        time.sleep(0.4)
+        written = served.stop(number)
+        statuses = [_status(future) for future in asked]
+    assert served.process.returncode == 0, written
+    assert "closing" in written and "closed" in written and "cut off" not in written
+    assert "Traceback" not in written, written
+    assert set(statuses) <= {200, 503} and 200 in statuses
+    assert served.descendants("ray::") == []
 
 
 def _status(future: Any) -> int:
