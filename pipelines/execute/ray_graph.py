@@ -1,12 +1,12 @@
 """The Ray graph: from the manifest of an attempt to files of answers.
 
-    manifest -> Encode actors -> Look actors -> AnswersSink
-                                  |  ^
-                                Reader actors (one pool, shared by all lookers)
+    manifest -> Look actors -> AnswersSink
+                 |  ^   |  ^
+    Encoder actors      Reader actors (pools, shared by all lookers)
 
-Blocks hold one image each. The tensors of an encoding are columns of its block: Ray owns them, spills them, and makes
-them again when they are lost. The loop of fixations is inside Look; the graph itself has none. Encode asks the ledger
-for room before each image, so that no more than `in_flight` images are between it and the disk.
+Blocks hold one image each. The loop of fixations is inside Look, which asks the encoders for what an image needs when
+it needs it; the graph itself has none. Look asks the ledger for room before each image, so that no more than
+`in_flight` images are between it and the disk.
 """
 
 import logging
@@ -18,6 +18,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 
 from pipelines.execute import faults
+from pipelines.execute.encoders import EncoderActor
 from pipelines.execute.ledger import Ledger
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import Watch
@@ -25,14 +26,14 @@ from pipelines.execute.readers import ReaderActor
 from pipelines.execute.resources import cluster_cpus, engine_gpus, share_of_cpus
 from pipelines.execute.session import hushed
 from pipelines.execute.sink import AnswersSink
-from pipelines.execute.stages import Encode, Look
+from pipelines.execute.stages import Look
 from pipelines.runs.config import RunConfig
 from pipelines.runs.files import read_parquet
 from saccade.errors import EngineDead, SaccadeError, describe
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
-CLOSE_S = 10.0  # readers have this long to close their engines
-LOOKER_CPUS = 0.1  # it waits for readers most of the time
+CLOSE_S = 10.0  # encoders and readers have this long to close their engines
+LOOKER_CPUS = 0.1  # it waits for encoders and readers most of the time
 
 
 def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
@@ -46,41 +47,48 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
     cpus = share_of_cpus(cluster_cpus(2.0) - config.num_lookers * LOOKER_CPUS, num_actors)
     config = with_gpus(config)
     ledger = ray.remote(Ledger).options(name=plan.ledger, namespace=plan.namespace, num_cpus=0).remote(config.in_flight)
-    readers: list[Any] = []
+    actors: list[Any] = []
     try:
+        for number in range(config.num_encoders):
+            actors.append(_named(EncoderActor, plan.encoder(number), plan, config, cpus, config.encoder_gpus))
         for number in range(config.num_readers):
-            options = ray.remote(ReaderActor).options(
-                name=plan.reader(number),
-                namespace=plan.namespace,
-                num_cpus=cpus,
-                num_gpus=config.reader_gpus,
-                max_restarts=-1,
-                max_task_retries=config.max_restarts,
-            )
-            readers.append(options.remote(plan))
-        ray.get([reader.ready.remote() for reader in readers])
+            actors.append(_named(ReaderActor, plan.reader(number), plan, config, cpus, config.reader_gpus))
+        ray.get([actor.ready.remote() for actor in actors])
         with watch.polling(ledger):
-            _graph(plan, config, left, cpus)
+            _graph(plan, config, left)
         return float(ray.get(ledger.seconds.remote()))
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
     finally:
         with hushed():
-            _close(readers)
+            _close(actors)
             ray.kill(ledger)
 
 
-def _close(readers: list[Any]) -> None:
-    """Lets the readers free what they hold; one that is busy or dead is ended as it is."""
+def _named(kind: type, name: str, plan: Plan, config: RunConfig, cpus: float, gpus: float | None) -> Any:
+    """An encoder or a reader, which lookers find by its name. It is restarted, and its requests are repeated."""
+    options = ray.remote(kind).options(
+        name=name,
+        namespace=plan.namespace,
+        num_cpus=cpus,
+        num_gpus=gpus,
+        max_restarts=-1,
+        max_task_retries=config.max_restarts,
+    )
+    return options.remote(plan)
+
+
+def _close(actors: list[Any]) -> None:
+    """Lets encoders and readers free what they hold; one that is busy or dead is ended as it is."""
     try:
-        ray.get([reader.close.remote() for reader in readers], timeout=CLOSE_S)
+        ray.get([actor.close.remote() for actor in actors], timeout=CLOSE_S)
     except ray.exceptions.RayError:
         pass
-    for reader in readers:
-        ray.kill(reader)
+    for actor in actors:
+        ray.kill(actor)
 
 
-def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
+def _graph(plan: Plan, config: RunConfig, left: Path) -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -90,17 +98,7 @@ def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
         # Ray 2.60 takes max_task_retries here in no other way, and the default is to retry for ever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         images = ray.data.from_arrow(read_parquet(left)).repartition(target_num_rows_per_block=1)
-        encoded = images.map_batches(
-            Encode,
-            fn_constructor_args=(plan,),
-            batch_size=None,
-            batch_format="numpy",
-            compute=ActorPoolStrategy(size=config.num_encoders),
-            num_cpus=cpus,
-            num_gpus=config.encoder_gpus,
-            **retries,
-        )
-        looked = encoded.map_batches(
+        looked = images.map_batches(
             Look,
             fn_constructor_args=(plan,),
             batch_size=None,

@@ -88,7 +88,9 @@ def _run(
                     hidden=folder.hidden,
                     attempt=attempt,
                     namespace=namespace,
+                    num_encoders=config.num_encoders,
                     num_readers=config.num_readers,
+                    encode_batch=config.encode_batch,
                     episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
                     threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
                 )

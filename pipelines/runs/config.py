@@ -90,7 +90,10 @@ class RunConfig(Looking, Data):
         None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared."
     )
     episodes_per_reader: Annotated[int, HIDDEN] = Field(
-        4, ge=1, description="Episodes that are open on one reader at a time."
+        16, ge=1, description="Episodes that are open on one reader at a time."
+    )
+    encode_batch: Annotated[int | None, HIDDEN] = Field(
+        None, ge=1, description="Images in one pass of the tower, at most; None: 4 on a GPU, 1 on a CPU."
     )
     in_flight: Annotated[int, HIDDEN] = Field(32, ge=1, description="Images encoded but not yet written, at most.")
     max_restarts: Annotated[int, HIDDEN] = Field(

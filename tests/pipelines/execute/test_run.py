@@ -282,7 +282,19 @@ def test_a_worker_of_a_killed_run_cannot_commit_any_more(config: RunConfig, tmp_
     folder = RunFolder(tmp_path / "run")
     load("datasets", config.dataset, Dataset)
     plan = Plan(
-        {}, EPISODE, config.engine_spec(), None, folder.answers, folder.hidden, folder.new_attempt(), "n", 1, 1, 1
+        {},
+        EPISODE,
+        config.engine_spec(),
+        None,
+        folder.answers,
+        folder.hidden,
+        folder.new_attempt(),
+        "n",
+        1,
+        1,
+        None,
+        1,
+        1,
     )
     sink, block = AnswersSink(plan), rows.pa.Table.from_pylist([], rows.SCHEMA)
     stream = rows.pa.BufferOutputStream()
