@@ -1,6 +1,6 @@
 """`saccade batch` on its Ray graph against a loop in one process: the same rows, the same answers, questions a second.
 
-    python -m tests.benchmarks.graph                        # about ten minutes
+    python -m tests.benchmarks.graph                        # about five minutes
     python -m tests.benchmarks.graph --pages 2 --ways ink   # does it run
 
 Each way of looking answers the first question of every page, then eight: by the loop, by the graph, and by the loop
@@ -90,7 +90,7 @@ def compared(episode: Episode, dataset: dict[str, Any], folder: Path) -> dict[st
 def main() -> None:
     """Measures, prints, writes the results file (only with the default number of pages and all ways)."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--pages", type=int, default=24)
+    parser.add_argument("--pages", type=int, default=12)
     parser.add_argument("--page-px", type=int, default=1024, help="longer side of the pages")
     parser.add_argument("--ways", default=";".join(WAYS), help="some of them, separated by semicolons")
     parser.add_argument("--questions", default="1,8", help="per page, separated by commas")
