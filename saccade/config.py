@@ -186,12 +186,13 @@ class Episode(Settings):
         if self.encoder == "lazy" and not (given and given.windows):
             raise ConfigError(
                 "--encoder lazy encodes while it looks, which needs encoder and planner in one process: "
-                "ask, experiment and saccade.load; batch and serve encode an image before they look at it"
+                "ask, batch --in-process, experiment and saccade.load"
             )
         if self.listens is not None and not (given and given.attention):
             raise ConfigError(
                 f"the scorer {self.listens.name()!r} needs the language model's attention before the first look: "
-                "only the engine hf gives it, where it encodes and reads in one process (ask, experiment, saccade.load)"
+                "only the engine hf gives it, where it encodes and reads in one process (ask, batch "
+                "--in-process, experiment, saccade.load)"
             )
 
     @property

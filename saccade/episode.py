@@ -1,8 +1,9 @@
 """The episode: see -> read the glimpse -> [plan -> score -> select -> encode -> read]* -> integrate.
 
-`episode` is a generator that yields what it wants read and is sent the answer; it knows neither engines, asyncio nor
-Ray. `run` and `arun` drive it. One question of one image is the case of one; several questions of one image either
-look on canvases of their own or take turns on one that all of them read.
+`episode` is a generator that yields what it wants read and is sent the answer, and yields when it wants more encoded
+than the glimpse; it knows neither engines, asyncio nor Ray. `run` and `arun` drive it. One question of one image is the
+case of one; several questions of one image either look on canvases of their own or take turns on one that all of them
+read.
 """
 
 import math
@@ -57,8 +58,15 @@ class Ask:
     look: Look
 
 
-Flow = Generator[Ask, Answer, list[Outcome]]
-"""An episode under way: it yields what it wants read and is sent the answer."""
+@dataclass(frozen=True, slots=True)
+class More:
+    """What an episode wants before its first look: the encoding of an image of which only the glimpse is encoded."""
+
+    seen: Seen
+
+
+Flow = Generator[Ask | More, Answer | None, list[Outcome]]
+"""An episode under way: it yields what it wants read and is sent the answer. `More` is sent nothing."""
 
 
 GLIMPSE = "glimpse"
@@ -84,6 +92,8 @@ def episode(settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query
     cap = settings.canvas_cap if settings.shared else len(seen.grid) + len(canvas)
     while any(looker.looking for looker in lookers):
         for looker in [looker for looker in lookers if looker.looking]:
+            if seen.deferred:
+                yield More(seen)
             look = looker.choose(taken, cap - len(canvas))
             if len(look.selection):
                 taken[0, look.selection.index] = True
@@ -176,7 +186,7 @@ class _Looker:
             self.importance = self.strategies.score(self.scene)[0]
         return gaze, self.importance
 
-    def read(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer, None]:
+    def read(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer | None, None]:
         """Asks about the canvas as it is now; decides whether to look again."""
         empty = len(look.selection) == 0
         if empty and self.steps:  # everything is shown or the canvas is full: there is nothing to add
@@ -189,7 +199,7 @@ class _Looker:
         self._took(Step(look.gaze, look.selection, answer))
         self.looking &= not empty
 
-    def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, None]:
+    def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
         """Asks about the glimpse alone; who is sure of it never looks."""
         gaze = Gaze((0.5, 0.5), GLIMPSE, 0.0, extent_uv=1.0)
         look = Look(gaze, Selection.keep(torch.empty(0, dtype=torch.int64), self.num_tok))
@@ -204,19 +214,20 @@ class _Looker:
         rests = self.settings.rest == "all" and step.gaze.reason != REST
         self.looking = not self.sure and (self.looks < self.num_looks or rests)
 
-    def read_again(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer, None]:
+    def read_again(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
         """The last step's answer, from a canvas on which other questions have looked since."""
         last = self.steps[-1]
         answer = yield from self._ask(canvas, shown, Look(last.gaze, last.selection))
         if answer is not None:
             self.steps[-1] = replace(last, answer=answer)
 
-    def _ask(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer, Answer | None]:
+    def _ask(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer | None, Answer | None]:
         try:
             answer = yield Ask(canvas, self.question.text, look)
         except SaccadeError as error:
             self.failed, self.looking = error, False
             return None
+        assert answer is not None
         self.answers.append(answer)
         self.shown = shown[0].clone()
         return answer
@@ -263,9 +274,13 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
     asks: dict[int, Ask] = {}
     done: dict[int, list[Outcome]] = {}
 
-    def advance(number: int, go: Callable[[], Ask]) -> None:
+    def advance(number: int, go: Callable[[], Ask | More]) -> None:
         try:
-            asks[number] = go()
+            ask = go()
+            while isinstance(ask, More):
+                ask.seen.encoding  # noqa: B018  made here
+                ask = next(flows[number])
+            asks[number] = ask
         except StopIteration as stop:
             asks.pop(number, None)
             done[number] = stop.value
@@ -281,11 +296,27 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
     return [outcome for number in range(len(flows)) for outcome in done[number]]
 
 
-async def arun(flow: Flow, read: Callable[[Ask], Awaitable[Answer]]) -> list[Outcome]:
-    """Drives an episode with a reader elsewhere; many may run at once."""
+async def made_here(seen: Seen) -> None:
+    """Makes a deferred encoding in this process."""
+    seen.encoding  # noqa: B018
+
+
+async def arun(
+    flow: Flow,
+    read: Callable[[Ask], Awaitable[Answer]],
+    encode: Callable[[Seen], Awaitable[None]] = made_here,
+) -> list[Outcome]:
+    """Drives an episode with a reader elsewhere; many may run at once.
+
+    `encode` makes the encoding of an image of which only the glimpse is encoded, or has another process make it.
+    """
     try:
         ask = next(flow)
         while True:
+            if isinstance(ask, More):
+                await encode(ask.seen)
+                ask = next(flow)
+                continue
             try:
                 answer = await read(ask)
             except EngineDead:

@@ -29,7 +29,7 @@ class Deferred:
     """An encoding that is made when a question first needs more than the glimpse."""
 
     grid: Grid
-    encode: Callable[[], Encoding]
+    encode: Callable[[], Encoding] | None  # None: another process makes it, and gives it to `Seen.made`
 
 
 @dataclass(slots=True)
@@ -51,10 +51,22 @@ class Seen:
     def encoding(self) -> Encoding:
         """All tokens that looks may choose from; made now if it was deferred."""
         if isinstance(self.whole, Deferred):
+            assert self.whole.encode is not None, "made elsewhere"
             started = time.perf_counter()
-            self.whole = self.whole.encode()
-            self.seconds += time.perf_counter() - started
+            encoding = self.whole.encode()
+            self.made(encoding, time.perf_counter() - started)
+        assert isinstance(self.whole, Encoding)
         return self.whole
+
+    @property
+    def deferred(self) -> bool:
+        """Whether `encoding` has still to be made."""
+        return isinstance(self.whole, Deferred)
+
+    def made(self, encoding: Encoding, seconds: float) -> None:
+        """Takes the encoding that was deferred, and what it cost; a second one is not taken."""
+        if self.deferred:
+            self.whole, self.seconds = encoding, self.seconds + seconds
 
     @property
     def grid(self) -> Grid:
@@ -96,10 +108,14 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
         whole, glimpse = lazy.encodings[0], lazy.encodings[1] if glimpsed is not None else None
     else:
         glimpse = encoder.encode([glimpsed])[0] if glimpsed is not None else None
-        whole = Deferred(views[0].grid, lambda: stack([encoder.encode([each])[0] for each in views]))
+
+        def encode() -> Encoding:
+            return stack([encoder.encode([each])[0] for each in views])
+
+        whole = Deferred(views[0].grid, encode)
         known = len(views) == 1 and encoder.family.reduction is None  # how many tokens there will be
         if glimpse is None or not known or settings.listens is not None:
-            whole = whole.encode()
+            whole = encode()
     if glimpse is not None:
         glimpse = replace(glimpse, grid=coarse_on(glimpse.grid, whole.grid))
     queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse)

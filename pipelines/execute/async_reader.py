@@ -1,7 +1,9 @@
-"""How a process uses the engine it holds: many reads at a time or one after another, and when the engine is gone."""
+"""How a process uses the engine it holds: what asks of it wait for, done together where the engine gains by that."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import torch
 
@@ -9,25 +11,108 @@ from saccade.engines import Reader
 from saccade.errors import EngineDead
 from saccade.types import Answer, Canvas
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+T = TypeVar("T")
+
+WAIT_S = 0.003
+"""How long an idle reader waits for questions about the canvas that it was just asked about. A busy one does not wait:
+what came meanwhile is there."""
+
+
+class Together(Generic[Item, Made]):
+    """Work of one thread, for asyncio. What waits when the thread becomes free is done together, as far as it fits.
+
+    Items fit that have the `key` of the one that has waited longest, `most` at a time. `work` gives one result per
+    item, an exception in place of what failed. Where it raises, each item is tried again alone, so that one that
+    breaks the work costs itself only; an engine that is gone is not tried again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[list[Item]], Sequence[Made | Exception]],
+        key: Callable[[Item], Hashable],
+        most: int,
+        wait_s: float,
+    ) -> None:
+        self.work, self.key, self.most = work, key, most
+        self.wait_s = wait_s if most > 1 else 0.0
+        # One thread: a request that was given up goes on in it to its end, and the next one waits for that.
+        self.thread = ThreadPoolExecutor(1, name)
+        self._waiting: list[tuple[Item, asyncio.Future[Made]]] = []
+        self._busy: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Made:
+        """What `work` makes of an item. Raises what it raises."""
+        coming: asyncio.Future[Made] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, coming))
+        if self._busy is None or self._busy.done():
+            self._busy = asyncio.create_task(self._work_off())
+        return await coming
+
+    def run(self, work: Callable[..., T], *args: object) -> Awaitable[T]:
+        """Something else, in the same thread, in its turn."""
+        return asyncio.get_running_loop().run_in_executor(self.thread, work, *args)
+
+    def close(self) -> None:
+        """Waits for what is going on."""
+        self.thread.shutdown()
+
+    async def _work_off(self) -> None:
+        await asyncio.sleep(self.wait_s)
+        while taken := self._take():
+            made = await self.run(self._made, [item for item, _ in taken])
+            for (_, coming), result in zip(taken, made, strict=True):
+                if coming.done():
+                    continue  # given up meanwhile
+                if isinstance(result, Exception):
+                    coming.set_exception(result)
+                else:
+                    coming.set_result(result)
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Made]]]:
+        """The one that has waited longest and those that fit it; what was given up is let go."""
+        waiting = [pair for pair in self._waiting if not pair[1].done()]
+        first = self.key(waiting[0][0]) if waiting else None
+        fitting = [number for number, (item, _) in enumerate(waiting) if self.key(item) == first][: self.most]
+        self._waiting = [pair for number, pair in enumerate(waiting) if number not in set(fitting)]
+        return [waiting[number] for number in fitting]
+
+    def _made(self, items: list[Item]) -> Sequence[Made | Exception]:
+        try:
+            return self.work(items)
+        except Exception as error:
+            if len(items) == 1 or is_gone(error):
+                return [error] * len(items)
+            return [made for item in items for made in self._made([item])]
+
 
 class Turns:
-    """A reader as asyncio uses it. A concurrent one batches requests itself, another one takes them in turn."""
+    """A reader as asyncio uses it. A concurrent one batches requests itself; another one is given what waits about
+    one canvas together, canvas by canvas.
+    """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, wait_s: float = WAIT_S) -> None:
         self.reader = reader
-        # One thread: a request that was given up goes on in it to its end, and the next one waits for that.
-        self._thread = ThreadPoolExecutor(1, "read")
+        self._reads: Together[tuple[Canvas, str], Answer] = Together(
+            "read", reader.read_many, key=_parts, most=reader.together, wait_s=wait_s
+        )
 
     async def read(self, canvas: Canvas, question: str) -> Answer:
         """The answer. Raises what the reader raises."""
         if self.reader.concurrent:
             return await self.reader.aread(canvas, question)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self.reader.read, canvas, question)
+        return await self._reads((canvas, question))
 
     def close(self) -> None:
         """Waits for the read that is going on."""
-        self._thread.shutdown()
+        self._reads.close()
+
+
+def _parts(ask: tuple[Canvas, str]) -> Hashable:
+    canvas = ask[0]
+    return canvas.rows, canvas.cols, tuple(part.key for part in canvas.parts)
 
 
 def is_gone(error: BaseException) -> bool:

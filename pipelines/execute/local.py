@@ -3,8 +3,9 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow as pa
 from rich.console import Console
@@ -50,11 +51,15 @@ def answer_left(
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, passes.open("a") as encoded:
         task = progress.add_task("images", total=len(left))
         for number, row in left:
-            encoded.write(json.dumps(row.image_id) + "\n")
-            encoded.flush()
-            made = answer(row, dataset, engine, variants, limit_px, timed)
+            made = answer(row, dataset, engine, variants, limit_px, partial(_say, encoded, row.image_id), timed)
             commit(pa.Table.from_pylist(made, rows.SCHEMA), number, folder.staging(attempt), folder.answers)
             progress.advance(task)
+
+
+def _say(encoded: TextIO, image_id: str) -> None:
+    """Notes a first encoder pass over an image: those of a run that is killed count as well."""
+    encoded.write(json.dumps(image_id) + "\n")
+    encoded.flush()
 
 
 def answer(
@@ -63,9 +68,13 @@ def answer(
     engine: Engine,
     variants: Mapping[str, Episode],
     limit_px: int | None,
+    begins: Callable[[], None],
     timed: bool = False,
 ) -> list[dict[str, Any]]:
-    """The rows of one image: one per variant and question. What fails costs its own rows, a dead engine the run."""
+    """The rows of one image: one per variant and question. What fails costs its own rows, a dead engine the run.
+
+    `begins` is called before the image is first encoded. `timed`: every variant encodes for itself.
+    """
     questions: Sequence[Question] = row.questions
     try:
         sample = dataset.sample(row, limit_px)
@@ -74,13 +83,14 @@ def answer(
         text = _survived(error)
         return [rows.error_row(row.image_id, question, text, name) for name in variants for question in questions]
     asked = [question for question in questions if question.error is None]
-    encoder: Encoder = engine if timed else _Once(engine)
-    made = []
+    once, made = _Once(engine, begins), []
     for name, settings in variants.items():
         engine.forget()  # what another variant has read must not make this one cheaper
+        if timed:
+            once.forget()
         by_id = {q.id: rows.error_row(row.image_id, q, q.error, name) for q in questions if q.error is not None}
         try:
-            seen = see(settings, encoder, picture, asked)
+            seen = see(settings, once, picture, asked)
             outcomes = run(episodes(settings, seen), engine)
             by_id |= {
                 each["id"]: each for each in rows.scored_rows(row.image_id, seen, asked, outcomes, settings, name)
@@ -102,8 +112,9 @@ def _survived(error: Exception) -> str:
 class _Once(ForwardingEncoder):
     """An encoder that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, begins: Callable[[], None]) -> None:
         super().__init__(encoder)
+        self._begins, self._begun = begins, False
         self._prepared: dict[int | None, Prepared] = {}
         self._encoded: dict[str, Encoding] = {}
 
@@ -112,9 +123,17 @@ class _Once(ForwardingEncoder):
             self._prepared[max_tok] = super().prepare(picture, max_tok)
         return self._prepared[max_tok]
 
+    def forget(self) -> None:
+        """What one variant has encoded is encoded again for another one."""
+        self._prepared.clear()
+        self._encoded.clear()
+
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         for item in batch:
             if item.key not in self._encoded:
+                if not self._begun:
+                    self._begun = True
+                    self._begins()
                 self._encoded[item.key] = super().encode([item])[0]
         return [self._encoded[item.key] for item in batch]
 

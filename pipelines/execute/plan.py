@@ -27,7 +27,9 @@ class Plan:
     hidden: Path  # the run's .saccade folder
     attempt: str
     namespace: str  # of the named actors
+    num_encoders: int
     num_readers: int
+    encode_batch: int | None  # images in one pass of the tower, at most; None: what its device gains by
     episodes_per_looker: int  # open on one reader at a time
     threads: int
     read_s: float = 900.0  # without any answer of a reader, after which it is ended and its requests are repeated
@@ -46,6 +48,10 @@ class Plan:
     def ledger(self) -> str:
         """Name of the ledger actor."""
         return f"ledger-{self.attempt}"
+
+    def encoder(self, number: int) -> str:
+        """Name of one encoder actor."""
+        return f"encoder-{self.attempt}-{number}"
 
     def reader(self, number: int) -> str:
         """Name of one reader actor."""

@@ -1,12 +1,12 @@
 """The Ray graph: from the manifest of an attempt to files of answers.
 
-    manifest -> Encode actors -> Look actors -> AnswersSink
-                                  |  ^
-                                Reader actors (one pool, shared by all lookers)
+    manifest -> Look actors -> AnswersSink
+                 |  ^   |  ^
+    Encoder actors      Reader actors (pools, shared by all lookers)
 
-Blocks hold one image each. The tensors of an encoding are columns of its block: Ray owns them, spills them, and makes
-them again when they are lost. The loop of fixations is inside Look; the graph itself has none. Encode asks the ledger
-for room before each image, so that no more than `in_flight` images are between it and the disk.
+Blocks hold one image each. The loop of fixations is inside Look, which asks the encoders for what an image needs when
+it needs it; the graph itself has none. Look asks the ledger for room before each image, so that no more than
+`in_flight` images are between it and the disk.
 """
 
 import logging
@@ -20,6 +20,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.execute import faults
+from pipelines.execute.encoders import EncoderActor
 from pipelines.execute.ledger import Ledger
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import Watch
@@ -28,13 +29,13 @@ from pipelines.execute.resources import cluster_nodes, engine_gpus, misfit, shar
 from pipelines.execute.session import hushed
 from pipelines.execute.sink import AnswersSink
 from pipelines.execute.source import Listed
-from pipelines.execute.stages import Encode, Look
+from pipelines.execute.stages import Look
 from pipelines.runs.config import RunConfig
 from pipelines.runs.folder import RunFolder
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
-PATIENCE_S = 60.0  # after which it is said that readers are not there yet
+PATIENCE_S = 60.0  # after which it is said that encoders or readers are not there yet
 LOST_S = 20.0  # after which Ray knows that a node is gone, whose workers it could not reach
 LOST = (
     ray.exceptions.ActorUnavailableError,
@@ -42,8 +43,8 @@ LOST = (
     ray.exceptions.ObjectLostError,
     ray.exceptions.WorkerCrashedError,
 )
-CLOSE_S = 10.0  # readers have this long to close their engines
-LOOKER_CPUS = 0.1  # it waits for readers most of the time
+CLOSE_S = 10.0  # encoders and readers have this long to close their engines
+LOOKER_CPUS = 0.1  # it waits for encoders and readers most of the time
 
 
 def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
@@ -60,28 +61,21 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": plan.ledger, "namespace": plan.namespace, "num_cpus": 0, "scheduling_strategy": here}
     ledger = ray.remote(Ledger).options(**options).remote(config.in_flight)  # lost with the driver's node, not before
-    readers: list[Any] = []
+    actors: list[Any] = []
     try:
+        for number in range(config.num_encoders):
+            actors.append(_named(EncoderActor, plan.encoder(number), plan, config, cpus, config.encoder_gpus))
         for number in range(config.num_readers):
-            actor = ray.remote(ReaderActor).options(
-                name=plan.reader(number),
-                namespace=plan.namespace,
-                num_cpus=cpus,
-                num_gpus=config.reader_gpus,
-                scheduling_strategy="SPREAD",
-                max_restarts=-1,
-                max_task_retries=config.max_restarts,
-            )
-            readers.append(actor.remote(plan))
-        _opened(readers, watch)
+            actors.append(_named(ReaderActor, plan.reader(number), plan, config, cpus, config.reader_gpus))
+        _opened(actors, watch)
         with watch.polling(ledger):
-            _until_done(plan, config, left, cpus, watch)
+            _until_done(plan, config, left, watch)
         return float(ray.get(ledger.seconds.remote()))
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
     finally:
         with hushed():
-            _close(readers)
+            _close(actors)
             ray.kill(ledger)
 
 
@@ -103,34 +97,48 @@ def _check_places(config: RunConfig, cpus: float) -> None:
         )
 
 
-def _opened(readers: list[Any], watch: Watch) -> None:
-    """Waits until every reader has opened its engine; says so while other runs hold what the readers need.
+def _named(kind: type, name: str, plan: Plan, config: RunConfig, cpus: float, gpus: float | None) -> Any:
+    """An encoder or a reader, which lookers find by its name. It is restarted, and its requests are repeated."""
+    options = ray.remote(kind).options(
+        name=name,
+        namespace=plan.namespace,
+        num_cpus=cpus,
+        num_gpus=gpus,
+        scheduling_strategy="SPREAD",
+        max_restarts=-1,
+        max_task_retries=config.max_restarts,
+    )
+    return options.remote(plan)
+
+
+def _opened(actors: list[Any], watch: Watch) -> None:
+    """Waits until every encoder and reader has opened its engine; says so while other runs hold what they need.
 
     Raises:
-        RayError: a reader ended.
+        RayError: one of them ended.
         SaccadeError: the model does not open.
     """
-    left = [reader.ready.remote() for reader in readers]
+    left = [actor.ready.remote() for actor in actors]
     while left:
         done, left = ray.wait(left, timeout=PATIENCE_S)
         ray.get(done)
         if not done:
             free = ray.available_resources()
             has = ", ".join(f"{free.get(key, 0):g} {key}" for key in ("CPU", "GPU"))
-            watch.say(f"loading models: {len(left)} of {len(readers)} readers are not there yet (Ray has {has} free)")
+            watch.say(f"loading models: {len(left)} of {len(actors)} are not there yet (Ray has {has} free)")
 
 
-def _close(readers: list[Any]) -> None:
-    """Lets the readers free what they hold; one that is busy or dead is ended as it is."""
+def _close(actors: list[Any]) -> None:
+    """Lets encoders and readers free what they hold; one that is busy or dead is ended as it is."""
     try:
-        ray.get([reader.close.remote() for reader in readers], timeout=CLOSE_S)
+        ray.get([actor.close.remote() for actor in actors], timeout=CLOSE_S)
     except ray.exceptions.RayError:
         pass
-    for reader in readers:
-        ray.kill(reader)
+    for actor in actors:
+        ray.kill(actor)
 
 
-def _until_done(plan: Plan, config: RunConfig, left: Path, cpus: float, watch: Watch) -> None:
+def _until_done(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
     """Runs the graph, and again over the images that are left, when a node was lost with what it held.
 
     Ray repeats a task on an actor that it cannot reach at once, and so uses up all repetitions before it knows that the
@@ -138,7 +146,7 @@ def _until_done(plan: Plan, config: RunConfig, left: Path, cpus: float, watch: W
     """
     for restarts_left in reversed(range(config.max_restarts + 1)):
         try:
-            return _graph(plan, config, left, cpus)
+            return _graph(plan, config, left)
         except LOST as error:
             if not restarts_left:
                 raise
@@ -148,8 +156,8 @@ def _until_done(plan: Plan, config: RunConfig, left: Path, cpus: float, watch: W
                 return None
 
 
-def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+def _graph(plan: Plan, config: RunConfig, left: Path) -> None:
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what matters reaches us as an exception
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -159,17 +167,7 @@ def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         listed = Listed(left)
         images = ray.data.read_datasource(listed, override_num_blocks=listed.table.num_rows, num_cpus=TASK_CPUS)
-        encoded = images.map_batches(
-            Encode,
-            fn_constructor_args=(plan,),
-            batch_size=None,
-            batch_format="numpy",
-            compute=ActorPoolStrategy(size=config.num_encoders),
-            num_cpus=cpus,
-            num_gpus=config.encoder_gpus,
-            **retries,
-        )
-        looked = encoded.map_batches(
+        looked = images.map_batches(
             Look,
             fn_constructor_args=(plan,),
             batch_size=None,

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
 from pipelines.execute.async_reader import Turns
 from pipelines.execute.plan import Plan, survived
+from pipelines.execute.reached import reached
 from pipelines.execute.wire import freeze, thaw
-from saccade.errors import EngineDead, EngineError, SaccadeError, describe
-from saccade.types import Answer, Canvas
+from saccade.errors import EngineError, SaccadeError, describe
+from saccade.types import Answer, Canvas, Part
 
 OPEN_S = 1800.0
 """What a reader that is started again may take to open its engine."""
@@ -20,8 +23,14 @@ KILL_S = 2.0
 """What Ray takes to end an actor: before that, it would still be the old one that answers."""
 
 
-UNREACHABLE_S, UNREACHABLE_TRIES = 5.0, 12
-"""A request to a reader that cannot be reached is repeated so often, so long apart."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question about a canvas whose parts travel beside it, so that several questions can share them."""
+
+    question: str
+    rows: int
+    cols: int
+    parts: tuple[int, ...]  # their places among those of the request
 
 
 class ReaderActor:
@@ -37,7 +46,7 @@ class ReaderActor:
         self.plan, self.stack = plan, ExitStack()
         self.failed: Exception | None = None
         try:
-            self.turns = Turns(self.stack.enter_context(plan.engine.open_reader()))
+            self.turns = Turns(self.stack.enter_context(plan.engine.open_reader()), wait_s=0.0)
             self.stack.callback(self.turns.close)
         except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
             self.failed = error
@@ -51,12 +60,21 @@ class ReaderActor:
         if self.failed is not None:
             raise self.failed
 
-    async def read(self, canvas: Canvas, question: str) -> Answer | SaccadeError:
-        """The answer, or the error that costs this question. Canvas and answer travel packed by `freeze`."""
+    async def concurrent(self) -> bool:
+        """Whether the engine batches requests itself."""
+        return self.failed is None and self.turns.reader.concurrent
+
+    async def read(self, asks: Sequence[Asked], *parts: Part) -> list[Answer | SaccadeError]:
+        """Answers in the order of the asks, or the error that costs one in its place. Parts and answers are packed."""
+        thawed = thaw(parts)
+        return await asyncio.gather(*(self._read(ask, thawed) for ask in asks))
+
+    async def _read(self, ask: Asked, parts: Sequence[Part]) -> Answer | SaccadeError:
         if self.failed is not None:
             return EngineError(describe(self.failed))
         try:
-            return freeze(await self.turns.read(thaw(canvas), question))
+            canvas = Canvas(ask.rows, ask.cols, tuple(parts[number] for number in ask.parts))
+            return freeze(await self.turns.read(canvas, ask.question))
         except SaccadeError as error:
             survived(error, self.plan)
             return error
@@ -71,6 +89,7 @@ class Readers:
         self.actors = [ray.get_actor(plan.reader(number), plan.namespace) for number in range(plan.num_readers)]
         self.slots = [asyncio.Semaphore(plan.episodes_per_looker) for _ in self.actors]
         self.open = [0] * len(self.actors)
+        self.concurrent = all(ray.get([actor.concurrent.remote() for actor in self.actors]))
         self.heard = [0.0] * len(self.actors)  # when each reader last answered, or was started again
         self.restarts: dict[int, asyncio.Future[None]] = {}
         self.read_s = plan.read_s
@@ -79,27 +98,14 @@ class Readers:
         """The reader with the fewest episodes waiting or open."""
         return min(range(len(self.open)), key=self.open.__getitem__)
 
-    async def read(self, number: int, canvas: Canvas, question: str) -> Answer:
-        """One read by one reader.
+    async def read(self, number: int, asks: Sequence["Asked"], parts: Sequence[Any]) -> list[Answer | SaccadeError]:
+        """What a reader answers, packed; or the error that costs an ask, in its place.
 
         Raises:
-            SaccadeError: the question failed.
             EngineDead: the reader died or hung, also when the request was repeated.
         """
-        frozen = freeze(canvas)
-        for tries_left in reversed(range(UNREACHABLE_TRIES)):
-            try:
-                answer = await self._answer(number, self.actors[number].read.remote(frozen, question))
-                break
-            except ray.exceptions.ActorUnavailableError as error:  # its node may be gone, which Ray learns in seconds
-                if not tries_left:
-                    raise EngineDead(f"reader {number} cannot be reached") from error
-                await asyncio.sleep(UNREACHABLE_S)
-            except ray.exceptions.RayActorError as error:
-                raise EngineDead(f"reader {number} died, and died again when its request was repeated") from error
-        if isinstance(answer, SaccadeError):
-            raise answer
-        return thaw(answer)  # type: ignore[no-any-return]
+        actor = self.actors[number]
+        return await reached(f"reader {number}", lambda: self._answer(number, actor.read.remote(asks, *parts)))  # type: ignore[no-any-return]
 
     async def _answer(self, number: int, request: Any) -> Any:
         """What the reader says. One that says nothing for `read_s` hangs: it is ended, and Ray, which starts it again,
@@ -126,3 +132,63 @@ class Readers:
 
 async def _value(request: Any) -> Any:
     return await request
+
+
+class Canvases:
+    """What one reader is asked about one image.
+
+    A part of a canvas is sent once: it lies in Ray's memory, from where the reader takes it for every question. What
+    the image's episodes ask at the same time is one request, unless the reader batches requests itself.
+    """
+
+    def __init__(self, readers: Readers, number: int) -> None:
+        self.readers, self.number, self.slot = readers, number, readers.slots[number]
+        self._sent: dict[str, Any] = {}  # key of a part -> where it lies
+        self._asked: list[tuple[Canvas, str, asyncio.Future[Answer]]] = []
+        self._sending: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
+
+    async def read(self, canvas: Canvas, question: str) -> Answer:
+        """One read.
+
+        Raises:
+            SaccadeError: the question failed.
+            EngineDead: the reader died or hung, also when the request was repeated.
+        """
+        loop = asyncio.get_running_loop()
+        coming: asyncio.Future[Answer] = loop.create_future()
+        self._asked.append((canvas, question, coming))
+        if len(self._asked) == 1:
+            loop.call_soon(self._send_all)  # after the episodes that go on in this turn of the loop
+        return await coming
+
+    def _send_all(self) -> None:
+        asked, self._asked = self._asked, []
+        for some in [[each] for each in asked] if self.readers.concurrent else [asked]:
+            task = asyncio.ensure_future(self._send(some))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, asked: Sequence[tuple[Canvas, str, asyncio.Future[Answer]]]) -> None:
+        answers: Sequence[Answer | Exception]
+        try:
+            answers = await self._answers(asked)
+        except Exception as error:
+            answers = [error] * len(asked)
+        for (_, _, coming), answer in zip(asked, answers, strict=True):
+            if coming.done():
+                continue  # given up meanwhile
+            if isinstance(answer, Exception):
+                coming.set_exception(answer)
+            else:
+                coming.set_result(thaw(answer))
+
+    async def _answers(self, asked: Sequence[tuple[Canvas, str, Any]]) -> list[Answer | SaccadeError]:
+        numbers: dict[str, int] = {}  # key of a part -> its place in the request
+        asks = []
+        for canvas, question, _ in asked:
+            places = tuple(numbers.setdefault(part.key, len(numbers)) for part in canvas.parts)
+            asks.append(Asked(question, canvas.rows, canvas.cols, places))
+            for part in canvas.parts:
+                if part.key not in self._sent:
+                    self._sent[part.key] = ray.put(freeze(part))
+        return await self.readers.read(self.number, asks, [self._sent[key] for key in numbers])

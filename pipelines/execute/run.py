@@ -1,17 +1,20 @@
-"""One batch run: everything checked, the manifest, the graph, the summary. `saccade batch` is this function."""
+"""One batch run: everything checked, the manifest, what answers it, the summary. `saccade batch` is this function."""
 
 import json
+import time
 import uuid
 from typing import Any
 
 from rich.console import Console
 
+from pipelines.execute.local import answer_left
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import watching
 from pipelines.runs import manifest
 from pipelines.runs.config import RunConfig, identity
 from pipelines.runs.folder import RunFolder, opened
 from pipelines.runs.provenance import provenance
+from pipelines.runs.rows import ONE
 from pipelines.runs.summary import summarise
 from saccade.datasets import digest
 from saccade.errors import EngineDead
@@ -71,38 +74,58 @@ def _say_what_is_missing(config: RunConfig, folder: RunFolder, console: Console)
 def _run(
     config: RunConfig, folder: RunFolder, attempt: str, limit_px: int | None, num_left: int, console: Console
 ) -> float:
-    """Runs the graph; seconds from its first image to the last answers written, without starting and loading."""
+    """Answers what is left; seconds from its first image to the last answers written, without starting and loading."""
+    how = _in_process if config.in_process else _on_ray
+    try:
+        return how(config, folder, attempt, limit_px, num_left, console)
+    except KeyboardInterrupt as error:
+        raise Stopped(f"stopped after {_progress(folder)}. {_how(config)}") from error
+    except EngineDead as error:
+        died = folder.last_death(attempt)
+        because = f" Its last words: {died}." if died else ""
+        raise EngineDead(f"{error}.{because} {_progress(folder)} are done. {_how(config)}") from error
+
+
+def _in_process(
+    config: RunConfig, folder: RunFolder, attempt: str, limit_px: int | None, num_left: int, console: Console
+) -> float:
+    """As `_run`, by a loop in this process."""
+    with config.engine_spec().open() as engine:
+        started = time.monotonic()
+        answer_left(folder, attempt, config.open_dataset(), engine, {ONE: config.episode}, limit_px, console)
+        return time.monotonic() - started
+
+
+def _on_ray(
+    config: RunConfig, folder: RunFolder, attempt: str, limit_px: int | None, num_left: int, console: Console
+) -> float:
+    """As `_run`, by the graph."""
     from pipelines.execute import ray_graph  # Ray: only when there is something to do
     from pipelines.execute.resources import cluster_threads
     from pipelines.execute.session import ray_started
 
     namespace = f"saccade-{uuid.uuid4().hex[:8]}"
     with watching(console, num_left) as watch:
-        try:
-            watch.say("starting Ray")
-            with ray_started(config.address, namespace):
-                watch.say("loading models")
-                plan = Plan(
-                    dataset=config.dataset,
-                    episode=config.episode,
-                    engine=config.engine_spec(),
-                    limit_px=limit_px,
-                    answers=folder.answers,
-                    hidden=folder.hidden,
-                    attempt=attempt,
-                    namespace=namespace,
-                    num_readers=config.num_readers,
-                    episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
-                    threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
-                    read_s=config.read_timeout_s,
-                )
-                return ray_graph.run(plan, config, folder.left, watch)
-        except KeyboardInterrupt as error:
-            raise Stopped(f"stopped after {_progress(folder)}. {_how(config)}") from error
-        except EngineDead as error:
-            died = folder.last_death(attempt)
-            because = f" Its last words: {died}." if died else ""
-            raise EngineDead(f"{error}.{because} {_progress(folder)} are done. {_how(config)}") from error
+        watch.say("starting Ray")
+        with ray_started(config.address, namespace):
+            watch.say("loading models")
+            plan = Plan(
+                dataset=config.dataset,
+                episode=config.episode,
+                engine=config.engine_spec(),
+                limit_px=limit_px,
+                answers=folder.answers,
+                hidden=folder.hidden,
+                attempt=attempt,
+                namespace=namespace,
+                num_encoders=config.num_encoders,
+                num_readers=config.num_readers,
+                encode_batch=config.encode_batch,
+                episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
+                threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
+                read_s=config.read_timeout_s,
+            )
+            return ray_graph.run(plan, config, folder.left, watch)
 
 
 def _progress(folder: RunFolder) -> str:

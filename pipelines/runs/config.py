@@ -80,6 +80,9 @@ class RunConfig(Looking, Data):
     output: Path = Field(description="Folder of the run; None: runs/DATASET.")
     resume: bool = Field(False, description="Go on with the run in --output.")
     retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
+    in_process: bool = Field(
+        False, description="Answer in this process, one image after the other, without Ray: starts at once."
+    )
     num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
     num_readers: int = Field(1, ge=1, description="Actors that answer.")
     num_lookers: Annotated[int, HIDDEN] = Field(1, ge=1, description="Actors that plan, score and select.")
@@ -91,7 +94,10 @@ class RunConfig(Looking, Data):
         None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared."
     )
     episodes_per_reader: Annotated[int, HIDDEN] = Field(
-        4, ge=1, description="Episodes that are open on one reader at a time."
+        16, ge=1, description="Episodes that are open on one reader at a time."
+    )
+    encode_batch: Annotated[int | None, HIDDEN] = Field(
+        None, ge=1, description="Images in one pass of the tower, at most; None: 4 on a GPU, 1 on a CPU."
     )
     in_flight: Annotated[int, HIDDEN] = Field(32, ge=1, description="Images encoded but not yet written, at most.")
     max_restarts: Annotated[int, HIDDEN] = Field(
@@ -121,7 +127,7 @@ class RunConfig(Looking, Data):
     def _engine(cls, values: Any) -> Any:
         """The engine as it opens here. Beside a cluster's workers a driver may have no GPU of its own."""
         engine = choose_engine(values.get("engine"))
-        if engine.device.startswith("cuda:"):
+        if engine.device.startswith("cuda:") and not values.get("in_process"):
             raise ConfigError(
                 f"--device {engine.device}: Ray chooses the GPU of each worker. Give --device cuda; "
                 "CUDA_VISIBLE_DEVICES says which GPUs it may choose from"
@@ -139,7 +145,13 @@ class RunConfig(Looking, Data):
         load("datasets", self.dataset, Dataset)
         if self.retry_errors and not self.resume:
             raise ConfigError("--retry-errors goes on with a run: give --resume as well")
-        self.episode.check_engine(None, together=False)
+        several = {"address": self.address, "num_encoders": self.num_encoders > 1, "num_readers": self.num_readers > 1}
+        if self.in_process and (asked := [name for name, given in several.items() if given]):
+            option = asked[0].replace("_", "-")
+            raise ConfigError(
+                f"--in-process answers in one process, without Ray: leave --{option} out, or --in-process"
+            )
+        self.episode.check_engine(self.engine_spec() if self.in_process else None, together=self.in_process)
         return self
 
     def open_dataset(self) -> Dataset:

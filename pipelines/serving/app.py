@@ -36,9 +36,8 @@ from pipelines.serving.settings import ServeConfig
 from saccade.engines import checkpoint
 from saccade.engines.hf import model_type
 from saccade.errors import ConfigError, EngineDead
-from saccade.families import Family, Prepared
+from saccade.families import Family
 from saccade.registry import find
-from saccade.types import Encoding
 
 MOST_ONGOING = 10_000
 """Requests that reach the ingress together: its own queue decides which of them are answered."""
@@ -56,17 +55,6 @@ class Encoder(EncoderReplica):
 
     def __init__(self, config: ServeConfig) -> None:
         super().__init__(config, threads(config))
-        self._batched.set_max_batch_size(config.encode_batch)
-        self._batched.set_batch_wait_timeout_s(config.encode_wait_s)
-
-    async def one(self, prepared: Prepared) -> Encoding | Exception:
-        """From the next pass."""
-        made: Encoding | Exception = await self._batched(prepared)
-        return made
-
-    @serve.batch  # type: ignore[untyped-decorator]
-    async def _batched(self, batch: list[Prepared]) -> list[Encoding | Exception]:
-        return await self.one_pass(batch)
 
 
 class Reader(ReaderReplica):

@@ -8,23 +8,21 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from pipelines.execute.async_encoder import Passes, Threaded, tensors
 from pipelines.execute.wire import freeze
 from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
 from saccade.config import Episode
-from saccade.engines import ForwardingEncoder
 from saccade.episode import Seen, see
 from saccade.errors import SaccadeError
 from saccade.families import Prepared
 from saccade.picture import Picture
-from saccade.types import Encoding, Grid, Query, Question
+from saccade.types import Encoding, Question
 
 Key = tuple[str, str, str]  # picture hash, encoder fingerprint, view (`Prepared.key`)
 
@@ -71,18 +69,8 @@ class Cache:
 
 def size_of(encoding: Encoding) -> int:
     """Bytes of its tensors."""
-    parts = [*_tensors(encoding).values(), *_tensors(encoding.grid).values()]
+    parts = [*tensors(encoding).values(), *tensors(encoding.grid).values()]
     return sum(tensor.nbytes for tensor in parts)
-
-
-def owned(encoding: Encoding) -> Encoding:
-    """An encoding that holds its own memory: a slice of a batch would keep the whole batch alive in the cache."""
-    return replace(encoding, **{name: tensor.clone() for name, tensor in _tensors(encoding).items()})
-
-
-def _tensors(value: Encoding | Grid) -> dict[str, Any]:
-    found = {field.name: getattr(value, field.name) for field in fields(value)}
-    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
 
 
 class EncoderReplica(Replica):
@@ -92,7 +80,8 @@ class EncoderReplica(Replica):
         super().__init__(threads)
         self.config = config
         self.engine = self.stack.enter_context(config.engine_spec.open_encoder())
-        self.passes = self.stack.enter_context(ThreadPoolExecutor(1, "encode"))
+        self.passes = Passes(self.engine, config.encode_batch, config.encode_wait_s)
+        self.stack.callback(self.passes.close)
         self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * config.encode_batch)))
         self.fingerprint = self.engine.family.fingerprint
         self.cache = Cache(config.cache_bytes)
@@ -101,7 +90,7 @@ class EncoderReplica(Replica):
 
     async def see(self, data: bytes | np.ndarray, settings: Episode, question: str) -> Sight | SaccadeError:
         """What an episode starts from, or the error that costs this request."""
-        view = View(self, asyncio.get_running_loop())
+        view = View(self)
 
         def work() -> Seen:
             seen = see(settings, view, Picture.open(data), [Question("0", question)])
@@ -134,41 +123,17 @@ class EncoderReplica(Replica):
         return await asyncio.shield(waiting)
 
     async def _made(self, key: Key, prepared: Prepared) -> Encoding:
-        made = await self.one(prepared)
-        if isinstance(made, Exception):
-            raise made
+        made = await self.passes.encode(prepared)
         self.cache.put(key, made)
         return made
 
-    async def one(self, prepared: Prepared) -> Encoding | Exception:
-        """The encoding of one picture. Overridden where pictures of several requests share a pass."""
-        return (await self.one_pass([prepared]))[0]
 
-    async def one_pass(self, batch: list[Prepared]) -> list[Encoding | Exception]:
-        """One pass; when it fails, one pass for each, so that a picture that breaks it costs itself alone."""
-        loop = asyncio.get_running_loop()
-
-        def one(item: Prepared) -> Encoding | Exception:
-            try:
-                return owned(self.engine.encode([item])[0])
-            except Exception as error:
-                return error
-
-        def work() -> list[Encoding | Exception]:
-            try:
-                return [owned(encoding) for encoding in self.engine.encode(batch)]
-            except Exception as error:
-                return [error] if len(batch) == 1 else [one(item) for item in batch]
-
-        return await loop.run_in_executor(self.passes, work)
-
-
-class View(ForwardingEncoder):
+class View(Threaded):
     """The encoder as `saccade.seen.see` uses it, in a thread, for one request: what is kept is not made again."""
 
-    def __init__(self, replica: EncoderReplica, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(replica.engine)
-        self.replica, self.loop = replica, loop
+    def __init__(self, replica: EncoderReplica) -> None:
+        super().__init__(replica.passes)
+        self.replica = replica
         self.asked: dict[str, tuple[Picture, int | None]] = {}  # view -> what it was prepared from
         self.hits = self.misses = 0
 
@@ -202,7 +167,3 @@ class View(ForwardingEncoder):
         if item.cells is not None:
             made = made.some(item.cells, "cells")
         return replace(made, view=item.view, received=item.received)
-
-    def query(self, question: str) -> Query:
-        """The question's tokens, from the thread that the engine runs in."""
-        return self.replica.passes.submit(self.replica.engine.query, question).result()

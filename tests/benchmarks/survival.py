@@ -44,7 +44,7 @@ SETTINGS = {
     "engine.max_new_tok": 8,
 }
 WORKERS = {
-    "encoder": "ray::MapWorker(MapBatches(Encode))",
+    "encoder": "ray::EncoderActor",
     "looker": "ray::MapWorker(MapBatches(Look))",
     "reader": "ray::ReaderActor",
     "vllm": "VLLM::EngineCore",

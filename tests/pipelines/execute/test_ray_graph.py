@@ -45,10 +45,14 @@ def loop(data: Path, model: Path, episode: Episode) -> list[Trace]:
     return [trace for trace in traces if isinstance(trace, Trace)]
 
 
+SHARED = EPISODE.with_settings(canvas="shared", scorer="query,edges", glimpse=6, planner="saliency")
+UNSURE = Episode(glimpse=6, fixations=0, rest="all", integrate="confident", stop_at=2)
+SURE = UNSURE.with_settings(stop_at=0)
+"""Sure of the glimpse: the page behind it is encoded for nobody."""
+
+
 @pytest.mark.parametrize(
-    "episode",
-    [EPISODE, EPISODE.with_settings(canvas="shared", scorer="query,edges", glimpse=6, planner="saliency")],
-    ids=["private", "shared"],
+    "episode", [EPISODE, SHARED, UNSURE, SURE], ids=["private", "shared", "glimpse, unsure", "glimpse, sure"]
 )
 def test_the_graph_gives_the_traces_of_a_loop(data: Path, tmp_path: Path, qwen2_5_vl: Path, episode: Episode) -> None:
     named = tmp_path / "number=5 image_id=zz" / "questions=4 a?b*c 100%20 #é" / "source=s3:"  # only names
@@ -112,24 +116,27 @@ def _is_ours(pid: int) -> bool:
 
 
 class Killer(threading.Thread):
-    """Kills this test's own readers with SIGKILL once the first image is written."""
+    """Kills this test's own readers, or actors of another name, with SIGKILL once the first image is written."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, actor: bytes = b"ReaderActor") -> None:
         super().__init__(daemon=True)
-        self.output, self.killed = output, 0
+        self.output, self.actor, self.killed = output, actor, 0
 
     def run(self) -> None:
         while not any((self.output / "answers").glob("*.parquet")):
             time.sleep(0.02)
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            if _is_reader(pid) and _is_ours(pid):
+            if _is(self.actor, pid) and _is_ours(pid):
                 os.kill(pid, signal.SIGKILL)
                 self.killed += 1
 
 
-def test_a_reader_that_dies_is_restarted_and_its_episodes_go_on(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> None:
-    config = configured(data, tmp_path / "run", qwen2_5_vl, in_flight=2)
-    killer = Killer(config.output)
+@pytest.mark.parametrize("actor, episode", [(b"ReaderActor", EPISODE), (b"EncoderActor", UNSURE)])
+def test_an_actor_that_dies_is_restarted_and_its_episodes_go_on(
+    data: Path, tmp_path: Path, qwen2_5_vl: Path, actor: bytes, episode: Episode
+) -> None:
+    config = configured(data, tmp_path / "run", qwen2_5_vl, episode=episode, in_flight=2)
+    killer = Killer(config.output, actor)
     killer.start()
     batch(config, QUIET)
     rows = answers(config.output)
@@ -146,8 +153,8 @@ def test_a_reader_that_dies_too_often_stops_the_run_loudly(data: Path, tmp_path:
     assert summary["questions"] == NUM_IMAGES * NUM_QUESTIONS and summary["errors"] == 0
 
 
-def _is_reader(pid: int) -> bool:
+def _is(actor: bytes, pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ReaderActor")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::" + actor)
     except OSError:
         return False

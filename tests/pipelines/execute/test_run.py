@@ -17,14 +17,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
+from pipelines.execute import local, resources, session
 from pipelines.execute import ray_graph as graph
-from pipelines.execute import resources, session
 from pipelines.execute import run as module
 from pipelines.execute.plan import Plan
 from pipelines.execute.run import Stopped, batch
 from pipelines.execute.sink import AnswersSink
 from pipelines.runs import manifest, rows
 from pipelines.runs.config import RunConfig
+from pipelines.runs.files import read_parquet
 from pipelines.runs.folder import RunFolder
 from pipelines.runs.layout import answers_name
 from saccade.datasets import Dataset
@@ -336,7 +337,19 @@ def test_a_worker_of_a_killed_run_cannot_commit_any_more(config: RunConfig, tmp_
     folder = RunFolder(tmp_path / "run")
     load("datasets", config.dataset, Dataset)
     plan = Plan(
-        {}, EPISODE, config.engine_spec(), None, folder.answers, folder.hidden, folder.new_attempt(), "n", 1, 1, 1
+        {},
+        EPISODE,
+        config.engine_spec(),
+        None,
+        folder.answers,
+        folder.hidden,
+        folder.new_attempt(),
+        "n",
+        1,
+        1,
+        None,
+        1,
+        1,
     )
     sink, block = AnswersSink(plan), rows.pa.Table.from_pylist([], rows.SCHEMA)
     stream = rows.pa.BufferOutputStream()
@@ -359,3 +372,47 @@ def test_importing_batch_does_not_start_or_import_ray() -> None:
 
     code = f"import sys, {module.__name__}; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3]).returncode == 0
+
+
+def test_a_run_in_this_process_is_a_run_like_any_other(
+    data: Path, tmp_path: Path, qwen2_5_vl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_ray(*_: Any) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(session, "ray_started", no_ray)
+    (data.parent / "broken.png").write_bytes(b"no image")
+    with data.open("a") as lines:
+        lines.write(json.dumps({"id": "broken", "image": "broken.png", "question": "What?", "answers": ["x"]}) + "\n")
+    config, answered = configured(data, tmp_path / "run", qwen2_5_vl, in_process=True), []
+    answer = local.answer
+
+    def until_the_third(row: Any, *rest: Any) -> list[dict[str, Any]]:
+        answered.append(row.image_id)
+        if len(answered) == 3:
+            raise KeyboardInterrupt
+        return answer(row, *rest)
+
+    monkeypatch.setattr(local, "answer", until_the_third)
+    with pytest.raises(Stopped, match="stopped after 2 of 7 images. Go on with the same command and --resume"):
+        batch(config, QUIET)
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert (summary["questions"], summary["images_done"], summary["errors"]) == (NUM_IMAGES * NUM_QUESTIONS + 1, 5, 1)
+    assert len(answered) == 8 and answered[2] == answered[3], "one image twice: it was cut off"
+    assert summary["encoded_images"] == NUM_IMAGES, "the broken one was not encoded"
+    made = [row for file in sorted((config.output / "answers").iterdir()) for row in read_parquet(file).to_pylist()]
+    assert [row["variant"] for row in made] == [rows.ONE] * len(made) and all(row["fixations"] for row in made[:-1])
+    assert made[-1]["error"].startswith("PictureError: ")
+
+
+@pytest.mark.parametrize("setting", [{"num_readers": 2}, {"num_encoders": 2}, {"address": "head:6379"}])
+def test_one_process_is_not_several(config: RunConfig, setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"leave --{next(iter(setting)).replace('_', '-')} out, or --in-process"):
+        config.with_settings(in_process=True, **setting)
+
+
+def test_what_needs_one_process_has_it(config: RunConfig) -> None:
+    lazy = EPISODE.with_settings(encoder="lazy")
+    with pytest.raises(ConfigError, match="batch --in-process"):
+        config.with_settings(episode=lazy)
+    assert config.with_settings(episode=lazy, in_process=True).episode.encoder == "lazy"

@@ -1,0 +1,95 @@
+"""An encoder as threads use it: several pictures share one pass, and everything it does is done in one thread.
+
+`saccade.seen.see` is plain code: it decodes, cuts and then wants an encoding. Here it runs in a thread for each image,
+while the tower runs in one thread for all of them, on whatever has come by then.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from torch import Tensor
+
+from pipelines.execute.async_reader import Together
+from saccade.engines import Encoder, ForwardingEncoder
+from saccade.errors import SaccadeError
+from saccade.families import Prepared
+from saccade.types import Encoding, Grid, Query
+
+
+class Passes:
+    """Passes of one encoder's tower: `most` pictures in each, those that waited while the one before it ran.
+
+    A pass that fails is made again for each picture, so that a picture that breaks it costs itself alone.
+    """
+
+    def __init__(self, engine: Encoder, most: int, wait_s: float = 0.0) -> None:
+        self.engine = engine
+        self._passes: Together[Prepared, Encoding] = Together("encode", self._pass, lambda _: None, most, wait_s)
+
+    async def encode(self, prepared: Prepared) -> Encoding:
+        """The encoding of one picture, in memory of its own. Raises what the engine raises."""
+        return await self._passes(prepared)
+
+    async def queries(self, questions: Sequence[str]) -> list[Query | SaccadeError]:
+        """Questions, embedded between two passes, with the error in the place of one that cannot be."""
+        return await self._passes.run(self._queries, questions)
+
+    def close(self) -> None:
+        """Waits for the pass that is going on."""
+        self._passes.close()
+
+    def _pass(self, batch: list[Prepared]) -> list[Encoding]:
+        made = self.engine.encode(batch)
+        return made if len(made) == 1 else [owned(encoding) for encoding in made]
+
+    def _queries(self, questions: Sequence[str]) -> list[Query | SaccadeError]:
+        return [self._query(question) for question in questions]
+
+    def _query(self, question: str) -> Query | SaccadeError:
+        try:
+            return self.engine.query(question)
+        except SaccadeError as error:
+            return error
+
+
+class Threaded(ForwardingEncoder):
+    """The encoder as one image's thread uses it; made where the event loop runs, in which its passes are asked for.
+
+    `questions` that are named beforehand are embedded together.
+    """
+
+    def __init__(self, passes: Passes, questions: Sequence[str] = ()) -> None:
+        super().__init__(passes.engine)
+        self.passes, self.loop = passes, asyncio.get_running_loop()
+        self._questions = tuple(questions)
+        self._coming = asyncio.ensure_future(passes.queries(questions)) if questions else None
+
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        """Encodings from the next passes."""
+        coming = [asyncio.run_coroutine_threadsafe(self.passes.encode(item), self.loop) for item in batch]
+        return [each.result() for each in coming]
+
+    def query(self, question: str) -> Query:
+        """The question's tokens, from the thread that the engine runs in."""
+        made = asyncio.run_coroutine_threadsafe(self._query(question), self.loop).result()
+        if isinstance(made, SaccadeError):
+            raise made
+        return made
+
+    async def _query(self, question: str) -> Query | SaccadeError:
+        if self._coming is not None and question in self._questions:
+            return (await self._coming)[self._questions.index(question)]
+        return (await self.passes.queries([question]))[0]
+
+
+def owned(encoding: Encoding) -> Encoding:
+    """An encoding that holds its own memory: a slice of a batch would keep the whole batch alive."""
+    return replace(encoding, **{name: tensor.clone() for name, tensor in tensors(encoding).items()})
+
+
+def tensors(value: Encoding | Grid) -> dict[str, Any]:
+    """Its tensors, by field."""
+    found = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}

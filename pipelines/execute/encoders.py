@@ -1,0 +1,196 @@
+"""The encoders: a pool of named actors that hold a vision tower each, asked by every looker for what it needs.
+
+What an image needs first is its glimpse, or with none its view. The view behind a glimpse is made when a question asks
+for it. An encoder keeps an image that it may be asked about again; one that was restarted prepares it anew.
+"""
+
+import asyncio
+import io
+import json
+import os
+import socket
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+
+from pipelines.execute.async_encoder import Passes, Threaded
+from pipelines.execute.plan import Plan, survived
+from pipelines.execute.reached import reached
+from pipelines.execute.wire import freeze, thaw
+from saccade.datasets import Dataset, Row
+from saccade.errors import EngineError, SaccadeError, describe
+from saccade.families import Prepared
+from saccade.machine import resolved_device
+from saccade.registry import load
+from saccade.seen import Deferred, Seen, see
+from saccade.types import Encoding, Question
+
+PREPARERS = 2
+"""Pictures that are decoded and cut at once, while the tower is at others; each then waits for its pass."""
+
+BATCH = {False: 1, True: 4}
+"""Images in one pass, without and with a GPU: a CPU is busy with one, and what is padded to the longest is lost."""
+
+BYTES_PER_PX = 15
+"""Of a picture that is kept for its view: three bytes of colour, and three floats of what the tower takes."""
+
+KEPT_BYTES = 1 << 30
+"""Of pictures that are kept for their views; the oldest are let go, and decoded again when they are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What an episode starts from, without its picture. Travels packed by `pipelines.execute.wire.freeze`."""
+
+    questions: tuple[Question, ...]  # with answer boxes in uv, and an `error` where one cannot be answered
+    seen: Seen | None  # None: there is nothing to ask, and nothing was encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The encoding of a view that had been put off, and what it cost."""
+
+    encoding: Encoding
+    seconds: float
+
+
+class EncoderActor:
+    """Encodes. A request names its image, so a restarted encoder needs no history."""
+
+    def __init__(self, plan: Plan) -> None:
+        import torch
+
+        torch.set_num_threads(plan.threads)
+        self.plan, self.stack = plan, ExitStack()
+        self.failed: Exception | None = None
+        self.kept: OrderedDict[str, Seen] = OrderedDict()  # images whose view has been put off
+        self.counted: set[str] = set()
+        try:
+            self.dataset = load("datasets", plan.dataset, Dataset)
+            most = plan.encode_batch or BATCH[resolved_device(plan.engine.device).type != "cpu"]
+            self.passes = Passes(self.stack.enter_context(plan.engine.open_encoder()), most)
+            self.stack.callback(self.passes.close)
+            self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * most)))
+            lines = plan.layout.passes(plan.attempt, f"{socket.gethostname()}-{os.getpid()}")
+            self.lines: io.TextIOBase = self.stack.enter_context(lines.open("a", buffering=1))
+        except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
+            self.failed = error
+
+    async def close(self) -> None:
+        """Closes the engine."""
+        self.stack.close()
+
+    async def ready(self) -> None:
+        """Raises what went wrong when the engine was opened."""
+        if self.failed is not None:
+            raise self.failed
+
+    async def see(self, listed: Row) -> Sight:
+        """What an episode starts from. An image that cannot be used costs its questions, each with the `error`."""
+        sight = await self._sight(listed)
+        if sight.seen is None:
+            return sight
+        seen = replace(sight.seen, picture=None)  # type: ignore[arg-type]
+        if isinstance(seen.whole, Deferred):
+            self._keep(listed.image_id, sight.seen)
+            seen.whole = Deferred(seen.grid, None)
+        return freeze(replace(sight, seen=seen))
+
+    async def more(self, listed: Row) -> Made | SaccadeError:
+        """The view that `see` put off, or the error that costs the questions which asked for it."""
+        seen = self.kept.pop(listed.image_id, None) or (await self._sight(listed)).seen
+        if seen is None:
+            return EngineError(f"{listed.image_id!r} cannot be opened again")
+        before = seen.seconds
+        try:
+            encoding = await asyncio.get_running_loop().run_in_executor(self.preparers, lambda: seen.encoding)
+        except Exception as error:
+            return _told(survived(error, self.plan))
+        return freeze(Made(encoding, seen.seconds - before))
+
+    async def forget(self, image_id: str) -> None:
+        """An image is looked at no more."""
+        self.kept.pop(image_id, None)
+        self.counted.discard(image_id)
+
+    async def _sight(self, listed: Row) -> Sight:
+        if self.failed is not None:
+            return Sight(_failed(listed.questions, self.failed), None)
+        encoder = _Counted(self, listed)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.preparers, self._see, listed, encoder)
+        except Exception as error:
+            return Sight(_failed(listed.questions, survived(error, self.plan)), None)
+
+    def _see(self, listed: Row, encoder: "_Counted") -> Sight:
+        sample = self.dataset.sample(listed, self.plan.limit_px)
+        asked = [question for question in sample.questions if question.error is None]
+        try:
+            seen = see(self.plan.episode, encoder, sample.picture, asked) if asked else None
+        except Exception as error:
+            return Sight(_failed(sample.questions, survived(error, self.plan)), None)
+        return Sight(sample.questions, seen)
+
+    def _keep(self, image_id: str, seen: Seen) -> None:
+        self.kept[image_id] = seen
+        size = sum(each.picture.width_px * each.picture.height_px * BYTES_PER_PX for each in self.kept.values())
+        while size > KEPT_BYTES and len(self.kept) > 1:
+            picture = self.kept.popitem(last=False)[1].picture
+            size -= picture.width_px * picture.height_px * BYTES_PER_PX
+
+
+class _Counted(Threaded):
+    """The encoder, writing one line before its first pass over an image: passes of a killed run count as well."""
+
+    def __init__(self, actor: EncoderActor, listed: Row) -> None:
+        super().__init__(actor.passes, [question.text for question in listed.questions if question.error is None])
+        self.actor, self.image_id = actor, listed.image_id
+
+    def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
+        if self.image_id not in self.actor.counted:
+            self.actor.counted.add(self.image_id)
+            self.actor.lines.write(json.dumps(self.image_id) + "\n")
+        return super().encode(batch)
+
+
+def _failed(questions: Sequence[Question], error: Exception) -> tuple[Question, ...]:
+    return tuple(replace(question, error=question.error or describe(error)) for question in questions)
+
+
+def _told(error: Exception) -> SaccadeError:
+    return error if isinstance(error, SaccadeError) else EngineError(describe(error))
+
+
+class Encoders:
+    """The pool as one looker uses it. An image stays with one encoder, which keeps what it has prepared of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.actors = [ray.get_actor(plan.encoder(number), plan.namespace) for number in range(plan.num_encoders)]
+        self.open = [0] * len(self.actors)
+
+    def least_busy(self) -> int:
+        """The encoder with the fewest images open."""
+        return min(range(len(self.open)), key=self.open.__getitem__)
+
+    async def see(self, number: int, listed: Row) -> Sight:
+        """What an image's episodes start from; without its picture. Raises EngineDead."""
+        return thaw(await self._called(number, "see", listed))  # type: ignore[no-any-return]
+
+    async def more(self, number: int, listed: Row) -> Made:
+        """The view that was put off. Raises SaccadeError; EngineDead: the encoder died, and died again."""
+        made = await self._called(number, "more", listed)
+        if isinstance(made, SaccadeError):
+            raise made
+        return thaw(made)  # type: ignore[no-any-return]
+
+    def forget(self, number: int, image_id: str) -> None:
+        """An image is looked at no more. Nothing waits for it."""
+        self.actors[number].forget.remote(image_id)
+
+    async def _called(self, number: int, method: str, *args: Any) -> Any:
+        return await reached(f"encoder {number}", lambda: getattr(self.actors[number], method).remote(*args))
