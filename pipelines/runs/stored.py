@@ -53,6 +53,8 @@ def row(run: Path, question_id: str | None) -> dict[str, Any]:
 
 def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
     """Every row of a run's answers; with the cells that each look kept, which are most of what a run stores, or not."""
+    if not Layout(run).answers.exists():
+        return
     for batch in _answers(run).to_batches():
         if not cells:
             looks = batch.column("fixations")
