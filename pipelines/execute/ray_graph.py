@@ -149,7 +149,7 @@ def _until_done(plan: Plan, config: RunConfig, left: Path, cpus: float, watch: W
 
 
 def _graph(plan: Plan, config: RunConfig, left: Path, cpus: float) -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what matters reaches us as an exception
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -263,7 +263,7 @@ def cluster(*cpus: int, **head: Any) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves workers where other work goes on beside
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus[0], **head})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus[0], "include_dashboard": False, **head})
     try:
         for count in cpus[1:]:
             made.add_node(num_cpus=count)
