@@ -217,9 +217,9 @@ def truncated(night: Night) -> None:
 
 
 def two_runs(night: Night) -> None:
-    night.start()
-    night.until(1)
-    first = night.processes[-1]
+    first = night.start()
+    while not (night.output / "run.yaml").exists() and first.poll() is None:  # before it opens the model
+        time.sleep(STEP_S)
     night.start("--resume")
     if "another process is writing" not in night.end(2):
         raise RuntimeError("the second run is not told why")
