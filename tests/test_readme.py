@@ -81,7 +81,6 @@ def test_the_first_table_is_what_a_benchmark_wrote(path: str, table: str) -> Non
 def test_the_table_of_faults_is_what_a_benchmark_wrote(path: str, table: str) -> None:
     made = json.loads((ROOT / path).read_text())
     assert table.strip() == survival.markdown(made).strip()
-    assert f"{made['images'] * survival.QUESTIONS} questions on {made['images']} pages" in README
 
 
 @pytest.mark.parametrize(

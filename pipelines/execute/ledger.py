@@ -26,13 +26,19 @@ class Ledger:
     async def done(self, image_id: str, questions: int, errors: int) -> None:
         """An image's answers are on the disk. Told twice (a repeated write), it counts once."""
         async with self.room:
-            if image_id in self.open:
+            if image_id not in self.written:
                 self.open.discard(image_id)
                 self.written.add(image_id)
                 self.images += 1
                 self.questions += questions
                 self.errors += errors
                 self.last = time.monotonic()
+            self.room.notify_all()
+
+    async def forget(self) -> None:
+        """Gives back every place: the graph that held them ended, and begins again with images in any order."""
+        async with self.room:
+            self.open.clear()
             self.room.notify_all()
 
     async def counts(self) -> tuple[int, int, int]:

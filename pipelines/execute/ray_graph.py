@@ -152,6 +152,7 @@ def _until_done(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None
                 raise
             watch.say(f"a node was lost, or cannot be reached: {describe(error)[:200]}. Going on without it")
             time.sleep(LOST_S)
+            ray.get(ray.get_actor(plan.ledger, plan.namespace).forget.remote())
             if not RunFolder(plan.layout.path).select_left(config.retry_errors):
                 return None
 

@@ -217,9 +217,9 @@ def truncated(night: Night) -> None:
 
 
 def two_runs(night: Night) -> None:
-    night.start()
-    night.until(1)
-    first = night.processes[-1]
+    first = night.start()
+    while not (night.output / "run.yaml").exists() and first.poll() is None:  # before it opens the model
+        time.sleep(STEP_S)
     night.start("--resume")
     if "another process is writing" not in night.end(2):
         raise RuntimeError("the second run is not told why")
@@ -263,7 +263,7 @@ def cluster(*cpus: int, **head: Any) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves workers where other work goes on beside
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus[0], **head})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus[0], "include_dashboard": False, **head})
     try:
         for count in cpus[1:]:
             made.add_node(num_cpus=count)

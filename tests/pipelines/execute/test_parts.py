@@ -128,6 +128,23 @@ def test_an_image_that_is_written_and_made_again_takes_no_place() -> None:
     asyncio.run(run())
 
 
+def test_a_graph_that_begins_again_finds_its_places_free() -> None:
+    async def run() -> None:
+        ledger = Ledger(2)
+        for name in ("a", "b"):
+            await ledger.begin(name)
+        waiting = asyncio.ensure_future(ledger.begin("c"))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        await ledger.forget()  # a node was lost with both
+        await asyncio.wait_for(waiting, 1)
+        for name in ("a", "c", "a"):
+            await ledger.done(name, 2, 0)
+        assert await ledger.counts() == (2, 4, 0)
+
+    asyncio.run(run())
+
+
 def test_what_changed_is_named_with_both_values() -> None:
     before = {"episode": {"sampler": "hybrid", "budget": {"tokens": 273}}, "limit": None}
     after = {"episode": {"sampler": "random", "budget": {"tokens": 273}}, "limit": 8}
