@@ -1,6 +1,7 @@
 """How a process uses the engine it holds: many reads at a time or one after another, and when the engine is gone."""
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -18,12 +19,16 @@ class Turns:
         # One thread: a request that was given up goes on in it to its end, and the next one waits for that.
         self._thread = ThreadPoolExecutor(1, "read")
 
-    async def read(self, canvas: Canvas, question: str) -> Answer:
-        """The answer. Raises what the reader raises."""
-        if self.reader.concurrent:
-            return await self.reader.aread(canvas, question)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self.reader.read, canvas, question)
+    async def read(self, canvas: Canvas, question: str, choices: Sequence[str] = ()) -> Answer:
+        """The answer; one of the choices where there are some. Raises what the reader raises."""
+        loop, reader = asyncio.get_running_loop(), self.reader
+        if choices:
+            if reader.concurrent:
+                return await reader.achoose(canvas, question, choices)
+            return await loop.run_in_executor(self._thread, reader.choose, canvas, question, choices)
+        if reader.concurrent:
+            return await reader.aread(canvas, question)
+        return await loop.run_in_executor(self._thread, reader.read, canvas, question)
 
     def close(self) -> None:
         """Waits for the read that is going on."""

@@ -1,6 +1,7 @@
 """The readers: a pool of named actors that hold an engine each and that every looker shares."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import ray
@@ -39,12 +40,12 @@ class ReaderActor:
         if self.failed is not None:
             raise self.failed
 
-    async def read(self, canvas: Canvas, question: str) -> Answer | SaccadeError:
+    async def read(self, canvas: Canvas, question: str, choices: Sequence[str] = ()) -> Answer | SaccadeError:
         """The answer, or the error that costs this question. Canvas and answer travel packed by `freeze`."""
         if self.failed is not None:
             return EngineError(describe(self.failed))
         try:
-            return freeze(await self.turns.read(thaw(canvas), question))
+            return freeze(await self.turns.read(thaw(canvas), question, choices))
         except SaccadeError as error:
             survived(error, self.plan)
             return error
@@ -64,7 +65,7 @@ class Readers:
         """The reader with the fewest episodes waiting or open."""
         return min(range(len(self.open)), key=self.open.__getitem__)
 
-    async def read(self, number: int, canvas: Canvas, question: str) -> Answer:
+    async def read(self, number: int, canvas: Canvas, question: str, choices: Sequence[str] = ()) -> Answer:
         """One read by one reader.
 
         Raises:
@@ -72,7 +73,7 @@ class Readers:
             EngineDead: the reader died, also when the request was repeated.
         """
         try:
-            answer = await self.actors[number].read.remote(freeze(canvas), question)
+            answer = await self.actors[number].read.remote(freeze(canvas), question, choices)
         except ray.exceptions.RayActorError as error:
             raise EngineDead(f"reader {number} died, and died again when its request was repeated") from error
         if isinstance(answer, SaccadeError):

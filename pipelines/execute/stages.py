@@ -139,7 +139,7 @@ class Look:
     async def _episode(self, number: int, flow: Flow, num_questions: int) -> Sequence[Trace | Exception]:
         async with self.readers.slots[number]:
             try:
-                return await arun(flow, lambda ask: self.readers.read(number, ask.canvas, ask.question))
+                return await arun(flow, lambda ask: self.readers.read(number, ask.canvas, ask.question, ask.choices))
             except EngineDead:
                 raise
             except Exception as error:  # a strategy failed on this image
