@@ -85,7 +85,7 @@ class Reader(ABC):
         """Answers greedily from the canvas alone. Raises QuestionError, EngineError, EngineDead."""
 
     def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
-        """Like `read`, and the answer is one of the choices; its confidence is that of saying it unasked.
+        """Like `read`, and the answer is one of the choices; it is as sure as it is of this one among them.
 
         An engine that cannot be held to choices reads: whoever asked finds an answer that is none of them.
         """

@@ -286,7 +286,7 @@ class HFEngine(Listening, Engine):
         """Greedy tokens of B answers from hidden states (B, D) and positions (P, B) on, each until an end token.
 
         Returns: ids without the end token and log-probabilities with it, or why there are none. What has ended is no
-        longer computed. With `allowed` each answer is one of these; its probabilities are those of saying it freely.
+        longer computed. With `allowed` each answer is one of these; its probabilities are those among them.
         """
         made: list[tuple[list[int], list[float]]] = [([], []) for _ in hidden]
         failed: dict[int, EngineError] = {}
@@ -294,8 +294,9 @@ class HFEngine(Listening, Engine):
         most = max([self.spec.max_new_tok, *map(len, allowed)])  # a choice is not cut
         for step in range(most):
             said = self.family.logits(hidden).float().log_softmax(-1)
-            token = among(said, [made[row][0] for row in rows.tolist()], allowed) if allowed else said.argmax(-1)
-            best = said.gather(-1, token[:, None])[:, 0]
+            if allowed:
+                said = among(said, [made[row][0] for row in rows.tolist()], allowed)
+            best, token = said.max(-1)
             going = []
             for at, (row, logprob, choice) in enumerate(zip(rows.tolist(), best.tolist(), token.tolist(), strict=True)):
                 if not math.isfinite(logprob):
@@ -355,13 +356,13 @@ class HFEngine(Listening, Engine):
 
 
 def among(logprobs: Tensor, written: Sequence[Sequence[int]], allowed: Sequence[tuple[int, ...]]) -> Tensor:
-    """(B,) int64: the likeliest next token of each answer (B, V) that goes on with one of `allowed`, token ids each."""
-    chosen = []
-    for row, ids in zip(logprobs, written, strict=True):
+    """(B, V): log-probabilities of the next token of each answer among those that go on with one of `allowed`."""
+    masked = torch.full_like(logprobs, float("-inf"))
+    for row, ids in enumerate(written):
         going = {text[len(ids)] for text in allowed if text[: len(ids)] == tuple(ids) and len(text) > len(ids)}
-        options = torch.tensor(sorted(going), device=row.device)
-        chosen.append(options[row[options].argmax()])
-    return torch.stack(chosen)
+        options = torch.tensor(sorted(going), device=logprobs.device)
+        masked[row, options] = logprobs[row, options].log_softmax(-1)
+    return masked
 
 
 NOT_FINITE = "the model gave {} that are not finite; try --set engine.dtype=float32"
