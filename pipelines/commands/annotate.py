@@ -19,10 +19,12 @@ from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
 
 console = Console()
-NOT_HERE: tuple[str, ...] = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "export")
+NOT_HERE = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "export")
+RARE = ("levels", "fovea", "canvas_cap", "ink_tolerance")
+"""What is left to --set, so that the help fits two screens."""
 
 
-@takes(Annotating, RunConfig, leave_out=NOT_HERE)
+@takes(Annotating, RunConfig, leave_out=(*NOT_HERE, *RARE))
 def annotate(
     images: Annotated[
         str | None,
