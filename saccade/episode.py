@@ -56,6 +56,7 @@ class Ask:
     canvas: Canvas
     question: str
     look: Look
+    choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ class _Looker:
 
     def _ask(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer | None, Answer | None]:
         try:
-            answer = yield Ask(canvas, self.question.text, look)
+            answer = yield Ask(canvas, self.question.text, look, self.question.choices)
         except SaccadeError as error:
             self.failed, self.looking = error, False
             return None
@@ -289,11 +290,27 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
         advance(number, partial(next, flow))
     while asks:
         wanted = list(asks)
-        answers = reader.read_many([(asks[number].canvas, asks[number].question) for number in wanted])
+        answers = _read(reader, [asks[number] for number in wanted])
         for number, answer in zip(wanted, answers, strict=True):
             tell = flows[number].throw if isinstance(answer, SaccadeError) else flows[number].send
             advance(number, partial(tell, answer))  # type: ignore[arg-type]
     return [outcome for number in range(len(flows)) for outcome in done[number]]
+
+
+def _read(reader: Reader, asks: Sequence[Ask]) -> list[Answer | SaccadeError]:
+    """Answers in the order of the asks: those of any text together, those of choices one by one."""
+    free = [ask for ask in asks if not ask.choices]
+    together = iter(reader.read_many([(ask.canvas, ask.question) for ask in free]) if free else ())
+    return [_chosen(reader, ask) if ask.choices else next(together) for ask in asks]
+
+
+def _chosen(reader: Reader, ask: Ask) -> Answer | SaccadeError:
+    try:
+        return reader.choose(ask.canvas, ask.question, ask.choices)
+    except EngineDead:
+        raise
+    except SaccadeError as error:
+        return error
 
 
 async def made_here(seen: Seen) -> None:

@@ -44,6 +44,7 @@ class Question:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     answer_boxes_px: tuple[tuple[float, float, float, float], ...] = ()  # of the image as displayed
     error: str | None = None
+    choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from pipelines.annotating.pages import Page, Value
 from saccade.annotation.fields import FieldSpec
 
 IMAGE, EVIDENCE = "image", "evidence"
-YES_NO = ("yes", "no")
 
 
 def interface(fields: Sequence[FieldSpec]) -> str:
@@ -27,7 +26,7 @@ def interface(fields: Sequence[FieldSpec]) -> str:
         ElementTree.SubElement(boxes, "Label", value=field.name)
     for field in fields:
         ElementTree.SubElement(view, "Header", value=field.question)
-        if choices := _choices(field):
+        if choices := field.allowed:
             tag = ElementTree.SubElement(view, "Choices", name=_tag(field), toName=IMAGE, choice="single")
             for each in choices:
                 ElementTree.SubElement(tag, "Choice", value=each)
@@ -59,7 +58,7 @@ def _results(page: Page, value: Value) -> list[dict[str, Any]]:
         place |= {"width": 100 * (x1 - x0) / page.width, "height": 100 * (y1 - y0) / page.height}
         box = {**place, "rectanglelabels": [value.field.name]}
         made.append(_result(f"{identity}-box", EVIDENCE, "rectanglelabels", box, value) | size)
-    if choices := _choices(value.field):
+    if choices := value.field.allowed:
         if value.shown in choices:
             made.append(_result(identity, _tag(value.field), "choices", {"choices": [value.shown]}, value) | size)
     elif value.shown:
@@ -75,10 +74,6 @@ def _result(identity: str, tag: str, kind: str, value: dict[str, Any], of: Value
 def _tag(field: FieldSpec) -> str:
     """The name of a field's control; no field is called like the image or the boxes."""
     return f"field_{field.name}"
-
-
-def _choices(field: FieldSpec) -> tuple[str, ...]:
-    return YES_NO if field.type == "yes/no" else field.choices
 
 
 def _address(path: Path | None, image: str) -> str:

@@ -162,14 +162,13 @@ def review_app(queue: Queue) -> FastAPI:
 def shown(item: Item) -> dict[str, Any]:
     """A value as the page shows it."""
     field, value = item.value.field, item.value
-    choices = ("yes", "no") if field.type == "yes/no" else field.choices
     return {
         "image": item.page.image,
         "page": item.page.page,
         "field": field.name,
         "question": field.question,
         "type": field.type,
-        "choices": list(choices),
+        "choices": list(field.allowed),
         "text": value.text if item.said is None else item.said,
         "confidence": value.confidence,
         "flag": value.flag,

@@ -18,7 +18,7 @@ from saccade.settings import Settings
 class Annotating(Settings):
     """What becomes of the answers. It changes none of them: a run may be exported again with other settings."""
 
-    panel = "What becomes of the answers"
+    panel = "What it answers"
 
     review_below: float = Field(0.8, ge=0, le=1, description="A person should see values less sure than this.")
     from_run: Path | None = Field(None, description="Take images and fields from an earlier `saccade annotate`.")

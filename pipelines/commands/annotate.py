@@ -34,35 +34,28 @@ def annotate(
     ] = None,
     fields: Annotated[
         Path | None,
-        typer.Option(help="YAML with the fields to read from every page.", rich_help_panel=FIELDS_PANEL),
+        typer.Option(help="YAML with the fields to read from every page.", rich_help_panel=Annotating.panel),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the data set and its run.", rich_help_panel=FIELDS_PANEL)
+        Path | None, typer.Option(help="Folder of the data set and its run.", rich_help_panel=Annotating.panel)
     ] = None,
     pages: Annotated[
         str | None,
-        typer.Option(metavar="1,3-5", help="Pages of a PDF or TIFF (default: all).", rich_help_panel=FIELDS_PANEL),
+        typer.Option(metavar="1,3-5", help="Pages of a PDF or TIFF (default: all).", rich_help_panel=Annotating.panel),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Pages at most: the first ones.", rich_help_panel=FIELDS_PANEL)
+        int | None, typer.Option(min=1, help="Pages at most: the first ones.", rich_help_panel=Annotating.panel)
     ] = None,
     *,
     settings: dict[str, Any],
 ) -> None:
     """Read the same fields from every page: a data set with confidence, evidence, and a flag where a person is needed.
 
-    fields.yaml lists what to read:
-
-    fields:
-
-    - {name: total, question: "What is the total?", type: money}
-
-    - {name: date, question: "What is the date?", type: date, required: false}
-
+    fields.yaml: `fields:`, then `- {name: total, question: "What is the total?", type: money}` for each.
     Types: text, number, date, money, choice (with its choices), yes/no; any may have a pattern.
-    Writes OUTPUT/annotations/*.parquet (one row per page), annotations.jsonl, review.jsonl, labels.jsonl,
-    labelstudio.json and coco.json beside the run itself. Killed at any moment, the same command with --resume goes on.
-    `saccade review OUTPUT` shows what needs a person.
+
+    Writes OUTPUT/annotations/*.parquet (one row per page), JSON Lines, labelstudio.json and coco.json.
+    Killed at any moment, the same command with --resume goes on; then `saccade review OUTPUT`.
 
     Example: saccade annotate scans/ --fields fields.yaml --output data
     """

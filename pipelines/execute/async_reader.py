@@ -99,10 +99,13 @@ class Turns:
             "read", reader.read_many, key=_parts, most=reader.together, wait_s=wait_s
         )
 
-    async def read(self, canvas: Canvas, question: str) -> Answer:
-        """The answer. Raises what the reader raises."""
+    async def read(self, canvas: Canvas, question: str, choices: Sequence[str] = ()) -> Answer:
+        """The answer; one of the choices where there are some. Raises what the reader raises."""
         if self.reader.concurrent:
-            return await self.reader.aread(canvas, question)
+            wait = self.reader.achoose(canvas, question, choices) if choices else self.reader.aread(canvas, question)
+            return await wait
+        if choices:
+            return await self._reads.run(self.reader.choose, canvas, question, choices)
         return await self._reads((canvas, question))
 
     def close(self) -> None:

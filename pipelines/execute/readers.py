@@ -13,6 +13,7 @@ from pipelines.execute.async_reader import Turns
 from pipelines.execute.plan import Plan, survived
 from pipelines.execute.reached import reached
 from pipelines.execute.wire import freeze, thaw
+from saccade.episode import Ask
 from saccade.errors import EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas, Part
 
@@ -31,6 +32,7 @@ class Asked:
     rows: int
     cols: int
     parts: tuple[int, ...]  # their places among those of the request
+    choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
 
 
 class ReaderActor:
@@ -74,7 +76,7 @@ class ReaderActor:
             return EngineError(describe(self.failed))
         try:
             canvas = Canvas(ask.rows, ask.cols, tuple(parts[number] for number in ask.parts))
-            return freeze(await self.turns.read(canvas, ask.question))
+            return freeze(await self.turns.read(canvas, ask.question, ask.choices))
         except SaccadeError as error:
             survived(error, self.plan)
             return error
@@ -144,10 +146,10 @@ class Canvases:
     def __init__(self, readers: Readers, number: int) -> None:
         self.readers, self.number, self.slot = readers, number, readers.slots[number]
         self._sent: dict[str, Any] = {}  # key of a part -> where it lies
-        self._asked: list[tuple[Canvas, str, asyncio.Future[Answer]]] = []
+        self._asked: list[tuple[Ask, asyncio.Future[Answer]]] = []
         self._sending: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
 
-    async def read(self, canvas: Canvas, question: str) -> Answer:
+    async def read(self, ask: Ask) -> Answer:
         """One read.
 
         Raises:
@@ -156,7 +158,7 @@ class Canvases:
         """
         loop = asyncio.get_running_loop()
         coming: asyncio.Future[Answer] = loop.create_future()
-        self._asked.append((canvas, question, coming))
+        self._asked.append((ask, coming))
         if len(self._asked) == 1:
             loop.call_soon(self._send_all)  # after the episodes that go on in this turn of the loop
         return await coming
@@ -168,13 +170,13 @@ class Canvases:
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
 
-    async def _send(self, asked: Sequence[tuple[Canvas, str, asyncio.Future[Answer]]]) -> None:
+    async def _send(self, asked: Sequence[tuple[Ask, asyncio.Future[Answer]]]) -> None:
         answers: Sequence[Answer | Exception]
         try:
-            answers = await self._answers(asked)
+            answers = await self._answers([ask for ask, _ in asked])
         except Exception as error:
             answers = [error] * len(asked)
-        for (_, _, coming), answer in zip(asked, answers, strict=True):
+        for (_, coming), answer in zip(asked, answers, strict=True):
             if coming.done():
                 continue  # given up meanwhile
             if isinstance(answer, Exception):
@@ -182,12 +184,13 @@ class Canvases:
             else:
                 coming.set_result(thaw(answer))
 
-    async def _answers(self, asked: Sequence[tuple[Canvas, str, Any]]) -> list[Answer | SaccadeError]:
+    async def _answers(self, wanted: Sequence[Ask]) -> list[Answer | SaccadeError]:
         numbers: dict[str, int] = {}  # key of a part -> its place in the request
         asks = []
-        for canvas, question, _ in asked:
+        for ask in wanted:
+            canvas = ask.canvas
             places = tuple(numbers.setdefault(part.key, len(numbers)) for part in canvas.parts)
-            asks.append(Asked(question, canvas.rows, canvas.cols, places))
+            asks.append(Asked(ask.question, canvas.rows, canvas.cols, places, ask.choices))
             for part in canvas.parts:
                 if part.key not in self._sent:
                     self._sent[part.key] = ray.put(freeze(part))

@@ -99,7 +99,7 @@ class _Image:
     async def _episode(self, canvases: Canvases, flow: Flow, num_questions: int) -> Sequence[Trace | Exception]:
         async with canvases.slot:
             try:
-                return await arun(flow, lambda ask: canvases.read(ask.canvas, ask.question), self._more)
+                return await arun(flow, canvases.read, self._more)
             except EngineDead:
                 raise
             except Exception as error:  # a strategy failed on this image

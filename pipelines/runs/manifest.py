@@ -60,6 +60,7 @@ def questions_of(text: str) -> tuple[Question, ...]:
 def _question(fields: dict[str, Any]) -> Question:
     for name in ("answer_boxes_uv", "answer_boxes_px"):
         fields[name] = tuple(tuple(box) for box in fields[name])
+    fields["choices"] = tuple(fields.get("choices", ()))  # a manifest of an older saccade has none
     if fields["answers"] is not None:
         fields["answers"] = tuple(fields["answers"])
     return Question(**fields)

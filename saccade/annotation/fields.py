@@ -79,6 +79,11 @@ class FieldSpec(Settings):
         return f"{self.question} Answer with one of: {', '.join(self.choices)}." if self.choices else self.question
 
     @property
+    def allowed(self) -> tuple[str, ...]:
+        """The texts that an answer must be one of; (): any."""
+        return ("yes", "no") if self.type == "yes/no" else self.choices
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Columns of the data set that are this field's, its value first."""
         money = (MONEY,) if self.type == "money" else ()

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._arrow import is_image, is_text, plain
@@ -43,7 +42,6 @@ class ParquetQuestions(Dataset):
     kept_columns: ClassVar[tuple[str, ...]] = ()  # stored as Question.metadata
 
     data_path: DataPath | None = None
-    question: str | None = Field(None, min_length=1, description="Asked of rows without one, which then need no id.")
     pages: Pages = None
 
     @abstractmethod
@@ -53,6 +51,10 @@ class ParquetQuestions(Dataset):
         Raises:
             ConfigError: there is none; the message says how to give a path.
         """
+
+    def asked(self) -> str | None:
+        """What is asked of rows without a question, which then need no id; None: each must have one."""
+        return None
 
     def rows(self) -> Iterator[Row | Skip]:
         files = self._readable()
@@ -110,7 +112,7 @@ class ParquetQuestions(Dataset):
     def _id_column(self, schema: pa.Schema, path: Path) -> str | None:
         found = next((name for name in self.id_columns if name in schema.names), None)
         twice = [name for name in ("image", "question", found) if schema.names.count(name) > 1]
-        lacks = self.question is None and (found is None or "question" not in schema.names)
+        lacks = self.asked() is None and (found is None or "question" not in schema.names)
         if lacks or "image" not in schema.names or twice:
             raise ConfigError(
                 f"{str(path)!r} has the columns {', '.join(schema.names)}; a row needs {self.layout}"
@@ -149,7 +151,7 @@ class ParquetQuestions(Dataset):
 
     def _parse(self, record: Mapping[str, Any], id_column: str | None, path: Path, number: int) -> Listed | Skip:
         where, source = f"{path.name}:{number}", f"{self._name(path)}#{number}"
-        asked = {} if self.question is None else {"question": self.question}
+        asked = {} if self.asked() is None else {"question": self.asked()}
         own_id = source if id_column is None else _decoded(record[id_column])
         fields = {**asked, **record, "id": own_id, "image": record.get("image", "not read")}
         metadata = {name: record[name] for name in self.kept_columns if record.get(name) is not None}

@@ -78,5 +78,5 @@ def _asked(row: Row, field: FieldSpec) -> Question:
     """One field of one image. What is wrong with the image's own question may be wrong with its image."""
     first = row.questions[0]
     page = {"page": first.metadata["page"]} if "page" in first.metadata else {}
-    about = {**page, FIELD: field.name}
-    return Question(f"{row.image_id}:{field.name}", field.asked, metadata=about, error=first.error)
+    about, name = {**page, FIELD: field.name}, f"{row.image_id}:{field.name}"
+    return Question(name, field.asked, metadata=about, error=first.error, choices=field.allowed)

@@ -14,6 +14,8 @@ of its own.)
 
 from pathlib import Path
 
+from pydantic import Field
+
 from saccade.datasets._fields import DataPath
 from saccade.datasets._parquet import ParquetQuestions, parquet_files
 
@@ -22,6 +24,10 @@ class Parquet(ParquetQuestions):
     """Questions of a Parquet file or of a folder of them."""
 
     data_path: DataPath
+    question: str | None = Field(None, min_length=1, description="Asked of rows without one, which then need no id.")
+
+    def asked(self) -> str | None:
+        return self.question
 
     def files(self) -> list[Path]:
         return parquet_files(self.data_path)

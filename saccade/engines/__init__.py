@@ -84,6 +84,13 @@ class Reader(ABC):
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Answers greedily from the canvas alone. Raises QuestionError, EngineError, EngineDead."""
 
+    def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
+        """Like `read`, and the answer is one of the choices; it is as sure as it is of this one among them.
+
+        An engine that cannot be held to choices reads: whoever asked finds an answer that is none of them.
+        """
+        return self.read(canvas, question)
+
     def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
         """Answers in the order of the asks, with what failed in the place of its answer. Raises EngineDead."""
         answers: list[Answer | SaccadeError] = []
@@ -99,6 +106,10 @@ class Reader(ABC):
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Like `read`. Where reads are not `concurrent`, it holds up the event loop until the answer is there."""
         return self.read(canvas, question)
+
+    async def achoose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
+        """Like `choose`, as `aread` is like `read`."""
+        return self.choose(canvas, question, choices)
 
     @abstractmethod
     def forget(self) -> None:

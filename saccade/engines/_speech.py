@@ -46,6 +46,11 @@ class Speech:
                 f"the model takes {self.max_prompt_tok}. Ask a shorter question or keep fewer tokens"
             )
 
+    def written(self, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """The token ids of texts, each with every token that may end it."""
+        ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        return tuple((*one, end) for one in ids for end in sorted(self.end_ids))
+
     def answer(
         self,
         ids: Sequence[int],

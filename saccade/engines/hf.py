@@ -213,13 +213,26 @@ class HFEngine(Listening, Engine):
                 answers.update(zip(numbers[at:], made, strict=False))
         return [answers[number] for number in range(len(asks))]
 
+    @torch.inference_mode()
+    def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
+        """Greedy among what the choices are written with; a decoder that drops tokens on its way reads freely."""
+        if self.drop is not None and self.drop.cuts(len(self.family.language_model.layers), len(canvas)):
+            return self.read(canvas, question)
+        self.check_length(canvas, question)
+        (answer,) = self._together(canvas, [question], self.speech.written(choices))
+        if isinstance(answer, SaccadeError):
+            raise answer
+        return answer
+
     def check_length(self, canvas: Canvas, question: str) -> None:
         """Raises QuestionError: prompt and answer are longer than the context."""
         prefix, suffix = self.family.prompt(question)
         _, _, after = self.family.positions(Canvas(canvas.rows, canvas.cols), len(prefix), len(suffix))
         self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
 
-    def _together(self, canvas: Canvas, questions: Sequence[str]) -> list[Answer | SaccadeError]:
+    def _together(
+        self, canvas: Canvas, questions: Sequence[str], allowed: Sequence[tuple[int, ...]] = ()
+    ) -> list[Answer | SaccadeError]:
         """Answers to questions about one canvas. The first one pays for what of it had not been read before."""
         started = time.perf_counter()
         memory, ends, cached_tok = self.canvas_memory(canvas)
@@ -227,7 +240,7 @@ class HFEngine(Listening, Engine):
         prefix_tok = ends[0]
         after = [self.family.positions(canvas, prefix_tok, len(suffix))[2].to(self.device) for suffix in suffixes]
         talk, hidden = self.decoder.ask(memory, [self._embed(suffix) for suffix in suffixes], after)
-        written = self._write(talk, hidden, torch.stack([place[:, -1] for place in after], 1) + 1)
+        written = self._write(talk, hidden, torch.stack([place[:, -1] for place in after], 1) + 1, allowed)
         self.keep(canvas, memory, ends)
         seconds = (time.perf_counter() - started) / len(questions)
         made: list[Answer | SaccadeError] = []
@@ -267,17 +280,23 @@ class HFEngine(Listening, Engine):
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self.family.embed(torch.tensor(ids, device=self.device))  # (T, D)
 
-    def _write(self, talk: Any, hidden: Tensor, position: Tensor) -> list[tuple[list[int], list[float]] | EngineError]:
+    def _write(
+        self, talk: Any, hidden: Tensor, position: Tensor, allowed: Sequence[tuple[int, ...]] = ()
+    ) -> list[tuple[list[int], list[float]] | EngineError]:
         """Greedy tokens of B answers from hidden states (B, D) and positions (P, B) on, each until an end token.
 
         Returns: ids without the end token and log-probabilities with it, or why there are none. What has ended is no
-        longer computed.
+        longer computed. With `allowed` each answer is one of these; its probabilities are those among them.
         """
         made: list[tuple[list[int], list[float]]] = [([], []) for _ in hidden]
         failed: dict[int, EngineError] = {}
         rows = torch.arange(len(hidden))  # which answers are still being written
-        for step in range(self.spec.max_new_tok):
-            best, token = self.family.logits(hidden).float().log_softmax(-1).max(-1)
+        most = max([self.spec.max_new_tok, *map(len, allowed)])  # a choice is not cut
+        for step in range(most):
+            said = self.family.logits(hidden).float().log_softmax(-1)
+            if allowed:
+                said = among(said, [made[row][0] for row in rows.tolist()], allowed)
+            best, token = said.max(-1)
             going = []
             for at, (row, logprob, choice) in enumerate(zip(rows.tolist(), best.tolist(), token.tolist(), strict=True)):
                 if not math.isfinite(logprob):
@@ -287,7 +306,7 @@ class HFEngine(Listening, Engine):
                 if choice not in self.speech.end_ids:
                     made[row][0].append(choice)
                     going.append(at)
-            if not going or step + 1 == self.spec.max_new_tok:
+            if not going or step + 1 == most:
                 break
             if len(going) < len(rows):
                 left = torch.tensor(going, device=self.device)
@@ -334,6 +353,16 @@ class HFEngine(Listening, Engine):
             return self.decoder.memory(), ()
         source, ends = self._memories[best]
         return source.copy(ends[known - 1]), ends[:known]
+
+
+def among(logprobs: Tensor, written: Sequence[Sequence[int]], allowed: Sequence[tuple[int, ...]]) -> Tensor:
+    """(B, V): log-probabilities of the next token of each answer among those that go on with one of `allowed`."""
+    masked = torch.full_like(logprobs, float("-inf"))
+    for row, ids in enumerate(written):
+        going = {text[len(ids)] for text in allowed if text[: len(ids)] == tuple(ids) and len(text) > len(ids)}
+        options = torch.tensor(sorted(going), device=logprobs.device)
+        masked[row, options] = logprobs[row, options].log_softmax(-1)
+    return masked
 
 
 NOT_FINITE = "the model gave {} that are not finite; try --set engine.dtype=float32"

@@ -10,7 +10,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
@@ -134,6 +134,14 @@ class VLLMReader(Reader):
         """Like `read`. Requests that wait together are batched; a cancelled one is taken out of the engine."""
         return await asyncio.wrap_future(self._submit(self._answer(canvas, question)))
 
+    def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
+        """Greedy among what the choices are written with, by vLLM's structured output."""
+        return self._run(self._answer(canvas, question, choices))
+
+    async def achoose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
+        """Like `choose`, as `aread` is like `read`."""
+        return await asyncio.wrap_future(self._submit(self._answer(canvas, question, choices)))
+
     def forget(self) -> None:
         """Empties the prefix cache: the next canvas pays for all of itself."""
         self._run(self._llm.reset_prefix_cache())
@@ -184,12 +192,12 @@ class VLLMReader(Reader):
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _answer(self, canvas: Canvas, question: str) -> Answer:
+    async def _answer(self, canvas: Canvas, question: str, choices: Sequence[str] = ()) -> Answer:
         started = time.perf_counter()
         prompt = self._prompt(canvas, question)
         try:
             request = await self._render(prompt)
-            output = await self._generate(request)
+            output = await self._generate(request, choices)
         except Exception as error:
             raise _ours(error) from error
         (completion,) = output.outputs
@@ -237,13 +245,14 @@ class VLLMReader(Reader):
         (request,) = await self._llm.renderer.render_cmpl_async([parse_model_prompt(self._llm.model_config, prompt)])
         return request
 
-    async def _generate(self, request: Any) -> Any:
+    async def _generate(self, request: Any, choices: Sequence[str] = ()) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         params = SamplingParams(
             temperature=0.0,
-            max_tokens=self.spec.max_new_tok,
+            max_tokens=max([self.spec.max_new_tok, *map(len, self.speech.written(choices))]),  # a choice is not cut
+            structured_outputs=StructuredOutputsParams(choice=list(choices)) if choices else None,
             logprobs=0,  # of the chosen token alone
             detokenize=False,
             stop_token_ids=sorted(self.speech.end_ids),
@@ -270,6 +279,14 @@ class VLLMEngine(ForwardingEncoder, Engine):
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer; many at once are batched."""
         return await self.reader.aread(canvas, question)
+
+    def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
+        """Greedy among the choices."""
+        return self.reader.choose(canvas, question, choices)
+
+    async def achoose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
+        """Greedy among the choices; many at once are batched."""
+        return await self.reader.achoose(canvas, question, choices)
 
     def forget(self) -> None:
         """Empties the reader's prefix cache."""
