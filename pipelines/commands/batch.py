@@ -16,23 +16,22 @@ from pipelines.runs.stored import rows
 
 console = Console()
 FIRST = 5  # answers that are shown
+RARELY = ("fovea", "levels", "canvas")  # in a file, or by --set
 
 ROWS_FAILED = 3
 """Exit status of a run to whose end some rows hold an error instead of an answer."""
 
 
-@takes(RunConfig)
+@takes(RunConfig, leave_out=RARELY)
 def batch(*, settings: dict[str, Any]) -> None:
     """Answer all questions of a data set: each image is encoded once, a bad one costs its own rows.
 
-    Runs on Ray, on this machine or a cluster; with --in-process as a loop that starts at once, for small runs.
+    Runs on Ray, here or on a cluster; with --in-process as a loop that starts at once, for small runs.
 
     Writes OUTPUT/answers/*.parquet (one row per question), summary.json and run.yaml. Killed at any
-    moment, the same command with --resume goes on and answers every question exactly once. SIGTERM stops
-    it as Ctrl-C does.
+    moment, or stopped by Ctrl-C or SIGTERM, the same command with --resume goes on.
 
-    Exit status: 0 all questions are answered; 2 it could not run, and says why; 3 it ran, and some rows hold
-    an error; 130 it was stopped.
+    Exit status: 0 all answered; 2 it could not run; 3 some rows hold an error; 130 it was stopped.
 
     Example: saccade batch --dataset synthdoc --limit 32 --output runs/demo
     """
