@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipelines.annotating.places import Places
 from pipelines.runs import stored
@@ -25,6 +25,12 @@ class Annotating(Settings):
     relabel_failed: bool = Field(
         False, description="With --from-run: ask again only what failed or needs review; the rest is taken over."
     )
+
+    @field_validator("from_run")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """It is read again by whoever exports, from any folder."""
+        return value and value.expanduser().absolute()
 
 
 def write_settings(folder: Path, settings: Annotating) -> None:

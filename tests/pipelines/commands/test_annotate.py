@@ -69,7 +69,7 @@ def test_from_pages_to_a_data_set(here: None, scans: Path, tmp_path: Path) -> No
     done = annotate(scans, "--fields", fields, "--output", output, *looks)
     assert done.exit_code == 0, (done.output, done.exception)
     assert "3 pages, 9 values" in done.output and "3 error" in done.output and str(output) in done.output
-    assert "1.png" in done.output and "number" in done.output  # the first page with a value that fits
+    assert "0.png" in done.output and "number" in done.output  # the first page with a value that fits
     table = pq.read_table(output / "annotations" / "00000.parquet").to_pylist()
     assert [row["image"] for row in table] == ["0.png", "1.png", "bad.png"]
     assert all(row["kind"] in ("invoice", "letter") for row in table[:2])  # it was held to its choices
