@@ -15,9 +15,7 @@ console = Console()
 
 @takes(RunConfig)
 def batch(*, settings: dict[str, Any]) -> None:
-    """Answer all questions of a data set: each image is encoded once, a bad one costs its own rows.
-
-    Runs on Ray, on this machine or a cluster; with --in-process as a loop that starts at once, for small runs.
+    """Answer all questions of a data set on Ray: each image is encoded once, a bad one costs its own rows.
 
     Writes OUTPUT/answers/*.parquet (one row per question), summary.json and run.yaml. Killed at any
     moment, the same command with --resume goes on and answers every question exactly once.
