@@ -80,9 +80,7 @@ class RunConfig(Looking, Data):
     output: Path = Field(description="Folder of the run; None: runs/DATASET.")
     resume: bool = Field(False, description="Go on with the run in --output.")
     retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
-    in_process: bool = Field(
-        False, description="Answer in this process, one image after the other, without Ray: starts at once."
-    )
+    in_process: bool = Field(False, description="Answer in a loop in this process: starts at once, without Ray.")
     num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
     num_readers: int = Field(1, ge=1, description="Actors that answer.")
     num_lookers: Annotated[int, HIDDEN] = Field(1, ge=1, description="Actors that plan, score and select.")
