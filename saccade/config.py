@@ -22,7 +22,7 @@ VIEWS = ("ink", "full", "resize")
 """Accepted where a sampler is named: all tokens but those of blank cells (where the vision tower can leave them out),
 all tokens, or all of the image resized to the whole budget."""
 
-LOOKING = {"scorer", "planner", "budget", "fixations", "fovea", "levels", "canvas", "rest"}
+LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "levels", "canvas", "rest"}
 """Settings that only looks have: who gives one and names no sampler looks with the first of `LOOKS`."""
 LOOKS = "hybrid"
 

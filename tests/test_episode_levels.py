@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipelines.execute.stages import pack, unpack
+from pipelines.execute.wire import freeze, thaw
 from pipelines.runs.rows import scored_rows
 from saccade.budgets import Budget
 from saccade.config import Episode
@@ -175,7 +175,7 @@ def test_every_budget_takes_levels(name: str) -> None:
 def test_levels_cross_processes_and_are_stored_and_drawn(engine: HFEngine, picture: Picture) -> None:
     chosen = Episode(**SMALL, levels=3, sampler="pyramid", fixations=2)  # type: ignore[arg-type]
     seen = see(chosen, engine, picture, ASKED[:1])
-    again = unpack(pack(seen), picture)
+    again = replace(thaw(freeze(replace(seen, picture=None))), picture=picture)  # type: ignore[arg-type]
     assert torch.equal(again.encoding.grid.level, seen.encoding.grid.level)
     assert Part.of(again.encoding).key == Part.of(seen.encoding).key
     (trace,) = run(episodes(chosen, again), Quiet())
