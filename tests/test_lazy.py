@@ -120,7 +120,7 @@ def test_with_a_glimpse_on_the_canvas_and_the_same_twice(engine: HFEngine) -> No
 
 def test_variants_of_an_experiment_start_from_nothing_encoded(engine: HFEngine) -> None:
     """Its engine encodes each view once for all variants; windows are encoded and paid by each that looks lazily."""
-    once = _Once(engine)
+    once = _Once(engine, lambda: None)
     whole = see(LAZY.with_settings(encoder="full"), once, page(), ASKED[:1])
     paid = []
     for _ in range(2):

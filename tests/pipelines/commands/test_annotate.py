@@ -65,7 +65,7 @@ def annotate(*words: object) -> Result:
 
 def test_from_pages_to_a_data_set(here: None, scans: Path, tmp_path: Path) -> None:
     output, fields = tmp_path / "out", tmp_path / "fields.yaml"
-    looks = ("--sampler", "full", "--encoder", "ink")
+    looks = ("--sampler", "ink")
     done = annotate(scans, "--fields", fields, "--output", output, *looks)
     assert done.exit_code == 0, (done.output, done.exception)
     assert "3 pages, 9 values" in done.output and "3 error" in done.output and str(output) in done.output
