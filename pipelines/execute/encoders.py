@@ -171,7 +171,7 @@ class Encoders:
 
     def __init__(self, plan: Plan) -> None:
         self.actors = [ray.get_actor(plan.encoder(number), plan.namespace) for number in range(plan.num_encoders)]
-        self.open = [0] * len(self.actors)
+        self.open, self.repeat = [0] * len(self.actors), plan.max_restarts > 0
 
     def least_busy(self) -> int:
         """The encoder with the fewest images open."""
@@ -193,4 +193,5 @@ class Encoders:
         self.actors[number].forget.remote(image_id)
 
     async def _called(self, number: int, method: str, *args: Any) -> Any:
-        return await reached(f"encoder {number}", lambda: getattr(self.actors[number], method).remote(*args))
+        ask = getattr(self.actors[number], method)
+        return await reached(f"encoder {number}", lambda: ask.remote(*args), repeat=self.repeat)

@@ -13,18 +13,18 @@ UNREACHABLE_S, UNREACHABLE_TRIES = 5.0, 12
 learns in seconds, and starts the actor elsewhere."""
 
 
-async def reached(who: str, request: Callable[[], Awaitable[Any]]) -> Any:
-    """What the actor answers.
+async def reached(who: str, request: Callable[[], Awaitable[Any]], *, repeat: bool) -> Any:
+    """What the actor answers. `repeat`: one that cannot be reached is asked again.
 
     Raises:
-        EngineDead: it cannot be reached, or died, and died again when the request was repeated.
+        EngineDead: it died, or cannot be reached, also when the request was repeated.
     """
-    for tries_left in reversed(range(UNREACHABLE_TRIES)):
+    for tries_left in reversed(range(UNREACHABLE_TRIES if repeat else 1)):
         try:
             return await request()
         except ray.exceptions.ActorUnavailableError as error:
             if not tries_left:
-                raise EngineDead(f"{who} cannot be reached") from error
+                raise EngineDead(f"{who} died, or cannot be reached") from error
             await asyncio.sleep(UNREACHABLE_S)
         except ray.exceptions.RayActorError as error:
             raise EngineDead(f"{who} died, and died again when its request was repeated") from error

@@ -94,7 +94,7 @@ class Readers:
         self.concurrent = all(ray.get([actor.concurrent.remote() for actor in self.actors]))
         self.heard = [0.0] * len(self.actors)  # when each reader last answered, or was started again
         self.restarts: dict[int, asyncio.Future[None]] = {}
-        self.read_s = plan.read_s
+        self.read_s, self.repeat = plan.read_s, plan.max_restarts > 0
 
     def least_busy(self) -> int:
         """The reader with the fewest episodes waiting or open."""
@@ -107,7 +107,9 @@ class Readers:
             EngineDead: the reader died or hung, also when the request was repeated.
         """
         actor = self.actors[number]
-        return await reached(f"reader {number}", lambda: self._answer(number, actor.read.remote(asks, *parts)))  # type: ignore[no-any-return]
+        return await reached(  # type: ignore[no-any-return]
+            f"reader {number}", lambda: self._answer(number, actor.read.remote(asks, *parts)), repeat=self.repeat
+        )
 
     async def _answer(self, number: int, request: Any) -> Any:
         """What the reader says. One that says nothing for `read_s` hangs: it is ended, and Ray, which starts it again,

@@ -123,6 +123,7 @@ def _on_ray(
                 encode_batch=config.encode_batch,
                 episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
                 threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
+                max_restarts=config.max_restarts,
                 read_s=config.read_timeout_s,
             )
             return ray_graph.run(plan, config, folder.left, watch)
