@@ -35,7 +35,7 @@ class Served:
     """A `saccade serve` process and where it answers."""
 
     def __init__(self, model: Path, *options: str, key: str | None = None) -> None:
-        self.port, self.url = free_port(), ""
+        self.port, self.url, self.said = free_port(), "", ""
         arguments = ["serve", "--port", str(self.port), "--model", str(model), "--device", "cpu", "--tokens", "12"]
         arguments += ["--fixations", "2", "--stop-at", "2"]
         arguments += ["--set", "engine.max_new_tok=4", "--set", "served_name=tiny"]
@@ -61,11 +61,18 @@ class Served:
             assert self.process.poll() is None, self.process.stdout and self.process.stdout.read()
             try:
                 if httpx2.get(f"{self.url}/healthz", timeout=5).status_code == 200:
-                    return self
+                    return self._told()
             except httpx2.HTTPError:
                 pass
             time.sleep(0.5)
         raise AssertionError("it did not start in time")
+
+    def _told(self) -> "Served":
+        """Until it says so: before that, Ctrl-C ends a server that is still being started."""
+        assert self.process.stdout is not None
+        while "Ctrl-C ends it" not in self.said:
+            self.said += self.process.stdout.readline()
+        return self
 
     def post(self, made: dict[str, Any], **more: Any) -> httpx2.Response:
         """A chat completion."""
@@ -76,10 +83,10 @@ class Served:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.communicate(timeout=90)[0]
+            return self.said + self.process.communicate(timeout=90)[0]
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.communicate()[0]
+            return self.said + self.process.communicate()[0]
 
     def descendants(self, name: str) -> list[int]:
         """Processes that it started, whose command line begins with `name`."""
