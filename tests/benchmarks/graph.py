@@ -36,7 +36,7 @@ WAYS = {
     "glimpse, then ink": Episode(
         glimpse=273, fixations=0, rest="all", encoder="ink", integrate="confident", stop_at=0.5
     ),
-    "looks, 3 x 273": Episode(),
+    "looks, 3 x 273": Episode(fixations=3),
 }
 SAME = ("answer", "visual_tok", "error")
 """Columns that are equal to the letter; confidences may differ in the last digits of a sum of another order."""
