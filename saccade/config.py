@@ -23,7 +23,7 @@ VIEWS = ("ink", "full", "resize")
 all tokens, or all of the image resized to the whole budget."""
 
 LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "levels", "canvas", "rest"}
-"""Settings that only looks have: who gives one and names no sampler looks with the first of `LOOKS`."""
+"""Settings of looks: who gives one of them and names no sampler looks, with `LOOKS`."""
 LOOKS = "hybrid"
 
 EFFORTS: dict[str, dict[str, Any]] = {

@@ -63,13 +63,7 @@ class Together(Generic[Item, Made]):
         await asyncio.sleep(self.wait_s)
         while taken := self._take():
             made = await self.run(self._made, [item for item, _ in taken])
-            for (_, coming), result in zip(taken, made, strict=True):
-                if coming.done():
-                    continue  # given up meanwhile
-                if isinstance(result, Exception):
-                    coming.set_exception(result)
-                else:
-                    coming.set_result(result)
+            settle([coming for _, coming in taken], made)
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Made]]]:
         """The one that has waited longest and those that fit it; what was given up is let go."""
@@ -86,6 +80,17 @@ class Together(Generic[Item, Made]):
             if len(items) == 1 or is_gone(error):
                 return [error] * len(items)
             return [made for item in items for made in self._made([item])]
+
+
+def settle(waiting: Sequence[asyncio.Future[T]], results: Sequence[T | Exception]) -> None:
+    """Gives each who waits its result, or raises it there; who has given up meanwhile gets none."""
+    for coming, result in zip(waiting, results, strict=True):
+        if coming.done():
+            continue
+        if isinstance(result, Exception):
+            coming.set_exception(result)
+        else:
+            coming.set_result(result)
 
 
 class Turns:

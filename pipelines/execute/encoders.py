@@ -12,12 +12,12 @@ import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 
+from pipelines.execute.actor import EngineActor
 from pipelines.execute.async_encoder import Passes, Threaded
 from pipelines.execute.plan import Plan, survived
 from pipelines.execute.reached import reached
@@ -59,36 +59,21 @@ class Made:
     seconds: float
 
 
-class EncoderActor:
+class EncoderActor(EngineActor):
     """Encodes. A request names its image, so a restarted encoder needs no history."""
 
-    def __init__(self, plan: Plan) -> None:
-        import torch
-
-        torch.set_num_threads(plan.threads)
-        self.plan, self.stack = plan, ExitStack()
-        self.failed: Exception | None = None
+    def open(self) -> None:
+        """The data set, the tower, and what counts its passes."""
+        plan = self.plan
         self.kept: OrderedDict[str, Seen] = OrderedDict()  # images whose view has been put off
         self.counted: set[str] = set()
-        try:
-            self.dataset = load("datasets", plan.dataset, Dataset)
-            most = plan.encode_batch or BATCH[resolved_device(plan.engine.device).type != "cpu"]
-            self.passes = Passes(self.stack.enter_context(plan.engine.open_encoder()), most)
-            self.stack.callback(self.passes.close)
-            self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * most)))
-            lines = plan.layout.passes(plan.attempt, f"{socket.gethostname()}-{os.getpid()}")
-            self.lines: io.TextIOBase = self.stack.enter_context(lines.open("a", buffering=1))
-        except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
-            self.failed = error
-
-    async def close(self) -> None:
-        """Closes the engine."""
-        self.stack.close()
-
-    async def ready(self) -> None:
-        """Raises what went wrong when the engine was opened."""
-        if self.failed is not None:
-            raise self.failed
+        self.dataset = load("datasets", plan.dataset, Dataset)
+        most = plan.encode_batch or BATCH[resolved_device(plan.engine.device).type != "cpu"]
+        self.passes = Passes(self.stack.enter_context(plan.engine.open_encoder()), most)
+        self.stack.callback(self.passes.close)
+        self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * most)))
+        lines = plan.layout.passes(plan.attempt, f"{socket.gethostname()}-{os.getpid()}")
+        self.lines: io.TextIOBase = self.stack.enter_context(lines.open("a", buffering=1))
 
     async def see(self, listed: Row) -> Sight:
         """What an episode starts from. An image that cannot be used costs its questions, each with the `error`."""

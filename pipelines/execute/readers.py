@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-from pipelines.execute.async_reader import Turns
+from pipelines.execute.actor import EngineActor
+from pipelines.execute.async_reader import Turns, settle
 from pipelines.execute.plan import Plan, survived
 from pipelines.execute.reached import reached
 from pipelines.execute.wire import freeze, thaw
@@ -35,32 +36,16 @@ class Asked:
     choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
 
 
-class ReaderActor:
+class ReaderActor(EngineActor):
     """Answers; a request holds the whole canvas, so a restarted reader needs no history.
 
     Requests run together on an engine that batches them (`aread`), on another one in turn.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        import torch
-
-        torch.set_num_threads(plan.threads)
-        self.plan, self.stack = plan, ExitStack()
-        self.failed: Exception | None = None
-        try:
-            self.turns = Turns(self.stack.enter_context(plan.engine.open_reader()), wait_s=0.0)
-            self.stack.callback(self.turns.close)
-        except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
-            self.failed = error
-
-    async def close(self) -> None:
-        """Closes the engine."""
-        self.stack.close()
-
-    async def ready(self) -> None:
-        """Raises what went wrong when the engine was opened."""
-        if self.failed is not None:
-            raise self.failed
+    def open(self) -> None:
+        """The engine that reads."""
+        self.turns = Turns(self.stack.enter_context(self.plan.engine.open_reader()), wait_s=0.0)
+        self.stack.callback(self.turns.close)
 
     async def concurrent(self) -> bool:
         """Whether the engine batches requests itself."""
@@ -178,13 +163,7 @@ class Canvases:
             answers = await self._answers([ask for ask, _ in asked])
         except Exception as error:
             answers = [error] * len(asked)
-        for (_, coming), answer in zip(asked, answers, strict=True):
-            if coming.done():
-                continue  # given up meanwhile
-            if isinstance(answer, Exception):
-                coming.set_exception(answer)
-            else:
-                coming.set_result(thaw(answer))
+        settle([coming for _, coming in asked], [a if isinstance(a, Exception) else thaw(a) for a in answers])
 
     async def _answers(self, wanted: Sequence[Ask]) -> list[Answer | SaccadeError]:
         numbers: dict[str, int] = {}  # key of a part -> its place in the request

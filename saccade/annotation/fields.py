@@ -93,10 +93,12 @@ class FieldSpec(Settings):
 class FieldList(Settings):
     """The fields of one data set; no two have a column in common."""
 
-    fields: tuple[FieldSpec, ...] = Field(min_length=1)
+    fields: tuple[FieldSpec, ...]
 
     @model_validator(mode="after")
     def _distinct(self) -> "FieldList":
+        if not self.fields:  # here: pydantic's own limit would complain as well of each field that is wrong
+            raise ValueError("there is no field: at least one is needed")
         taken: dict[str, str] = dict.fromkeys(PAGE_COLUMNS, "the page")
         for field in self.fields:
             for column in field.columns:

@@ -11,7 +11,7 @@ and what has another ending is skipped and counted (`not_an_image`).
 
 import os
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ class Glob(Dataset):
     pages: Pages = None
 
     def rows(self) -> Iterator[Row | Skip]:
-        return grouped(self._listed(*self._found()), f"the pattern {self.data_path!r}")
+        return grouped(self._listed(*self._found), f"the pattern {self.data_path!r}")
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
         name, page = split(source)
@@ -59,9 +59,10 @@ class Glob(Dataset):
 
     def fingerprint(self) -> str:
         """Of the question and the names of the files."""
-        names, below = self._found()
+        names, below = self._found
         return digest(self.question, [printable(name.removeprefix(below)) for name in names])
 
+    @cached_property
     def _found(self) -> tuple[list[str], str]:
         """Names of the files in their file system, sorted, and what their ids are without.
 

@@ -10,7 +10,7 @@ An image is read by its place in the shard, without unpacking it. What stands be
 
 import tarfile
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from pydantic import Field
@@ -35,8 +35,7 @@ class Tar(Dataset):
     pages: Pages = None
 
     def rows(self) -> Iterator[Row | Skip]:
-        shards = self._shards()
-        return grouped(self._listed(shards), f"{self.data_path!r} ({len(shards)} tar files)")
+        return grouped(self._listed(), f"{self.data_path!r} ({len(self._held)} tar files)")
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
         place, page = split(source)
@@ -44,12 +43,17 @@ class Tar(Dataset):
 
     def fingerprint(self) -> str:
         """Of the question, the names of the shards, and the names and sizes of what is in them."""
-        held = [[shard, [[each.name, each.size] for each in self._members(shard)]] for shard in self._shards()]
+        held = [[shard, [[each.name, each.size] for each in members]] for shard, members in self._held.items()]
         return digest(self.question, held)
 
     def _root(self) -> Path:
         path = Path(self.data_path)
         return path if path.is_dir() else path.parent
+
+    @cached_property
+    def _held(self) -> dict[str, list[tarfile.TarInfo]]:
+        """What each shard holds: a shard is gone through once, from end to end."""
+        return {shard: self._members(shard) for shard in self._shards()}
 
     def _shards(self) -> list[str]:
         path = Path(self.data_path)
@@ -66,10 +70,9 @@ class Tar(Dataset):
         except (OSError, tarfile.TarError) as error:
             raise ConfigError(f"cannot read the tar file {str(path)!r}, or it is compressed: {error}") from error
 
-    def _listed(self, shards: list[str]) -> Iterator[Listed | Skip]:
+    def _listed(self) -> Iterator[Listed | Skip]:
         images, pager = suffixes(), Pager(self.pages)
-        for shard in shards:
-            members = self._members(shard)
+        for shard, members in self._held.items():
             keys = {_key(member.name) for member in members if Path(member.name).suffix.lower() in images}
             for member in members:
                 where, ending = f"{shard}/{printable(member.name)}", Path(member.name).suffix.lower()

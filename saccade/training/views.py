@@ -171,7 +171,8 @@ def _shown(kind: str, sheet: _Sheet, draw: np.random.Generator, fields: list[int
         if way < 0.5 or (kind == "resize" and way < 0.6):
             return everything
         if kind == "all" and way > 0.85:  # as samplers that ask nobody choose, blank cells among them
-            return np.sort(draw.choice(everything, round(np.exp(draw.uniform(*LOOK_TOK))), replace=False))
+            most = min(len(everything), round(np.exp(draw.uniform(*LOOK_TOK))))
+            return np.sort(draw.choice(everything, most, replace=False))
         return _looks(sheet, draw, fields, 2) if kind == "all" and way > 0.7 else everything[sheet.inked]
     if kind == "ink":
         return everything[sheet.inked]

@@ -26,7 +26,7 @@ def test_the_example_is_read() -> None:
     [
         ("fields: 3", "must hold `fields:`"),
         ("- name: a", "must hold `fields:`"),
-        ("fields: []", "at least 1 item"),
+        ("fields: []", "at least one is needed"),
         ("fields: [{name: a b, question: 'What?'}]", "name"),
         ("fields: [{name: a}]", "question"),
         ("fields: [{name: a, question: 'What?', typ: text}]", "typ"),

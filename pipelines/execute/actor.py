@@ -1,0 +1,34 @@
+"""What encoders and readers share: a process that holds an engine, and says why where it could not open it."""
+
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+
+from pipelines.execute.plan import Plan
+
+
+class EngineActor(ABC):
+    """An actor of the graph that holds an engine."""
+
+    def __init__(self, plan: Plan) -> None:
+        import torch
+
+        torch.set_num_threads(plan.threads)
+        self.plan, self.stack = plan, ExitStack()
+        self.failed: Exception | None = None
+        try:
+            self.open()
+        except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
+            self.failed = error
+
+    @abstractmethod
+    def open(self) -> None:
+        """Opens what it holds, on `self.stack`."""
+
+    async def close(self) -> None:
+        """Closes the engine."""
+        self.stack.close()
+
+    async def ready(self) -> None:
+        """Raises what went wrong when the engine was opened."""
+        if self.failed is not None:
+            raise self.failed
