@@ -1,20 +1,25 @@
 """Faults injected into runs of the bundled model: every question has one row afterwards, and no row holds an error."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks import survival
+from tests.engines.conftest import needs_vllm
 
-LONG = {"hang", "vllm", "node_removed", "node_added", "store", "disk"}
-"""Minutes each, or they need what a machine may not have: `python -m tests.benchmarks.survival` injects them."""
+NEEDS = {
+    "vllm": [needs_vllm],
+    "disk": [pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="root mounts a small disk")],
+}
 
 
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", [name for name in survival.FAULTS if name not in LONG])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=NEEDS.get(name, [])) for name in survival.FAULTS])
 def test_nothing_is_lost_and_nothing_is_there_twice(name: str) -> None:
     row = survival.survive(name)
     assert row["rows"] == row["questions"] == survival.IMAGES * survival.QUESTIONS
