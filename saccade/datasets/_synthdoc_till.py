@@ -6,13 +6,15 @@ from saccade.datasets._synthdoc_print import Printer, Span
 from saccade.datasets._synthdoc_words import (
     ASK_COMPANY,
     CURRENCIES,
-    address,
     code,
-    company,
-    date,
+    day_of_sale,
+    digits,
     name,
+    part,
     phone,
     price,
+    shop,
+    street,
     time,
     town,
     ware,
@@ -20,24 +22,39 @@ from saccade.datasets._synthdoc_words import (
 )
 
 ASK_TOTAL = (
-    "What is the total?", "What is the total amount?", "How much is the total?", "Total?", "What is the total price?",
-    "How much was paid in all?", "What is the amount due?",
+    "What is the total?", "What is the total amount?", "What is the total amount?", "How much is the total?", "Total?",
+    "What is the total price?", "How much was paid in all?", "What is the amount due?",
 )  # fmt: skip
-ASK_DATE = ("What is the date?", "Date?", "When was it bought?", "What is the date of the receipt?", "Which date?")
-ASK_ADDRESS = ("What is the address?", "Address?", "Where is the company?", "What is the address of the company?")
-TOTALS = ("TOTAL", "Total", "Grand total", "TOTAL DUE", "Amount due", "Total sales", "NET TOTAL", "Total amount")
+ASK_DATE = ("What is the date?", "What is the date?", "Date?", "When was it bought?", "Which date?",
+            "What is the date of the receipt?")  # fmt: skip
+ASK_ADDRESS = ("What is the address?", "What is the address?", "Address?", "Where is the company?",
+               "What is the address of the company?")  # fmt: skip
+ASK_SHOP = (*ASK_COMPANY, "What is the name of the company?", "Which company issued it?", "Who is the seller?",
+            "What is the name of the shop?")  # fmt: skip
+TOTALS = ("TOTAL", "Total", "Grand total", "TOTAL DUE", "Amount due", "Total sales", "NET TOTAL", "Total amount",
+          "Total payable", "Amount payable", "Total incl. tax", "Total (incl. GST)",
+          "Total sales (incl. VAT)")  # fmt: skip
 BEFORE = (("Subtotal", "subtotal"), ("Sub-total", "subtotal"), ("Discount", "discount"), ("Rounding", "rounding"),
-          ("Service charge", "service charge"), ("Tax", "tax"), ("VAT 20%", "tax"), ("GST 6%", "tax"))  # fmt: skip
-AFTER = (("Cash", "cash"), ("Change", "change"), ("CARD", "amount paid by card"), ("Tendered", "amount tendered"))
+          ("Service charge", "service charge"), ("Tax", "tax"), ("VAT 20%", "tax"), ("GST 6%", "tax"),
+          ("Total excl. tax", "total without tax"), ("Total (excl. GST)", "total without tax"),
+          ("Total tax", "total tax"), ("Total GST", "total tax"))  # fmt: skip
+AFTER = (("Cash", "cash"), ("Change", "change"), ("CARD", "amount paid by card"), ("Tendered", "amount tendered"),
+         ("Paid", "amount paid"), ("Balance", "balance"))  # fmt: skip
+COUNTS = (("Total qty", "total quantity"), ("Items", "number of items"), ("Total items", "number of items"))
+HEADS = (("Item", "Description", "Article"), ("Qty", "Quantity", "No."), ("Price", "U/Price", "@"),
+         ("Amount", "Total", "Sum"))  # fmt: skip
 CLOSING = (
     "Thank you for shopping with us", "Thank you, please come again", "Goods sold are not returnable", "Good day",
     "Please keep this receipt", "Thank you! See you again soon", "Visit us at www.{}.com", "Returns within 14 days",
+    "*** {} ***", "Customer copy", "All prices include tax", "This is a computer generated invoice",
 )  # fmt: skip
 RULES = ("-", "=", "*", "_", "- ", ".")
 
 
 def till(p: Printer, y: float) -> None:
     """Prints from the baseline y down and asks for what a reader of receipts asks."""
+    if p.r.random() < 0.4:  # somewhere on a taller sheet, as scanners see it
+        y += p.r.uniform(0, 0.4) * p.height
     y = _head(p, y)
     y = _rule(p, y)
     y = _about(p, y)
@@ -47,7 +64,7 @@ def till(p: Printer, y: float) -> None:
     y = _totals(p, y)
     if p.r.random() < 0.4:
         y = _taxes(p, _rule(p, y))
-    for line in p.r.sample(CLOSING, p.r.randint(0, 2)):
+    for line in p.r.sample(CLOSING, p.r.randint(0, 3)):
         y = _centred(p, y, line.format(word(p.r).lower()))[1]
 
 
@@ -74,27 +91,49 @@ def _fitting(p: Printer, make: Callable[[], str], style: int = 0) -> str:
 
 def _head(p: Printer, y: float) -> float:
     r = p.r
+    if r.random() < 0.12:  # what a clerk wrote above it
+        _, y = _centred(p, y, r.choice((name(r), digits(r, r.randint(3, 7)))), r.randint(0, 1), r.choice((1.0, 1.3)))
     scale = r.choice((1.0, 1.0, 1.25, 1.5))
-    title = _fitting(p, lambda: company(r) + r.choice(("", "", f" ({word(r)})")), 1)
-    if not _room(p, y, title, 1, scale):
+    style = int(r.random() < 0.6)
+    title = _fitting(p, lambda: shop(r), style)
+    if r.random() < 0.4:
+        title = title.upper()
+    if not _room(p, y, title, style, scale):
         scale = 1.0
-    span, y = _centred(p, y, title, 1, scale)
+    span, y = _centred(p, y, title, style, scale)
     if span:
-        p.ask("company", r.choice((*ASK_COMPANY, "Which company issued it?", "Who is the seller?")), title, span, span,
-              scale)  # fmt: skip
+        p.ask("company", r.choice(ASK_SHOP), title, span, span, scale)
+    if r.random() < 0.3:
+        _, y = _centred(p, y, r.choice(("({})", "{}", "Co. No. {}")).format(code(r)))
     if r.random() < 0.85:
-        first = _fitting(p, lambda: f"{r.choice(('', 'No. ', 'Lot '))}{address(r)}{r.choice((',', ''))}") + " "
-        second = _fitting(p, lambda: town(r))
-        at, y = _centred(p, y, first)
-        below, y = _centred(p, y, second)
-        if at and below:
-            p.ask("address", r.choice(ASK_ADDRESS), first + second, (at[0], below[1]), (at[0], below[1]))
+        y = _address(p, y)
     if r.random() < 0.7:
         y = _labelled(p, y, r.choice(("Tel", "Tel.", "Phone", "TEL")), phone(r), "phone number", centred=True)
     if r.random() < 0.5:
-        y = _labelled(p, y, r.choice(("Reg. No.", "VAT No", "Tax ID", "Co. Reg")), code(r), "registration number", True)
+        label = r.choice(("Reg. No.", "VAT No", "Tax ID", "Co. Reg", "GST ID", "GST No."))
+        y = _labelled(p, y, label, r.choice((code(r), digits(r, r.randint(8, 12)))), "registration number", True)
     if r.random() < 0.4:
         _, y = _centred(p, y, r.choice(("RECEIPT", "TAX INVOICE", "Cash bill", "SALES SLIP", "Customer copy")), 1)
+    return y
+
+
+def _address(p: Printer, y: float) -> float:
+    """One to four centred lines; the answer is all of them."""
+    r = p.r
+    makes = [street, *([part] * r.choice((0, 0, 1, 1, 2))), *([town] if r.random() < 0.9 else [])]
+    lines = [_fitting(p, lambda make=make: make(r)) for make in makes]  # type: ignore[misc]
+    comma, shout = r.choice((",", "", ",")), r.random() < 0.3
+    spans, printed = [], []
+    for number, line in enumerate(lines):
+        last = number == len(lines) - 1
+        text = (line.upper() if shout else line) + (r.choice(("", "", ".")) if last else f"{comma} ")
+        at, y = _centred(p, y, text)
+        if at is None:
+            return y
+        spans.append(at)
+        printed.append(text)
+    whole = (spans[0][0], spans[-1][1])
+    p.ask("address", r.choice(ASK_ADDRESS), "".join(printed).strip(), whole, whole)
     return y
 
 
@@ -112,24 +151,37 @@ def _labelled(p: Printer, y: float, label: str, value: str, kind: str, centred: 
 def _about(p: Printer, y: float) -> float:
     """Date, time, number and cashier, with labels or without, one or two on a line."""
     r = p.r
-    day, clock = date(r), time(r)
-    label = r.choice(("", "", "Date: ", "DATE ", "Date/Time: "))
-    if _room(p, y, label + day + " " + clock):
-        key = p.text(p.margin, y, label) if label else None
-        x = p.margin + (p.measure(label) if label else 0)
-        at = p.text(x, y, day)
-        apart = p.width - p.margin - p.measure(clock)
-        x += p.measure(day + " ")
-        hour = p.text(max(x, apart) if r.random() < 0.5 else x, y, clock)
+    day, clock = day_of_sale(r), time(r)
+    label = r.choice(("", "", "Date: ", "DATE ", "Date/Time: ", "Date : ", "Invoice date: ", "Printed on "))
+    number = code(r)
+    beside = r.choice(("Doc No. : ", "Bill No ", "No: ", "INV "))
+    two = r.random() < 0.3 and _room(p, y, beside + number + "nn" + label + day)
+    if two or _room(p, y, label + day + " " + clock):
+        x = p.margin
+        if two:  # the number at the left of it
+            spans = p.text(x, y, beside), p.text(x + p.measure(beside), y, number)
+            p.ask("receipt number", "What is the receipt number?", number, *spans)
+            x = p.width - p.margin - p.measure(label + day)
+        key = p.text(x, y, label) if label else None
+        at = p.text(x + (p.measure(label) if label else 0), y, day)
         p.ask("date", r.choice(ASK_DATE), day, key or at, at)
-        p.ask("time", r.choice(("What is the time?", "At what time?", "Time?")), clock, at, hour)
+        if two:
+            y += p.pitch
+            before = p.text(p.margin, y, "Time: ") if r.random() < 0.5 and _room(p, y, "Time: " + clock) else None
+            hour = p.text(p.margin + p.measure("Time: "), y, clock) if before else None
+        else:
+            x += p.measure(label) + p.measure(day + " ")
+            apart = p.width - p.margin - p.measure(clock)
+            before, hour = at, p.text(max(x, apart) if r.random() < 0.5 else x, y, clock)
+        if before and hour:
+            p.ask("time", r.choice(("What is the time?", "At what time?", "Time?")), clock, before, hour)
         y += p.pitch
     for label, kind, make in (
         (r.choice(("Receipt #", "Bill No.", "Invoice No", "Slip")), "receipt number", code),
         (r.choice(("Cashier", "Served by", "Staff")), "cashier", name),
         (r.choice(("Table", "Till", "Counter", "Terminal")), "till", code),
     ):
-        if r.random() < 0.5:
+        if r.random() < 0.5 and not (two and kind == "receipt number"):
             y = _labelled(p, y, label, make(r), kind)
     return y
 
@@ -147,29 +199,48 @@ def _rule(p: Printer, y: float) -> float:
     return y + p.pitch
 
 
-def _amount(p: Printer, sign: str) -> str:
+def _amount(p: Printer, sign: str, value: str | None = None) -> str:
     before = p.r.random() < 0.75
-    value = price(p.r)
+    value = value or price(p.r)
     return value if not sign else f"{sign}{value}" if before and len(sign) < 3 else \
         f"{sign} {value}" if before else f"{value} {sign}"  # fmt: skip
 
 
 def _items(p: Printer, y: float) -> float:
-    """Articles with a price at the right; sometimes a line of its own for quantity x unit price."""
+    """Articles with a price at the right, or with columns of a quantity, a unit price and an amount.
+
+    Quantity and unit price may have a line of their own, as the article may.
+    """
     r = p.r
-    two, sign = r.random() < 0.4, r.choice(CURRENCIES) if r.random() < 0.2 else ""
-    rows = max(1, min(r.randint(2, 16), int((p.height - y) / (p.pitch * (2 if two else 1))) - 5))
+    way = r.choice(("price", "price", "two lines", "columns", "columns"))
+    sign = r.choice(CURRENCIES) if r.random() < 0.2 else ""
+    ends = [p.margin + share * (p.width - 2 * p.margin) for share in (0.5, 0.74, 1.0)]
+    if way == "columns" and r.random() < 0.7 and _room(p, y, "n"):
+        first, *others = (r.choice(names) for names in HEADS)
+        p.text(p.margin, y, first)
+        for end, head in zip(ends, others, strict=True):
+            p.text(end - p.measure(head), y, head)
+        y += p.pitch
+    tall = p.pitch * (1 if way == "price" else 2)
+    rows = max(1, min(r.randint(2, 24), int((p.height - y) / tall) - 5))
     asked = set(r.sample(range(rows), min(rows, r.randint(1, 5))))
     for row in range(rows):
         label, value, count = ware(r), _amount(p, sign), str(r.randint(1, 12))
         right = p.width - p.margin - p.measure(value)
-        if p.measure(label) > right - p.margin - p.measure("n"):
+        most = (p.width - p.margin if way == "columns" else right) - p.margin - p.measure("n")
+        if p.measure(label) > most:
             label = word(r)
-        if not _room(p, y + (p.pitch if two else 0), label):
+        if not _room(p, y + tall - p.pitch, label):
             break
         key = p.text(p.margin, y, label)
-        if two:
+        if way != "price":
             y += p.pitch
+        if way == "columns":
+            p.text(p.margin, y, digits(r, r.randint(3, 5)))
+            unit = price(r)
+            for end, text in zip(ends, (count, unit), strict=False):
+                p.text(end - p.measure(text), y, text)
+        elif way == "two lines":
             quantity = f"{count} x {price(r)}" if r.random() < 0.7 else f"{code(r)} {count} @ {price(r)}"
             if p.margin + p.measure("n" + quantity) < right:
                 p.text(p.margin + p.measure("n"), y, quantity)
@@ -182,23 +253,33 @@ def _items(p: Printer, y: float) -> float:
 
 
 def _totals(p: Printer, y: float) -> float:
+    """The total among other sums; more often than not they agree with it."""
     r, sign = p.r, p.r.choice((*("",) * 12, *CURRENCIES))
     in_label = bool(sign) and r.random() < 0.4
-    rows = [*((*row, False) for row in r.sample(BEFORE, r.randint(0, 2))), (r.choice(TOTALS), "total", True),
+    due, agree, indent = price(r), r.random() < 0.6, r.choice((0.0, 0.0, 0.25)) * p.width
+    rows = [*((*row, False) for row in r.sample(BEFORE, r.randint(0, 3))), (r.choice(TOTALS), "total", True),
             *((*row, False) for row in r.sample(AFTER, r.randint(0, 2)))]  # fmt: skip
+    if r.random() < 0.3:
+        rows.insert(r.randint(0, 1), (*r.choice(COUNTS), False))
     large = r.choice((1.0, 1.0, 1.0, 1.4))
     asked: set[str] = set()
     for label, kind, total in rows:
         scale, style = (large, int(r.random() < 0.5)) if total else (1.0, 0)
-        label += (f" ({sign})" if in_label else "") + r.choice(("", ":", " :"))
-        value = _amount(p, "" if in_label else sign)
+        counted = any(kind == what for _, what in COUNTS)
+        label += (f" ({sign})" if in_label and not counted else "") + r.choice(("", ":", " :"))
+        same = total or (agree and kind in ("subtotal", "cash", "amount paid", "amount paid by card"))
+        value = digits(r, r.randint(1, 2)) if counted else \
+            _amount(p, "" if in_label else sign, due if same else None)  # fmt: skip
+        left = p.margin + (
+            indent if p.measure(label + "n" + value, style, scale) < p.width - 2 * p.margin - indent else 0
+        )
         if p.measure(label + "n" + value, style, scale) > p.width - 2 * p.margin or not _room(p, y, value):
             continue
         y += (scale - 1) * p.pitch
         gap = r.random() < 0.8
         right = p.width - p.margin - p.measure(value, style, scale)
-        key = p.text(p.margin, y, label, style, scale)
-        x = right if gap else p.margin + p.measure(label + " ", style, scale)
+        key = p.text(left, y, label, style, scale)
+        x = right if gap else left + p.measure(label + " ", style, scale)
         at = p.text(x, y, value, style, scale)
         if kind not in asked:
             asked.add(kind)

@@ -187,6 +187,102 @@ def time(r: random.Random) -> str:
                      f"{hour % 12 or 12}:{minute:02} {'AM' if hour < 12 else 'PM'}"))  # fmt: skip
 
 
+TRADES = (
+    "Restaurant", "Cafe", "Bakery", "Pharmacy", "Hardware", "Stationery", "Books", "Bookshop", "Machinery", "Motors",
+    "Electrical", "Furniture", "Textiles", "Fashion", "Optics", "Florist", "Garage", "Hotel", "Clinic", "Mart",
+    "Market", "Supermarket", "Mini Market", "Grocery", "Butchers", "Seafood", "Kitchen", "Grill", "Noodle House",
+    "Tea House", "Bar", "Petrol Station", "Service Station", "Car Park", "Cinema", "Sports", "Toys", "Cosmetics",
+    "Jewellers", "Printing", "Photo", "Computers", "Telecom", "Logistics", "Travel", "Enterprise", "Trading",
+    "Holdings", "Industries", "Wholesale", "Retail", "Department Store", "Gift Shop", "Home Centre", "Paints", "Timber",
+    "Steel", "Tools", "Spare Parts", "Tyres", "International", "Marketing", "Services", "Store", "Stores", "Group",
+)  # fmt: skip
+FORMS = (  # of companies, in the world's countries
+    "Ltd", "Ltd.", "Limited", "LLC", "Inc.", "Inc", "Corp.", "Co.", "Co. Ltd", "Pty Ltd", "PLC", "LLP", "GmbH", "AG",
+    "KG", "S.A.", "SARL", "S.r.l.", "S.p.A.", "B.V.", "N.V.", "AB", "A/S", "Oy", "Sp. z o.o.", "s.r.o.", "Kft.",
+    "d.o.o.", "Lda", "Ltda", "S.A. de C.V.", "Pvt. Ltd.", "Pte Ltd", "K.K.", "& Co.", "& Sons", "Bros.", "(Pty) Ltd",
+)  # fmt: skip
+WAYS = ("Street", "Road", "Avenue", "Lane", "Drive", "Square", "St.", "Rd", "Ave", "Way", "Plaza", "Park", "Hill")
+WAYS_BEFORE = ("Rue", "Via", "Calle", "Avenida", "Rua", "Rue de", "Plaza", "Largo", "Ul.", "Av.")
+PARTS = ("Industrial Park", "Garden", "Centre", "Mall", "Tower", "Business Park", "Village", "Heights", "Estate")
+
+
+def stem(r: random.Random) -> str:
+    """What is before the trade in a shop's name."""
+    return r.choice(
+        (
+            word(r), word(r, 1, 2), f"{word(r)} {word(r)}", f"{word(r, 1, 2)} {word(r, 1, 2)}",
+            f"{word(r, 1, 2)} {word(r, 1, 1)} {word(r, 1, 2)}", f"{word(r)} & {word(r)}", f"{word(r)}'s",
+            f"The {word(r)}", "".join(r.choice("ABCDEFGHJKLMNPRSTVW") for _ in range(r.randint(2, 4))),
+            f"{r.choice('ABCDEFGHJKLMNPRST')}.{r.choice('ABCDEFGHJKLMNPRST')}. {word(r)}", f"{digits(r, 2)} {word(r)}",
+        )
+    )  # fmt: skip
+
+
+def shop(r: random.Random) -> str:
+    """The name of a shop or a company as its receipts print it, of one to seven words."""
+    parts = [stem(r)]
+    if r.random() < 0.65:
+        parts += r.sample(TRADES, 1 if r.random() < 0.8 else 2)
+    if r.random() < 0.1:
+        parts.append(f"({r.choice((word(r), r.choice('ABCDEHKMNPST')))})")
+    if r.random() < 0.4 or len(parts) == 1:
+        parts.append(r.choice(FORMS))
+    return " ".join(parts)
+
+
+def street(r: random.Random) -> str:
+    """The first line of an address."""
+    number = str(r.randint(1, 299))
+    at = r.choice(
+        (
+            number, number, f"{number}{r.choice('ABCD')}", f"{number}-{digits(r, 2)}", f"{number} & {digits(r, 2)}",
+            f"{r.choice('ABGKL')}{r.choice(('-', ''))}{number}",
+        )
+    )  # fmt: skip
+    before = r.choice(("", "", "", "No. ", "No.", "No ", "Lot ", "Unit ", "Block ", "Shop ", "Suite "))
+    named = r.choice((word(r), f"{word(r)} {word(r)}", f"{word(r, 1, 2)} {word(r, 1, 2)}"))
+    after = r.choice(("", "", f" {digits(r, 1)}", f" {digits(r, 1)}/{digits(r, 1)}", f" {digits(r, 2)}/{digits(r, 1)}"))
+    way = r.random()
+    road = f"{named} {r.choice(WAYS)}" if way < 0.4 else f"{r.choice(WAYS_BEFORE)} {named}" if way < 0.6 else named
+    return f"{before}{at}{r.choice((',', '', ''))} {road}{after}"
+
+
+def part(r: random.Random) -> str:
+    """A line of an address between its street and its town."""
+    inside = f"{word(r)} {r.choice(PARTS)}"
+    return r.choice(
+        (
+            inside,
+            f"{word(r)} {word(r)}",
+            f"{word(r, 1, 2)} {word(r, 1, 2)} {word(r)}",
+            f"Level {r.randint(1, 9)}, {inside}",
+            f"{street(r)}",
+        )
+    )
+
+
 def town(r: random.Random) -> str:
-    """The second line of an address."""
-    return r.choice((f"{digits(r, 5)} {word(r)}", f"{word(r)} {digits(r, 4)}", f"{word(r)}, {word(r)}, {digits(r, 6)}"))
+    """The last line of an address."""
+    named = r.choice((word(r), f"{word(r)} {word(r)}"))
+    return r.choice(
+        (
+            f"{digits(r, 5)} {named}", f"{digits(r, 5)} {named}, {word(r)}", f"{named} {digits(r, 4)}",
+            f"{named}, {word(r)}, {digits(r, 6)}", f"{named}, {digits(r, 5)} {word(r)}", f"{word(r)} {named}",
+        )
+    )  # fmt: skip
+
+
+def day_of_sale(r: random.Random) -> str:
+    """A date as tills print it."""
+    day, month, year = r.randint(1, 31), r.randint(1, 12), r.randint(1995, 2030)
+    mark, short = r.choice("/-./-"), r.random() < 0.3
+    years = f"{year % 100:02}" if short else str(year)
+    named = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()[month - 1]
+    named = named.upper() if r.random() < 0.5 else named
+    return r.choice(
+        (
+            date(r), f"{day:02}{mark}{month:02}{mark}{years}", f"{day:02}{mark}{month:02}{mark}{years}",
+            f"{month:02}{mark}{day:02}{mark}{years}", f"{year}{mark}{month:02}{mark}{day:02}",
+            f"{day}{mark}{month}{mark}{years}", f"{day:02} {named} {years}", f"{day:02}-{named}-{years}",
+        )
+    )  # fmt: skip

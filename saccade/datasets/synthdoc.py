@@ -148,18 +148,20 @@ def render(
     kind: str | None = None,
     x_height_px: float | None = None,
     real: Real | None = None,
+    most_px: int | None = None,
 ) -> Page:
     """Page `index` of `seed`, its longest side page_px, the other a multiple of 16.
 
     kind: one of KINDS, 'sheet' (a square full of text, for training the encoder), or None: drawn, as x_height_px is.
     real: how it is printed and worn; None: clean, in few fonts.
+    most_px: its area; a page that would be larger is narrower.
     A document has at least eight questions, a page under 1024 px in proportion fewer: one with less is drawn again.
     """
     least = 0 if kind == "sheet" else max(1, min(8, page_px // 128))
     for attempt in itertools.count():
         state = np.random.SeedSequence([seed, index, page_px, attempt, *((len(REAL_KINDS),) if real else ())])
         r = random.Random(int(state.generate_state(1, np.uint64)[0]))
-        printed, kind_drawn = _print(r, page_px, kind, x_height_px, real)
+        printed, kind_drawn = _print(r, page_px, kind, x_height_px, real, most_px)
         if len(printed.fields) >= least:
             break
     boxes, image = np.array(printed.boxes, np.float32).reshape(-1, 4), printed.image
@@ -180,18 +182,24 @@ def render(
 
 
 def _print(
-    r: random.Random, page_px: int, kind: str | None, x_height_px: float | None, real: Real | None
+    r: random.Random,
+    page_px: int,
+    kind: str | None,
+    x_height_px: float | None,
+    real: Real | None,
+    most_px: int | None,
 ) -> tuple[Printer, str]:
     """An upright, clean page and its kind."""
     kind = kind or r.choice(REAL_KINDS if real else KINDS)
-    short = page_px * (r.uniform(0.45, 0.75) if kind in ("receipt", "till") else r.uniform(0.68, 1.0))
+    shapes = {"receipt": (0.45, 0.75), "till": (0.3, 0.75)}
+    short = min(page_px * r.uniform(*shapes.get(kind, (0.68, 1.0))), most_px / page_px if most_px else page_px)
     short_px = page_px if kind == "sheet" else max(16, round(short / 16) * 16)
     size = (page_px, short_px) if kind in ("table", "form") and r.random() < 0.3 else (short_px, page_px)
     x_height_px = x_height_px or math.exp(r.uniform(math.log(6), math.log(min(max(page_px / 50, 8), 20))))
     paper, ink = r.choice((255, r.randint(190, 255))), r.choice((0, r.randint(0, 100)))
     printer = Printer(r, *size, x_height_px, paper, ink, real.families() if real else None)
     if real:
-        printer.capitals = r.random() < 0.15
+        printer.capitals = r.random() < (0.3 if kind == "till" else 0.15)
         printer.pitch = max(x_height_px * r.uniform(2.0, 3.2), 11.0)
     LAYOUTS[kind](printer, printer.margin + x_height_px * r.uniform(1, 2))
     if real and kind != "sheet":

@@ -30,7 +30,7 @@ from saccade.training.fit import fit
 from saccade.training.importance import listwise
 from saccade.training.loop import autocast
 from saccade.training.model import PATCH_PX, encode_cells, load_model
-from saccade.training.views import drawn_size, resized
+from saccade.training.views import MOST_PX, drawn_size, resized
 from saccade.types import Scene
 
 FOLDER = "gaze"  # in a checkpoint's
@@ -53,7 +53,7 @@ def pointed(model: Any, seed: int, index: int, fonts: str = "", page_px: int | N
     """Example `index` of `seed`; with page_px a clean page of that size seen whole, as in the tables."""
     draw = np.random.default_rng([seed, index, 5])
     real = Real(fonts) if page_px is None and draw.random() < REAL_SHARE else None
-    page = render(seed, index, page_px or drawn_size(draw), real=real)
+    page = render(seed, index, page_px or drawn_size(draw), real=real, most_px=MOST_PX)
     image, way = page.image, "whole" if page_px else str(draw.choice(["whole", "ink", "glimpse"], p=[0.3, 0.4, 0.3]))
     if way == "glimpse":
         image = resized(image, round(np.exp(draw.uniform(*np.log((200, 900))))))

@@ -23,9 +23,10 @@ from saccade.training.dense import REAL_SHARE, SLOTS, char_labels, token_of
 from saccade.training.model import PATCH_PX
 
 SHARES = {"ink": 0.22, "look": 0.22, "resize": 0.22, "glimpse": 0.2, "all": 0.14}
-SIZES_PX = {512: 0.4, 768: 0.2, 1024: 0.4}  # longest side of a page, and its share
+SIZES_PX = {512: 0.36, 768: 0.16, 1024: 0.3, 1280: 0.1, 1664: 0.08}  # longest side of a page, and its share
+MOST_PX = 1 << 20  # area of a page: a larger one is shrunk by the processor
 READABLE_PX, UNREADABLE_PX = 4.2, 3.4  # x-height after resizing; in between a question is not asked
-CANVAS_TOK = 64  # side of the largest canvas, 1024 px
+CANVAS_TOK = 108  # side of the largest canvas: a till roll that fills its area
 FOREIGN_EVERY = 8  # one question that the page does not answer, in a view of so many that it may
 LOOK_TOK = (np.log(24), np.log(300))  # of one look, log-uniform: a small page must not be seen whole by every look
 UNKNOWN = 255  # a label that nobody knows
@@ -244,7 +245,8 @@ def make_view(
     """Example `index` of `seed`. kind: one of SHARES, 'asked', or None: drawn by SHARES, as page_px is by SIZES_PX."""
     draw = np.random.default_rng([seed, index, 2])
     kind = kind or drawn_kind(draw)
-    page = render(seed, index, page_px or drawn_size(draw), real=Real(fonts) if draw.random() < REAL_SHARE else None)
+    real = Real(fonts) if draw.random() < REAL_SHARE else None
+    page = render(seed, index, page_px or drawn_size(draw), real=real, most_px=MOST_PX)
     total = page.image.size // PATCH_PX**2
     max_tok = (
         round(np.exp(draw.uniform(*np.log((min(240, total - 1), min(1600, total)))))) if kind == "resize" else None

@@ -8,7 +8,7 @@ from saccade.datasets.synthdoc import render
 from saccade.training.dense import dense_loss, page_labels
 from saccade.training.model import CANNOT_READ, END, TURN
 from saccade.training.reader import ANSWER_TO_CHAR, ASK_TO_KEY, IGNORE, Batch, _guided, collate, pack
-from saccade.training.views import SHARES, SIZES_PX, UNKNOWN, Asked, View, make_view
+from saccade.training.views import CANVAS_TOK, SHARES, SIZES_PX, UNKNOWN, Asked, View, make_view
 
 
 @pytest.mark.parametrize("kind", [*SHARES, "asked"])
@@ -17,7 +17,7 @@ def test_views_are_deterministic_and_on_their_canvas(kind: str) -> None:
         view, again = make_view(5, index, kind=kind), make_view(5, index, kind=kind)
         assert np.array_equal(view.shown, again.shown) and view.asked[:1] == view.asked[:1]
         assert view.patches.tobytes() == again.patches.tobytes()
-        assert (view.cells >= 0).all() and (view.cells < view.side).all() and view.side <= 64
+        assert (view.cells >= 0).all() and (view.cells < view.side).all() and view.side <= CANVAS_TOK
         assert len(view.patches) == len(view.picture) == len(view.place) == len(view.labels)
         assert len(np.unique(view.shown)) == len(view.shown) == len(view.cells), "no token is shown twice"
         if kind != "all":
