@@ -146,13 +146,15 @@ def workers(name: str) -> list[psutil.Process]:
     return found
 
 
-def strike(name: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """Sends a signal to every worker of a role."""
-    struck = workers(name)
-    if not struck:
-        raise RuntimeError(f"there is no process {WORKERS[name]!r} to strike")
+def strike(night: Night, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+    """Sends a signal to every worker of a role, as soon as there is one; the run must still be going on."""
+    while not (struck := workers(name)):
+        if night.processes[-1].poll() is not None:
+            raise RuntimeError(f"the run ended without a process {WORKERS[name]!r}: {said(night.processes[-1])}")
+        time.sleep(STEP_S)
     for process in struck:
-        process.send_signal(number)
+        with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile: a fault all the same
+            process.send_signal(number)
 
 
 def worker_killed(name: str) -> Callable[[Night], None]:
@@ -161,7 +163,7 @@ def worker_killed(name: str) -> Callable[[Night], None]:
     def fault(night: Night) -> None:
         night.start()
         night.until(3)
-        strike(name)
+        strike(night, name)
         night.end()
 
     return fault
@@ -198,14 +200,14 @@ def terminated(night: Night) -> None:
 def reader_hangs(night: Night) -> None:
     night.start("--set", "read_timeout_s=15")
     night.until(3)
-    strike("reader", signal.SIGSTOP)
+    strike(night, "reader", signal.SIGSTOP)
     night.end()
 
 
 def vllm_killed(night: Night) -> None:
     night.start("--engine", "vllm", "--set", "engine.kv_gib=0.25", "--set", "engine.block_tok=32")
-    night.until(3)
-    strike("vllm")
+    night.until(1)  # once it answers, all is answered in a few seconds
+    strike(night, "vllm")
     night.end()
 
 
