@@ -40,3 +40,25 @@ def test_diversity_compares_what_the_tower_made(kind):
     assert torch.equal(found, Diversity(kind=kind)(scene, scored, torch.zeros(1, 2), 12)[0].index)
     _, other, _ = item(5, 8, seed=4)
     assert not torch.equal(found, choose(wanted, picture, encoding.grid, importance, other))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, "say how many 'tokens' of each image are kept, or 'ink': true"),
+        ({"ink": True, "tokens": 9}, "'ink' keeps all cells with ink: leave out tokens"),
+        ({"ink": True, "sampler": "topk", "scorer": "edges"}, "leave out sampler, scorer"),
+        ({"tokens": 9, "before": "tower", "scorer": "contrast"}, "only what reads pixels"),
+        ({"tokens": 9, "before": "tower", "sampler": "diversity"}, "only what reads pixels"),
+        ({"tokens": 9, "before": "reader"}, "before"),
+        ({"ink": 1}, "ink"),
+    ],
+)
+def test_what_goes_together(given, told):
+    with pytest.raises(ValueError, match=told):
+        Foveation.parse(given)
+
+
+def test_before_the_tower():
+    assert Foveation.parse({"ink": True}).sparse and not Foveation.parse({"ink": True}).in_worker
+    assert Foveation.parse({"tokens": 9, "before": "tower"}).sparse and not Foveation.parse({"tokens": 9}).sparse

@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from saccade.engines.vllm_plugin.foveation import Foveation, choose
+from saccade.geometry.ink import ink_cells
 from saccade.importance import Mix
 from saccade.picture import Picture
 from saccade.registry import load
@@ -127,6 +129,63 @@ def test_selected_images_equal_transformers(both: Pair, asked: dict[str, Any]) -
     page = page_of(both, 3)
     (got,) = at_once(both, prompt(both, [page], {"tokens": 50, **asked}))
     same(both, got, kept(both, page, 50, **asked))
+
+
+def printed(both: Pair, seed: int) -> np.ndarray:
+    """A page with blank cells."""
+    page, cell_px = page_of(both, seed).copy(), both.hf.family.cell_px  # type: ignore[attr-defined]
+    page[2 * cell_px : 7 * cell_px, 3 * cell_px : 12 * cell_px] = page[-5 * cell_px :, :cell_px] = 243
+    return page
+
+
+def encoded_alone(both: Pair, page: np.ndarray, asked: dict[str, Any]) -> Canvas:
+    """The canvas of the cells that are asked for, which transformers' tower alone has seen."""
+    prepared = both.hf.prepare(Picture.open(page))
+    if asked.get("ink"):
+        cells = ink_cells(page, prepared.grid)
+        assert 0 < len(cells) < len(prepared.grid) - 15
+    else:
+        number = min(asked["tokens"], len(prepared.grid))
+        cells = choose(Foveation.parse(asked), Picture.open(page), prepared.grid, edges(both, page))[:number]
+    encoding = both.hf.encode([prepared.some(cells, "test")])[0]
+    return canvas_of(encoding, Part.of(encoding))
+
+
+def edges(both: Pair, page: np.ndarray) -> torch.Tensor:
+    encoding = encoded(both, page)
+    return Mix.parse("edges")(Scene.of([(Picture.open(page), encoding, both.hf.query("total?"))]))
+
+
+BEFORE = [{"ink": True}, {"tokens": 50, "before": "tower"}, {"tokens": 9, "before": "tower", "sampler": "uniform"}]
+
+
+@pytest.mark.parametrize("asked", BEFORE, ids=lambda asked: "-".join(map(str, asked.values())))
+def test_what_is_not_kept_is_not_encoded(both: Pair, asked: dict[str, Any]) -> None:
+    """Beside whole images and images of which the tower chooses, in the same steps."""
+    pages = [printed(both, seed) for seed in (3, 4)]
+    wanted = [asked, None, {"tokens": 40, "scorer": "variance"}, asked]
+    got = at_once(both, *(prompt(both, [pages[i % 2]], one) for i, one in enumerate(wanted)))
+    for i in (0, 3):
+        same(both, got[i], encoded_alone(both, pages[i % 2], asked))
+    whole = encoded(both, pages[1])
+    same(both, got[1], canvas_of(whole, Part.of(whole)))
+    same(both, got[2], kept(both, pages[0], 40, scorer="variance"))
+
+
+def test_several_images_of_a_prompt_before_the_tower(both: Pair) -> None:
+    """As two prompts' images are: each attends to itself alone."""
+    pages = [printed(both, seed) for seed in (5, 6)]
+    alone = [both.vllm._run(ask_one(both, prompt(both, [page], {"ink": True}))) for page in pages]
+    assert len({tuple(one[1].tolist()) for one in alone}) == 2
+    (together,) = at_once(both, prompt(both, pages, {"ink": True}))
+    assert together[2] - alone[0][2] == len(ink_cells(pages[1], both.hf.prepare(Picture.open(pages[1])).grid)) + 2
+
+
+def test_an_image_that_keeps_everything_is_the_whole_image(both: Pair) -> None:
+    page = page_of(both, 7)
+    whole = encoded(both, page)
+    (got,) = at_once(both, prompt(both, [page], {"tokens": 10_000, "before": "tower"}))
+    same(both, got, canvas_of(whole, Part.of(whole)))
 
 
 def test_canvases_beside_pixels(both: Pair) -> None:
@@ -257,7 +316,7 @@ BAD: list[tuple[Any, str]] = [
     ({"tokens": "9"}, "valid integer"),
     ({"tokens": True}, "valid integer"),
     ({"tokens": 10**30}, "less than or equal"),
-    ({}, "tokens: Field required"),
+    ({}, "say how many 'tokens'"),
     (7, "not 7"),
     ({"tokens": 9, "token": 9}, "Extra inputs"),
     ({"tokens": 9, "sampler": "nope"}, "no samplers named 'nope'"),

@@ -1,8 +1,13 @@
 """What a request of pixels may ask for, and the tokens that follow from it. Nothing here needs vLLM.
 
+    mm_processor_kwargs={"saccade": {"ink": True}}
     mm_processor_kwargs={"saccade": {"tokens": 273, "sampler": "hybrid", "scorer": "edges"}}
+    mm_processor_kwargs={"saccade": {"tokens": 273, "before": "tower"}}
 
 vLLM's server takes these from a request only if started with `--trust-request-mm-kwargs`.
+
+With `ink` every cell but blank paper is kept, and what is not kept never enters the vision tower, as with `before`.
+Otherwise the tower encodes the whole image, and its tokens are chosen among.
 
 A scorer that needs the pixels alone chooses before the request is scheduled. One that needs what the vision tower made
 of them, like a sampler that compares tokens, chooses in the worker. None may need a question: an image is read without.
@@ -10,14 +15,15 @@ of them, like a sampler that compares tokens, chooses in the worker. None may ne
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 from torch import Tensor
 
 from saccade import untrusted
 from saccade.errors import SaccadeError
+from saccade.geometry.ink import ink_cells
 from saccade.importance import Mix, Scorer
 from saccade.picture import Picture
 from saccade.registry import find, load, names, validation_text
@@ -37,7 +43,11 @@ class Foveation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tokens: StrictInt = Field(ge=1, le=MOST_TOK, description="Tokens of each image; an image of fewer keeps them all.")
+    tokens: StrictInt | None = Field(
+        None, ge=1, le=MOST_TOK, description="Tokens of each image; an image of fewer keeps them all."
+    )
+    ink: StrictBool = Field(False, description="Keeps every cell with ink, in place of a number of tokens.")
+    before: Literal["tower"] | None = Field(None, description="'tower': what is not kept is not encoded either.")
     sampler: str | dict[str, Any] = Field("hybrid", description="Name, or name and settings.")
     scorer: str | list[str | dict[str, Any]] = Field("edges", description="Name or weighted mix of names.")
     gaze: tuple[float, float] | None = Field(None, description="x right, y down in [0, 1]; None: most important token.")
@@ -51,20 +61,38 @@ class Foveation(BaseModel):
         """
         try:
             if not isinstance(given, Mapping):
-                raise ValueError(f'it is {{"tokens": ..., "sampler": ..., "scorer": ...}}, not {given!r}')
+                raise ValueError(f'it is {{"ink": true}} or {{"tokens": ..., "sampler": ...}}, not {given!r}')
             wanted = cls.model_validate(given)
             if wanted.gaze is not None and not all(0 <= side <= 1 for side in wanted.gaze):
                 raise ValueError(f"gaze {list(wanted.gaze)} is off the picture: x and y are from 0 to 1")
             untrusted.refuse("samplers", wanted.sampler)
             untrusted.refuse_scorers(wanted.scorer)
-            wanted.parts()
-            _check_sampler(wanted.strategy(), wanted.tokens)
+            wanted.check()
         except ValidationError as error:
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {validation_text(error)}") from None
         except (ValueError, SaccadeError) as error:
             told = str(error).partition(" A dotted name")[0]  # requests name none
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {told}") from None
         return wanted
+
+    def check(self) -> None:
+        """Raises ValueError: settings that exclude each other, or strategies that are impossible inside vLLM."""
+        if self.ink:
+            if other := self.model_fields_set & {"tokens", "sampler", "scorer", "gaze"}:
+                raise ValueError(f"'ink' keeps all cells with ink: leave out {', '.join(sorted(other))}")
+            return
+        if self.tokens is None:
+            raise ValueError("say how many 'tokens' of each image are kept, or 'ink': true for all that is not blank")
+        self.parts()
+        _check_sampler(self.strategy(), self.tokens)
+        if self.before and self.in_worker:
+            told = f"{self.scorer!r} and {self.sampler!r}"
+            raise ValueError(f"before the tower only what reads pixels (edges) can choose, not {told}")
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the tower encodes only what is kept."""
+        return self.ink or self.before is not None
 
     def strategy(self) -> Sampler:
         """The sampler."""
@@ -101,7 +129,7 @@ class Foveation(BaseModel):
     @property
     def in_worker(self) -> bool:
         """Whether the choice needs the tower's output."""
-        return bool(self.needs & TOWER)
+        return not self.ink and bool(self.needs & TOWER)
 
 
 def usable(needs: frozenset[Need]) -> bool:
@@ -144,10 +172,14 @@ def scene_of(picture: Picture, grid: Grid, encoding: Encoding | None = None) -> 
 def choose(
     wanted: Foveation, picture: Picture, grid: Grid, importance: Tensor, encoding: Encoding | None = None
 ) -> Tensor:
-    """(K,) int64 on the CPU, raster order: the tokens kept, by importance (1, N) of any scale. K = min(tokens, N).
+    """(K,) int64 on the CPU, raster order: the tokens kept, by importance (1, N) of any scale. K = min(tokens, N), or
+    as many as hold ink.
 
     A sampler that compares tokens needs the encoding, and compares them where they are.
     """
+    if wanted.ink:
+        return ink_cells(picture.rgb, grid)
+    assert wanted.tokens is not None, "parse has seen to it"
     sampler = wanted.strategy()
     scene = scene_of(picture, grid, encoding if sampler.needs else None)
     importance = normalise(importance.to(scene.present.device), scene.present)

@@ -3,6 +3,7 @@ picture itself decides, the tokens are chosen, all before the request is schedul
 
 Each class is a mixin before the family's own. A selected image is its family's own input with one field more, INDEX:
 the tokens kept, or -1 for each of them where the vision tower decides (`tower`), which then needs PLAN and BASE too.
+With SPARSE its pixels are those of the kept tokens alone: the tower encodes nothing else (`sparse`).
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from vllm.multimodal.parse import ImageProcessorItems
 from vllm.multimodal.processing import InputProcessingContext, PromptReplacement, PromptUpdate
 
 from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, pack, scene_of, weigh
+from saccade.engines.vllm_plugin.sparse import patches
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture
@@ -25,7 +27,8 @@ from saccade.picture import Picture
 INDEX = "saccade_index"  # (K,) int64 per image
 PLAN = "saccade_plan"  # (bytes,) uint8 per image, empty where INDEX says it all
 BASE = "saccade_base"  # (N,) float32 per image: the part of the importance that the picture gives
-OURS = (INDEX, PLAN, BASE)
+SPARSE = "saccade_sparse"  # (1,) uint8 per image
+OURS = (INDEX, PLAN, BASE, SPARSE)
 
 
 class Context(InputProcessingContext):  # type: ignore[misc]
@@ -61,6 +64,8 @@ class PixelInfo:
         wanted = Foveation.parse(given)
         if config.is_multimodal_pruning_enabled():
             raise ValueError("vLLM's own pruning of videos rewrites positions: start it without video_pruning_rate")
+        if wanted.sparse and config.mm_encoder_tp_mode == "data":
+            raise ValueError("with mm_encoder_tp_mode 'data' vLLM's tower encodes whole images: use 'tokens' alone")
         if wanted.in_worker and config.mm_encoder_tp_mode == "data":
             told = f"{wanted.scorer!r} and {wanted.sampler!r}"
             raise ValueError(f"with mm_encoder_tp_mode 'data' only what reads pixels (edges) can choose, not {told}")
@@ -90,12 +95,21 @@ class PixelProcessor:
             _fields(wanted, picture, rows, cols, cell_px)
             for picture, (rows, cols) in zip(pictures, rows_cols, strict=True)
         ]
-        for key in OURS if wanted.in_worker else (INDEX,):
+        for key in (INDEX, PLAN, BASE) if wanted.in_worker else (INDEX,):
             inputs[key] = [fields[key] for fields in chosen]
+        if wanted.sparse:
+            inputs[SPARSE] = torch.ones(len(chosen), 1, dtype=torch.uint8)
+            each = inputs["pixel_values"].split(inputs["image_grid_thw"].prod(-1).tolist())
+            rows = [patches(fields[INDEX], merge**2) for fields in chosen]
+            inputs["pixel_values"] = torch.cat([pixels[row] for pixels, row in zip(each, rows, strict=True)])
         return inputs
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
         own = super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs)  # type: ignore[misc]
+        if SPARSE in hf_inputs:
+            unit = self.info.get_hf_config().vision_config.spatial_merge_size ** 2
+            sizes = torch.tensor([len(index) * unit for index in hf_inputs[INDEX]])
+            own = {**own, "pixel_values": MultiModalFieldConfig.flat_from_sizes("image", sizes)}
         return {**own, **{key: MultiModalFieldConfig.batched("image", keep_on_cpu=True) for key in OURS}}
 
     def _get_prompt_updates(
@@ -119,11 +133,12 @@ def _shorter(update: PromptReplacement, out_mm_kwargs: Any) -> PromptReplacement
 def _fields(wanted: Foveation, picture: Picture, rows: int, cols: int, cell_px: int) -> dict[str, Tensor]:
     """INDEX, PLAN and BASE of one image of rows x cols tokens."""
     num_tok, none = rows * cols, torch.zeros(0)
-    if wanted.tokens >= num_tok:
+    if wanted.tokens is not None and wanted.tokens >= num_tok:
         return {INDEX: torch.arange(num_tok), PLAN: none.to(torch.uint8), BASE: none}
     grid = plain_grid(rows, cols, cols * cell_px, rows * cell_px)
-    base = weigh(wanted.early(), scene_of(picture, grid))
+    base = none[None] if wanted.ink else weigh(wanted.early(), scene_of(picture, grid))
     if wanted.in_worker:
+        assert wanted.tokens is not None, "parse has seen to it"
         return {
             INDEX: torch.full((wanted.tokens,), -1),
             PLAN: pack(wanted, picture.sha256),

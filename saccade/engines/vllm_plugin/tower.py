@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from saccade.engines.vllm_plugin.foveation import Foveation, choose, scene_of, unpack, weigh
-from saccade.engines.vllm_plugin.pixels import BASE, INDEX, PLAN
+from saccade.engines.vllm_plugin.pixels import BASE, INDEX, PLAN, SPARSE
+from saccade.engines.vllm_plugin.sparse import embed
 from saccade.families._received import received
 from saccade.geometry.grid import plain_grid
 from saccade.types import Encoding, Grid
@@ -65,6 +66,8 @@ class Foveating:
             return super().embed_multimodal(**kwargs)  # type: ignore[misc]
         plans, bases = kwargs.pop(PLAN, None), kwargs.pop(BASE, None)
         grids, pixels = kwargs["image_grid_thw"], kwargs["pixel_values"]
+        if kwargs.pop(SPARSE, None) is not None:
+            return self._sparse(pixels, grids.tolist(), list(index))
         merge = self.visual.spatial_merge_size
         embeddings: list[Tensor] = []
         for some in _passes((grids.prod(-1) // merge**2).tolist(), self._step_tok):
@@ -84,6 +87,16 @@ class Foveating:
                     cells = torch.stack([encoding.grid.row[chosen], encoding.grid.col[chosen]], -1)
                     bits = cells.to(row.device, INTEGERS[row.element_size()]).view(row.dtype)
                     embeddings.append(torch.cat([row[chosen.to(row.device)], bits], -1))
+        return embeddings
+
+    def _sparse(self, pixels: Tensor, grids: list[list[int]], index: list[Tensor]) -> list[Tensor]:
+        """The tokens of images whose pixels are those of the kept tokens alone."""
+        embeddings, at, unit = [], 0, int(self.visual.spatial_merge_size) ** 2
+        for some in _passes([len(kept) for kept in index], self._step_tok):
+            kept = [index[number] for number in some]
+            end = at + sum(map(len, kept)) * unit
+            embeddings += embed(self.visual, pixels[at:end], [grids[number] for number in some], kept)
+            at = end
         return embeddings
 
     def embed_input_ids(self, input_ids: Tensor, multimodal_embeddings: Any = None, **kwargs: Any) -> Tensor:
