@@ -10,7 +10,7 @@ import pytest
 from pipelines.commands import app
 from pipelines.runs.tables import to_markdown
 from saccade.studies import ranking
-from tests.benchmarks import pareto, survival
+from tests.benchmarks import pareto, plugin, survival
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -73,6 +73,11 @@ def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- pareto: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
 def test_the_first_table_is_what_a_benchmark_wrote(path: str, table: str) -> None:
     assert table.strip() == pareto.markdown(json.loads((ROOT / path).read_text())).strip()
+
+
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- plugin: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
+def test_the_table_of_plain_vllm_is_the_one_that_was_measured(path: str, table: str) -> None:
+    assert table.strip() == plugin.markdown(json.loads((ROOT / path).read_text())).strip()
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,19 @@ def summed(ways: dict[str, Any], pages: Sequence[int]) -> dict[str, Any]:
     return rows
 
 
+def markdown(result: dict[str, Any]) -> str:
+    """The README's table."""
+    whole = result["ways"]["whole"]["requests_per_s"]
+    lines = ["| | ANLS | requests/s | right/s | times whole | tokens of a prompt |", "|---|---|---:|---:|---:|---:|"]
+    for name, row in result["ways"].items():
+        mean, rate = row["anls"], row["requests_per_s"]
+        lines.append(
+            f"| {name} | {mean['mean']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}] | {rate:.1f} | "
+            f"{row['right_per_s']:.1f} | {rate / whole:.1f} | {row['prompt_tok']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def table(result: dict[str, Any]) -> Table:
     """ANLS and requests per second."""
     made = Table("way", "ANLS", "requests/s", "right/s", "tokens of a prompt", title="plain vLLM")
