@@ -17,7 +17,7 @@ from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
-from saccade.training import importance, reward
+from saccade.training import importance, joint, reward
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -81,6 +81,38 @@ def head(
         report = importance.train(taught, spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo((reward if chosen.reward else importance).told(report, output))
+
+
+class JointConfig(Training, joint.JointSettings):
+    """What allocator and scorer are trained on, with which model's reader, and how."""
+
+
+@train.command(name="joint")
+@takes(JointConfig, leave_out=("engine",))
+def jointly(
+    output: Annotated[
+        Path, typer.Option(help="Folder of what is trained: one folder for each weight, with its curve.")
+    ],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train which levels and which tokens a look shows, together, by how well the reader then answers.
+
+    The loss is the reader's own plus a weight of the share of tokens shown. A look shrinks from 800 to 73 tokens
+    while it learns. Every fifth page is held out, and what is printed at the end is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by --levels 3 --sampler
+    pyramid --set "scorer=[{name: late, head: OUTPUT/weight-0.03/scorer}]" --set budget=allocator
+    --set budget.weights=OUTPUT/weight-0.03/allocator --set budget.tokens=73.
+
+    Example: saccade train joint --dataset questions.jsonl --weights 0.01,0.1 --output heads/joint
+    """
+    chosen, spec, dataset, rows, origin = _prepared(JointConfig, settings)
+    wanted = _only(joint.JointSettings, chosen)
+    report = joint.train(wanted, spec, dataset, rows, output, origin)
+    for folder in sorted(output.glob("weight-*")):
+        draw_curve(folder)
+    typer.echo(joint.told(report, wanted, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:

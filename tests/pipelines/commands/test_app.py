@@ -40,6 +40,7 @@ COMMANDS = [
     "show",
     "train",
     "train head",
+    "train joint",
     "train nano",
 ]
 PASSED_ON = ["evaluate", "train levels", "train codec", "train calibration", "train quantiles"]
