@@ -42,6 +42,7 @@ COMMANDS = [
     "train head",
     "train joint",
     "train nano",
+    "tune",
 ]
 PASSED_ON = ["evaluate", "train levels", "train codec", "train calibration", "train quantiles"]
 """Their options are those of a module of saccade/training."""
