@@ -15,7 +15,7 @@ too, would train a reader's view that no look ever has.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +37,7 @@ from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Reading, read_pages, text_of
 from saccade.training.reward import answered, start_of
-from saccade.training.stored import Page, stored
+from saccade.training.stored import Page, Pages, stored
 from saccade.types import Canvas, Part
 
 SCORER, ALLOCATOR, RESULTS = "scorer", "allocator", "results.json"
@@ -64,8 +64,9 @@ class JointSettings(Settings):
     least: int = Field(73, ge=1, description="Tokens of a look at the end, and in the report.")
     levels: int = Field(3, ge=2, le=4, description="Sizes a page is encoded at.")
     encoder: str = Field("ink", pattern="^(full|ink)$", description="full or ink: what of a page is encoded.")
-    steps: int = Field(400, ge=0, description="Questions it is shown, for each weight.")
-    rate: float = Field(3e-4, gt=0, description="Learning rate at the start; it falls to nothing.")
+    steps: int = Field(300, ge=0, description="Steps of each training.")
+    batch: int = Field(4, ge=1, description="Questions in a step: what one of them says of a token is mostly noise.")
+    rate: float = Field(3e-5, gt=0, description="Learning rate at the start, which falls to nothing.")
     seed: int = Field(0, ge=0, description="Of the order of questions.")
     read: int = Field(96, ge=0, description="Held-out questions that are read for the report.")
     cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
@@ -138,44 +139,62 @@ def train(
             raise ConfigError(f"the data set {dataset.name()!r} has no questions with answer_boxes")
         learnt, held_out = pages.split(HELD_OUT)
         asked = answered(learnt)
-
-        def read(chooser: Chooser, name: str) -> Reading:
-            shown: list[int] = []
-
-            def chosen(page: Page, number: int) -> Tensor:
-                index = chooser.chosen(page, number, settings.least)
-                shown.append(len(index))
-                return index
-
-            found = read_pages(engine, held_out, chosen, settings.read, f"reading {name}")
-            report[name] = {
-                "tokens": round(sum(shown) / max(1, len(shown)), 1),
-                "anls": None if (mean := found.mean()) is None else asdict(mean),
-                "said": text_of(mean),
-            }
-            return found
-
-        report: dict[str, Any] = {}
-        before = read(_start(settings, engine, pages[0]), "untrained")
+        before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
+        report: dict[str, Any] = {"untrained": first}
         for weight in settings.weights:
             chooser, name = _start(settings, engine, pages[0]), f"weight {weight:g}"
-            folder = output / f"weight-{weight:g}"
-
-            def loss_of(
-                step: int, chooser: Chooser = chooser, weight: float = weight
-            ) -> tuple[Tensor, dict[str, float]]:
-                at, number = asked[picked(len(asked), step, settings.seed)]
-                return task(engine, chooser, learnt[at], number, size_of(settings, step), weight)
-
-            modules = {SCORER: chooser.head, ALLOCATOR: chooser.net}
+            folder, modules = output / f"weight-{weight:g}", {SCORER: chooser.head, ALLOCATOR: chooser.net}
+            loss_of = _loss(settings, engine, chooser, learnt, asked, weight)
             course(modules, loss_of, folder, steps=settings.steps, rate=settings.rate, name=name)
-            gain = read(chooser, name).over(before)
-            report[name] |= {"gain": None if gain is None else asdict(gain), "gain_said": text_of(gain, sign=True)}
+            after, found = _read(settings, engine, held_out, chooser, name)
+            gain = after.over(before)
+            report[name] = {
+                **found,
+                "gain": None if gain is None else asdict(gain),
+                "gain_said": text_of(gain, sign=True),
+            }
             notes = {**settings.dump(), "cache": None, "weight": weight, "report": report[name]}
             for part, module in modules.items():
                 save(module, folder / part, model=spec.model, **notes)
     (output / RESULTS).write_text(json.dumps({**report, "settings": settings.dump()}, indent=1) + "\n")
     return report
+
+
+def _loss(
+    settings: JointSettings, engine: HFEngine, chooser: Chooser, pages: Pages, asked: Sequence[tuple[int, int]],
+    weight: float,
+) -> Callable[[int], tuple[Tensor, dict[str, float]]]:  # fmt: skip
+    """The mean loss of a step's questions, and the means of what it is made of."""
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        made = []
+        for turn in range(step * settings.batch, (step + 1) * settings.batch):
+            at, number = asked[picked(len(asked), turn, settings.seed)]
+            made.append(task(engine, chooser, pages[at], number, size_of(settings, step), weight))
+        mean = {name: sum(facts[name] for _, facts in made) / len(made) for name in made[0][1]}
+        return torch.stack([loss for loss, _ in made]).mean(), mean
+
+    return loss_of
+
+
+def _read(
+    settings: JointSettings, engine: HFEngine, pages: Pages, chooser: Chooser, name: str
+) -> tuple[Reading, dict[str, Any]]:
+    """Held-out questions, read from what is chosen at the smallest look; with the tokens that took."""
+    shown: list[int] = []
+
+    def chosen(page: Page, number: int) -> Tensor:
+        index = chooser.chosen(page, number, settings.least)
+        shown.append(len(index))
+        return index
+
+    found = read_pages(engine, pages, chosen, settings.read, f"reading {name}")
+    mean = found.mean()
+    return found, {
+        "tokens": round(sum(shown) / max(1, len(shown)), 1),
+        "anls": None if mean is None else asdict(mean),
+        "said": text_of(mean),
+    }
 
 
 def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
