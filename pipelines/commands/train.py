@@ -17,7 +17,7 @@ from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
-from saccade.training import importance, joint, reward
+from saccade.training import importance, joint, reward, spending
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -113,6 +113,32 @@ def jointly(
     for folder in sorted(output.glob("weight-*")):
         draw_curve(folder)
     typer.echo(joint.told(report, wanted, output))
+
+
+class BudgetConfig(Training, spending.SpendingSettings):
+    """What a budget is trained on, with which model's reader, and how."""
+
+
+@train.command()
+@takes(BudgetConfig, leave_out=("engine",))
+def budget(
+    output: Annotated[Path, typer.Option(help="Folder of the budget, what was measured, its curve and its state.")],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train how many tokens a page and a question get, by what the reader answers at each budget.
+
+    Every question is read at every budget. Every fifth page is held out, and what is printed at the end is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by
+    --set budget=predicted --set budget.weights=OUTPUT.
+
+    Example: saccade train budget --budgets 73,111,273 --target 120 --output heads/budget
+    """
+    chosen, spec, dataset, rows, origin = _prepared(BudgetConfig, settings)
+    report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
+    draw_curve(output)
+    typer.echo(spending.told(report, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:

@@ -134,8 +134,9 @@ def soft_selection(
     """(B, N) in {0, 1}: the top of each level by logits, with a gradient that flows into shares, tokens and logits.
 
     As `soft_keep`; `keep_tok` (B,) float may have a gradient too, and is rounded up. Backward, a token is also kept as
-    far as its logit lies above the one at its level's border, by a sigmoid `width` wide: what is just not shown is
-    pulled in where showing it would help.
+    far as its logit lies above its level's border, by a sigmoid `width` wide. The border moves with the logits so that
+    what is kept stays as much: a token gains where it helps more than others near the border, at their cost, and all
+    logits together gain nothing.
     """
     levels = shares.shape[-1]
     room = level_masks(level, valid, levels).sum(-1).T
@@ -145,6 +146,13 @@ def soft_selection(
     ideal = ideal_counts(shares, keep_tok, room).gather(-1, level).to(logits.dtype)
     by_count = torch.sigmoid((ideal - place - 0.5) / width_tok) * valid
     border = _border(logits.detach(), level, valid, hard > 0, levels).gather(-1, level)
+    slope = torch.sigmoid((logits.detach() - border) / width)
+    slope = slope * (1 - slope) * valid
+    moved = slope * (logits - logits.detach())
+    per_level = [
+        (moved * mask).sum(-1) / (slope * mask).sum(-1).clamp(min=1e-12) for mask in level_masks(level, valid, levels)
+    ]
+    border = border + torch.stack(per_level, -1).gather(-1, level)
     by_logit = torch.sigmoid((logits - border) / width) * valid
     return hard + (by_count - by_count.detach()) + (by_logit - by_logit.detach())
 

@@ -81,6 +81,7 @@ def test_forward_it_is_the_sampler_s_choice_and_gradients_reach_all_three():
     wanted[just_below] = 1
     (kept[0] * wanted).sum().backward()
     assert logits.grad[0, just_below] > 0 and tokens.grad[0] > 0
+    assert float(logits.grad[0, scene.level[0] == 0].sum()) == pytest.approx(0, abs=1e-6), "at the others' cost"
     assert raw.grad[0, 0] > 0 > raw.grad[0, 3]  # more for its level, less left unspent
 
 

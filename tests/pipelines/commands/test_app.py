@@ -39,6 +39,7 @@ COMMANDS = [
     "serve",
     "show",
     "train",
+    "train budget",
     "train head",
     "train joint",
     "train nano",
