@@ -1,24 +1,40 @@
 """Train the models that saccade ships, and the small modules that scorers, budgets and reductions are made of."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
 
-from pipelines.commands.options import SET, passed_on
-from pipelines.commands.settings import pairs
-from saccade.engines import checkpoint
+from pipelines.commands.options import SET, passed_on, takes
+from pipelines.commands.settings import checked, pairs
+from pipelines.runs.config import Data, Model
+from pipelines.runs.engine import settled
+from saccade.datasets import Dataset, Row, limit, open_dataset
+from saccade.engines import checkpoint, choose_engine
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError
-from saccade.registry import validation_text
+from saccade.families import fingerprint
+from saccade.registry import named, validation_text
+from saccade.settings import Settings
+from saccade.training import importance, joint, reward, spending
+from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
+from saccade.viz.training import draw_curve
+
+C = TypeVar("C", bound="Training")
+S = TypeVar("S", bound=Settings)
+
+
+class Training(Data, Model):
+    """What every training of small modules is on: questions about images, as a model encodes them."""
+
 
 train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
 MODULES = {
     "gaze": "gaze",
-    "head": "importance",
     "levels": "levels",
     "codec": "compression",
     "calibration": "calibrate",
@@ -28,6 +44,131 @@ MODULES = {
 
 for name_, module_ in MODULES.items():
     passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}")
+
+
+OWN_PAGES = {"split": "train", "seed": 500, "num_pages": 80, "page_px": 512}
+"""Of generated pages, where nothing else is said: training never draws those that tables score."""
+
+
+class HeadConfig(Training, importance.HeadSettings, reward.RewardSettings):
+    """What a head is trained on, by which model's encodings, and how."""
+
+
+@train.command()
+@takes(HeadConfig, leave_out=("engine",))
+def head(
+    output: Annotated[Path, typer.Option("--output", "--out", help="Folder of the head, its curve and its state.")],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train a scorer to look where the answer and its label are, where people look, or where the reader attends.
+
+    Pages are encoded once and reused. Every fifth page is held out, and what is printed at the end is of those.
+    Interrupted, it goes on when started again with the same words. The result is used by
+    --set "scorer=[{name: late, head: OUTPUT}]".
+
+    With --reward it is trained by answers alone: sets of tokens are drawn, read, and made likelier if they were read
+    better than the others. It starts from a trained head (--init), and says what was gained over it.
+
+    Example: saccade train head --kind late --dataset questions.jsonl --output heads/late
+    """
+    chosen, spec, dataset, rows, origin = _prepared(HeadConfig, settings)
+    taught = _only(importance.HeadSettings, chosen)
+    if chosen.reward:
+        outcome = _only(reward.RewardSettings, chosen)
+        report = reward.train(taught, outcome, spec, dataset, rows, output, origin)
+    else:
+        report = importance.train(taught, spec, dataset, rows, output, origin)
+    draw_curve(output)
+    typer.echo((reward if chosen.reward else importance).told(report, output))
+
+
+class JointConfig(Training, joint.JointSettings):
+    """What allocator and scorer are trained on, with which model's reader, and how."""
+
+
+@train.command(name="joint")
+@takes(JointConfig, leave_out=("engine",))
+def jointly(
+    output: Annotated[
+        Path, typer.Option(help="Folder of what is trained: one folder for each weight, with its curve.")
+    ],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train which levels and which tokens a look shows, together, by how well the reader then answers.
+
+    The loss is the reader's own plus a weight of the share of tokens shown. A look shrinks from 800 to 73 tokens
+    while it learns. Every fifth page is held out, and what is printed at the end is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by --levels 3 --sampler
+    pyramid --set "scorer=[{name: late, head: OUTPUT/weight-0.03/scorer}]" --set budget=allocator
+    --set budget.weights=OUTPUT/weight-0.03/allocator --set budget.tokens=73.
+
+    Example: saccade train joint --dataset questions.jsonl --weights 0.01,0.1 --output heads/joint
+    """
+    chosen, spec, dataset, rows, origin = _prepared(JointConfig, settings)
+    wanted = _only(joint.JointSettings, chosen)
+    report = joint.train(wanted, spec, dataset, rows, output, origin)
+    for folder in sorted(output.glob("weight-*")):
+        draw_curve(folder)
+    typer.echo(joint.told(report, wanted, output))
+
+
+class BudgetConfig(Training, spending.SpendingSettings):
+    """What a budget is trained on, with which model's reader, and how."""
+
+
+@train.command()
+@takes(BudgetConfig, leave_out=("engine",))
+def budget(
+    output: Annotated[Path, typer.Option(help="Folder of the budget, what was measured, its curve and its state.")],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train how many tokens a page and a question get, by what the reader answers at each budget.
+
+    Every question is read at every budget. Every fifth page is held out, and what is printed at the end is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by
+    --set budget=predicted --set budget.weights=OUTPUT.
+
+    Example: saccade train budget --budgets 73,111,273 --target 120 --output heads/budget
+    """
+    chosen, spec, dataset, rows, origin = _prepared(BudgetConfig, settings)
+    report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
+    draw_curve(output)
+    typer.echo(spending.told(report, output))
+
+
+def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:
+    """What a training is set to: its settings, the engine, the data with their rows, and what they are known by.
+
+    Raises:
+        ConfigError: a setting is wrong, or the data or the model are not there.
+    """
+    data = named("dataset", settings.get("dataset", "synthdoc"))
+    name = str(data.pop("name", "synthdoc"))
+    dataset: Dataset
+    if settings.get("teacher") == "maps":
+        if not data.get("data_path"):
+            raise ConfigError("--teacher maps reads a folder of images and maps: give --data-path FOLDER")
+        dataset = Maps(
+            data_path=str(data["data_path"]), **({"question": data["question"]} if "question" in data else {})
+        )
+    else:
+        dataset = open_dataset(name, **(OWN_PAGES | data if name == "synthdoc" else data))
+    chosen = checked(kind, {**settings, "dataset": dataset.spec()})
+    spec = settled(choose_engine({**chosen.engine, "name": "hf"}), here=True)
+    assert isinstance(spec, HF)
+    rows = [row for row in limit(dataset.rows(), chosen.limit) if isinstance(row, Row)]
+    origin = {"weights": fingerprint(checkpoint(spec.model)), "data": dataset.fingerprint(), "limit": chosen.limit}
+    return chosen, spec, dataset, rows, origin
+
+
+def _only(kind: type[S], chosen: Settings) -> S:
+    """The part of a command's settings that one of its classes declares."""
+    return kind(**{name: getattr(chosen, name) for name in kind.model_fields})
 
 
 @train.command()

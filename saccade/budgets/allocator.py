@@ -8,7 +8,7 @@ from torch import Tensor
 
 from saccade.budgets._levels import LevelBudget
 from saccade.geometry.levels import fit_shares, num_levels
-from saccade.heads.allocator import START, LevelNet
+from saccade.heads.allocator import START, LevelNet, whole_tok
 from saccade.heads.files import holds, load_cached
 from saccade.types import Scene
 
@@ -16,13 +16,21 @@ from saccade.types import Scene
 class Allocator(LevelBudget):
     """`tokens` at every fixation, shared among the levels as a trained `LevelNet` says for this question.
 
-    `weights` is a folder that `saccade.training.pyramid.train_allocator` and `saccade.heads.files.save` have made.
-    Without one it gives what training starts from, 10/20/30/40 % from the finest level to the coarsest: a baseline.
+    `weights` is a folder that `saccade train levels` or `saccade train joint` has made; the latter's may also leave
+    tokens unspent, where it has learned that they buy nothing. Without one it gives what training starts from,
+    10/20/30/40 % from the finest level to the coarsest: a baseline.
     """
 
     weights: Annotated[str | None, holds(LevelNet)] = Field(
         None, description="Folder of a trained allocator; none: the shares training starts from."
     )
+
+    def __call__(self, scene: Scene) -> list[int]:
+        if self.weights is None or not load_cached(LevelNet, self.weights).spare:
+            return super().__call__(scene)
+        with torch.no_grad():
+            spent = load_cached(LevelNet, self.weights)(scene).sum(-1)
+        return whole_tok(spent, self.tokens).tolist()
 
     def shares(self, scene: Scene) -> Tensor:
         device = scene.valid.device

@@ -14,7 +14,7 @@ from saccade.types import Scene
 class Predicted(Budget):
     """The most likely budget of a trained `BudgetNet`, the smaller of equals, and never more than `most`.
 
-    `weights` is a folder that `saccade.training.budget.train_budget` and `saccade.heads.files.save` have made.
+    `weights` is a folder that `saccade train budget` or `saccade train head --reward --budgets` has made.
     """
 
     weights: Annotated[str, holds(BudgetNet)] = Field(description="Folder of a trained budget.")

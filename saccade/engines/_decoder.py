@@ -18,6 +18,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from saccade.errors import ConfigError
 from saccade.geometry.rotary import rotate
 
+ABSENT = 1e-6  # a token of weight 0 is there so much: its logarithm, and the gradient of that, are finite
 AHEAD_TOK = 512  # more than is asked for is reserved, at least so many
 
 
@@ -120,6 +121,29 @@ class Decoder:
                 hidden = hidden + levels[number]
         memory.grown(num_tok)
 
+    def weighed(self, embeds: Tensor, positions: Tensor, weight: Tensor) -> Tensor:
+        """(T, D) last hidden states of one prompt, with gradients; nothing is kept.
+
+        Other tokens attend to token j as if there were weight[j] of it, in [0, 1]: at 1 it is there, at 0 it is not.
+        What it computes itself is the same at any weight, so that the gradient says what one more token would be worth.
+        """
+        hidden, levels, turn = self._begin(embeds[None], positions[:, None])
+        num_tok = len(embeds)
+        ones = torch.ones(num_tok, num_tok, dtype=torch.bool, device=hidden.device)
+        bias = (weight + ABSENT).log().expand(num_tok, -1)
+        bias = bias.masked_fill(torch.eye(num_tok, dtype=torch.bool, device=hidden.device), 0.0)
+        bias = bias.masked_fill(~ones.tril(), float("-inf")).to(hidden.dtype)[None, None]
+        for number, layer in enumerate(self.model.layers):
+            query, key, value = _project(layer, hidden, turn)
+            mixed = scaled_dot_product_attention(
+                query, key, value, attn_mask=bias, scale=layer.self_attn.scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )  # fmt: skip
+            hidden = _finish(layer, hidden, mixed)
+            if number < len(levels):
+                hidden = hidden + levels[number]
+        return self.model.norm(hidden)[0]  # type: ignore[no-any-return]
+
     def ask(
         self, memory: Memory, embeds: Sequence[Tensor], positions: Sequence[Tensor], listen: int | None = None
     ) -> tuple[Talk, Tensor]:
@@ -169,6 +193,12 @@ class Decoder:
         places = positions.to(hidden.device)
         turn = self.model.rotary_emb(hidden, places if len(places) > 1 else places[0])
         return hidden, levels, [each.float().chunk(2, dim=-1)[0].unsqueeze(1) for each in turn]
+
+
+def wide(embeds: Sequence[Tensor]) -> Tensor:
+    """(T, .) one behind the other; text gets zeros where visual tokens have DeepStack levels."""
+    width = max(embed.shape[-1] for embed in embeds)
+    return torch.cat([pad(embed, (0, width - embed.shape[-1])) for embed in embeds])
 
 
 def attend(

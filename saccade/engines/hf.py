@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
-from torch.nn.functional import pad
 
 from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
-from saccade.engines._decoder import Decoder, Memory
+from saccade.engines._decoder import Decoder, Memory, wide
+from saccade.engines._gradient import Differentiable
 from saccade.engines._listening import Listening, canvas_keys, most_attended
 from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged
@@ -126,7 +126,7 @@ def model_type(path: str) -> str:
         ) from error
 
 
-class HFEngine(Listening, Engine):
+class HFEngine(Listening, Differentiable, Engine):
     """A loaded checkpoint that encodes and reads. Not thread-safe: one request at a time."""
 
     def __init__(self, family: Family, spec: HF, calibration: Calibration | None = None) -> None:
@@ -366,12 +366,6 @@ def among(logprobs: Tensor, written: Sequence[Sequence[int]], allowed: Sequence[
 
 
 NOT_FINITE = "the model gave {} that are not finite; try --set engine.dtype=float32"
-
-
-def wide(embeds: Sequence[Tensor]) -> Tensor:
-    """(T, .) one behind the other; text gets zeros where visual tokens have DeepStack levels."""
-    width = max(embed.shape[-1] for embed in embeds)
-    return torch.cat([pad(embed, (0, width - embed.shape[-1])) for embed in embeds])
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:

@@ -128,6 +128,47 @@ def soft_keep(
     return hard + (soft - soft.detach())
 
 
+def soft_selection(
+    logits: Tensor, level: Tensor, valid: Tensor, shares: Tensor, keep_tok: Tensor, width_tok: float, width: float
+) -> Tensor:
+    """(B, N) in {0, 1}: the top of each level by logits, with a gradient that flows into shares, tokens and logits.
+
+    As `soft_keep`; `keep_tok` (B,) float may have a gradient too, and is rounded up. Backward, a token is also kept as
+    far as its logit lies above its level's border, by a sigmoid `width` wide. The border moves with the logits so that
+    what is kept stays as much: a token gains where it helps more than others near the border, at their cost, and all
+    logits together gain nothing.
+    """
+    levels = shares.shape[-1]
+    room = level_masks(level, valid, levels).sum(-1).T
+    place = place_in_level(logits.detach(), level, valid, levels)
+    whole = counts(shares.detach(), (keep_tok.detach() - 1e-6).ceil(), room).gather(-1, level)
+    hard = ((place < whole) & valid).to(logits.dtype)
+    ideal = ideal_counts(shares, keep_tok, room).gather(-1, level).to(logits.dtype)
+    by_count = torch.sigmoid((ideal - place - 0.5) / width_tok) * valid
+    border = _border(logits.detach(), level, valid, hard > 0, levels).gather(-1, level)
+    slope = torch.sigmoid((logits.detach() - border) / width)
+    slope = slope * (1 - slope) * valid
+    moved = slope * (logits - logits.detach())
+    per_level = [
+        (moved * mask).sum(-1) / (slope * mask).sum(-1).clamp(min=1e-12) for mask in level_masks(level, valid, levels)
+    ]
+    border = border + torch.stack(per_level, -1).gather(-1, level)
+    by_logit = torch.sigmoid((logits - border) / width) * valid
+    return hard + (by_count - by_count.detach()) + (by_logit - by_logit.detach())
+
+
+def _border(logits: Tensor, level: Tensor, valid: Tensor, kept: Tensor, levels: int) -> Tensor:
+    """(B, levels) halfway between the least logit that is kept of a level and the greatest that is not."""
+    found = []
+    for mask in level_masks(level, valid, levels):
+        least = logits.masked_fill(~(mask & kept), float("inf")).amin(-1)
+        most = logits.masked_fill(~(mask & ~kept), float("-inf")).amax(-1)
+        least = torch.where(least.isfinite(), least, most)
+        most = torch.where(most.isfinite(), most, least)
+        found.append(torch.where(least.isfinite(), (least + most) / 2, torch.zeros_like(least)))
+    return torch.stack(found, -1)
+
+
 def fit_shares(table: Tensor, levels: int) -> Tensor:
     """(B, T) shares, finest first -> (B, levels) float32 that sum to 1: cut to the levels there are, or 0 beyond T."""
     padded = torch.nn.functional.pad(table.float(), (0, max(0, levels - table.shape[-1])))[..., :levels]

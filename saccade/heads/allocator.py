@@ -13,30 +13,49 @@ START = (0.1, 0.2, 0.3, 0.4)
 """Shares before training, finest first: 40/30/20/10 %, read from coarse to fine, as in the sampler `pyramid`."""
 
 
+ROUNDING_TOK = 1e-3  # what a softmax in float32 may be off by
+
+
 class LevelNet(nn.Module):
     """(B, levels) shares from the mean embedding of the question and each level's best and mean cosine with it.
 
     Its last layer starts at zero with the logarithms of `start` as bias: untrained, every image gets exactly those.
+    With `spare` above 0 it may leave some of a look's tokens unspent: that share to begin with, and shares sum to less
+    than 1.
     """
 
-    def __init__(self, word_width: int, levels: int = 4, inner: int = 64, start: tuple[float, ...] = START) -> None:
+    def __init__(
+        self,
+        word_width: int,
+        levels: int = 4,
+        inner: int = 64,
+        start: tuple[float, ...] = START,
+        spare: float = 0.0,
+    ) -> None:
         super().__init__()
+        if not 0 <= spare < 1:
+            raise ConfigError(f"the share that is left unspent to begin with is 0 or more and below 1, not {spare}")
         if len(start) != levels or min(start) <= 0:
             raise ConfigError(f"{levels} levels need {levels} positive shares to start from, not {start}")
         self.word_width, self.levels, self.inner, self.start = word_width, levels, inner, tuple(start)
+        self.spare = spare
         self.first = nn.Linear(word_width + 2 * levels, inner)
-        self.last = nn.Linear(inner, levels)
+        self.last = nn.Linear(inner, levels + (spare > 0))
         nn.init.zeros_(self.last.weight)
+        spent = [share * (1 - spare) / sum(start) for share in start]
         with torch.no_grad():
-            self.last.bias.copy_(torch.tensor(start).log())
+            self.last.bias.copy_(torch.tensor([*spent, spare] if spare else start).log())
 
     @property
     def sizes(self) -> dict[str, object]:
         """What `__init__` takes."""
-        return {"word_width": self.word_width, "levels": self.levels, "inner": self.inner, "start": self.start}
+        names = ("word_width", "levels", "inner", "start", "spare")
+        return {name: getattr(self, name) for name in names}
 
     def forward(self, scene: Scene) -> Tensor:
-        """(B, levels) float32 shares that sum to 1; a level that an image lacks has some too, which others then get.
+        """(B, levels) float32 shares that sum to 1, or to less where some is spared.
+
+        A level that an image lacks has some too, which others then get.
 
         Raises:
             ConfigError: it was made for words of another width.
@@ -56,4 +75,9 @@ class LevelNet(nn.Module):
         best = torch.where(masks, near, torch.tensor(-1.0, device=near.device)).amax(-1).T
         mean = ((near * masks).sum(-1) / masks.sum(-1).clamp(min=1)).T
         hidden = torch.nn.functional.gelu(self.first(torch.cat([asked, best, mean], -1)))
-        return self.last(hidden).softmax(-1)  # type: ignore[no-any-return]
+        return self.last(hidden).softmax(-1)[..., : self.levels]  # type: ignore[no-any-return]
+
+
+def whole_tok(spent: Tensor, tokens: int) -> Tensor:
+    """(B,) int64 tokens of a look of which shares (B,) are spent: rounded up, at least one."""
+    return (spent.double() * tokens - ROUNDING_TOK).ceil().clamp(1, tokens).long()

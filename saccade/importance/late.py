@@ -15,7 +15,7 @@ from saccade.types import Need, Scene
 class LateInteraction(Scorer):
     """MaxSim of projections: a token's largest cosine with a word, both projected (ColBERT: Khattab & Zaharia 2020).
 
-    `head` is a folder of `saccade.training.importance`; its projections are of tokens after the merger or of features
+    `head` is a folder that `saccade train head` has made; its projections are of tokens after the merger or of features
     before it (then the best of a token's patches counts). Where none is given and the checkpoint brings one, in its
     folder `gaze`, it is that; otherwise both projections are the identity: the plain cosine of `query`, after the
     merger. Words of lower weight count less, as in `query`.

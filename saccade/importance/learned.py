@@ -14,7 +14,7 @@ from saccade.types import Need, Scene
 class Learned(Scorer):
     """MLP(token) + token . W question / sqrt(C), the best of a token's patches; one MLP for all levels or one a level.
 
-    `head` is a folder of `saccade.training.importance`. It looks before or after the merger, as it was trained; W
+    `head` is a folder that `saccade train head` has made. It looks before or after the merger, as it was trained; W
     brings the question (the mean of its words by weight) to the tokens' width.
     Cost: 2 L E M C FLOPs per token of M patches of C values, E = 64, L levels; no pass of a model.
     """

@@ -3,6 +3,10 @@
 What is left of the tower is its merger or final norm. After BranchyNet (Teerapittayanon et al. 2016, arXiv:1709.01686),
 with the features' own movement in the place of a classifier's entropy. A picture leaves alone, so pictures go through
 the tower one by one.
+
+It pays only with a tower whose features come to rest. Those of nano do not: each of its five blocks moves tokens by
+0.20 to 0.77 (12 pages of 512 and 1024 px), so that the default never leaves early, and a tolerance that does (0.24)
+reads 0.08 where the whole tower reads 0.81 (60 questions).
 """
 
 from typing import ClassVar

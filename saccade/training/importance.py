@@ -1,78 +1,99 @@
-"""Trains the heads of learned scorers (I2 late, I13 learned, I16 cross) on tokens that lie under answer boxes.
+"""Trains the heads of learned scorers (`late`, `learned`, `cross`): where on a page a question should look.
 
-    python -m saccade.training.importance --kind late --at before --pages 64 --out heads/late
-    saccade ask page.png "What is the total?" --set scorer='[{name: late, head: heads/late}]'
-
-An example is a scene (one image with its questions) and, for each token, how much of the target it is: 1 where an
-answer box lies, or any human map of attention. Pages are synthdoc's under a seed of their own; it prints the share of
-the answer's tokens among the best 100 before and after training, on pages it has not seen, beside the query cosine's.
+An example is a scene (one page with its questions) and what each token is worth to each question: by the boxes of
+answers and of their labels, by a map of where people looked, or by what the reader itself attends to. Pages are encoded
+once (`saccade.training.stored`). Reported on pages that were not trained on: how much of what is worth looking at lies
+in the best tokens, and what the reader answers from them; beside the head untrained, and two scorers that are not
+trained at all.
 """
 
-import argparse
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
-from rich.progress import track
+from pydantic import Field
 from torch import Tensor
 
+from saccade.analysis.human import auc, nss
+from saccade.config import Episode
 from saccade.datasets import Dataset, Row
-from saccade.datasets.synthdoc import SynthDoc
-from saccade.engines import Encoder
+from saccade.engines import Encoder, Engine
 from saccade.engines.hf import HF
-from saccade.errors import SaccadeError
-from saccade.geometry.grid import in_boxes
-from saccade.heads.files import save
+from saccade.errors import ConfigError
+from saccade.heads.files import CARD, save
 from saccade.heads.scoring import KINDS, Head
-from saccade.importance.query import QueryCosine
+from saccade.importance import Mix
+from saccade.settings import Settings
+from saccade.training.course import claim, course, generator, picked
 from saccade.training.fit import drawn, fit
-from saccade.types import Query, Scene
+from saccade.training.losses import LOSSES
+from saccade.training.losses import listwise as listwise
+from saccade.training.maps import Maps
+from saccade.training.reading import read_pages, text_of, top
+from saccade.training.stored import Page, Pages, Teach, stored
+from saccade.training.targets import Listened, WatchedReading, target_of
+from saccade.types import Scene
 
 Example = tuple[Scene, Tensor]
-SEED = 500  # of the pages; tables use 0, calibration 1000
 KEEP = 100  # tokens that are counted
+HELD_OUT = 5  # every fifth page
+MOST_QUESTIONS = 8  # of a page in one step
+BYTES = 512  # a tokenizer with fewer entries spells: one token says little alone
+SPELLED_SPAN = 9
+RATE = 3e-3
+SCORERS = {"query": "query", "query and edges": "query:0.3,edges:0.7"}
+"""What a head is compared with: the first is its definition untrained, the second the default of looks."""
 
 
-def listwise(logits: Tensor, target: Tensor, present: Tensor) -> Tensor:
-    """Cross-entropy of the softmax over an image's tokens to its target (B, N) >= 0, mean over images that have one.
+class HeadSettings(Settings):
+    """How a head is trained."""
 
-    ListNet's top-one loss (Cao et al. 2007): it ranks tokens of one image, and no image against another.
-    """
-    log_p = logits.masked_fill(~present, float("-inf")).log_softmax(-1)
-    target = target.float().masked_fill(~present, 0.0)
-    mass = target.sum(-1)
-    loss = -(target * log_p.masked_fill(~present, 0.0)).sum(-1) / mass.clamp(min=1e-9)
-    return (loss * (mass > 0)).sum() / (mass > 0).sum().clamp(min=1)
+    panel = "How it is trained"
+
+    kind: Literal["late", "mlp", "cross"] = Field(
+        "late", description="Of the scorers `late` (late), `learned` (mlp) or `cross` (cross)."
+    )
+    at: Literal["before", "after"] = Field("after", description="Where it looks: before the tower's merger or after.")
+    teacher: Literal["boxes", "maps", "attention", "reading"] = Field(
+        "boxes",
+        description="Who says what is worth looking at: the boxes of answers and labels; maps of people's eyes "
+        "(--data-path); what the model's question attends to on a glimpse; what it attends to while it answers.",
+    )
+    loss: Literal["listwise", "mse", "bce", "ranking"] = Field("listwise", description="What it is fitted by.")
+    labels: float = Field(
+        0.5, ge=0, le=1, description="Share of the target on the label's box; the answer has the rest."
+    )
+    steps: int = Field(400, ge=0, description="Pages it is shown, one a step, with all their questions.")
+    rate: float | None = Field(
+        None, gt=0, description="Learning rate at the start, which falls to nothing; None: 0.003, by outcomes 0.0001."
+    )
+    seed: int = Field(0, ge=0, description="Of the weights and of the order of pages.")
+    channels: int = Field(8, ge=0, description="late: what it knows of what stands around a token; 0: nothing.")
+    span: int | None = Field(
+        None, ge=1, description="late: words projected together; None: 9 where a word is a byte, else 1."
+    )
+    encoder: Literal["full", "ink"] = Field(
+        "full", description="What of a page is encoded: all, or all but blank cells."
+    )
+    levels: int = Field(1, ge=1, le=4, description="Sizes a page is encoded at.")
+    glimpse: int = Field(256, ge=16, description="Tokens of the glimpse that the teacher `attention` looks at.")
+    layer: int | None = Field(
+        None, ge=0, description="Decoder layer that `attention` listens to; None: the middle one."
+    )
+    keep: int = Field(KEEP, ge=1, description="Tokens that are counted and read in the report.")
+    read: int = Field(48, ge=0, description="Held-out questions that are read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
 
 
 def train_head(
-    head: Head, examples: Sequence[Example], *, steps: int, rate: float = 3e-3, seed: int = 0
+    head: Head, examples: Sequence[Example], *, steps: int, rate: float = 3e-3, seed: int = 0, loss: str = "listwise"
 ) -> list[float]:
     """Fits a head in place with AdamW, one example a step in an order drawn from `seed`; the loss of each step."""
-    losses = (listwise(head(scene), target, scene.present) for scene, target in drawn(examples, seed))
+    losses = (LOSSES[loss](head(scene), target, scene.present) for scene, target in drawn(examples, seed))
     return fit(head, losses, steps, rate, weight_decay=0.01)
-
-
-def examples_of(encoder: Encoder, dataset: Dataset) -> list[Example]:
-    """One example an image: its questions that have answer boxes, with the tokens that a box overlaps.
-
-    Encoded once each, whole; images and questions that cannot be used are left out.
-    """
-    found = []
-    for row in track([row for row in dataset.rows() if isinstance(row, Row)], "encoding"):
-        try:
-            sample = dataset.sample(row)
-            (encoding,) = encoder.encode([encoder.prepare(sample.picture)])
-        except SaccadeError:
-            continue
-        boxed = [question for question in sample.questions if question.answer_boxes_uv and question.error is None]
-        asked: list[tuple[Query, Tensor]] = []
-        for question in boxed:
-            asked.append((encoder.query(question.text), in_boxes(encoding.grid, question.answer_boxes_uv).float()))
-        if asked:
-            scene = Scene.of([(sample.picture, encoding, query) for query, _ in asked])
-            found.append((scene, torch.stack([target for _, target in asked])))
-    return found
 
 
 @torch.no_grad()
@@ -87,34 +108,147 @@ def answer_share(score: Callable[[Scene], Tensor], examples: Sequence[Example], 
     return sum(shares) / max(1, len(shares))
 
 
-def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Trains one head, writes it, prints what it learned."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=sorted(KINDS), default="late")
-    parser.add_argument("--at", choices=("before", "after"), default="before", help="the merger")
-    parser.add_argument("--model", default="nano")
-    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out")
-    parser.add_argument("--page-px", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the head")
-    given = parser.parse_args(argv)
-    with HF(model=given.model).open_encoder() as encoder:
-        trained, held_out = (
-            examples_of(encoder, SynthDoc(page_px=given.page_px, num_pages=pages, seed=seed))
-            for seed, pages in ((SEED, given.pages), (SEED + 1, max(1, given.pages // 4)))
+def new_head(settings: HeadSettings, encoder: Encoder, page: Page) -> Head:
+    """A head of untrained weights for this model's tokens and words."""
+    scene = page.some([0])
+    width = scene.features.shape[-1] if settings.at == "before" else scene.tokens.shape[-1]
+    torch.manual_seed(settings.seed)
+    sizes: dict[str, Any] = {}
+    if settings.kind == "late":
+        spells = len(encoder.family.tokenizer) <= BYTES
+        sizes = {"channels": settings.channels, "span": settings.span or (SPELLED_SPAN if spells else 1)}
+    elif settings.kind == "mlp":
+        sizes = {"levels": settings.levels}
+    return KINDS[settings.kind](settings.at, width, scene.query_tokens.shape[-1], **sizes)
+
+
+def kind_of(folder: Path) -> str:
+    """Which kind of head a folder holds.
+
+    Raises:
+        ConfigError: none.
+    """
+    try:
+        name = json.loads((folder / CARD).read_text())["kind"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{folder} holds no head: `saccade train head --output {folder}` makes one ({error})"
+        ) from error
+    for kind, head in KINDS.items():
+        if head.__name__ == name:
+            return kind
+    raise ConfigError(f"{folder} holds a {name}, which is no head of a scorer ({', '.join(KINDS)})")
+
+
+def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Sequence[Row]) -> Pages:
+    """The pages it is trained and judged on, encoded or read from the cache.
+
+    Raises:
+        ConfigError: none of them can be used.
+    """
+    teach: Teach | None = None
+    taught: dict[str, Any] = {}
+    if settings.teacher == "maps":
+        if not isinstance(dataset, Maps):
+            raise ConfigError("--teacher maps needs a folder of images and maps: give --data-path FOLDER")
+        teach = lambda source, picture, encoding, asked: dataset.worth(source, encoding.grid)[None]  # noqa: E731
+        taught = {"teacher": "maps"}
+    elif settings.teacher == "attention":
+        assert isinstance(engine, Engine)
+        teach = Listened(engine, settings.glimpse, settings.layer)
+        taught = {"teacher": "attention", "glimpse": settings.glimpse, "layer": settings.layer}
+    elif settings.teacher == "reading":
+        assert isinstance(engine, Engine)
+        teach, taught = WatchedReading(engine), {"teacher": "reading"}
+    looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, levels=settings.levels)
+    found = stored(settings.cache, looks, engine, dataset, rows, teach=teach, taught=taught)
+    if not len(found):
+        what = "questions with answer_boxes" if teach is None else "images that open"
+        more = "; --teacher reading needs no boxes" if teach is None else ""
+        raise ConfigError(f"the data set {dataset.name()!r} has no {what}{more}")
+    return found
+
+
+def train(
+    settings: HeadSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
+) -> dict[str, Any]:
+    """Trains one head into `output`, from where it was left; what it learned, as the card beside its weights has it.
+
+    Raises:
+        ConfigError: the data have nothing to learn from, or `output` holds another training.
+        KeyboardInterrupt: asked to stop; the same call goes on.
+    """
+    claim(output, {**origin, "training": settings.dump()})
+    listens = settings.teacher in ("attention", "reading") or settings.read
+    with spec.open() if listens else spec.open_encoder() as engine:
+        learnt, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        head = new_head(settings, engine, learnt[0])
+        report: dict[str, Any] = {"pages": len(learnt), "held_out": len(held_out), "keep": settings.keep}
+        report["untrained"] = judged(settings, head, held_out)
+
+        def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+            page = learnt[picked(len(learnt), step, settings.seed)]
+            order = torch.randperm(len(page.asked), generator=generator(settings.seed, step))[:MOST_QUESTIONS]
+            scene, target = page.some(order.tolist()), target_of(page, settings.labels)[order]
+            return LOSSES[settings.loss](head(scene), target, scene.present), {}
+
+        course(
+            {"head": head},
+            loss_of,
+            output,
+            steps=settings.steps,
+            rate=settings.rate or RATE,
+            name=f"{settings.kind} head",
         )
-    scene = trained[0][0]
-    width = scene.features.shape[-1] if given.at == "before" else scene.tokens.shape[-1]
-    torch.manual_seed(0)
-    head = KINDS[given.kind](given.at, width, scene.query_tokens.shape[-1])  # type: ignore[call-arg]
-    report = {"query": answer_share(QueryCosine(), held_out), "untrained": answer_share(head, held_out)}
-    train_head(head, trained, steps=given.steps, rate=given.rate)
-    report["trained"] = answer_share(head, held_out)
-    save(head, given.out, model=given.model, pages=given.pages, page_px=given.page_px, steps=given.steps, **report)
-    print(f"{given.out}: share of the answer's tokens in the best {KEEP} on {len(held_out)} held-out pages: {report}")
+        report["trained"] = judged(settings, head, held_out)
+        for name, scorer in SCORERS.items():
+            report[name] = judged(settings, Mix.parse(scorer), held_out)
+        if settings.read and isinstance(engine, Engine):
+            report |= _read(settings, head, engine, held_out)
+    save(head, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
     return report
 
 
-if __name__ == "__main__":
-    main()
+def judged(settings: HeadSettings, score: Callable[[Scene], Tensor], pages: Sequence[Page]) -> dict[str, float]:
+    """How well scores find what the teacher says, on pages: its share in the best tokens; for maps NSS and AUC, too."""
+    examples = [(page.scene, target_of(page, settings.labels)) for page in pages]
+    found = {"share": round(answer_share(score, examples, settings.keep), 4)}
+    if settings.teacher == "maps":
+        with torch.no_grad():
+            for name, measure in (("nss", nss), ("auc", auc)):
+                values = [measure(score(scene), target, scene.present) for scene, target in examples]
+                found[name] = round(float(torch.cat(values).mean()), 4)
+    return found
+
+
+def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Page]) -> dict[str, Any]:
+    """ANLS from the best tokens: by the head, by the default scorers, and the difference, with intervals over pages."""
+    default = Mix.parse(SCORERS["query and edges"])
+    ways: dict[str, Callable[[Scene], Tensor]] = {"by the head": head, "by query and edges": default}
+    read = {
+        name: read_pages(engine, pages, top(score, settings.keep), settings.read, f"reading {name}")
+        for name, score in ways.items()
+    }
+    if not read["by the head"].scores:
+        return {}
+    gain = read["by the head"].over(read["by query and edges"])
+    return {
+        "read": {name: asdict(mean) for name, each in read.items() if (mean := each.mean())},
+        "gain": None if gain is None else asdict(gain),
+        "said": {name: text_of(each.mean()) for name, each in read.items()} | {"gain": text_of(gain, sign=True)},
+    }
+
+
+def told(report: dict[str, Any], output: Path) -> str:
+    """What a training learned, as the command says it."""
+    ways = [name for name in ("trained", "untrained", *SCORERS) if name in report]
+    lines = [
+        f"share of what is worth looking at in the best {report['keep']} tokens, {report['held_out']} held-out pages:"
+    ]
+    lines += [
+        f"  {name:16s} " + "  ".join(f"{key} {value:.3f}" for key, value in report[name].items()) for name in ways
+    ]
+    if said := report.get("said"):
+        lines += [f"read from the best {report['keep']} tokens (ANLS):"]
+        lines += [f"  {name:20s} {text}" for name, text in said.items()]
+    return "\n".join([*lines, f"{output}"])

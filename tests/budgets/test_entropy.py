@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from saccade.budgets.entropy import Entropy, average, token_entropy
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines.hf import HF
 from saccade.types import Scene
 from tests.helpers import item
 
@@ -51,3 +53,16 @@ def test_more_is_kept_until_the_floor_is_reached():
     assert few(blank) == [4]  # nothing to lose
     assert Entropy(tokens=4, most=20, floor=1.0)(checkered) == [20]
     assert Entropy(tokens=4, most=256, floor=0.0)(checkered) == [4]
+
+
+def test_large_pages_get_more_and_small_ones_do_not():
+    """Of the bundled model's own tokens: averaging to 273 takes more from a page that has more to lose."""
+    with HF(model="nano").open_encoder() as encoder:
+        given = {}
+        for page_px in (512, 1024):
+            data = SynthDoc(page_px=page_px, num_pages=2, split="train", seed=78)
+            pictures = [data.picture(row.source) for row in data.rows()]
+            encoded = [encoder.encode([encoder.prepare(picture)])[0] for picture in pictures]
+            query = encoder.query("Total?")
+            given[page_px] = [Entropy()(Scene.of([pair + (query,)]))[0] for pair in zip(pictures, encoded, strict=True)]
+    assert given[512] == [273, 273] and all(273 < tokens <= 819 for tokens in given[1024])

@@ -1,15 +1,22 @@
 """The heads learn something: where the thing is that the question names, in features that no word resembles."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from typer.testing import CliRunner
 
-from saccade.datasets.synthdoc import SynthDoc
+from pipelines.commands import app as cli
+from saccade.errors import ConfigError, ResumeRefused
 from saccade.heads.files import load_cached, save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance.late import LateInteraction
 from saccade.tokens.ranking import rank
-from saccade.training.importance import Example, answer_share, examples_of, listwise, main, train_head
+from saccade.training.importance import Example, answer_share, train_head
 from saccade.types import Encoding, Query, Scene
+from tests import tiny
 from tests.helpers import item
 
 THINGS, FEATURES, WORDS = 4, 10, 8
@@ -65,14 +72,6 @@ def test_a_head_learns_what_the_words_mean(kind, tmp_path):
         assert LateInteraction(head=str(tmp_path / kind)).raw(scene).shape == scene.present.shape
 
 
-def test_listwise_by_hand():
-    logits = torch.tensor([[0.0, 0.0, 99.0], [1.0, 2.0, 3.0]])
-    target = torch.tensor([[1.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
-    present = torch.tensor([[True, True, False], [True] * 3])
-    # Padding does not count, an image without a target neither: -log(1/2) of the first alone.
-    assert float(listwise(logits, target, present)) == pytest.approx(0.6931472)
-
-
 def test_training_twice_gives_the_same_weights():
     heads = []
     for _ in range(2):
@@ -91,23 +90,54 @@ def test_share_of_the_answer_by_hand():
     assert answer_share(lambda _: scores, [(scene, target)], keep=9) == 1
 
 
-def test_examples_are_the_tokens_under_answer_boxes(engine):
-    data = SynthDoc(page_px=256, num_pages=2, seed=3)
-    found = examples_of(engine, data)
-    assert len(found) == 2
-    scene, target = found[0]
-    sample = data.sample(next(iter(data.rows())))
-    question = [q for q in sample.questions if q.answer_boxes_uv][0]
-    x0, y0, x1, y1 = question.answer_boxes_uv[0]
-    inside = (scene.centre_uv[0] > torch.tensor([x0, y0])) & (scene.centre_uv[0] < torch.tensor([x1, y1]))
-    assert (target[0][inside.all(-1)] == 1).all() and 0 < target[0].sum() < len(scene.grids[0]) / 2
-    assert scene.queries[0].text == question.text
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_command_writes_a_head_that_scores(kind, tmp_path, qwen2_5_vl, capsys):
-    chosen = ["--kind", kind, "--model", str(qwen2_5_vl), "--pages", "2", "--page-px", "256", "--steps", "2"]
-    report = main([*chosen, "--out", str(tmp_path / "head")])
-    assert set(report) == {"query", "untrained", "trained"} and str(tmp_path / "head") in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("late", []),
+        ("mlp", ["--at", "before", "--loss", "bce"]),
+        ("cross", ["--teacher", "reading", "--loss", "ranking"]),
+    ],
+)
+def test_the_command_writes_a_head_that_scores(kind, more, tmp_path, qwen2_5_vl):
+    words = ["train", "head", "--kind", kind, "--model", str(qwen2_5_vl), "--page-px", "256", "--steps", "3", *more]
+    words += ["--set", "dataset.num_pages=3", "--read", "2", "--keep", "20", "--cache", str(tmp_path / "cache")]
+    words += ["--set", "engine.max_new_tok=4", "--output", str(tmp_path / "head")]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0, done.output
+    assert "held-out pages" in done.output and "by query and edges" in done.output and str(tmp_path) in done.output
     head = load_cached(KINDS[kind], str(tmp_path / "head"))
-    assert (head.at, head.token_width, head.word_width) == ("before", 32, 128)
+    assert (head.at, head.token_width) == (("before", 32) if kind == "mlp" else ("after", 128))
+    card = json.loads((tmp_path / "head" / "module.json").read_text())["notes"]
+    assert card["report"]["trained"] != card["report"]["untrained"] and card["kind"] == kind
+    assert (tmp_path / "head" / "curve.png").stat().st_size > 1000
+    again = CliRunner().invoke(cli.app, words)  # finished: it says the same again
+    assert again.stdout == done.stdout
+    other = CliRunner().invoke(cli.app, [*words, "--labels", "0.9"])
+    assert isinstance(other.exception, ResumeRefused)
+
+
+def test_people_s_maps_are_learned(tmp_path, qwen2_5_vl):
+    """People look at the bright corner; a head that may learn it is above chance on images that it was not shown."""
+    for number in range(10):
+        image, looked = tiny.page(128, 128, seed=number) // 3, np.zeros((128, 128), np.uint8)
+        x, y = np.random.default_rng(number).integers(0, 2, 2) * 64
+        image[y : y + 64, x : x + 64] += 150
+        looked[y : y + 64, x : x + 64] = 255
+        for folder, pixels in (("images", image), ("maps", looked)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    words = ["train", "head", "--kind", "mlp", "--teacher", "maps", "--data-path", str(tmp_path), "--loss", "mse"]
+    words += ["--model", str(qwen2_5_vl), "--steps", "60", "--rate", "0.01", "--read", "0", "--keep", "8"]
+    done = CliRunner().invoke(cli.app, [*words, "--cache", str(tmp_path / "c"), "--output", str(tmp_path / "head")])
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "head" / "module.json").read_text())["notes"]["report"]
+    assert report["trained"]["auc"] > 0.8 > 0.6 and report["trained"]["nss"] > max(0.5, report["untrained"]["nss"])
+
+
+def test_data_without_boxes_are_told_what_teaches_without(tmp_path, qwen2_5_vl):
+    Image.fromarray(tiny.page(64, 64)).save(tmp_path / "a.png")
+    line = {"id": "a", "image": "a.png", "question": "What?", "answers": ["x"]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(line) + "\n")
+    words = ["train", "head", "--dataset", str(tmp_path / "q.jsonl"), "--model", str(qwen2_5_vl), "--read", "0"]
+    done = CliRunner().invoke(cli.app, [*words, "--cache", str(tmp_path / "c"), "--output", str(tmp_path / "head")])
+    assert isinstance(done.exception, ConfigError) and "--teacher reading needs no boxes" in str(done.exception)

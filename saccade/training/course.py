@@ -1,0 +1,128 @@
+"""A training that can be stopped at any moment: its folder holds where it is, and every step's loss.
+
+    OUTPUT/state.pt      weights, optimiser and the number of steps done, written every so often and when interrupted
+    OUTPUT/curve.jsonl   one line a step
+    OUTPUT/origin.json   the settings it was begun with: another training does not go on in this folder
+
+What a step does depends on its number and the seed alone, so that an interrupted training ends as one that was not.
+"""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+from saccade.errors import ResumeRefused
+from saccade.training.loop import Interrupt, State
+
+STATE, CURVE, ORIGIN = "state.pt", "curve.jsonl", "origin.json"
+SAVE_EVERY = 50
+
+Facts = Mapping[str, float]
+
+
+def claim(folder: Path, origin: Mapping[str, Any]) -> None:
+    """Marks a folder as that of one training.
+
+    Raises:
+        ResumeRefused: it is another one's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file, wanted = folder / ORIGIN, json.loads(json.dumps(origin))
+    if file.exists():
+        before = json.loads(file.read_text())
+        changed = [f"{key}: {before.get(key)!r} -> {wanted.get(key)!r}" for key in {**before, **wanted}
+                   if before.get(key) != wanted.get(key)]  # fmt: skip
+        if changed:
+            raise ResumeRefused(
+                f"{folder} holds a training with other settings ({'; '.join(changed)}). Give another --output, or the "
+                "settings it was begun with"
+            )
+    file.write_text(json.dumps(wanted, indent=1) + "\n")
+
+
+def course(
+    modules: Mapping[str, nn.Module],
+    loss_of: Callable[[int], tuple[Tensor, Facts]],
+    folder: Path,
+    *,
+    steps: int,
+    rate: float,
+    weight_decay: float = 0.01,
+    unit: int = 1,
+    name: str = "training",
+) -> list[dict[str, float]]:
+    """Trains modules in place with AdamW while the rate falls to nothing as half a cosine, from where `folder` has it.
+
+    `loss_of(step)` gives the step's loss and what else its line of the curve says. A training stops only after whole
+    `unit`s of steps: those that share what was drawn for the first of them. Returns the curve.
+
+    Raises:
+        KeyboardInterrupt: asked to stop; what is done is in the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = [parameter for module in modules.values() for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
+    state = State(folder / STATE, dict(modules), [optimizer])
+    state.restore()
+    curve = _kept(folder / CURVE, state.step)
+    for module in modules.values():
+        module.train()
+    with Interrupt() as interrupt, (folder / CURVE).open("a") as lines:
+        for step in track(range(state.step, steps), name, disable=not sys.stderr.isatty()):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+            loss, facts = loss_of(step)
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            state.step = step + 1
+            curve.append({"step": step, "loss": round(float(loss.detach()), 6), **facts})
+            lines.write(json.dumps(curve[-1]) + "\n")
+            whole = state.step % unit == 0 or state.step == steps
+            if whole and (interrupt.asked or state.step % (SAVE_EVERY * unit) == 0 or state.step == steps):
+                lines.flush()
+                state.save()
+            if whole and interrupt.asked and state.step < steps:
+                raise KeyboardInterrupt(
+                    f"interrupted after {state.step} of {steps} steps: the same command goes on in {folder}"
+                )
+    for module in modules.values():
+        module.eval()
+    return curve
+
+
+def _kept(file: Path, steps: int) -> list[dict[str, float]]:
+    """The curve's lines up to `steps`; what was written behind the last saved state is done again."""
+    kept: list[dict[str, float]] = []
+    for line in file.read_text().splitlines() if file.exists() else []:
+        try:
+            found = json.loads(line)
+        except json.JSONDecodeError:  # cut off by a kill: its step was not saved
+            break
+        if found["step"] >= steps:
+            break
+        kept.append(found)
+    part = file.with_suffix(".part")
+    part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    os.replace(part, file)
+    return kept
+
+
+def picked(num: int, step: int, seed: int) -> int:
+    """Which of `num` examples step `step` is on: each is taken once before any is taken again, in an order drawn."""
+    order = torch.randperm(num, generator=generator(seed, step // num))
+    return int(order[step % num])
+
+
+def generator(seed: int, step: int) -> torch.Generator:
+    """Randomness of one step: the same whatever was drawn before."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

@@ -1,0 +1,86 @@
+"""What a selection of tokens is worth to the reader: it reads them, and its answer is scored.
+
+N tokens of a page, K of them shown.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from saccade.engines import Engine
+from saccade.errors import EngineDead, SaccadeError
+from saccade.metrics.anls import anls
+from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean, interval_text
+from saccade.training.stored import Page
+from saccade.types import Canvas, Part, Scene, Selection
+
+Score = Callable[[Scene], Tensor]
+"""(scene) -> (B, N), higher = more worth looking at."""
+
+
+def read_answer(engine: Engine, page: Page, number: int, index: Tensor) -> float:
+    """ANLS of the answer to a page's question `number` with the tokens `index` (K,) in view, in any order.
+
+    An answer that fails, as of a prompt that is too long, scores 0.
+    """
+    question, grid = page.asked[number][0], page.encoding.grid
+    selection = Selection.keep(index.cpu(), len(page.encoding))
+    canvas = Canvas(grid.rows, grid.cols, (Part.of(page.encoding, selection),))
+    try:
+        answer = engine.read(canvas, question.text)
+    except EngineDead:
+        raise
+    except SaccadeError:
+        return 0.0
+    finally:
+        engine.forget()  # the next selection is another canvas: nothing of this one is read again
+    return anls(answer.text, question.answers) or 0.0
+
+
+@torch.no_grad()
+def best(score: Score, scene: Scene, keep: int) -> Tensor:
+    """(B, K) the tokens that the sampler `topk` would take: the highest scores, the earlier of equals."""
+    ranked = score(scene).masked_fill(~scene.present, float("-inf"))
+    return ranked.argsort(dim=-1, descending=True, stable=True)[:, : min(keep, ranked.shape[-1])]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Scores of questions, in the order of the pages, and the pages they stand on."""
+
+    scores: tuple[float, ...]
+    pages: tuple[str, ...]
+
+    def mean(self) -> Interval | None:
+        """ANLS with its interval over pages."""
+        return bootstrap_mean(self.scores, self.pages)
+
+    def over(self, other: "Reading") -> Interval | None:
+        """How much better it is than another reading of the same questions, paired."""
+        return bootstrap_difference(self.scores, other.scores, self.pages)
+
+
+def read_pages(
+    engine: Engine, pages: Sequence[Page], chosen: Callable[[Page, int], Tensor], most: int, name: str = "reading"
+) -> Reading:
+    """Reads the first `most` questions with answers, each with the tokens that `chosen(page, number)` says (K,)."""
+    asked = [(page, number) for page in pages for number, (question, _) in enumerate(page.asked) if question.answers][
+        :most
+    ]
+    shown = track(asked, name, disable=not sys.stderr.isatty())
+    scores = [read_answer(engine, page, number, chosen(page, number)) for page, number in shown]
+    return Reading(tuple(scores), tuple(page.image_id for page, _ in asked))
+
+
+def top(score: Score, keep: int) -> Callable[[Page, int], Tensor]:
+    """Chooses as one look with the sampler `topk` does."""
+    return lambda page, number: best(score, page.some([number]), keep)[0]
+
+
+def text_of(interval: Interval | None, sign: bool = False) -> str:
+    """A mean with its bounds, as reports print it."""
+    return interval_text(None if interval is None else asdict(interval), sign)

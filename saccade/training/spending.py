@@ -1,0 +1,165 @@
+"""Measures what each budget reads of each question, and trains the learned budget on it (`saccade train budget`).
+
+Every question is read at every budget, with the best tokens by a scorer: 1 - ANLS is the loss of that budget. From
+page and question a small network then predicts which budget is worth its tokens (`saccade.training.budget`). What is
+reported is of held-out pages: the network's choice beside each fixed budget.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, field_validator
+from rich.progress import track
+from torch import Tensor
+
+from saccade.config import Episode
+from saccade.datasets import Dataset, Row
+from saccade.engines import Engine
+from saccade.engines.hf import HF
+from saccade.errors import ConfigError
+from saccade.heads.budget import LEVELS, BudgetNet
+from saccade.heads.files import save
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.settings import Option, Settings, Short
+from saccade.training.budget import loss as budget_loss
+from saccade.training.course import claim, course, generator
+from saccade.training.importance import HELD_OUT
+from saccade.training.reading import Score, best, read_answer
+from saccade.training.stored import Pages, stored
+
+MEASURED = "measured.jsonl"
+BATCH = 64
+RATE, STRICT = 3e-3, 1.0
+
+
+class SpendingSettings(Settings):
+    """What is measured, and how the network is trained on it."""
+
+    panel = "How it is trained"
+
+    budgets: Annotated[
+        tuple[int, ...],
+        Option(
+            spelled=Short(name="budgets", metavar="A,B,...", help="Budgets to choose from. [default: 73,111,273,421]")
+        ),
+    ] = Field(LEVELS, min_length=2, description="Numbers of tokens to choose from.")
+    scorer: str = Field("late", description="NAME[:weight],...: by which the tokens of a budget are chosen.")
+    target: int = Field(150, ge=1, description="Tokens that a question should cost on average.")
+    encoder: str = Field("full", pattern="^(full|ink)$", description="full or ink: what of a page is encoded.")
+    steps: int = Field(300, ge=0, description="Batches of 64 questions.")
+    seed: int = Field(0, ge=0, description="Of the weights and of the batches.")
+    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+
+    @field_validator("budgets", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(sorted({int(each) for each in (value.split(",") if isinstance(value, str) else value)}))
+
+
+def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> list[dict[str, Any]]:
+    """A line a question: page, number, and the score at each budget; read where `file` lacks them."""
+    lines = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
+    done = {(line["page"], line["number"]) for line in lines}
+    with file.open("a") as out:
+        for page in track(pages, "reading at every budget", disable=not sys.stderr.isatty()):
+            for number, (question, _) in enumerate(page.asked):
+                if not question.answers or (page.image_id, number) in done:
+                    continue
+                order = best(score, page.some([number]), levels[-1])[0]
+                scores = [read_answer(engine, page, number, order[:level]) for level in levels]
+                lines.append({"page": page.image_id, "number": number, "scores": scores})
+                out.write(json.dumps(lines[-1]) + "\n")
+                out.flush()
+    known = {page.image_id for page in pages}
+    return [line for line in lines if line["page"] in known]
+
+
+def train(
+    settings: SpendingSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
+) -> dict[str, Any]:
+    """Trains a budget into `output`, from where it was left; what it spends and reads beside fixed ones.
+
+    Raises:
+        ConfigError: no question has answers, or `output` holds another training.
+        KeyboardInterrupt: asked to stop; the same call goes on.
+    """
+    claim(output, {**origin, "training": settings.dump()})
+    with spec.open() as engine:
+        looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
+        pages = stored(settings.cache, looks, engine, dataset, rows)
+        if not len(pages):
+            raise ConfigError(f"the data set {dataset.name()!r} has no questions with answer_boxes")
+        score = looks.with_gaze(engine.family.gaze).strategies.score
+        learnt, held_out = pages.split(HELD_OUT)
+        lines = measured(engine, pages, score, settings.budgets, output / MEASURED)
+        torch.manual_seed(settings.seed)
+        net = BudgetNet(pages[0].asked[0][1].tokens.shape[-1], settings.budgets)
+        features, scores, _ = _table(net, learnt, lines)
+        if not len(scores):
+            raise ConfigError("a budget is learned from answers, and no question of this data set has any")
+
+        def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+            some = torch.randperm(len(features), generator=generator(settings.seed, step))[:BATCH]
+            expected = float(net.expected_tok(net(features[some])).mean().detach())
+            return budget_loss(net, features[some], 1 - scores[some], settings.target, STRICT), {"tokens": expected}
+
+        course({"budget": net}, loss_of, output, steps=settings.steps, rate=RATE, name="budget")
+        report = judged(net, *_table(net, held_out, lines))
+    save(net, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
+    return report
+
+
+def _table(net: BudgetNet, pages: Pages, lines: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor, list[str]]:
+    """Features (n, F), scores (n, levels) and the page of each measured question of these pages."""
+    by_page: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        by_page.setdefault(line["page"], []).append(line)
+    features, scores, names = [], [], []
+    for page in pages:
+        for line in by_page.get(page.image_id, []):
+            features.append(net.features(page.some([line["number"]]))[0])
+            scores.append(torch.tensor(line["scores"]))
+            names.append(page.image_id)
+    if not features:
+        return torch.empty(0), torch.empty(0), []
+    return torch.stack(features).detach(), torch.stack(scores), names
+
+
+@torch.no_grad()
+def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str]) -> dict[str, Any]:
+    """ANLS and tokens of the network's choice and of each fixed budget; the gain over what as many tokens read.
+
+    As many tokens: the two fixed budgets around the choice's mean, mixed so that they cost as much.
+    """
+    place = net(features).argmax(-1)
+    own, levels = scores.gather(1, place[:, None])[:, 0], torch.tensor(net.levels).float()
+    mean_tok = float(levels[place].mean())
+    above = next((i for i, level in enumerate(net.levels) if level >= mean_tok), len(net.levels) - 1)
+    below = max(0, above - 1)
+    share = (mean_tok - net.levels[below]) / max(1, net.levels[above] - net.levels[below])
+    even = (1 - share) * scores[:, below] + share * scores[:, above]
+    found = {
+        "chosen": bootstrap_mean(own.tolist(), pages),
+        **{f"{level} tokens": bootstrap_mean(scores[:, i].tolist(), pages) for i, level in enumerate(net.levels)},
+        "gain": bootstrap_difference(own.tolist(), even.tolist(), pages),
+    }
+    report: dict[str, Any] = {name: None if each is None else asdict(each) for name, each in found.items()}
+    used = {str(level): int((place == i).sum()) for i, level in enumerate(net.levels)}
+    return {**report, "tokens": round(mean_tok, 1), "used": used}
+
+
+def told(report: dict[str, Any], output: Path) -> str:
+    """What the budget learned, as the command says it."""
+    lines = ["held-out pages (ANLS):", f"  chosen       {interval_text(report['chosen'])}  {report['tokens']} tokens"]
+    lines += [f"  {name:12s} {interval_text(each)}" for name, each in report.items() if name.endswith(" tokens")]
+    gain = report["gain"]
+    sure = gain is not None and gain["low"] is not None and gain["low"] > 0
+    lines.append(f"  gain over fixed budgets of as many tokens {interval_text(gain, sign=True)}")
+    lines.append(f"  chosen so often: {', '.join(f'{tokens} {times}' for tokens, times in report['used'].items())}")
+    lines.append("it pays on these pages" if sure else "no gain that the interval bears out: a fixed budget is as good")
+    return "\n".join([*lines, f"{output}"])

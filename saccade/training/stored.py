@@ -1,0 +1,199 @@
+"""Encoded pages, stored once and reused by every training: one Parquet file a page.
+
+    CACHE/<what they depend on>/00017.parquet     image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
+
+What they depend on is the model's weights, the data, how a page is encoded and who taught: change one, and pages are
+encoded anew, beside the others. An interrupted encoding goes on with the pages that are missing.
+
+N tokens of a page, Q questions about it, T tokens of a question.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from rich.progress import track
+from safetensors.torch import load as unpacked
+from safetensors.torch import save as packed
+from torch import Tensor
+
+from saccade.config import Episode
+from saccade.datasets import Dataset, Row, digest
+from saccade.engines import Encoder
+from saccade.episode import see
+from saccade.errors import ConfigError, SaccadeError
+from saccade.picture import Picture
+from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
+
+GRID = ("centre_uv", "extent_uv", "level", "row", "col")
+SIDES = ("rows", "cols", "width_px", "height_px")
+SCHEMA = pa.schema(
+    [("image_id", pa.string()), ("source", pa.string()), ("questions", pa.string()), ("about", pa.string()),
+     ("tensors", pa.binary())]
+)  # fmt: skip
+
+Teach = Callable[[str, Picture, Encoding, Sequence[tuple[Question, Query]]], Tensor]
+"""(source, picture, encoding, questions) -> what each token of a page is worth to each question, (Q, N) >= 0."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One encoded page with its questions."""
+
+    image_id: str
+    picture: Picture
+    encoding: Encoding
+    asked: tuple[tuple[Question, Query], ...]
+    worth: Tensor | None  # (Q, N) of a teacher; None: the boxes of the questions say
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The page once for each of its questions (B = Q); what they share is not copied."""
+        return self.some(range(len(self.asked)))
+
+    def some(self, numbers: Sequence[int]) -> Scene:
+        """The page for some of its questions."""
+        queries = [self.asked[number][1] for number in numbers]
+        one, many = Scene.of([(self.picture, self.encoding, queries[0])]), len(queries)
+        shared = ("valid", "present", "tokens", "features", "received", "centre_uv", "row", "col", "level")
+        wide: dict[str, Any] = {name: getattr(one, name).expand(many, *getattr(one, name).shape[1:]) for name in shared}
+        longest = max(len(query.tokens) for query in queries)
+        padded = [torch.nn.functional.pad(query.tokens, (0, 0, 0, longest - len(query.tokens))) for query in queries]
+        weights = [torch.nn.functional.pad(query.weight, (0, longest - len(query.weight))) for query in queries]
+        return replace(
+            one, **wide, pictures=one.pictures * many, grids=one.grids * many, queries=tuple(queries),
+            query_tokens=torch.stack(padded), query_weight=torch.stack(weights),
+        )  # fmt: skip
+
+
+class Pages(Sequence[Page]):
+    """Pages of a folder, read when they are asked for; the last few stay in memory."""
+
+    def __init__(self, files: Sequence[Path], picture: Callable[[str], Picture], held: int = 64) -> None:
+        self.files, self.picture, self.held = list(files), picture, held
+        self._pages: dict[int, Page] = {}
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return Pages(self.files[number], self.picture, self.held)
+        if number not in self._pages:
+            while len(self._pages) >= self.held:
+                self._pages.pop(next(iter(self._pages)))
+            self._pages[number] = read(self.files[number], self.picture)
+        return self._pages[number]
+
+    def __iter__(self) -> Iterator[Page]:
+        return (self[number] for number in range(len(self)))
+
+    def split(self, every: int) -> tuple["Pages", "Pages"]:
+        """Trained on, and held out: every `every`-th page, the last ones where there are fewer."""
+        if len(self) < 2:
+            raise ConfigError(f"{len(self)} page with usable questions: at least 2 are needed, one to hold out")
+        out = [number for number in range(len(self)) if number % every == every - 1] or [len(self) - 1]
+        parts = ([n for n in range(len(self)) if n not in set(out)], out)
+        made = [Pages([self.files[n] for n in part], self.picture, self.held) for part in parts]
+        return made[0], made[1]
+
+
+def stored(
+    cache: Path,
+    settings: Episode,
+    encoder: Encoder,
+    dataset: Dataset,
+    rows: Sequence[Row],
+    *,
+    teach: Teach | None = None,
+    taught: Mapping[str, Any] | None = None,
+) -> Pages:
+    """The pages of these rows as `settings` encode them, made where the cache lacks them.
+
+    `teach` gives what tokens are worth where boxes do not; `taught` says how, and is part of what pages depend on.
+    Images that cannot be opened and questions that cannot be asked are left out.
+    """
+    depends = {
+        "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
+        "view": {name: getattr(settings, name) for name in ("encoder", "levels", "ink_tolerance")},
+        "taught": dict(taught or {}),
+    }  # fmt: skip
+    folder = cache / digest(depends)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "about.json").write_text(json.dumps(depends, indent=1) + "\n")
+    files = []
+    for row in track(rows, "encoding", disable=not sys.stderr.isatty()):
+        file = folder / f"{digest(row.image_id, [question.id for question in row.questions])}.parquet"
+        if not file.exists():
+            write(file, row, *_encoded(settings, encoder, dataset, row, teach))
+        if pq.read_metadata(file).num_rows:
+            files.append(file)
+    return Pages(files, lambda source: dataset.picture(source, encoder.family.limit_px))
+
+
+def _encoded(
+    settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, teach: Teach | None
+) -> tuple[Encoding | None, list[tuple[Question, Query]], Tensor | None]:
+    """A row encoded, its questions that can be asked, what a teacher says; no encoding: nothing of it can be used."""
+    try:
+        sample = dataset.sample(row, encoder.family.limit_px)
+        seen = see(settings, encoder, sample.picture, sample.questions)
+    except ConfigError:
+        raise
+    except SaccadeError:
+        return None, [], None
+    asked = [(question, query) for question, query in seen.asked if isinstance(query, Query)]
+    if teach is None:
+        asked = [(question, query) for question, query in asked if question.answer_boxes_uv]
+    if not asked:
+        return None, [], None
+    return seen.encoding, asked, None if teach is None else teach(row.source, sample.picture, seen.encoding, asked)
+
+
+def write(
+    file: Path, row: Row, encoding: Encoding | None, asked: Sequence[tuple[Question, Query]], worth: Tensor | None
+) -> None:
+    """One page as a file, whole or not at all; a page without an encoding is a file without rows."""
+    found: list[dict[str, Any]] = []
+    if encoding is not None:
+        tensors = {**encoding.tensors, **{f"grid.{name}": getattr(encoding.grid, name) for name in GRID}}
+        if encoding.grid.source is not None:
+            tensors["grid.source"] = encoding.grid.source
+        for number, (_, query) in enumerate(asked):
+            tensors |= {f"query.{number}": query.tokens, f"weight.{number}": query.weight}
+        tensors |= {} if worth is None else {"worth": worth}
+        about = {name: getattr(encoding.grid, name) for name in SIDES}
+        about |= {name: getattr(encoding, name) for name in ("picture_hash", "fingerprint", "num_patches")}
+        found = [
+            {"image_id": row.image_id, "source": row.source, "about": json.dumps(about),
+             "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
+             "tensors": packed({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})}
+        ]  # fmt: skip
+    part = file.with_suffix(".part")
+    pq.write_table(pa.Table.from_pylist(found, SCHEMA), part, compression="zstd")
+    os.replace(part, file)
+
+
+def read(file: Path, picture: Callable[[str], Picture]) -> Page:
+    """A page that `write` has written; its picture is opened when somebody looks at it."""
+    (row,) = pq.read_table(file).to_pylist()
+    tensors, about = unpacked(row["tensors"]), json.loads(row["about"])
+    placed: dict[str, Any] = {name: about.pop(name) for name in SIDES}
+    placed |= {name: tensors[f"grid.{name}"] for name in GRID}
+    grid = Grid(**placed, source=tensors.get("grid.source"))
+    encoding = Encoding(**{name: tensors.get(name) for name in ENCODED}, grid=grid, **about)  # type: ignore[arg-type]
+    asked = []
+    for number, fields in enumerate(json.loads(row["questions"])):
+        lists = {name: tuple(map(tuple, fields[name])) for name in ("answer_boxes_uv", "answer_boxes_px")}
+        answers = None if fields["answers"] is None else tuple(fields["answers"])
+        question = Question(**{**fields, **lists, "answers": answers, "choices": tuple(fields["choices"])})
+        asked.append((question, Query(question.text, tensors[f"query.{number}"], tensors[f"weight.{number}"])))
+    return Page(row["image_id"], picture(row["source"]), encoding, tuple(asked), tensors.get("worth"))

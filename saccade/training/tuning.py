@@ -1,0 +1,126 @@
+"""Tries ways of choosing tokens on one's own questions: the weights of a mix of scorers, and the ratio of `hybrid`.
+
+Half of the pages decide, the other half say what it gained: what is reported was never chosen by. The search is random
+(Bergstra & Bengio 2012): weights evenly over all mixes, ratios evenly; beside them what looks use now, and every scorer
+alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from saccade.config import LOOKS, Episode
+from saccade.datasets import Row
+from saccade.errors import ConfigError
+from saccade.importance import Mix
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.settings import Option, Settings, Short
+
+NOW = "as it is"
+"""The variant that looks with the settings as they are."""
+
+
+class TuneSettings(Settings):
+    """What is tried."""
+
+    panel = "What it tries"
+
+    scorers: Annotated[
+        tuple[str, ...],
+        Option(
+            spelled=Short(
+                name="scorers", metavar="A,B,...", help="Whose weights are tuned. [default: query,edges,late]"
+            )
+        ),
+    ] = Field(("query", "edges", "late"), min_length=1, description="Whose weights are tuned.")
+    trials: int = Field(24, ge=2, description="Ways that are tried, the settings as they are among them.")
+    least_ratio: float = Field(0.4, ge=0, le=1, description="Of the sampler hybrid, tried from here to 1.")
+    seed: int = Field(0, ge=0, description="Of what is tried, and of which pages decide.")
+
+    @field_validator("scorers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        names = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+        if len(set(names)) < len(names):
+            raise ValueError("each scorer once")
+        Mix.parse(names)
+        return names
+
+
+def trials(settings: TuneSettings, looks: Episode) -> dict[str, dict[str, Any]]:
+    """Settings of an episode by the name of the trial; the first is `NOW`, without any of its own."""
+    draw, found = np.random.default_rng(settings.seed), {NOW: dict[str, Any]()}
+    alone = [{name: 1.0} for name in settings.scorers]
+    while len(found) < settings.trials:
+        if alone:
+            mix, ratio = alone.pop(0), 1.0
+        else:
+            drawn = draw.dirichlet(np.ones(len(settings.scorers)))
+            mix = {name: round(float(w), 2) for name, w in zip(settings.scorers, drawn, strict=True) if w >= 0.01}
+            ratio = round(float(draw.uniform(settings.least_ratio, 1)), 2)
+        scorer = ",".join(f"{name}:{weight:g}" for name, weight in mix.items())
+        found[f"{scorer} ratio {ratio:g}"] = {"scorer": scorer, "sampler": {"name": LOOKS, "ratio": ratio}}
+    for made in found.values():
+        looks.with_settings(**made)  # a wrong one is refused before anything is loaded
+    return found
+
+
+def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
+    """The pages that decide, and those that are reported; drawn by `seed`.
+
+    Raises:
+        ConfigError: there are no answers, or too few pages.
+    """
+    known = [row for row in rows if any(question.answers for question in row.questions)]
+    if len(known) < 2:
+        raise ConfigError(
+            f"{len(known)} pages with answered questions: tuning needs at least 2, some to decide by and some to "
+            "report; a few dozen say something"
+        )
+    order = np.random.default_rng(seed).permutation(len(known))
+    middle = (len(known) + 1) // 2
+    return [known[i] for i in sorted(order[:middle])], [known[i] for i in sorted(order[middle:])]
+
+
+def best(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[str, dict[str, float]]:
+    """The trial with the highest mean score, the earlier of equals, and the means of all."""
+    means = {}
+    for name in names:
+        scores = [line["score"] for line in lines if line["variant"] == name and line["score"] is not None]
+        means[name] = sum(scores) / max(1, len(scores))
+    return max(names, key=lambda name: means[name]), means
+
+
+def gained(lines: Sequence[Mapping[str, Any]], tuned: str) -> dict[str, Any]:
+    """Scores of the settings as they are and tuned on the same questions, and the difference, with intervals."""
+    own = {line["id"]: line for line in lines if line["variant"] == tuned and line["score"] is not None}
+    now = {line["id"]: line for line in lines if line["variant"] == NOW and line["score"] is not None}
+    both = [identity for identity in now if identity in own]
+    pages = [now[identity]["image_id"] for identity in both]
+    scores = [[side[identity]["score"] for identity in both] for side in (now, own)]
+    found = {
+        "now": bootstrap_mean(scores[0], pages),
+        "tuned": bootstrap_mean(scores[1], pages),
+        "gain": bootstrap_difference(scores[1], scores[0], pages),
+    }
+    return {name: None if each is None else asdict(each) for name, each in found.items()}
+
+
+def told(report: Mapping[str, Any]) -> str:
+    """What tuning found, as the command says it."""
+    gain = report["gain"]
+    sure = gain is not None and gain["low"] is not None and gain["low"] > 0
+    questions = 0 if gain is None else gain["num_questions"]
+    lines = [
+        f"best on the pages that decide: {report['best']}",
+        f"on {questions} held-out questions: as it is {interval_text(report['now'])}, tuned "
+        f"{interval_text(report['tuned'])}, gain {interval_text(gain, sign=True)}",
+    ]
+    if report["best"] == NOW:
+        lines.append("nothing that was tried reads better: stay with the settings as they are")
+    elif not sure:
+        lines.append("no gain that the interval bears out: give more pages, or stay with the settings as they are")
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""Encoded pages come back from Parquet as they were, and are encoded once."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from saccade.config import Episode
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.errors import ConfigError
+from saccade.training.stored import stored
+from saccade.training.targets import label_boxes
+from saccade.types import ENCODED, Scene
+
+LOOKS = Episode(sampler="topk", fixations=1)
+DATA = SynthDoc(page_px=256, num_pages=3, seed=3)
+
+
+def pages(cache, engine, **more):
+    return stored(cache, LOOKS, engine, DATA, list(DATA.rows()), **more)
+
+
+def test_pages_come_back_as_they_were(tmp_path, engine):
+    page, row = pages(tmp_path, engine)[1], list(DATA.rows())[1]
+    (fresh,) = engine.encode([engine.prepare(DATA.picture(row.source))])
+    for name in set(ENCODED) - {"received", "deepstack"}:
+        assert torch.equal(getattr(page.encoding, name), getattr(fresh, name)), name
+    for name in ("centre_uv", "extent_uv", "row", "col", "level"):
+        assert torch.equal(getattr(page.encoding.grid, name), getattr(fresh.grid, name))
+    assert page.encoding.grid.aspect_uv == fresh.grid.aspect_uv and page.image_id == row.image_id
+    for (question, _), listed in zip(
+        page.asked, row.questions, strict=True
+    ):  # JSON knows no tuples in what is free-form
+        assert replace(question, metadata={}) == replace(listed, metadata={})
+        assert label_boxes(question) == label_boxes(listed) != ()
+    assert (page.picture.rgb == DATA.picture(row.source).rgb).all()
+
+
+def test_the_scene_of_a_page_is_that_of_its_questions(tmp_path, engine):
+    page = pages(tmp_path, engine)[0]
+    plain = Scene.of([(page.picture, page.encoding, query) for _, query in page.asked])
+    for name in ("tokens", "present", "query_tokens", "query_weight", "row", "centre_uv"):
+        assert torch.equal(getattr(page.scene, name), getattr(plain, name)), name
+    assert page.some([1]).queries == (page.asked[1][1],)
+
+
+def test_nothing_is_encoded_twice_and_another_model_or_teacher_is_another_folder(tmp_path, engine, monkeypatch):
+    first = pages(tmp_path, engine)
+    monkeypatch.setattr(engine, "encode", None)
+    assert pages(tmp_path, engine).files == first.files
+    monkeypatch.undo()
+
+    def teach(source, picture, encoding, asked):
+        return torch.full((len(asked), len(encoding)), float(source))
+
+    taught = pages(tmp_path, engine, teach=teach, taught={"teacher": "test"})
+    assert not set(taught.files) & set(first.files)
+    assert first[2].worth is None and (taught[2].worth == 2).all()
+    assert taught[2].worth.shape == (len(taught[2].asked), len(taught[2].encoding))
+
+
+def test_every_fifth_page_is_held_out_and_the_last_where_there_are_fewer(tmp_path, engine):
+    found = pages(tmp_path, engine)
+    learnt, held_out = found.split(5)
+    assert (learnt.files, held_out.files) == (found.files[:2], found.files[2:])
+    learnt, held_out = found.split(2)
+    assert held_out.files == [found.files[1]] and len(learnt) == 2
+    with pytest.raises(ConfigError, match="1 page with usable questions"):
+        found[:1].split(5)
