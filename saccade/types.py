@@ -45,6 +45,7 @@ class Question:
     answer_boxes_px: tuple[tuple[float, float, float, float], ...] = ()  # of the image as displayed
     error: str | None = None
     choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
+    metric: str = "anls"  # by which its answer is scored (`saccade.metrics.scoring`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands import app
+from pipelines.runs import stored
 from pipelines.runs.tables import to_markdown
 from saccade.studies import ranking
 from tests.benchmarks import pareto, survival
@@ -67,7 +68,7 @@ def test_pictures_exist() -> None:
 
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
 def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
-    assert table.strip() == to_markdown(json.loads((ROOT / path).read_text())).strip()
+    assert table.strip() == to_markdown(stored.results(ROOT / path)).strip()
 
 
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- pareto: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))

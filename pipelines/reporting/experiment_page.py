@@ -33,7 +33,7 @@ def body(results_json: Path) -> tuple[str, str]:
     if any(curve.points for curve in curves):
         note = "Bars are 95 % intervals; points of nearly equal tokens stand side by side."
         charts.append(card("Accuracy against tokens", accuracy([curve for curve in curves if curve.points]), note))
-    charts += _of_rows(rows)
+    charts += _of_rows(rows, results["metric"])
     charts.append(card("Time of a question", _seconds(results["variants"]), "Without the encoder."))
     note = f'<p class="lead note">{escape(footnote(results))}</p>'
     compared = section("Compared", "", table(["variant", *heads[1:]], lines, words=(0, 3)) + note)
@@ -53,16 +53,16 @@ def read_rows(folder: Path, variants: Sequence[str]) -> Rows:
     return {name: some for name, some in found.items() if some}
 
 
-def _of_rows(rows: Rows) -> list[str]:
+def _of_rows(rows: Rows, metric: str) -> list[str]:
     """Charts that need every answer."""
     answers = {}
     for name, some in rows.items():
-        scored = [row for row in some if row.get("confidence") is not None and row["anls"] is not None]
+        scored = [row for row in some if row.get("confidence") is not None and row["score"] is not None]
         if scored:
-            answers[name] = ([row["confidence"] for row in scored], [row["anls"] for row in scored])
+            answers[name] = ([row["confidence"] for row in scored], [row["score"] for row in scored])
     if not answers:
         return []
-    chart, note = calibration(answers)
+    chart, note = calibration(answers, metric)
     made = [card("What confidence was worth", chart, note)]
     for name, key, unit in (("Tokens", "visual_tok", "tokens"), ("Looks", "fixations", "looks")):
         bars = []

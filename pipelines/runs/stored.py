@@ -14,6 +14,7 @@ from pipelines.runs.layout import Layout
 from pipelines.runs.rows import SCHEMA
 from saccade.datasets import Dataset
 from saccade.errors import ConfigError
+from saccade.metrics.scoring import title
 from saccade.registry import load
 from saccade.types import Sample
 
@@ -87,7 +88,10 @@ def results(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error}") from error
     if not isinstance(read, dict) or not isinstance(read.get("variants"), dict):
         raise ConfigError(f"{path} is not the results.json of a `saccade experiment`: it has no variants")
-    return read
+    for entry in read["variants"].values():
+        if isinstance(entry, dict) and "anls" in entry:  # written before there were other metrics
+            entry["score"] = entry.pop("anls")
+    return {"metric": title(()), **read}
 
 
 def settings(run: Path) -> dict[str, Any]:

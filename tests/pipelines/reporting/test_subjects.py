@@ -103,7 +103,7 @@ def test_an_image_with_pixels_alone_loads_no_model(folder: Path, monkeypatch: py
 
 
 def test_an_experiment_has_a_curve(tmp_path: Path) -> None:
-    entry = {"anls": {"mean": 0.5, "low": 0.4, "high": 0.6}, "visual_tok": 273.0}
+    entry = {"score": {"mean": 0.5, "low": 0.4, "high": 0.6}, "visual_tok": 273.0}
     (tmp_path / "results.json").write_text(json.dumps({"variants": {"full": entry, "hybrid@273": entry}}))
     assert show(tmp_path, "rate-distortion", None) == tmp_path / "rate_distortion.png"
     again = show(tmp_path / "results.json", "rate-distortion", tmp_path / "again.png")

@@ -13,7 +13,7 @@ def row(variant: str, number: int, anls: float, x_height_px: float = 7.0, **more
         "id": f"q{number}",
         "image_id": f"page{number // 2}",
         "x_height_px": x_height_px,
-        "anls": anls,
+        "score": anls,
         "exact": float(anls == 1),
         "coverage": 0.5,
         "visual_tok": 273,
@@ -34,7 +34,7 @@ ROWS += [row("resize", i, score, x) for i, (score, x) in enumerate([(1.0, 7), (0
 def test_means_differences_and_bins() -> None:
     made = summarise(ROWS, ["saccade", "resize"], {"saccade": "resize"}, [6, 10, 21])["variants"]
     entry = made["saccade"]
-    assert entry["anls"]["mean"] == pytest.approx(0.625)
+    assert entry["score"]["mean"] == pytest.approx(0.625)
     assert entry["exact"]["mean"] == pytest.approx(0.5)
     assert entry["difference"]["mean"] == pytest.approx((0 + 0.5 + 0 + 0.4) / 4)
     assert entry["difference"]["low"] == pytest.approx(0.2), "resampling pages: means of 0.25 and 0.2"
@@ -46,10 +46,10 @@ def test_means_differences_and_bins() -> None:
 
 
 def test_an_error_row_scores_zero_and_is_counted() -> None:
-    failed = {"variant": "full", "id": "q0", "image_id": "p", "x_height_px": None, "anls": 0.0, "exact": 0.0}
+    failed = {"variant": "full", "id": "q0", "image_id": "p", "x_height_px": None, "score": 0.0, "exact": 0.0}
     failed["error"] = "PictureError: broken"
     entry = summarise([failed, row("full", 1, 1.0)], ["full"], {}, [])["variants"]["full"]
-    assert (entry["errors"], entry["n"], entry["anls"]["mean"]) == (1, 2, 0.5)
+    assert (entry["errors"], entry["n"], entry["score"]["mean"]) == (1, 2, 0.5)
 
 
 def test_markdown() -> None:
