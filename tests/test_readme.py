@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.commands import app
 from pipelines.runs import stored
-from pipelines.runs.tables import to_markdown
+from pipelines.runs.markdown import to_markdown
 from saccade.studies import ranking
 from tests.benchmarks import pareto, survival
 

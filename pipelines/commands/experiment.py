@@ -11,7 +11,7 @@ from pipelines.commands.options import takes
 from pipelines.execute.experiment import run_experiment
 from pipelines.runs.config import Data, Model
 from pipelines.runs.experiment import Experiment, find_experiment, read_experiment
-from pipelines.runs.tables import to_markdown
+from pipelines.runs.markdown import to_markdown
 from saccade.datasets import open_dataset
 
 console = Console()

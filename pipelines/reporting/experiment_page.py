@@ -11,7 +11,8 @@ from pipelines.reporting.curves import accuracy, calibration
 from pipelines.reporting.html import card, folded, header, section, table
 from pipelines.runs import stored
 from pipelines.runs.layout import Layout
-from pipelines.runs.tables import cells, flat, footnote
+from pipelines.runs.markdown import cells, footnote
+from pipelines.runs.tables import flat
 from saccade.viz.curves import of_results
 
 Rows = dict[str, list[dict[str, Any]]]  # by variant

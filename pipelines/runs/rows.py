@@ -27,6 +27,7 @@ FIXATION = pa.struct(
 )
 ATTENDED = pa.struct([("cell", pa.int32()), ("share", pa.float32())])
 GRID = pa.struct([(name, pa.int32()) for name in ("rows", "cols", "width_px", "height_px")])
+STAGE = pa.struct([("name", pa.string()), ("seconds", pa.float64())])
 SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
 SCHEMA = pa.schema(
     [
@@ -52,6 +53,8 @@ SCHEMA = pa.schema(
         ("variant", pa.string()),  # by which way of looking, where a run compares several
         ("readable", pa.bool_()),  # false: the model said that it cannot read the answer
         ("attended", pa.list_(ATTENDED)),  # canvas cells that writing the answer attended to most; null: not known
+        ("stages", pa.list_(STAGE)),  # of `saccade.clock`, a question; null: nobody measured
+        ("peak_mb", pa.float64()),  # of tensors alive at once for this image and way of looking; null: nobody measured
         ("metric", pa.string()),  # of `score`, by its name; null in rows of before there were several: anls
     ]
 )
