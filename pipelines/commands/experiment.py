@@ -13,6 +13,7 @@ from pipelines.runs.config import Data, Model
 from pipelines.runs.experiment import Experiment, find_experiment, read_experiment
 from pipelines.runs.markdown import to_markdown
 from saccade.datasets import open_dataset
+from saccade.registry import named
 
 console = Console()
 
@@ -47,7 +48,7 @@ def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: boo
     if "engine" in settings:
         made["engine"] = {**experiment.engine, **settings["engine"]}
     if "dataset" in settings:
-        spec = dict(settings["dataset"])
+        spec = named("datasets", settings["dataset"])
         name = spec.pop("name", None)
         made["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
     if "engine" in made or "dataset" in made:

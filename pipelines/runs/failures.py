@@ -90,7 +90,7 @@ def cells(failures: Mapping[str, Any]) -> list[list[str]]:
         share = entry["share"]
         bounds = "" if not share or share["low"] is None else f" [{100 * share['low']:.0f}, {100 * share['high']:.0f}]"
         shown = f"{100 * share['mean']:.0f} %{bounds}" if share else "-"
-        made.append([text, str(entry["n"]), shown, _told(entry["examples"][0]) if entry["examples"] else ""])
+        made.append([text, str(entry["n"]), shown, _told(entry["examples"][0]) if entry["examples"] and name != "read" else ""])
     return made
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.runs import failures
 from pipelines.runs.experiment import Experiment
-from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean
+from saccade.metrics.bootstrap import MIN_PAGES, Interval, bootstrap_difference, bootstrap_mean
 from saccade.metrics.scoring import title
 
 STAGES = ("encode", "plan", "read")
@@ -74,8 +74,8 @@ def _compared(name: str, by_variant: Mapping[str, Rows], experiment: Experiment)
 
 
 def verdict(difference: Interval | None, expected: float) -> str:
-    """Whether a measured difference is the one that was expected: as its interval says."""
-    if difference is None or difference.low is None or difference.high is None:
+    """Whether a measured difference is the one that was expected, as its interval says; open: too few pages to say."""
+    if difference is None or difference.low is None or difference.high is None or difference.num_pages < MIN_PAGES:
         return "open"
     if difference.low <= expected <= difference.high:
         return "as expected"

@@ -74,6 +74,8 @@ def test_other_data_or_another_model_than_the_file_names(file: Path) -> None:
     other = changed(chosen, {"dataset": {"name": "synthdoc", "page_px": 512}, "limit": 3}, True)
     assert (other.dataset["name"], other.dataset["page_px"], other.limit) == ("synthdoc", 512, 3)
     assert other.engine == chosen.engine and other.title.startswith("synthdoc, ")
+    file_alone = changed(chosen, {"dataset": chosen.dataset["data_path"]}, True)
+    assert file_alone.dataset == chosen.dataset | {"question": None, "pages": None, "metric": "anls"}
     moved = changed(chosen, {"engine": {"model": "elsewhere"}}, False)
     assert moved.engine == {"model": "elsewhere", "max_new_tok": 4} and moved.dataset == chosen.dataset
 
