@@ -11,11 +11,24 @@ from saccade.viz.pixels import COLOURS
 SHOWN = 8  # lines of a reliability plot: as many as there are colours
 
 
+def gaze_error(curves: Sequence[Curve]) -> str:
+    """Score against degrees by which the gaze misses, with intervals."""
+    return _plotted(
+        curves, "degrees by which the gaze misses", "{:g} deg off", "Accuracy against gaze error", log=False
+    )
+
+
 def accuracy(curves: Sequence[Curve]) -> str:
     """Score against visual tokens, with intervals; several curves on a logarithmic axis and with a legend."""
+    name, unit = "visual tokens a question", "with {:,.0f} tokens"
+    return _plotted(curves, name, unit, "Accuracy against tokens", log=len(curves) > 1)
+
+
+def _plotted(curves: Sequence[Curve], name: str, unit: str, title: str, log: bool) -> str:
+    """Curves over what points stand at."""
     points = [point for curve in curves for point in curve.points]
-    log, metric = len(curves) > 1, curves[0].metric
-    places = [[point.visual_tok for point in curve.points] for curve in curves]
+    metric = curves[0].metric
+    places = [[point.at for point in curve.points] for curve in curves]
     if log:
         places = spread(places)
     every = [place for own in places for place in own]
@@ -37,14 +50,14 @@ def accuracy(curves: Sequence[Curve]) -> str:
         for (left, height), point in zip(at, curve.points, strict=True):
             if point.low is not None and point.high is not None:
                 marks.append(whisker(left, y.at(point.low), y.at(point.high), colour))
-            marks.append(dot(left, height, colour, _tip(point, metric)))
-    made = frame(x, y, "visual tokens a question", metric, marks, "Accuracy against tokens")
-    return made + (legend([curve.name for curve in curves]) if log else "")
+            marks.append(dot(left, height, colour, _tip(point, metric, unit)))
+    made = frame(x, y, name, metric, marks, title)
+    return made + (legend([curve.name for curve in curves]) if len(curves) > 1 else "")
 
 
-def _tip(point: Point, metric: str) -> str:
+def _tip(point: Point, metric: str, unit: str) -> str:
     bounds = "" if point.low is None or point.high is None else f" [{point.low:.2f}, {point.high:.2f}]"
-    return f"{point.name}: {metric} {point.score:.2f}{bounds} with {point.visual_tok:,.0f} tokens"
+    return f"{point.name}: {metric} {point.score:.2f}{bounds} {unit.format(point.at)}"
 
 
 def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]], metric: str) -> tuple[str, str]:

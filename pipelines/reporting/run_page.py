@@ -11,16 +11,16 @@ import yaml
 
 from pipelines.reporting.charts import binned, histogram, shares, tenths, whole_numbers
 from pipelines.reporting.curves import accuracy, calibration
+from pipelines.reporting.examples import looked
 from pipelines.reporting.html import card, cut, folded, header, pairs, section, table, tile
-from pipelines.reporting.looks import Pages, look_svg
+from pipelines.reporting.looks import Pages
 from pipelines.reporting.summary_table import facts
 from pipelines.runs import stored
-from saccade.errors import SaccadeError, describe
 from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.metrics.scoring import title
 from saccade.viz.curves import of_looks
 from saccade.viz.pixels import COLOURS
-from saccade.viz.view import TraceView, counted, said
+from saccade.viz.view import counted, said
 
 LISTED, ERRORS = 500, 100  # rows of the list of answers, and of errors
 Row = dict[str, Any]
@@ -154,15 +154,7 @@ def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]
 
 def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> str:
     """One answer: its page with the looks, what was asked, said and expected."""
-    try:
-        sample = stored.sample(folder, settings, row["image_id"])
-        boxes = next((q.answer_boxes_uv for q in sample.questions if q.id == row["id"]), ())
-        view = TraceView.from_row(stored.row(folder, row["id"]))
-        drawn = look_svg(view, sample.picture, pages.add(row["image_id"], sample.picture), boxes)
-        caption = escape(f"{row['question']}  {said(row['answer'] or '')}", quote=True)
-        shown = f'<button type="button" class="open" data-caption="{caption}" aria-label="Enlarge">{drawn}</button>'
-    except SaccadeError as error:
-        shown = f'<div class="open none">The page cannot be shown: {cut(describe(error))}</div>'
+    shown = looked(folder, settings, row, pages)
     right = row["score"] is not None and row["score"] >= 0.5
     marks = "" if row["score"] is None else f' class="{"right" if right else "wrong"}"'
     wanted = f" <em>for {cut(' or '.join(row['answers']))}</em>" if row["answers"] else ""

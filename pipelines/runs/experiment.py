@@ -15,6 +15,8 @@ from saccade.errors import ConfigError, UnknownName
 from saccade.registry import load, validation_text
 from saccade.settings import Settings
 
+ALL = "all"
+"""What stands for every experiment in configs/experiments/."""
 CONFIGS = Path(__file__).parents[1] / "configs" / "experiments"
 
 
@@ -76,12 +78,17 @@ def find_experiment(name: str) -> Path:
     Raises:
         UnknownName: there is neither; the message lists what there is.
     """
-    there = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    there = in_repository()
     if (path := Path(name).expanduser()).is_file():
         return path
     if name not in there:
-        raise UnknownName(f"no experiment {name!r}: neither a YAML file nor one of {', '.join(there)}")
+        raise UnknownName(f"no experiment {name!r}: neither a YAML file, nor {ALL}, nor one of {', '.join(there)}")
     return there[name]
+
+
+def in_repository() -> dict[str, Path]:
+    """The experiments of configs/experiments/ by name."""
+    return {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
 
 
 def read_experiment(path: Path) -> Experiment:

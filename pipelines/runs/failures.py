@@ -21,6 +21,7 @@ CLASSES = {
     "gaze": "an oracle's looks of as many tokens are read: the gaze",
     "tokens": "the whole page is read, an oracle's looks are not: too few tokens",
 }
+HEADS = ("why", "questions", "share [95 %]", "for example")
 SHOWN = 6  # examples of each class
 
 
@@ -77,7 +78,8 @@ def _example(key: str, *variants: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 def to_markdown(failures: Mapping[str, Any]) -> str:
     """The classes as a table, with an example of each."""
-    lines = [f"| why `{failures['of']}` fails | questions | share [95 %] | for example |", "|---|---|---|---|"]
+    heads = [f"why `{failures['of']}` fails", *HEADS[1:]]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(HEADS)]
     lines += ["| " + " | ".join(row) + " |" for row in cells(failures)]
     return "\n".join(lines) + "\n"
 
@@ -90,7 +92,8 @@ def cells(failures: Mapping[str, Any]) -> list[list[str]]:
         share = entry["share"]
         bounds = "" if not share or share["low"] is None else f" [{100 * share['low']:.0f}, {100 * share['high']:.0f}]"
         shown = f"{100 * share['mean']:.0f} %{bounds}" if share else "-"
-        made.append([text, str(entry["n"]), shown, _told(entry["examples"][0]) if entry["examples"] and name != "read" else ""])
+        wrong = entry["examples"] if name != "read" else ()
+        made.append([text, str(entry["n"]), shown, _told(wrong[0]) if wrong else ""])
     return made
 
 

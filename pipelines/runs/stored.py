@@ -38,11 +38,20 @@ def sample(folder: Path, settings: Mapping[str, Any], image_id: str) -> Sample:
     return dataset.sample(manifest.find(Layout(folder).manifest, image_id), settings["max_px"])
 
 
-def row(run: Path, question_id: str | None) -> dict[str, Any]:
-    """One row of a run's answers: the question's, or the first that is no error row."""
+def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[str, Any]:
+    """One row of a run's answers: the question's, or the first that is no error row; that of a variant, or the first.
+
+    Raises:
+        ConfigError: there is no such row; the message says which there are.
+    """
     check(run)
     answers = _answers(run)
     wanted = arrow.field("id") == question_id if question_id is not None else arrow.field("error").is_null()
+    if variant is not None:
+        there = sorted(set(answers.to_table(columns=["variant"])["variant"].to_pylist()))
+        if variant not in there:
+            raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(there)}")
+        wanted &= arrow.field("variant") == variant
     found = answers.head(1, filter=wanted).to_pylist()
     if not found:
         some = answers.head(5, columns=["id"])["id"].to_pylist()

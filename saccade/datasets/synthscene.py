@@ -1,7 +1,7 @@
 """Generated scenes: a small document that lies in front of a few smooth shapes. Simple pictures with answers to read.
 
-The document is one of `synthdoc`'s, half as large as the picture, with its questions; around it are opaque discs of all
-sizes in front of each other, without texture (a dead-leaves scene of few leaves: Lee, Mumford & Huang 2001). Beside
+The document is one of `synthdoc`'s, half as large as the picture, with its questions; around it are pale opaque discs
+of all sizes in front of each other, without texture (a dead-leaves scene of few leaves: Lee, Mumford & Huang 2001). Beside
 whole pages they tell what a budget does with simple pictures.
 
     saccade batch --dataset synthscene --limit 32
@@ -18,6 +18,7 @@ from saccade.datasets.synthdoc import Box, Page, SynthDoc, render
 
 SHARE = 2  # sides of the picture over those of the document
 LEAST_PX = 256  # of a document
+DARKEST = 215  # shade of a disc, of 255: before darker ones the bundled model, which knows pages only, reads nothing
 
 
 class SynthScene(SynthDoc):
@@ -51,10 +52,10 @@ class SynthScene(SynthDoc):
 
 def _leaves(draw: np.random.Generator, side_px: int, count: int) -> NDArray[np.uint8]:
     """(side_px, side_px) uint8: discs of random shades, the largest at the back."""
-    image = np.full((side_px, side_px), int(draw.integers(0, 256)), np.uint8)
+    image = np.full((side_px, side_px), int(draw.integers(DARKEST, 256)), np.uint8)
     for radius in np.sort(draw.uniform(0.03, 0.4, count))[::-1] * side_px:
         centre = draw.integers(0, side_px, 2).tolist()
-        cv2.circle(image, centre, int(radius), int(draw.integers(0, 256)), -1, cv2.LINE_AA)
+        cv2.circle(image, centre, int(radius), int(draw.integers(DARKEST, 256)), -1, cv2.LINE_AA)
     return image
 
 

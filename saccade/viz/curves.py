@@ -16,10 +16,10 @@ from saccade.metrics.scoring import metric, title
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One way of looking: mean visual tokens per question, mean score and its 95 % interval (None: a single page)."""
+    """One way of looking: mean score and its 95 % interval (None: a single page) at so many tokens, or degrees."""
 
     name: str
-    visual_tok: float
+    at: float  # mean visual tokens per question; degrees, of curves over gaze error
     score: float
     low: float | None
     high: float | None
@@ -53,8 +53,22 @@ def of_results(results: Mapping[str, Any]) -> tuple[Curve, ...]:
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"not the results of `saccade experiment`: {type(error).__name__} {error}") from error
     return tuple(
-        Curve(name, tuple(sorted(points, key=lambda point: point.visual_tok)), results.get("metric", title(())))
+        Curve(name, tuple(sorted(points, key=lambda point: point.at)), results.get("metric", title(())))
         for name, points in families.items()
+    )
+
+
+def of_gaze_error(results: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """One curve per way of looking whose variants are told a gaze: `log-polar@273, 1.5 deg` and its likes."""
+    curves: dict[str, list[Point]] = {}
+    for name, entry in results["variants"].items():
+        told, score = re.fullmatch(r"(.+), ([\d.]+) deg", name), entry["score"]
+        if told and score is not None:
+            point = Point(name, float(told[2]), score["mean"], score["low"], score["high"])
+            curves.setdefault(told[1], []).append(point)
+    metric = results.get("metric", title(()))
+    return tuple(
+        Curve(name, tuple(sorted(points, key=lambda point: point.at)), metric) for name, points in curves.items()
     )
 
 

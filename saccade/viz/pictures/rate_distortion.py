@@ -29,7 +29,7 @@ class RateDistortion(Drawing):
         curves = subject.curves
         if not any(curve.points for curve in curves):
             raise ConfigError("there is nothing to draw: no answer of it has a score")
-        beside = spread([[point.visual_tok for point in curve.points] for curve in curves])
+        beside = spread([[point.at for point in curve.points] for curve in curves])
         figure = chart(6.4, 3.9)
         axes = figure.add_subplot()
         axes.set_xscale("log")

@@ -80,7 +80,7 @@ def test_a_run_has_a_curve_of_its_looks(folder: Path) -> None:
     assert show(folder, "rate-distortion", None) == folder / "show" / "rate_distortion.png"
     (curve,) = OfRun(folder, None).curves
     row = stored.row(folder, "a/1")
-    assert [point.visual_tok for point in curve.points] == [20, 40] and row["visual_tok"] == 40
+    assert [point.at for point in curve.points] == [20, 40] and row["visual_tok"] == 40
     shared = yaml.safe_load((folder / "run.yaml").read_text())
     shared["episode"]["canvas"] = "shared"  # what others looked at is on the canvas too
     (folder / "run.yaml").write_text(yaml.safe_dump(shared))
