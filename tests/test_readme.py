@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands import app
-from pipelines.runs import stored
+from pipelines.runs import failures, stored
 from pipelines.runs.markdown import to_markdown
 from saccade.studies import ranking
 from tests.benchmarks import pareto, survival
@@ -69,6 +69,13 @@ def test_pictures_exist() -> None:
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
 def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
     assert table.strip() == to_markdown(stored.results(ROOT / path)).strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "table"), re.findall(r"<!-- failures: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
+)
+def test_classes_of_failures_are_what_a_command_wrote(path: str, table: str) -> None:
+    assert table.strip() == failures.to_markdown(stored.results(ROOT / path)["failures"]).strip()
 
 
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- pareto: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))

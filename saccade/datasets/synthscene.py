@@ -1,8 +1,8 @@
 """Generated scenes: a small document that lies in front of a few smooth shapes. Simple pictures with answers to read.
 
 The document is one of `synthdoc`'s, half as large as the picture, with its questions; around it are pale opaque discs
-of all sizes in front of each other, without texture (a dead-leaves scene of few leaves: Lee, Mumford & Huang 2001). Beside
-whole pages they tell what a budget does with simple pictures.
+of all sizes in front of each other, without texture (a dead-leaves scene of few leaves: Lee, Mumford & Huang 2001).
+Beside whole pages they tell what a budget does with simple pictures.
 
     saccade batch --dataset synthscene --limit 32
 """
