@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Resampling
 
+from saccade.clock import stage
 from saccade.decoding import FORMATS, files, pages, pixels
 from saccade.decoding import MAX_DECODE_PX as MAX_DECODE_PX
 from saccade.decoding import MAX_FILE_BYTES as MAX_FILE_BYTES
@@ -133,6 +134,7 @@ class Picture:
         return self.size_px[1]
 
     @cached_property
+    @stage("decoding")
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8, reduced by a whole factor when `limit_px` allows it."""
         if isinstance(self.data, bytes):

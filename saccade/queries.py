@@ -13,9 +13,14 @@ from saccade.types import Canvas, Encoding, Grid, Heard, Part, Query, Question
 
 
 def embed_questions(
-    encoder: Encoder, questions: Sequence[Question], scorer: Listener | None, whole: Grid, glimpse: Encoding | None
+    encoder: Encoder,
+    questions: Sequence[Question],
+    scorer: Listener | None,
+    whole: Grid,
+    glimpse: Encoding | None,
+    told: bool = False,
 ) -> tuple[tuple[Question, Query | SaccadeError], ...]:
-    """Each question with its query, or with the error that ends it.
+    """Each question with its query, or with the error that ends it. `told`: queries say where their answers stand.
 
     With a scorer that needs attention and a glimpse a query also holds what its question attends to on the glimpse
     relative to the scorer's neutral prompt, given to the tokens of the `whole` that lie under each of the glimpse's.
@@ -24,7 +29,7 @@ def embed_questions(
     Raises:
         ConfigError: this engine gives no attention, or has no such layer.
     """
-    queries = [(question, _embed(encoder, question)) for question in questions]
+    queries = [(question, _embed(encoder, question, told)) for question in questions]
     if scorer is None or glimpse is None:
         return tuple(queries)
     layer, under = scorer.layer, covering(glimpse.grid, whole)
@@ -45,10 +50,16 @@ def embed_questions(
     return tuple(queries)
 
 
-def _embed(encoder: Encoder, question: Question) -> Query | SaccadeError:
+def _embed(encoder: Encoder, question: Question, told: bool) -> Query | SaccadeError:
     if question.error is not None:  # "Type: message", found when the data set listed it
         return DataError(question.error.partition(": ")[2])
+    if told and not question.answer_boxes_uv:
+        return DataError("an oracle looks where the answer stands, and the data set does not say where (answer_boxes)")
     try:
-        return encoder.query(question.text)
+        query = encoder.query(question.text)
     except SaccadeError as error:
         return error
+    if not told:
+        return query
+    label = question.metadata.get("key_box_uv")
+    return replace(query, boxes_uv=question.answer_boxes_uv, labels_uv=(tuple(label),) if label else ())

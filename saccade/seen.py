@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from saccade.clock import stage
 from saccade.config import Episode
 from saccade.engines import Encoder
 from saccade.errors import ConfigError, SaccadeError
@@ -118,13 +119,14 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
             whole = encode()
     if glimpse is not None:
         glimpse = replace(glimpse, grid=coarse_on(glimpse.grid, whole.grid))
-    queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse)
+    queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse, "boxes" in settings.needs)
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     full_patches = encoder.family.whole_patches(picture) if resize else views[0].whole_patches
     return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy)
 
 
+@stage("pyramid")
 def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: int | None = None) -> "Prepared":
     """A view of a picture as the settings want it encoded. Raises ConfigError: this model's tower cannot."""
     view = encoder.prepare(picture, max_tok)

@@ -20,9 +20,12 @@ CELL_ROUNDING = 1e-4
 """Of a cell: what a centre in float32 may lack of the next whole number, on canvases of up to 800 cells per side."""
 
 
-Need = Literal["pixels", "tower", "received", "question", "attention"]
+Need = Literal["pixels", "tower", "received", "question", "attention", "boxes"]
 """What a strategy reads of a scene, and so what must have been done before: decoding, encoding, listening to the
-encoder's attention, embedding the question, listening to the language model."""
+encoder's attention, embedding the question, listening to the language model; knowing where the answer stands."""
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1."""
 
 
 def _bytes(tensor: Tensor) -> bytes:
@@ -45,6 +48,7 @@ class Question:
     answer_boxes_px: tuple[tuple[float, float, float, float], ...] = ()  # of the image as displayed
     error: str | None = None
     choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
+    metric: str = "anls"  # by which its answer is scored (`saccade.metrics.scoring`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,8 @@ class Query:
     tokens: Tensor  # (T, D)
     weight: Tensor  # (T,) float32 in [0, 1]; planners lower it for what was already found
     heard: Heard | None = None  # what it attends to on a glimpse of the image, where a scorer asks for it
+    boxes_uv: tuple[Box, ...] = ()  # of its answer; an oracle's only, nobody else is told
+    labels_uv: tuple[Box, ...] = ()  # of what is printed beside the answer and names it
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ def item(rows: int, cols: int, seed: int = 0, tokens: Tensor | None = None, word
         fingerprint="test",
         num_patches=2 * num_tok,
     )
-    return Picture.open(pixels), encoding, Query("?", words, torch.ones(len(words)))
+    boxes = (0.2, 0.3, 0.4, 0.5), (0.7, 0.1, 0.8, 0.2)
+    return Picture.open(pixels), encoding, Query("?", words, torch.ones(len(words)), None, boxes[:1], boxes[1:])
 
 
 def importance_of(*sizes: int, seed: int = 0) -> Tensor:

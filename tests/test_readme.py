@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands import app
-from pipelines.runs.tables import to_markdown
+from pipelines.runs import failures, stored
+from pipelines.runs.markdown import to_markdown
 from saccade.studies import ranking
 from tests.benchmarks import pareto, plugin, survival
 
@@ -67,7 +68,14 @@ def test_pictures_exist() -> None:
 
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
 def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
-    assert table.strip() == to_markdown(json.loads((ROOT / path).read_text())).strip()
+    assert table.strip() == to_markdown(stored.results(ROOT / path)).strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "table"), re.findall(r"<!-- failures: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
+)
+def test_classes_of_failures_are_what_a_command_wrote(path: str, table: str) -> None:
+    assert table.strip() == failures.to_markdown(stored.results(ROOT / path)["failures"]).strip()
 
 
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- pareto: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))

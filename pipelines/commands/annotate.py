@@ -19,7 +19,7 @@ from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
 
 console = Console()
-OWN = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "export")
+OWN = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "metric", "export")
 RARELY = ("glimpse", "rest", "fovea", "levels", "canvas", "integrate", "encoder")  # in a file, or by --set
 FIELDS_PANEL = "What it answers"
 

@@ -9,17 +9,23 @@ from rich.console import Console
 
 from pipelines.commands.options import takes
 from pipelines.execute.experiment import run_experiment
+from pipelines.reporting.experiments_page import write
+from pipelines.reporting.page import report
 from pipelines.runs.config import Data, Model
-from pipelines.runs.experiment import Experiment, find_experiment, read_experiment
-from pipelines.runs.tables import to_markdown
+from pipelines.runs.experiment import ALL, Experiment, find_experiment, in_repository, read_experiment
+from pipelines.runs.markdown import to_markdown
 from saccade.datasets import open_dataset
+from saccade.errors import ConfigError
+from saccade.registry import named
 
 console = Console()
 
 
 @takes(Model, Data)
 def experiment(
-    configuration: Annotated[str, typer.Argument(help="A YAML file, or the name of one in configs/experiments/.")],
+    configuration: Annotated[
+        str, typer.Argument(help="A YAML file, or the name of one in configs/experiments/; all: every one there.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder of the run: answers/, results.json, table.md.")],
     *,
     settings: dict[str, Any],
@@ -28,13 +34,34 @@ def experiment(
     """Compare ways of looking on the same questions, as one table with intervals.
 
     Options given here win over the file's settings. Interrupted, it makes the table of what is done, and goes on when
-    started again with the same --output.
+    started again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other, and
+    writes one report of them: OUTPUT/report.html and report.md.
 
     Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """
+    if configuration == ALL:
+        everything(output, settings)
+        return
     chosen = changed(read_experiment(find_experiment(configuration)), settings, "dataset" in given)
     table = to_markdown(run_experiment(chosen, output, console))
     console.print(table, highlight=False, markup=False, soft_wrap=True)
+
+
+def everything(output: Path, settings: Mapping[str, Any]) -> None:
+    """Every experiment of configs/experiments/, each on its own data, and one report; what is done stays done.
+
+    Raises:
+        ConfigError: other data are asked for: each experiment is about its own.
+    """
+    if "dataset" in settings:
+        raise ConfigError(f"`experiment {ALL}` is on the data of each experiment: leave --dataset and its settings out")
+    there = in_repository()
+    for number, (name, path) in enumerate(there.items(), 1):
+        console.print(f"{number} of {len(there)}: {name}", highlight=False)
+        run_experiment(changed(read_experiment(path), settings, False), output / name, console)
+        report(output / name, None, examples=0)
+        html, text = write(output)  # after each: an interrupted one has a report too
+    console.print(f"{len(there)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
 
 
 def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: bool) -> Experiment:
@@ -47,7 +74,7 @@ def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: boo
     if "engine" in settings:
         made["engine"] = {**experiment.engine, **settings["engine"]}
     if "dataset" in settings:
-        spec = dict(settings["dataset"])
+        spec = named("datasets", settings["dataset"])
         name = spec.pop("name", None)
         made["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
     if "engine" in made or "dataset" in made:

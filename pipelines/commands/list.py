@@ -9,27 +9,30 @@ from pipelines.runs.config import RunConfig
 from pipelines.serving.settings import ServeConfig
 from saccade.config import Episode
 from saccade.errors import ConfigError
+from saccade.metrics.scoring import METRICS
 from saccade.registry import names, sentence
 from saccade.settings import Settings
 
 FOLDERS = {"pictures": "viz.pictures"}
 KINDS = tuple("samplers importance planners budgets integration reduction datasets families engines pictures".split())
 """The folders of saccade/ of that name, or of the one in FOLDERS, whose files are listed."""
+SCORES = "metrics"
+"""How answers are scored."""
 SETTINGS = "settings"
 """What else is listed: the settings that files and --set take."""
 
 
 def list(
-    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}, {SETTINGS}.")] = "",
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}, {SCORES}, {SETTINGS}.")] = "",
 ) -> None:
     """List what can be named in options and configurations: one name per line, then its sentence.
 
     Without KIND all kinds are listed. `settings` are what --config files and --set take.
     """
-    if kind and kind not in (*KINDS, SETTINGS):
-        raise ConfigError(f"no kind {kind!r}. There are: {', '.join(KINDS)}, {SETTINGS}")
-    for each in (kind,) if kind else (*KINDS, SETTINGS):
-        found = dict(_settings() if each == SETTINGS else _names(FOLDERS.get(each, each)))
+    if kind and kind not in (*KINDS, SCORES, SETTINGS):
+        raise ConfigError(f"no kind {kind!r}. There are: {', '.join(KINDS)}, {SCORES}, {SETTINGS}")
+    for each in (kind,) if kind else (*KINDS, SCORES, SETTINGS):
+        found = dict(MADE[each]() if each in MADE else _names(FOLDERS.get(each, each)))
         indent = "" if kind else "  "
         if not kind:
             typer.echo(f"{each}:")
@@ -40,6 +43,10 @@ def list(
 
 def _names(folder: str) -> Iterator[tuple[str, str]]:
     return ((name, sentence(folder, name)) for name in names(folder))
+
+
+def _metrics() -> Iterator[tuple[str, str]]:
+    return ((name, metric.what) for name, metric in METRICS.items())
 
 
 def _settings() -> Iterator[tuple[str, str]]:
@@ -54,3 +61,7 @@ def _settings() -> Iterator[tuple[str, str]]:
             )
             label = f"{name} ({command})" if command and name != "engine" else name
             yield label, f"{field.description or ''}{default}"
+
+
+MADE = {SCORES: _metrics, SETTINGS: _settings}
+"""What is listed from elsewhere than a folder's files."""

@@ -22,6 +22,7 @@ def show(
         ),
     ] = "trace",
     id: Annotated[str | None, typer.Option(help="Which question of a run (default: the first answered).")] = None,
+    variant: Annotated[str | None, typer.Option(help="Which way of looking of an experiment, with --id.")] = None,
     question: Annotated[str | None, typer.Option(help="What to ask of an image.")] = None,
     scorer: Annotated[
         str | None, typer.Option(help="NAME[:weight],...: other scorers than those it looks with.")
@@ -43,5 +44,5 @@ def show(
 
     Example: saccade show page.png --question "What is the total?" --what saliency --scorer query,edges,variance
     """
-    path = draw(target, what, output, question_id=id, question=question, scorer=scorer, model=model)
+    path = draw(target, what, output, question_id=id, variant=variant, question=question, scorer=scorer, model=model)
     console.print(f"drawn in {path}", highlight=False, soft_wrap=True)

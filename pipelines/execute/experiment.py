@@ -12,8 +12,9 @@ from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment
 from pipelines.runs.folder import RunFolder, opened
+from pipelines.runs.markdown import to_markdown
 from pipelines.runs.provenance import provenance
-from pipelines.runs.tables import flat, summarise, to_markdown
+from pipelines.runs.tables import flat, summarise
 from saccade.config import Episode
 from saccade.datasets import Dataset
 from saccade.engines import EngineSpec, checkpoint
@@ -38,9 +39,9 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
     with opened(output, origin, resume=True) as folder:
         folder.begin(dataset, experiment.limit)
         if folder.select_left(retry_errors=False):
-            _answer(folder, origin, dataset, spec, variants, experiment.timed, console)
+            _answer(folder, origin, dataset, spec, variants, experiment, console)
         rows = [flat(row) for row in stored.rows(output)] if any(folder.answers.glob("*.parquet")) else []
-        results = summarise(rows, list(variants), experiment.against, experiment.bins, experiment.timed)
+        results = summarise(rows, experiment)
         results |= {"title": experiment.title, **origin, **provenance()}
         folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
         folder.table_md.write_text(to_markdown(results))
@@ -53,7 +54,7 @@ def _answer(
     dataset: Dataset,
     spec: EngineSpec,
     variants: Mapping[str, Episode],
-    timed: bool,
+    experiment: Experiment,
     console: Console,
 ) -> None:
     """One attempt at what is left, in this process."""
@@ -63,7 +64,9 @@ def _answer(
     folder.write_yaml({**settings, **provenance(), "attempt": attempt, "identity": dict(origin)})
     try:
         with spec.open() as engine:
-            answer_left(folder, attempt, dataset, engine, variants, limit_px, console, timed)
+            answer_left(
+                folder, attempt, dataset, engine, variants, limit_px, console, experiment.timed, experiment.memory
+            )
     except KeyboardInterrupt:
         done = sum(1 for _ in folder.answers.glob("*.parquet"))
         console.print(

@@ -16,6 +16,8 @@ from pipelines.execute.faults import is_full
 from pipelines.runs import manifest, rows
 from pipelines.runs.files import commit
 from pipelines.runs.folder import RunFolder
+from saccade.analysis.memory import peak_bytes
+from saccade.clock import clock
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder, Engine, ForwardingEncoder
@@ -24,6 +26,8 @@ from saccade.errors import ResumeRefused, describe
 from saccade.families import Prepared
 from saccade.picture import Picture
 from saccade.types import Encoding, Question
+
+Asked = Sequence[Question]
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
@@ -37,10 +41,11 @@ def answer_left(
     limit_px: int | None,
     console: Console,
     timed: bool = False,
+    memory: bool = False,
 ) -> None:
     """Answers the images that the attempt must do, one after the other; each image's rows are committed at once.
 
-    `timed`: what one variant has encoded is encoded again for another one.
+    `timed`: what one variant has encoded is encoded again for another one. `memory`: rows say what was needed of it.
 
     Raises:
         EngineDead: the engine is gone; what is done stays.
@@ -51,7 +56,7 @@ def answer_left(
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, passes.open("a") as encoded:
         task = progress.add_task("images", total=len(left))
         for number, row in left:
-            made = answer(row, dataset, engine, variants, limit_px, partial(_say, encoded, row.image_id), timed)
+            made = answer(row, dataset, engine, variants, limit_px, partial(_say, encoded, row.image_id), timed, memory)
             commit(pa.Table.from_pylist(made, rows.SCHEMA), number, folder.staging(attempt), folder.answers)
             progress.advance(task)
 
@@ -70,12 +75,14 @@ def answer(
     limit_px: int | None,
     begins: Callable[[], None],
     timed: bool = False,
+    memory: bool = False,
 ) -> list[dict[str, Any]]:
     """The rows of one image: one per variant and question. What fails costs its own rows, a dead engine the run.
 
-    `begins` is called before the image is first encoded. `timed`: every variant encodes for itself.
+    `begins` is called before the image is first encoded. `timed`: every variant decodes and encodes for itself, and its
+    rows say how long each stage took. `memory`: it answers once more, and its rows say how much memory that took.
     """
-    questions: Sequence[Question] = row.questions
+    questions: Asked = row.questions
     try:
         sample = dataset.sample(row, limit_px)
         questions, picture = sample.questions, sample.picture
@@ -88,18 +95,38 @@ def answer(
         engine.forget()  # what another variant has read must not make this one cheaper
         if timed:
             once.forget()
+            picture = _unread(picture)
         by_id = {q.id: rows.error_row(row.image_id, q, q.error, name) for q in questions if q.error is not None}
         try:
-            seen = see(settings, once, picture, asked)
-            outcomes = run(episodes(settings, seen), engine)
-            by_id |= {
-                each["id"]: each for each in rows.scored_rows(row.image_id, seen, asked, outcomes, settings, name)
-            }
+            with clock() as spent:
+                seen = see(settings, once, picture, asked)
+                outcomes = run(episodes(settings, seen), engine)
+            answered = rows.scored_rows(row.image_id, seen, asked, outcomes, settings, name)
+            measured: dict[str, Any] = {"stages": _stages(spent, len(asked)) if timed else None}
+            if memory and answered:
+                measured["peak_mb"] = _peak_mb(settings, engine, _unread(picture), asked)
+            by_id |= {each["id"]: {**each, **measured} for each in answered}
         except Exception as error:
             text = _survived(error)
             by_id |= {question.id: rows.error_row(row.image_id, question, text, name) for question in asked}
         made += [by_id[question.id] for question in questions]
     return made
+
+
+def _unread(picture: Picture) -> Picture:
+    """The same image, which has not been decoded."""
+    return Picture.open(picture.data, picture.limit_px, picture.page)
+
+
+def _stages(spent: Mapping[str, float], num_questions: int) -> list[dict[str, Any]]:
+    """Seconds a question of each stage; what questions of an image share is spread over them."""
+    return [{"name": name, "seconds": seconds / max(1, num_questions)} for name, seconds in spent.items()]
+
+
+def _peak_mb(settings: Episode, engine: Engine, picture: Picture, asked: Asked) -> float:
+    """Megabytes of tensors that answering from scratch holds at once, without the model's weights."""
+    engine.forget()
+    return peak_bytes(lambda: run(episodes(settings, see(settings, engine, picture, asked)), engine)) / 1e6
 
 
 def _survived(error: Exception) -> str:

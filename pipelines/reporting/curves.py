@@ -11,11 +11,24 @@ from saccade.viz.pixels import COLOURS
 SHOWN = 8  # lines of a reliability plot: as many as there are colours
 
 
+def gaze_error(curves: Sequence[Curve]) -> str:
+    """Score against degrees by which the gaze misses, with intervals."""
+    return _plotted(
+        curves, "degrees by which the gaze misses", "{:g} deg off", "Accuracy against gaze error", log=False
+    )
+
+
 def accuracy(curves: Sequence[Curve]) -> str:
-    """ANLS against visual tokens, with intervals; several curves on a logarithmic axis and with a legend."""
+    """Score against visual tokens, with intervals; several curves on a logarithmic axis and with a legend."""
+    name, unit = "visual tokens a question", "with {:,.0f} tokens"
+    return _plotted(curves, name, unit, "Accuracy against tokens", log=len(curves) > 1)
+
+
+def _plotted(curves: Sequence[Curve], name: str, unit: str, title: str, log: bool) -> str:
+    """Curves over what points stand at."""
     points = [point for curve in curves for point in curve.points]
-    log = len(curves) > 1
-    places = [[point.visual_tok for point in curve.points] for curve in curves]
+    metric = curves[0].metric
+    places = [[point.at for point in curve.points] for curve in curves]
     if log:
         places = spread(places)
     every = [place for own in places for place in own]
@@ -37,18 +50,18 @@ def accuracy(curves: Sequence[Curve]) -> str:
         for (left, height), point in zip(at, curve.points, strict=True):
             if point.low is not None and point.high is not None:
                 marks.append(whisker(left, y.at(point.low), y.at(point.high), colour))
-            marks.append(dot(left, height, colour, _tip(point)))
-    made = frame(x, y, "visual tokens a question", "ANLS", marks, "Accuracy against tokens")
-    return made + (legend([curve.name for curve in curves]) if log else "")
+            marks.append(dot(left, height, colour, _tip(point, metric, unit)))
+    made = frame(x, y, name, metric, marks, title)
+    return made + (legend([curve.name for curve in curves]) if len(curves) > 1 else "")
 
 
-def _tip(point: Point) -> str:
+def _tip(point: Point, metric: str, unit: str) -> str:
     bounds = "" if point.low is None or point.high is None else f" [{point.low:.2f}, {point.high:.2f}]"
-    return f"{point.name}: ANLS {point.score:.2f}{bounds} with {point.visual_tok:,.0f} tokens"
+    return f"{point.name}: {metric} {point.score:.2f}{bounds} {unit.format(point.at)}"
 
 
-def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> tuple[str, str]:
-    """Mean ANLS of answers by their confidence, and a sentence. name -> (confidences, scores).
+def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]], metric: str) -> tuple[str, str]:
+    """Mean score of answers by their confidence, and a sentence. name -> (confidences, scores).
 
     A dot's area says how many answers it stands for. On the diagonal, confidence is what it was worth.
     """
@@ -63,10 +76,10 @@ def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]]) 
         marks.append(line(at, colour))
         most = max((b.num_answers for b in bins), default=1)
         for (left, height), b in zip(at, bins, strict=True):
-            tip = f"{name}: {b.num_answers} answers, {b.confidence:.2f} sure, ANLS {b.score:.2f}"
+            tip = f"{name}: {b.num_answers} answers, {b.confidence:.2f} sure, {metric} {b.score:.2f}"
             marks.append(dot(left, height, colour, tip, 3 + 6 * (b.num_answers / most) ** 0.5))
         errors.append(f"{name} {expected_calibration_error(confidence, score):.2f}")
-    made = frame(x, y, "confidence", "ANLS", marks, "Confidence against score")
+    made = frame(x, y, "confidence", metric, marks, "Confidence against score")
     if len(shown) == 1:
         confidence, score = shown[0][1]
         error = expected_calibration_error(confidence, score)

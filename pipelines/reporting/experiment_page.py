@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.reporting.charts import shares
-from pipelines.reporting.curves import accuracy, calibration
+from pipelines.reporting.curves import accuracy, calibration, gaze_error
+from pipelines.reporting.examples import failed
 from pipelines.reporting.html import card, folded, header, section, table
-from pipelines.runs import stored
+from pipelines.runs import failures, stored
 from pipelines.runs.layout import Layout
-from pipelines.runs.tables import cells, flat, footnote
-from saccade.viz.curves import of_results
+from pipelines.runs.markdown import cells, footnote, profile
+from pipelines.runs.tables import flat
+from saccade.viz.curves import of_gaze_error, of_results
 
 Rows = dict[str, list[dict[str, Any]]]  # by variant
 
@@ -24,23 +26,46 @@ def body(results_json: Path) -> tuple[str, str]:
         ConfigError: it is no results.json.
         DataError: its variants lack what the table needs.
     """
-    results = stored.results(results_json)
-    curves = of_results(results)
-    title = str(results.get("title") or results_json.parent.resolve().name)
+    results, folder = stored.results(results_json), results_json.parent
+    title, rows = title_of(results, folder), read_rows(folder, list(results["variants"]))
+    parts = [header(title, _about(results)), "<main>", section("Compared", "", compared(results))]
+    parts.append(section("Measured", "Point at a mark for its numbers.", drawn(results, rows)))
+    if results.get("failures"):
+        parts.append(failed(folder, results["failures"]))
+    parts += [_errors(rows), _settings(results), "</main>"]
+    return f"saccade: {title}", "".join(parts)
+
+
+def title_of(results: Mapping[str, Any], folder: Path) -> str:
+    """What an experiment is called: its title, or its folder."""
+    return str(results.get("title") or folder.resolve().name)
+
+
+def compared(results: Mapping[str, Any]) -> str:
+    """The tables of an experiment: its variants, the time of each stage, why answers are wrong; and what is in them."""
     heads, lines = cells(results)
-    rows = read_rows(results_json.parent, list(results["variants"]))
-    charts = []
+    parts = [
+        table(["variant", *heads[1:]], lines, words=(0, 3)),
+        f'<p class="lead note">{escape(footnote(results))}</p>',
+    ]
+    if stages := profile(results):
+        parts += [table(["milliseconds a question", *stages[0][1:]], stages[1])]
+    if told := results.get("failures"):
+        parts += [table([f"why {told['of']} fails", *failures.HEADS[1:]], failures.cells(told), words=(0, 3))]
+    return "".join(parts)
+
+
+def drawn(results: Mapping[str, Any], rows: Rows) -> str:
+    """The charts of an experiment; those that need every answer where `rows` are there."""
+    curves, charts = of_results(results), []
     if any(curve.points for curve in curves):
         note = "Bars are 95 % intervals; points of nearly equal tokens stand side by side."
         charts.append(card("Accuracy against tokens", accuracy([curve for curve in curves if curve.points]), note))
-    charts += _of_rows(rows)
+    if told := of_gaze_error(results):
+        charts.append(card("Accuracy against gaze error", gaze_error(told), "An oracle looks, and misses by so much."))
+    charts += _of_rows(rows, results["metric"])
     charts.append(card("Time of a question", _seconds(results["variants"]), "Without the encoder."))
-    note = f'<p class="lead note">{escape(footnote(results))}</p>'
-    compared = section("Compared", "", table(["variant", *heads[1:]], lines, words=(0, 3)) + note)
-    drawn = section("Measured", "Point at a mark for its numbers.", f'<div class="charts">{"".join(charts)}</div>')
-    parts = [header(title, _about(results)), "<main>", compared, drawn]
-    parts += [_errors(rows), _settings(results), "</main>"]
-    return f"saccade: {title}", "".join(parts)
+    return f'<div class="charts">{"".join(charts)}</div>'
 
 
 def read_rows(folder: Path, variants: Sequence[str]) -> Rows:
@@ -53,16 +78,16 @@ def read_rows(folder: Path, variants: Sequence[str]) -> Rows:
     return {name: some for name, some in found.items() if some}
 
 
-def _of_rows(rows: Rows) -> list[str]:
+def _of_rows(rows: Rows, metric: str) -> list[str]:
     """Charts that need every answer."""
     answers = {}
     for name, some in rows.items():
-        scored = [row for row in some if row.get("confidence") is not None and row["anls"] is not None]
+        scored = [row for row in some if row.get("confidence") is not None and row["score"] is not None]
         if scored:
-            answers[name] = ([row["confidence"] for row in scored], [row["anls"] for row in scored])
+            answers[name] = ([row["confidence"] for row in scored], [row["score"] for row in scored])
     if not answers:
         return []
-    chart, note = calibration(answers)
+    chart, note = calibration(answers, metric)
     made = [card("What confidence was worth", chart, note)]
     for name, key, unit in (("Tokens", "visual_tok", "tokens"), ("Looks", "fixations", "looks")):
         bars = []

@@ -11,15 +11,16 @@ import yaml
 
 from pipelines.reporting.charts import binned, histogram, shares, tenths, whole_numbers
 from pipelines.reporting.curves import accuracy, calibration
+from pipelines.reporting.examples import looked
 from pipelines.reporting.html import card, cut, folded, header, pairs, section, table, tile
-from pipelines.reporting.looks import Pages, look_svg
+from pipelines.reporting.looks import Pages
 from pipelines.reporting.summary_table import facts
 from pipelines.runs import stored
-from saccade.errors import SaccadeError, describe
 from saccade.metrics.bootstrap import bootstrap_mean
+from saccade.metrics.scoring import title
 from saccade.viz.curves import of_looks
 from saccade.viz.pixels import COLOURS
-from saccade.viz.view import TraceView, counted, said
+from saccade.viz.view import counted, said
 
 LISTED, ERRORS = 500, 100  # rows of the list of answers, and of errors
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
     tiles = []
     if score is not None:
         bounds = "" if score.low is None else f" [{score.low:.2f}, {score.high:.2f}]"
-        tiles.append(tile(f"{score.mean:.2f}", f"ANLS{bounds}, n = {score.num_questions}"))
+        tiles.append(tile(f"{score.mean:.2f}", f"{_metric(rows)}{bounds}, n = {score.num_questions}"))
         exact = [row["exact"] for row in rows if row["exact"] is not None]
         tiles.append(tile(f"{100 * sum(exact) / len(exact):.0f} %", "exact answers"))
     covered = [row["coverage"] for row in answered if row["coverage"] is not None]
@@ -82,10 +83,13 @@ def _charts(rows: Sequence[Row], answered: Sequence[Row], shared: bool) -> str:
         made.append(card("Accuracy against tokens", accuracy([curve]), note))
     scored = [row for row in answered if row["score"] is not None]
     if scored:
-        chart, note = calibration({"answers": ([r["confidence"] for r in scored], [r["score"] for r in scored])})
+        metric = _metric(scored)
+        chart, note = calibration(
+            {"answers": ([r["confidence"] for r in scored], [r["score"] for r in scored])}, metric
+        )
         made.append(card("What confidence was worth", chart, note + " On the dashed line it is the mean score."))
         bins = tenths([row["score"] for row in scored])
-        made.append(card("Scores", histogram(bins, "ANLS", _of("ANLS")), "Of the questions whose answers are known."))
+        made.append(card("Scores", histogram(bins, metric, _of(metric)), "Of the questions whose answers are known."))
     tokens = histogram(binned([row["visual_tok"] for row in answered]), "visual tokens of a question", _of("tokens"))
     made.append(card("Tokens", tokens, "All looks of a question together."))
     looks = whole_numbers([len(row["fixations"]) for row in answered], "fixations of a question", "looks")
@@ -93,6 +97,11 @@ def _charts(rows: Sequence[Row], answered: Sequence[Row], shared: bool) -> str:
     made.append(card("Where the time went", _cost(answered), "Seconds of all questions together, by stage."))
     lead = "Every chart is of all answered questions; point at a mark for its numbers."
     return section("Measured", lead, f'<div class="charts">{"".join(made)}</div>')
+
+
+def _metric(rows: Sequence[Row]) -> str:
+    """What the scores of some rows are called."""
+    return title(row["metric"] for row in rows)
 
 
 def _of(what: str) -> Any:
@@ -145,19 +154,11 @@ def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]
 
 def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> str:
     """One answer: its page with the looks, what was asked, said and expected."""
-    try:
-        sample = stored.sample(folder, settings, row["image_id"])
-        boxes = next((q.answer_boxes_uv for q in sample.questions if q.id == row["id"]), ())
-        view = TraceView.from_row(stored.row(folder, row["id"]))
-        drawn = look_svg(view, sample.picture, pages.add(row["image_id"], sample.picture), boxes)
-        caption = escape(f"{row['question']}  {said(row['answer'] or '')}", quote=True)
-        shown = f'<button type="button" class="open" data-caption="{caption}" aria-label="Enlarge">{drawn}</button>'
-    except SaccadeError as error:
-        shown = f'<div class="open none">The page cannot be shown: {cut(describe(error))}</div>'
+    shown = looked(folder, settings, row, pages)
     right = row["score"] is not None and row["score"] >= 0.5
     marks = "" if row["score"] is None else f' class="{"right" if right else "wrong"}"'
     wanted = f" <em>for {cut(' or '.join(row['answers']))}</em>" if row["answers"] else ""
-    score = "" if row["score"] is None else f"ANLS {row['score']:.2f}, "
+    score = "" if row["score"] is None else f"{_metric([row])} {row['score']:.2f}, "
     facts = f"{score}{100 * row['confidence']:.0f} % sure, {row['visual_tok']:,} tokens, {row['id']}"
     return (
         f'<figure class="card example">{shown}<div class="q">{cut(row["question"])}</div>'
@@ -208,7 +209,7 @@ def _list(rows: Sequence[Row]) -> str:
         for row in ordered[:LISTED]
     ]
     more = "" if len(rows) <= LISTED else f", the {LISTED} lowest of {len(rows):,}"
-    heads = ["id", "question", "answer", "expected", "ANLS", "sure", "tokens", "looks"]
+    heads = ["id", "question", "answer", "expected", _metric(rows), "sure", "tokens", "looks"]
     listed = folded(f"All answers, lowest score first{more}", table(heads, lines, words=(0, 1, 2, 3)))
     return f"<section>{listed}</section>"
 

@@ -38,11 +38,12 @@ def show(
     output: Path | None,
     *,
     question_id: str | None = None,
+    variant: str | None = None,
     question: str | None = None,
     scorer: str | None = None,
     model: str = "nano",
 ) -> Path:
-    """Draws one picture; the path of the PNG.
+    """Draws one picture; the path of the PNG. Of an experiment, one of its answers where an id or a variant is given.
 
     Raises:
         ConfigError: no such picture, nothing to draw it of, or an option that does not go with the target.
@@ -54,19 +55,22 @@ def show(
     drawing = load(PICTURES, name, Drawing)
     if output is not None:
         picture_path(output)
-    if results := stored.results_file(target):
-        _only(target, "an experiment", id=question_id, question=question, scorer=scorer)
+    results = stored.results_file(target)
+    one = target.is_dir() and (question_id is not None or variant is not None)
+    if results and not one:
+        _only(target, "an experiment", id=question_id, variant=variant, question=question, scorer=scorer)
         subject: Subject = OfExperiment(target, results)
         default = results.parent / f"{name}.png"
     elif target.is_dir():
         _only(target, "a run", question=question, model=None if model == "nano" else model)
-        subject = OfRun(target, question_id, scorer)
-        suffix = "" if name == "trace" else f"-{name}"
+        subject = OfRun(target, question_id, scorer, variant)
+        suffix = f"-{file_name(variant)}" if variant else ""
+        suffix += "" if name == "trace" else f"-{name}"
         default = target / "show" / f"{file_name(subject.row['id'])}{suffix}.png"
         if name == "rate_distortion":
             default = target / "show" / f"{name}.png"
     else:
-        _only(target, "an image", id=question_id)
+        _only(target, "an image", id=question_id, variant=variant)
         if drawing.asks and not (question or "").strip():
             raise ConfigError(f"--what {what} depends on what is asked: give --question 'What is the total?'")
         subject = OfImage(target, question or UNASKED, scorer, model)
@@ -105,10 +109,13 @@ class OfExperiment(Subject):
 class OfRun(Subject):
     """One question of a run: its stored row, its page, and what the run's own model makes of it."""
 
-    def __init__(self, folder: Path, question_id: str | None, scorer: str | None = None) -> None:
-        self.folder, self.row = folder, stored.row(folder, question_id)
+    def __init__(
+        self, folder: Path, question_id: str | None, scorer: str | None = None, variant: str | None = None
+    ) -> None:
+        self.folder, self.row = folder, stored.row(folder, question_id, variant)
         self.run = stored.settings(folder)
-        super().__init__(_scored_by(self.run.get("episode") or {}, scorer))
+        looked = (self.run.get("variants") or {}).get(self.row["variant"]) or self.run.get("episode") or {}
+        super().__init__(_scored_by(looked, scorer))
         self.has = f"the run {folder}"
 
     @cached_property

@@ -61,6 +61,7 @@ class Data(Settings):
                 Short(name="data_path", takes=Path, help="Where the named data set lies on this machine."),
                 Short(name="question", help="What to ask of every image of a folder."),
                 Short(name="page_px", of="synthdoc", help="Longest side of generated pages (synthdoc)."),
+                Short(name="metric", metavar="NAME", help="How your own data are scored (`saccade list metrics`)."),
                 Short(name="pages", metavar="1,3-5", help="Pages of a PDF or TIFF, each a picture of its own."),
             ),
         ),
@@ -80,14 +81,12 @@ class RunConfig(Looking, Data):
     output: Path = Field(description="Folder of the run; None: runs/DATASET.")
     resume: bool = Field(False, description="Go on with the run in --output.")
     retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
-    in_process: bool = Field(False, description="Answer in a loop in this process: starts at once, without Ray.")
+    in_process: bool = Field(False, description="A loop in this process: starts at once, no Ray.")
     num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
     num_readers: int = Field(1, ge=1, description="Actors that answer.")
     num_lookers: Annotated[int, HIDDEN] = Field(1, ge=1, description="Actors that plan, score and select.")
-    encoder_gpus: float | None = Field(
-        None, ge=0, description="GPUs per encoder, 0.5 for half of one; None: all there are, shared."
-    )
-    reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: all there are, shared.")
+    encoder_gpus: float | None = Field(None, ge=0, description="GPUs per encoder, 0.5: half of one; None: all, shared.")
+    reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: all, shared.")
     threads: Annotated[int | None, HIDDEN] = Field(
         None, ge=1, description="CPU threads per encoder and reader; None: the CPUs, shared."
     )
@@ -101,8 +100,9 @@ class RunConfig(Looking, Data):
     max_restarts: Annotated[int, HIDDEN] = Field(
         3, ge=0, description="Times a dead actor, or a request that killed one, is tried again."
     )
-    export: Literal["jsonl", "csv"] | None = Field(
-        None, description="Write the answers to OUTPUT/answers.jsonl or .csv as well."
+    export: Literal["jsonl", "csv", "lmms-eval"] | None = Field(
+        None,
+        description="Write the answers as one file in OUTPUT as well.",
     )
     read_timeout_s: Annotated[float, HIDDEN] = Field(
         900,

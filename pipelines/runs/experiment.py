@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from pipelines.runs.engine import settled
+from pipelines.runs.failures import Failing
 from saccade.config import Episode
 from saccade.datasets import Dataset
 from saccade.engines import EngineSpec, choose_engine
@@ -14,6 +15,8 @@ from saccade.errors import ConfigError, UnknownName
 from saccade.registry import load, validation_text
 from saccade.settings import Settings
 
+ALL = "all"
+"""What stands for every experiment in configs/experiments/."""
 CONFIGS = Path(__file__).parents[1] / "configs" / "experiments"
 
 
@@ -29,7 +32,18 @@ class Experiment(Settings):
     timed: bool = Field(
         False, description="Every variant encodes for itself, so that seconds are its own; a column says them."
     )
+    memory: bool = Field(False, description="Every variant answers once more, and a column says the memory it needs.")
+    profile: bool = Field(False, description="With `timed`: a second table says the time of each stage.")
     bins: tuple[float, ...] = Field((), description="Edges of the letter-height bins, px of x-height.")
+    by: str = Field(
+        "",
+        description="A column for each value of this: a key of the questions' metadata (`part` of mixed data), or a "
+        "variant, which tells the questions that it reads from the others.",
+    )
+    spread: bool = Field(False, description="With `by`: a column says the standard deviation over its values.")
+    expects: str = Field("", description="What was expected, and by whom: a sentence below the table.")
+    expected: dict[str, float] = Field({}, description="Row name -> expected difference; a column says if it was met.")
+    failures: Failing | None = Field(None, description="Tells why one variant fails, by what others read.")
 
     def opened(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
         """Everything the settings name, checked.
@@ -37,9 +51,15 @@ class Experiment(Settings):
         Raises:
             ConfigError: a name or a setting is wrong; the message says where.
         """
-        for name, other in self.against.items():
-            if unknown := {name, other} - self.variants.keys():
-                raise ConfigError(f"against: no variant {', '.join(unknown)}. There are: {', '.join(self.variants)}")
+        named = {"against": {*self.against, *self.against.values()}, "expected": set(self.expected)}
+        named["failures"] = set(self.failures.dump().values()) if self.failures else set()
+        for key, names in named.items():
+            if unknown := names - self.variants.keys():
+                raise ConfigError(f"{key}: no variant {', '.join(unknown)}. There are: {', '.join(self.variants)}")
+        if loose := self.expected.keys() - self.against.keys():
+            raise ConfigError(f"expected: {', '.join(loose)} is compared with nothing: give it a row in `against`")
+        if self.profile and not self.timed:
+            raise ConfigError("profile: the time of each stage is that of a variant by itself: give timed: true")
         made = {}
         for name, settings in self.variants.items():
             try:
@@ -58,12 +78,17 @@ def find_experiment(name: str) -> Path:
     Raises:
         UnknownName: there is neither; the message lists what there is.
     """
-    there = {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
+    there = in_repository()
     if (path := Path(name).expanduser()).is_file():
         return path
     if name not in there:
-        raise UnknownName(f"no experiment {name!r}: neither a YAML file nor one of {', '.join(there)}")
+        raise UnknownName(f"no experiment {name!r}: neither a YAML file, nor {ALL}, nor one of {', '.join(there)}")
     return there[name]
+
+
+def in_repository() -> dict[str, Path]:
+    """The experiments of configs/experiments/ by name."""
+    return {path.stem: path for path in sorted(CONFIGS.glob("*.yaml"))}
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -9,9 +9,9 @@ import pyarrow as pa
 from saccade.config import Episode
 from saccade.episode import Seen
 from saccade.errors import describe
-from saccade.metrics.anls import anls
 from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact
+from saccade.metrics.scoring import score
 from saccade.types import Grid, Question, Step, Trace
 
 FIXATION = pa.struct(
@@ -27,6 +27,7 @@ FIXATION = pa.struct(
 )
 ATTENDED = pa.struct([("cell", pa.int32()), ("share", pa.float32())])
 GRID = pa.struct([(name, pa.int32()) for name in ("rows", "cols", "width_px", "height_px")])
+STAGE = pa.struct([("name", pa.string()), ("seconds", pa.float64())])
 SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
 SCHEMA = pa.schema(
     [
@@ -35,7 +36,7 @@ SCHEMA = pa.schema(
         ("question", pa.string()),
         ("answers", pa.list_(pa.string())),  # null: hidden
         ("answer", pa.string()),  # null: an error row
-        ("score", pa.float64()),  # ANLS; null where answers are hidden, 0 in an error row where they are not
+        ("score", pa.float64()),  # by `metric`; null where answers are hidden, 0 in an error row where they are not
         ("exact", pa.float64()),
         ("coverage", pa.float64()),  # of the answer boxes by kept tokens at full resolution; null without boxes
         ("confidence", pa.float64()),
@@ -52,6 +53,9 @@ SCHEMA = pa.schema(
         ("variant", pa.string()),  # by which way of looking, where a run compares several
         ("readable", pa.bool_()),  # false: the model said that it cannot read the answer
         ("attended", pa.list_(ATTENDED)),  # canvas cells that writing the answer attended to most; null: not known
+        ("stages", pa.list_(STAGE)),  # of `saccade.clock`, a question; null: nobody measured
+        ("peak_mb", pa.float64()),  # of tensors alive at once for this image and way of looking; null: nobody measured
+        ("metric", pa.string()),  # of `score`, by its name; null in rows of before there were several: anls
     ]
 )
 
@@ -62,11 +66,11 @@ ONE = "default"
 
 def error_row(image_id: str, question: Question, error: str, variant: str = ONE) -> dict[str, Any]:
     """A question that was not answered. It counts as wrong where the answers are known."""
-    score = None if not question.answers else 0.0
+    worth = None if not question.answers else 0.0
     return {
         **_given(image_id, question),
-        "score": score,
-        "exact": score,
+        "score": worth,
+        "exact": worth,
         "encoder_patches": 0,
         "encoder_passes": 0.0,
         "error": error,
@@ -106,7 +110,7 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         **_given(image_id, question),
         "answer": text,
         "readable": trace.answer.readable,
-        "score": anls(text, question.answers),
+        "score": score(text, question),
         "exact": exact(text, question.answers),
         "coverage": coverage(seen.grid, trace.shown, question.answer_boxes_uv),
         "confidence": trace.answer.confidence,
@@ -130,6 +134,7 @@ def _given(image_id: str, question: Question) -> dict[str, Any]:
         "question": question.text,
         "answers": None if question.answers is None else list(question.answers),
         "metadata": json.dumps(dict(question.metadata), default=str) if question.metadata else None,
+        "metric": question.metric,
     }
 
 

@@ -14,6 +14,7 @@ from pipelines.runs.layout import Layout
 from pipelines.runs.rows import SCHEMA
 from saccade.datasets import Dataset
 from saccade.errors import ConfigError
+from saccade.metrics.scoring import title
 from saccade.registry import load
 from saccade.types import Sample
 
@@ -37,11 +38,20 @@ def sample(folder: Path, settings: Mapping[str, Any], image_id: str) -> Sample:
     return dataset.sample(manifest.find(Layout(folder).manifest, image_id), settings["max_px"])
 
 
-def row(run: Path, question_id: str | None) -> dict[str, Any]:
-    """One row of a run's answers: the question's, or the first that is no error row."""
+def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[str, Any]:
+    """One row of a run's answers: the question's, or the first that is no error row; that of a variant, or the first.
+
+    Raises:
+        ConfigError: there is no such row; the message says which there are.
+    """
     check(run)
     answers = _answers(run)
     wanted = arrow.field("id") == question_id if question_id is not None else arrow.field("error").is_null()
+    if variant is not None:
+        there = sorted(set(answers.to_table(columns=["variant"])["variant"].to_pylist()))
+        if variant not in there:
+            raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(there)}")
+        wanted &= arrow.field("variant") == variant
     found = answers.head(1, filter=wanted).to_pylist()
     if not found:
         some = answers.head(5, columns=["id"])["id"].to_pylist()
@@ -87,7 +97,10 @@ def results(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error}") from error
     if not isinstance(read, dict) or not isinstance(read.get("variants"), dict):
         raise ConfigError(f"{path} is not the results.json of a `saccade experiment`: it has no variants")
-    return read
+    for entry in read["variants"].values():
+        if isinstance(entry, dict) and "anls" in entry:  # written before there were other metrics
+            entry["score"] = entry.pop("anls")
+    return {"metric": title(()), **read}
 
 
 def settings(run: Path) -> dict[str, Any]:

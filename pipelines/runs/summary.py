@@ -13,6 +13,7 @@ from pipelines.runs import manifest
 from pipelines.runs.files import replaced
 from pipelines.runs.folder import RunFolder
 from saccade.metrics.bootstrap import bootstrap_mean
+from saccade.metrics.scoring import title
 
 COLUMNS = [
     "image_id",
@@ -26,6 +27,7 @@ COLUMNS = [
     "encoder_patches",
     "encoder_passes",
     "error",
+    "metric",
 ]
 LOOK_TOK = "fixations.list.element.tokens"
 SHOWN_COUNTS = 20
@@ -50,7 +52,8 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
         "errors_by_reason": dict(Counter(errors).most_common(SHOWN_ERRORS)),
         "errors_by_type": dict(Counter(error.partition(":")[0] for error in errors).most_common()),
         "skipped": dict(skipped),
-        "anls": _interval(columns["score"], columns["image_id"]),
+        "metric": title(columns["metric"]),
+        "score": _interval(columns["score"], columns["image_id"]),
         "exact": _interval(columns["exact"], columns["image_id"]),
         "coverage": _interval(columns["coverage"], columns["image_id"]),
         "visual_tok": {"min": min(visual), "mean": float(np.mean(visual)), "max": max(visual)} if visual else None,

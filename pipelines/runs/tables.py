@@ -1,147 +1,148 @@
-"""Rows of an experiment to one table: means with intervals, paired differences, letter-height bins, costs."""
+"""Rows of an experiment to its results: means with intervals, paired differences, groups of questions, costs."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean, interval_text
+import numpy as np
+
+from pipelines.runs import failures
+from pipelines.runs.experiment import Experiment
+from saccade.metrics.bootstrap import MIN_PAGES, Interval, bootstrap_difference, bootstrap_mean
+from saccade.metrics.scoring import title
 
 STAGES = ("encode", "plan", "read")
 COSTS = ("visual_tok", "prefill_tok", "fixations", "read_s", "plan_s")  # a question
+READ, UNREAD = "read by {}", "not read by {}"
+MOST_GROUPS = 12  # columns of a table
+
+Rows = Mapping[str, Mapping[str, Any]]  # of one variant, by the question's id
 
 
-def summarise(
-    rows: Sequence[Mapping[str, Any]],
-    variants: Sequence[str],
-    against: Mapping[str, str],
-    bins: Sequence[float],
-    timed: bool = False,
-) -> dict[str, Any]:
-    """Per variant: ANLS, exact match and coverage with 95 % intervals clustered by page, ANLS per bin, mean costs.
+def summarise(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> dict[str, Any]:
+    """Per variant: score, exact match and coverage with 95 % intervals clustered by page, score per bin and group,
+    differences and whether they were expected, mean costs.
 
-    `timed`: seconds per question and right answers per second too, which only rows of variants that encoded for
-    themselves can say.
+    Where the experiment is timed also seconds per question (mean, median, 95th percentile) and right answers per
+    second, which only rows of variants that encoded for themselves can say.
     """
-    by_variant = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in variants}
+    by_variant = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in experiment.variants}
+    groups = _groups(by_variant, experiment.by)
+    bins = experiment.bins
     table: dict[str, Any] = {}
     for name, answered in by_variant.items():
         pages = [row["image_id"] for row in answered.values()]
         entry: dict[str, Any] = {"n": len(answered), "errors": sum("error" in row for row in answered.values())}
-        for score in ("anls", "exact", "coverage"):
+        for score in ("score", "exact", "coverage"):
             entry[score] = _dumped(bootstrap_mean([row.get(score) for row in answered.values()], pages))
         for cost in COSTS:
-            values = [row[cost] for row in answered.values() if cost in row]
-            entry[cost] = sum(values) / len(values) if values else None
-        entry["encoder_passes"] = sum(row.get("encoder_passes", 0.0) for row in answered.values()) / max(
-            1, len(set(pages))
-        )
+            entry[cost] = _mean([row[cost] for row in answered.values() if cost in row])
+        passes = sum(row.get("encoder_passes", 0.0) for row in answered.values())
+        entry["encoder_passes"] = passes / max(1, len(set(pages)))
         entry["cannot_read"] = sum(not row.get("readable", True) for row in answered.values()) / max(1, len(answered))
         entry["bins"] = [_dumped(_bin_mean(answered, low, high)) for low, high in zip(bins[:-1], bins[1:], strict=True)]
-        if name in against:
-            other = by_variant[against[name]]
-            shared = [key for key in answered if key in other]
-            entry["against"] = against[name]
-            entry["difference"] = _dumped(
-                bootstrap_difference(
-                    [answered[key]["anls"] for key in shared],
-                    [other[key]["anls"] for key in shared],
-                    [answered[key]["image_id"] for key in shared],
-                )
-            )
-        if timed:
-            seconds = sum(
-                row.get(f"{stage}_s", 0.0) for row in answered.values() for stage in ("encode", "plan", "read")
-            )
-            entry["seconds"] = seconds / len(answered) if answered else None
-            right = sum(row["anls"] or 0.0 for row in answered.values())
-            entry["right_per_s"] = right / seconds if seconds else None
+        entry["groups"] = {group: _dumped(_mean_of(answered, ids)) for group, ids in groups.items()}
+        means = [interval["mean"] for interval in entry["groups"].values() if interval]
+        entry["spread"] = float(np.std(means, ddof=1)) if experiment.spread and len(means) > 1 else None
+        entry |= _compared(name, by_variant, experiment)
+        entry |= _timed(answered) if experiment.timed else {}
+        entry |= {"peak_mb": _most(answered, "peak_mb")} if experiment.memory else {}
         table[name] = entry
-    return {"bins": list(bins), "variants": table}
+    made: dict[str, Any] = {"bins": list(bins), "groups": list(groups), "variants": table}
+    made["metric"] = title(row.get("metric") for row in rows)
+    if experiment.failures is not None:
+        made["failures"] = failures.classes(rows, experiment.failures)
+    return made
+
+
+def _compared(name: str, by_variant: Mapping[str, Rows], experiment: Experiment) -> dict[str, Any]:
+    """A variant's difference to the one it is compared with, and whether that was expected."""
+    if name not in experiment.against:
+        return {}
+    answered, other = by_variant[name], by_variant[experiment.against[name]]
+    shared = [key for key in answered if key in other]
+    difference = bootstrap_difference(
+        [answered[key]["score"] for key in shared],
+        [other[key]["score"] for key in shared],
+        [answered[key]["image_id"] for key in shared],
+    )
+    made: dict[str, Any] = {"against": experiment.against[name], "difference": _dumped(difference)}
+    if name in experiment.expected:
+        made |= {"expected": experiment.expected[name], "verdict": verdict(difference, experiment.expected[name])}
+    return made
+
+
+def verdict(difference: Interval | None, expected: float) -> str:
+    """Whether a measured difference is the one that was expected, as its interval says; open: too few pages to say."""
+    if difference is None or difference.low is None or difference.high is None or difference.num_pages < MIN_PAGES:
+        return "open"
+    if difference.low <= expected <= difference.high:
+        return "as expected"
+    return "less" if difference.high < expected else "more"
+
+
+def _timed(answered: Rows) -> dict[str, Any]:
+    """Seconds a question, and each stage's."""
+    each = [sum(row.get(f"{stage}_s", 0.0) for stage in STAGES) for row in answered.values()]
+    total, right = sum(each), sum(row["score"] or 0.0 for row in answered.values())
+    profiles = [row["stages"] for row in answered.values() if row.get("stages")]
+    names = dict.fromkeys(name for profile in profiles for name in profile)
+    return {
+        "seconds": total / len(each) if each else None,
+        "seconds_p50": float(np.quantile(each, 0.5)) if each else None,
+        "seconds_p95": float(np.quantile(each, 0.95)) if each else None,
+        "right_per_s": right / total if total else None,
+        "stages": {name: _mean([profile.get(name, 0.0) for profile in profiles]) for name in names},
+    }
+
+
+def _groups(by_variant: Mapping[str, Rows], by: str) -> dict[str, set[str]]:
+    """The questions of each group: by a key of their metadata, or by whether a variant reads them."""
+    if not by:
+        return {}
+    if by in by_variant:
+        scored = {key: row["score"] for key, row in by_variant[by].items() if row["score"] is not None}
+        read = {key for key, score in scored.items() if score >= failures.RIGHT}
+        return {READ.format(by): read, UNREAD.format(by): scored.keys() - read}
+    found: dict[str, set[str]] = {}
+    for row in (row for answered in by_variant.values() for row in answered.values()):
+        if (value := row["metadata"].get(by)) is not None:
+            found.setdefault(str(value), set()).add(row["id"])
+    return dict(sorted(found.items())[:MOST_GROUPS])
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """A stored row as a table takes it: without what an error row does not have."""
     metadata, seconds = json.loads(row["metadata"] or "{}"), row["seconds"] or {}
-    made = {"id": row["id"], "image_id": row["image_id"], "variant": row["variant"], "anls": row["score"]}
-    made |= {"exact": row["exact"], "x_height_px": metadata.get("x_height_px")}
+    made = {key: row[key] for key in ("id", "image_id", "variant", "score", "metric", "exact", "question", "answers")}
+    made |= {"metadata": metadata, "x_height_px": metadata.get("x_height_px")}
     made["encoder_passes"] = row["encoder_passes"] or 0.0
     if row["error"] is not None:
         return {**made, "error": row["error"]}
-    copied = ("coverage", "answer", "readable", "confidence", "visual_tok", "prefill_tok")
+    copied = ("coverage", "answer", "readable", "confidence", "visual_tok", "prefill_tok", "peak_mb")
     times = {f"{stage}_s": seconds.get(stage, 0.0) for stage in STAGES}
+    times["stages"] = {stage["name"]: stage["seconds"] for stage in row["stages"] or ()}
     return {**made, **{key: row[key] for key in copied}, "fixations": len(row["fixations"]), **times}
 
 
-def _bin_mean(answered: Mapping[str, Mapping[str, Any]], low: float, high: float) -> Interval | None:
-    inside = [row for row in answered.values() if row["x_height_px"] is not None and low <= row["x_height_px"] < high]
-    return bootstrap_mean([row["anls"] for row in inside], [row["image_id"] for row in inside])
+def _mean_of(answered: Rows, ids: set[str]) -> Interval | None:
+    inside = [row for key, row in answered.items() if key in ids]
+    return bootstrap_mean([row["score"] for row in inside], [row["image_id"] for row in inside])
+
+
+def _bin_mean(answered: Rows, low: float, high: float) -> Interval | None:
+    heights = {key: row["x_height_px"] for key, row in answered.items() if row["x_height_px"] is not None}
+    return _mean_of(answered, {key for key, height in heights.items() if low <= height < high})
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _most(answered: Rows, key: str) -> float | None:
+    return max((row[key] for row in answered.values() if row.get(key) is not None), default=None)
 
 
 def _dumped(interval: Interval | None) -> dict[str, Any] | None:
     return None if interval is None else asdict(interval)
-
-
-def to_markdown(results: Mapping[str, Any]) -> str:
-    """The table as GitHub shows it, with n, seed, commit and processor below."""
-    columns, rows = cells(results)
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, "", f"{results.get('title', '')}: {footnote(results)}", ""])
-
-
-def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The table as text: its columns, and one row a variant."""
-    edges = results["bins"]
-    heads = [f"{low:g}-{high:g} px" for low, high in zip(edges[:-1], edges[1:], strict=True)]
-    columns = ["", "tokens", "ANLS [95 %]", "difference [95 %]", "exact", "coverage", *heads]
-    timed = {"s": "seconds", "right/s": "right_per_s"}
-    timed = {head: key for head, key in timed.items() if all(key in entry for entry in results["variants"].values())}
-    rows = []
-    for name, entry in results["variants"].items():
-        difference = ""
-        if entry.get("difference"):
-            difference = f"{interval_text(entry['difference'], sign=True)} to {entry['against']}"
-        rows.append(
-            [
-                name,
-                _number(entry["visual_tok"], 0),
-                interval_text(entry["anls"]),
-                difference,
-                _mean(entry["exact"]),
-                _mean(entry["coverage"]),
-                *map(interval_text, entry["bins"]),
-                _number(entry["fixations"], 1),
-                _number(entry["prefill_tok"], 0),
-                _number(entry["encoder_passes"], 2),
-                *(_number(entry[key], 2) for key in timed.values()),
-            ]
-        )
-    return [*columns, "looks", "prefill", "encoder", *timed], rows
-
-
-def footnote(results: Mapping[str, Any]) -> str:
-    """What the numbers of the table are: n, seed, what the columns count, commit and processor."""
-    first = next(iter(results["variants"].values()))
-    sizes = [str(b["num_questions"] if b else 0) for b in first["bins"]]
-    scored = first["anls"] or {"num_questions": 0, "num_pages": 0, "num_resamples": 0, "seed": 0}
-    return (
-        f"n = {scored['num_questions']} questions on {scored['num_pages']} pages; "
-        f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
-        f"{_px_note(sizes)}coverage: share of the answer box shown at full resolution. looks, prefill: fixations and "
-        "prompt tokens computed, a question. encoder: passes an image, 1 = every patch of the full view once. "
-        f"{'s: seconds per question; right/s: ANLS per second. ' if 'seconds' in first else ''}"
-        f"Commit {results.get('commit')}, {results.get('processor')}."
-    )
-
-
-def _px_note(sizes: Sequence[str]) -> str:
-    return f"Columns in px: ANLS by x-height ({', '.join(sizes)} questions). " if sizes else ""
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _mean(interval: Mapping[str, Any] | None) -> str:
-    return "-" if interval is None else f"{interval['mean']:.2f}"

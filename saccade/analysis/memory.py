@@ -1,6 +1,10 @@
 """Memory that torch asks for while a piece of work runs."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -19,11 +23,31 @@ def peak_bytes(work: Callable[[], object]) -> int:
         return torch.cuda.max_memory_allocated() - before
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    seen: Any = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    with _quiet():
+        seen.__enter__()
+    try:
         work()
+    finally:
+        with _quiet():
+            seen.__exit__(None, None, None)
     events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
     alive = most = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         alive += event.nbytes()
         most = max(most, alive)
     return most
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the profiler says of itself when it starts and stops, past Python, to the standard error."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

@@ -99,12 +99,13 @@ def open_dataset(
     question: str | None = None,
     page_px: int | None = None,
     pages: str | int | None = None,
+    metric: str | None = None,
     **settings: Any,
 ) -> Dataset:
     """A data set by name, or the one that fits a path; a name wins over a folder called the same (write `./name`).
 
     `question` is for a folder of images, `page_px` for data sets that draw their own pages, `pages` ("1,3-5") for
-    files that have several.
+    files that have several, `metric` how answers about data of one's own are scored.
 
     Raises:
         UnknownName: neither the name of a data set nor a path.
@@ -127,6 +128,7 @@ def open_dataset(
         "question": question,
         "page_px": page_px,
         "pages": None if pages is None else str(pages),  # YAML reads one page as a number
+        "metric": metric,
     }
     for key, value in given.items():
         field = kind.model_fields.get(key)

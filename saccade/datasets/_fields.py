@@ -38,7 +38,9 @@ class Listed:
     where: str
 
 
-def to_question(fields: Mapping[str, Any], where: str, metadata: Mapping[str, Any] | None = None) -> Question | Skip:
+def to_question(
+    fields: Mapping[str, Any], where: str, metadata: Mapping[str, Any] | None = None, metric: str = "anls"
+) -> Question | Skip:
     """`id`, `image` and `question` must be there (else a Skip); `answers` and `answer_boxes` may be.
 
     A field that is there and wrong gives a Question with an `error` that names the field and the value.
@@ -67,6 +69,7 @@ def to_question(fields: Mapping[str, Any], where: str, metadata: Mapping[str, An
         answer_boxes_uv=boxes if shares else (),
         metadata=metadata or {},
         error=errors[0] if errors else None,
+        metric=metric,
     )
 
 
@@ -160,12 +163,13 @@ def _number(value: Any) -> str | None:
 
 
 def _answers(name: str, value: Any) -> tuple[str, ...] | None:
-    """Null, the empty list and a list of nulls all mean hidden; one answer need not stand in a list."""
+    """Null, the empty list and lists of nulls or blanks all mean hidden; one answer need not stand in a list."""
     given = value if isinstance(value, list) else [value]
     read = [
         _answer(f"{name}[{number}]" if isinstance(value, list) else name, answer) for number, answer in enumerate(given)
     ]
-    return tuple(answer for each in read for answer in each) or None
+    answers = tuple(answer for each in read for answer in each)
+    return answers if any(answer.strip() for answer in answers) else None  # TextVQA hides ten as ten empty texts
 
 
 def _answer(name: str, value: Any) -> list[str]:

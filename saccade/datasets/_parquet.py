@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._arrow import is_image, is_text, plain
@@ -24,6 +25,7 @@ from saccade.datasets._pages import Pager, split
 from saccade.datasets._walk import TEMPORARY, located, walked
 from saccade.decoding.pages import Pages
 from saccade.errors import ConfigError, DataError, describe
+from saccade.metrics.scoring import MetricName
 from saccade.picture import Picture
 
 FIELDS = ("question", "answers", "answer", "answer_boxes", "page")  # beside ids and the image
@@ -34,6 +36,7 @@ class ParquetQuestions(Dataset):
 
     layout: ClassVar[str] = "id (or question_id, questionId), image and question"
     id_columns: ClassVar[tuple[str, ...]] = ("id", "question_id", "questionId")
+    """What names a question; (): nothing does, and it is named by its file and row."""
     image_columns: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("image_id",),
         ("ucsf_document_id", "ucsf_document_page_no"),
@@ -43,6 +46,7 @@ class ParquetQuestions(Dataset):
 
     data_path: DataPath | None = None
     pages: Pages = None
+    metric: MetricName = Field("anls", description="How answers are scored (`saccade list metrics`).")
 
     @abstractmethod
     def files(self) -> list[Path]:
@@ -55,6 +59,10 @@ class ParquetQuestions(Dataset):
     def asked(self) -> str | None:
         """What is asked of rows without a question, which then need no id; None: each must have one."""
         return None
+
+    def metric_of(self, record: Mapping[str, Any]) -> str:
+        """How the answer to one row is scored."""
+        return self.metric
 
     def rows(self) -> Iterator[Row | Skip]:
         files = self._readable()
@@ -112,7 +120,8 @@ class ParquetQuestions(Dataset):
     def _id_column(self, schema: pa.Schema, path: Path) -> str | None:
         found = next((name for name in self.id_columns if name in schema.names), None)
         twice = [name for name in ("image", "question", found) if schema.names.count(name) > 1]
-        lacks = self.asked() is None and (found is None or "question" not in schema.names)
+        unnamed = found is None and bool(self.id_columns)
+        lacks = self.asked() is None and (unnamed or "question" not in schema.names)
         if lacks or "image" not in schema.names or twice:
             raise ConfigError(
                 f"{str(path)!r} has the columns {', '.join(schema.names)}; a row needs {self.layout}"
@@ -152,10 +161,10 @@ class ParquetQuestions(Dataset):
     def _parse(self, record: Mapping[str, Any], id_column: str | None, path: Path, number: int) -> Listed | Skip:
         where, source = f"{path.name}:{number}", f"{self._name(path)}#{number}"
         asked = {} if self.asked() is None else {"question": self.asked()}
-        own_id = source if id_column is None else _decoded(record[id_column])
+        own_id = _decoded(record[id_column]) if id_column else source if self.id_columns else f"{path.stem}#{number}"
         fields = {**asked, **record, "id": own_id, "image": record.get("image", "not read")}
         metadata = {name: record[name] for name in self.kept_columns if record.get(name) is not None}
-        question = to_question(fields, where, metadata)
+        question = to_question(fields, where, metadata, self.metric_of(record))
         if isinstance(question, Skip):
             return question
         try:

@@ -29,6 +29,7 @@ from saccade.datasets._text import Record, read_again, records
 from saccade.datasets._walk import located
 from saccade.decoding.pages import Pages
 from saccade.errors import ConfigError, DataError, PictureError, describe
+from saccade.metrics.scoring import MetricName
 from saccade.picture import Picture
 from saccade.types import Question
 
@@ -41,6 +42,7 @@ class JsonLines(Dataset):
     data_path: DataPath
     question: str | None = Field(None, min_length=1, description="Asked of lines without one, which then need no id.")
     pages: Pages = None
+    metric: MetricName = Field("anls", description="How answers are scored (`saccade list metrics`).")
 
     def rows(self) -> Iterator[Row | Skip]:
         existing(self.data_path, "file")
@@ -73,7 +75,7 @@ class JsonLines(Dataset):
                 yield record
                 continue
             given = {} if self.question is None else {"id": record.where, "question": self.question}
-            question = to_question({**given, **record.fields}, record.where)
+            question = to_question({**given, **record.fields}, record.where, metric=self.metric)
             if isinstance(question, Skip):
                 yield question
                 continue

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from saccade.clock import stage
 from saccade.errors import ConfigError
 from saccade.geometry.rotary import rotate
 
@@ -101,6 +102,7 @@ class Decoder:
         """For an empty canvas."""
         return Memory(len(self.model.layers))
 
+    @stage("prefill")
     def grow(self, memory: Memory, embeds: Tensor, positions: Tensor) -> None:
         """Puts (T, D * (1 + levels)) embeddings at positions (P, T) behind a canvas."""
         hidden, levels, turn = self._begin(embeds[None], positions[:, None])
@@ -144,6 +146,7 @@ class Decoder:
                 hidden = hidden + levels[number]
         return self.model.norm(hidden)[0]  # type: ignore[no-any-return]
 
+    @stage("prefill")
     def ask(
         self, memory: Memory, embeds: Sequence[Tensor], positions: Sequence[Tensor], listen: int | None = None
     ) -> tuple[Talk, Tensor]:

@@ -16,6 +16,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from saccade.clock import stage
 from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._decoder import Decoder, Memory, wide
@@ -158,6 +159,7 @@ class HFEngine(Listening, Differentiable, Engine):
         """Decodes and cuts one picture."""
         return self.family.prepare(picture, max_tok)
 
+    @stage("encoder")
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """One pass of the vision tower; encodings are on the CPU."""
         reduction = self.family.reduction
@@ -280,6 +282,7 @@ class HFEngine(Listening, Differentiable, Engine):
     def _embed(self, ids: Sequence[int]) -> Tensor:
         return self.family.embed(torch.tensor(ids, device=self.device))  # (T, D)
 
+    @stage("answer")
     def _write(
         self, talk: Any, hidden: Tensor, position: Tensor, allowed: Sequence[tuple[int, ...]] = ()
     ) -> list[tuple[list[int], list[float]] | EngineError]:

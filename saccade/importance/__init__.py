@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from saccade.clock import stage
 from saccade.errors import ConfigError
 from saccade.registry import Strategy, load
 from saccade.settings import Settings
@@ -108,6 +109,7 @@ class Mix(Settings):
             raise ConfigError("a mix reads the language model's attention in one way: these scorers differ in settings")
         return listeners[0] if listeners else None
 
+    @stage("scoring")
     def __call__(self, scene: Scene) -> Tensor:
         """(B, N) float32 in [0, 1]."""
         scores = [weight * scorer(scene) for weight, scorer in self.scorers]

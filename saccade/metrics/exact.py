@@ -1,5 +1,6 @@
 """Exact match: the answer says the same as an accepted answer, letter by letter."""
 
+import string
 import unicodedata
 from collections.abc import Sequence
 
@@ -21,3 +22,9 @@ def exact(answer: str, answers: Sequence[str] | None) -> float | None:
         return None
     said = normalised(answer)
     return float(bool(said) and said in {normalised(accepted) for accepted in answers})
+
+
+def words(answer: str, answers: Sequence[str] | None) -> float | None:
+    """As `exact`, without ASCII punctuation: the score of GQA (Hudson & Manning 2019) as lmms-eval computes it."""
+    bare = str.maketrans("", "", string.punctuation)
+    return exact(answer.translate(bare), None if not answers else [accepted.translate(bare) for accepted in answers])

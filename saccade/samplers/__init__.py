@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from saccade.clock import stage
 from saccade.registry import Strategy
 from saccade.types import Need, Scene, Selection
 
@@ -43,6 +44,7 @@ class Sampler(Strategy):
         """One selection per image; `importance` (B, N) in [0, 1], `gaze_uv` (B, 2), and at most `batch_tok` tokens."""
         return select(self.priority(scene, importance, gaze_uv, keep), scene, keep)
 
+    @stage("selection")
     def __call__(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> list[Selection]:
         """One selection per image. keep >= N keeps everything; equal priorities are resolved by raster order."""
         batch, num_tok = scene.valid.shape

@@ -47,7 +47,7 @@ class Ranking(Settings):
         default_factory=lambda: samplers(blind=False)
     )
     planners: Annotated[tuple[str, ...], _names("planners", "Instead of all (`saccade list planners`).")] = Field(
-        default_factory=lambda: tuple(names("planners"))
+        default_factory=lambda: planners()
     )
     tokens: int = Field(273, ge=1, description="Visual tokens per look.")
 
@@ -67,6 +67,8 @@ class Ways:
                 raise ConfigError(f"the scorer {name!r} reads the language model's attention, and none is loaded here")
         self.samplers = {name: load("samplers", name, Sampler) for name in chosen.samplers}
         self.planners = {name: load("planners", name, Planner) for name in chosen.planners}
+        if told := [name for name, planner in self.planners.items() if "boxes" in planner.reads]:
+            raise ConfigError(f"the planner {told[0]!r} is told where the answer stands: there is nothing to rank")
         for name in [name for name, sampler in self.samplers.items() if sampler.blind]:
             del self.samplers[name]  # it is among the baselines
         self.blind = {name: load("samplers", name, Sampler) for name in samplers(blind=True)}
@@ -80,6 +82,11 @@ def scorers_by_default() -> tuple[tuple[str, ...], tuple[str, ...]]:
         trained = name in UNTRAINED or any(field.is_required() for field in kind.model_fields.values())
         (left_out if trained or "attention" in kind.reads else ranked).append(name)
     return tuple(ranked), tuple(left_out)
+
+
+def planners() -> tuple[str, ...]:
+    """Names of the planners that are not told where the answer stands."""
+    return tuple(name for name in names("planners") if "boxes" not in find("planners", name, Planner).reads)
 
 
 def samplers(blind: bool) -> tuple[str, ...]:

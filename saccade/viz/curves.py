@@ -1,6 +1,6 @@
 """Accuracy against tokens, from what was measured: an experiment's results, or the looks of one run.
 
-A run stores what was answered after every look, so one run gives a curve: the mean ANLS if every question had stopped
+A run stores what was answered after every look, so one run gives a curve: the mean score if every question had stopped
 after its first look, its second, and so on; a question that stopped earlier keeps its answer.
 """
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from saccade.errors import DataError
-from saccade.metrics.anls import anls
 from saccade.metrics.bootstrap import bootstrap_mean
+from saccade.metrics.scoring import metric, title
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One way of looking: mean visual tokens per question, mean ANLS and its 95 % interval (None: a single page)."""
+    """One way of looking: mean score and its 95 % interval (None: a single page) at so many tokens, or degrees."""
 
     name: str
-    visual_tok: float
+    at: float  # mean visual tokens per question; degrees, of curves over gaze error
     score: float
     low: float | None
     high: float | None
@@ -31,6 +31,7 @@ class Curve:
 
     name: str
     points: tuple[Point, ...]
+    metric: str = "ANLS"  # of the scores, as it is called
 
 
 def of_results(results: Mapping[str, Any]) -> tuple[Curve, ...]:
@@ -45,14 +46,29 @@ def of_results(results: Mapping[str, Any]) -> tuple[Curve, ...]:
     families: dict[str, list[Point]] = {}
     try:
         for name, entry in results["variants"].items():
-            score, tokens = entry["anls"], entry["visual_tok"]
+            score, tokens = entry["score"], entry["visual_tok"]
             if score is not None and tokens is not None:
                 point = Point(name, float(tokens), score["mean"], score["low"], score["high"])
                 families.setdefault(family(name), []).append(point)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"not the results of `saccade experiment`: {type(error).__name__} {error}") from error
     return tuple(
-        Curve(name, tuple(sorted(points, key=lambda point: point.visual_tok))) for name, points in families.items()
+        Curve(name, tuple(sorted(points, key=lambda point: point.at)), results.get("metric", title(())))
+        for name, points in families.items()
+    )
+
+
+def of_gaze_error(results: Mapping[str, Any]) -> tuple[Curve, ...]:
+    """One curve per way of looking whose variants are told a gaze: `log-polar@273, 1.5 deg` and its likes."""
+    curves: dict[str, list[Point]] = {}
+    for name, entry in results["variants"].items():
+        told, score = re.fullmatch(r"(.+), ([\d.]+) deg", name), entry["score"]
+        if told and score is not None:
+            point = Point(name, float(told[2]), score["mean"], score["low"], score["high"])
+            curves.setdefault(told[1], []).append(point)
+    metric = results.get("metric", title(()))
+    return tuple(
+        Curve(name, tuple(sorted(points, key=lambda point: point.at)), metric) for name, points in curves.items()
     )
 
 
@@ -78,14 +94,15 @@ def of_looks(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
         mean_tok = sum(_tokens(row, looks) for row in answered) / len(answered)
         name = "1 look" if looks == 1 else f"{looks} looks"
         points.append(Point(name, mean_tok, interval.mean, interval.low, interval.high))
-    return Curve("this run", tuple(points))
+    return Curve("this run", tuple(points), title(row.get("metric") for row in scored))
 
 
 def _after(row: Mapping[str, Any], looks: int) -> float:
-    """ANLS of the answer after that many looks."""
+    """Score of the answer after that many looks."""
     if row.get("error") or looks >= len(row["fixations"]):
         return float(row["score"])
-    return anls(row["fixations"][looks - 1]["answer"] or "", row["answers"]) or 0.0
+    scored = metric(row.get("metric") or "anls").score
+    return scored(row["fixations"][looks - 1]["answer"] or "", row["answers"]) or 0.0
 
 
 def _tokens(row: Mapping[str, Any], looks: int) -> int:

@@ -198,11 +198,11 @@ def test_families_of_variants() -> None:
 
 def test_curves_of_results() -> None:
     def entry(tokens: float | None, mean: float | None) -> dict[str, object]:
-        return {"visual_tok": tokens, "anls": None if mean is None else {"mean": mean, "low": None, "high": None}}
+        return {"visual_tok": tokens, "score": None if mean is None else {"mean": mean, "low": None, "high": None}}
 
     results = {"variants": {"a@9": entry(9, 0.5), "b@3": entry(3, None), "a@3": entry(3, 0.2), "c": entry(None, 0.1)}}
-    assert [(curve.name, [p.visual_tok for p in curve.points]) for curve in of_results(results)] == [("a", [3, 9])]
-    for wrong in ({}, {"variants": {"a": {"anls": None}}}, {"variants": []}):
+    assert [(curve.name, [p.at for p in curve.points]) for curve in of_results(results)] == [("a", [3, 9])]
+    for wrong in ({}, {"variants": {"a": {"score": None}}}, {"variants": []}):
         with pytest.raises(DataError, match="not the results of `saccade experiment`"):
             of_results(wrong)
 
@@ -224,7 +224,7 @@ def test_a_run_after_each_of_its_looks_by_hand() -> None:
     ]
     curve = of_looks(rows)
     assert curve is not None
-    assert [(p.name, p.visual_tok) for p in curve.points] == [("1 look", 15), ("2 looks", 20)]
+    assert [(p.name, p.at) for p in curve.points] == [("1 look", 15), ("2 looks", 20)]
     assert [p.score for p in curve.points] == [pytest.approx(0.75 / 3), pytest.approx(1.75 / 3)]
     assert of_looks(rows[3:]) is None and of_looks(rows[2:]) is None
 

@@ -18,7 +18,7 @@ STEPS = ((1,), (1, 2, 5), (1, 2, 3, 4, 6, 8), (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 
 
 
 class RateDistortion(Drawing):
-    """Visual tokens per question (logarithmic), ANLS with its 95 % interval; one line per family of variants."""
+    """Visual tokens per question (logarithmic), score with its 95 % interval; one line per family of variants."""
 
     def __call__(self, subject: Subject) -> Figure:
         """The figure.
@@ -29,7 +29,7 @@ class RateDistortion(Drawing):
         curves = subject.curves
         if not any(curve.points for curve in curves):
             raise ConfigError("there is nothing to draw: no answer of it has a score")
-        beside = spread([[point.visual_tok for point in curve.points] for curve in curves])
+        beside = spread([[point.at for point in curve.points] for curve in curves])
         figure = chart(6.4, 3.9)
         axes = figure.add_subplot()
         axes.set_xscale("log")
@@ -44,7 +44,7 @@ class RateDistortion(Drawing):
                           capsize=1.5, label=curve.name, mec="white", mew=0.5, zorder=3, clip_on=False)  # fmt: skip
         _scales(axes, [x for places in beside for x in places])
         across = "visual tokens per question" + (" (nearly equal ones side by side)" if len(curves) > 1 else "")
-        dress(axes, "Accuracy against tokens", across, "ANLS, with its 95 % interval")
+        dress(axes, "Accuracy against tokens", across, f"{curves[0].metric}, with its 95 % interval")
         axes.grid(color="#e4e6ea", lw=0.6)
         if len(curves) > 1:
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, prop=font(SMALL))
@@ -83,7 +83,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _scales(axes: Any, across: Sequence[float]) -> None:
-    """Round numbers on the logarithmic axis, ANLS from 0."""
+    """Round numbers on the logarithmic axis, scores from 0."""
     low, high = min(across) / 1.15, max(across) * 1.15
     axes.set_xlim(low, high)
     axes.xaxis.set_major_locator(FixedLocator(ticks(low, high)))

@@ -74,6 +74,8 @@ def test_other_data_or_another_model_than_the_file_names(file: Path) -> None:
     other = changed(chosen, {"dataset": {"name": "synthdoc", "page_px": 512}, "limit": 3}, True)
     assert (other.dataset["name"], other.dataset["page_px"], other.limit) == ("synthdoc", 512, 3)
     assert other.engine == chosen.engine and other.title.startswith("synthdoc, ")
+    file_alone = changed(chosen, {"dataset": chosen.dataset["data_path"]}, True)
+    assert file_alone.dataset == chosen.dataset | {"question": None, "pages": None, "metric": "anls"}
     moved = changed(chosen, {"engine": {"model": "elsewhere"}}, False)
     assert moved.engine == {"model": "elsewhere", "max_new_tok": 4} and moved.dataset == chosen.dataset
 
@@ -110,7 +112,7 @@ def test_it_goes_on_where_it_was(file: Path, tmp_path: Path, monkeypatch: pytest
     half = run_experiment(read_experiment(file), tmp_path / "half", Console(quiet=True))
     assert len(answered) == 5 and answered[1] == answered[2], "one image twice: it was cut off"
     for name in VARIANTS:
-        for key in ("n", "errors", "anls", "visual_tok", "coverage"):
+        for key in ("n", "errors", "score", "visual_tok", "coverage"):
             assert half["variants"][name][key] == whole["variants"][name][key], (name, key)
 
 
@@ -177,7 +179,7 @@ def test_hidden_answers_are_not_scored_and_a_failure_costs_its_rows(
 
     monkeypatch.setattr(local, "see", broken)
     results = run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
-    assert results["variants"]["full"]["errors"] == 7 and results["variants"]["full"]["anls"]["num_questions"] == 6
+    assert results["variants"]["full"]["errors"] == 7 and results["variants"]["full"]["score"]["num_questions"] == 6
     hidden = next(row for row in stored.rows(tmp_path / "out") if row["id"] == lines[0]["id"])
     assert hidden["score"] is None and hidden["error"] == "RuntimeError: a strategy failed"
 

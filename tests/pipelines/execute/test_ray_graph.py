@@ -71,7 +71,7 @@ def test_the_graph_gives_the_traces_of_a_loop(data: Path, tmp_path: Path, qwen2_
             assert (fixation["reason"], fixation["tokens"]) == (step.gaze.reason, len(step.selection))
             assert fixation["answer"] == step.answer.text
     assert RunFolder(config.output).encoder_passes() == NUM_IMAGES == summary["encoded_images"]
-    assert summary["coverage"]["num_questions"] == summary["anls"]["num_questions"] == 12
+    assert summary["coverage"]["num_questions"] == summary["score"]["num_questions"] == 12
 
 
 def test_what_cannot_be_read_or_asked_costs_its_own_rows(tmp_path: Path, qwen2_5_vl: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_run_says_what_it_is_and_what_it_came_to(config: RunConfig, loop: Loop
     summary = batch(config, QUIET)
     assert (summary["questions"], summary["images"], summary["errors"]) == (18, 6, 18)
     assert summary["errors_by_reason"] == {"EngineError: none": 18}
-    assert summary["anls"]["num_questions"] == 12, "hidden answers have no score"
+    assert summary["score"]["num_questions"] == 12, "hidden answers have no score"
     assert summary["first_look_tok"] == {}, "nothing was looked at"
     assert summary == json.loads((config.output / "summary.json").read_text())
     made = yaml.safe_load((config.output / "run.yaml").read_text())

@@ -156,7 +156,7 @@ def test_a_script_that_got_in_would_not_run(browser: Any, address: str, tmp_path
 
 def test_an_experiments_page(browser: Any, tmp_path: Path) -> None:
     entry = {
-        "anls": {
+        "score": {
             "mean": 0.5,
             "low": 0.4,
             "high": 0.6,

@@ -96,7 +96,7 @@ def test_the_numbers_a_run_ended_with_are_in_it(run: Path) -> None:
     summary = {
         "questions": 6,
         "images": 2,
-        "anls": None,
+        "score": None,
         "exact": None,
         "coverage": None,
         "visual_tok": None,
@@ -254,7 +254,7 @@ def experiment(tmp_path: Path) -> Path:
         return {
             "n": 3,
             "errors": 0,
-            "anls": interval(mean),
+            "score": interval(mean),
             "exact": interval(0.1),
             "coverage": None,
             "visual_tok": tokens,

@@ -80,7 +80,7 @@ def test_a_run_has_a_curve_of_its_looks(folder: Path) -> None:
     assert show(folder, "rate-distortion", None) == folder / "show" / "rate_distortion.png"
     (curve,) = OfRun(folder, None).curves
     row = stored.row(folder, "a/1")
-    assert [point.visual_tok for point in curve.points] == [20, 40] and row["visual_tok"] == 40
+    assert [point.at for point in curve.points] == [20, 40] and row["visual_tok"] == 40
     shared = yaml.safe_load((folder / "run.yaml").read_text())
     shared["episode"]["canvas"] = "shared"  # what others looked at is on the canvas too
     (folder / "run.yaml").write_text(yaml.safe_dump(shared))
@@ -103,7 +103,7 @@ def test_an_image_with_pixels_alone_loads_no_model(folder: Path, monkeypatch: py
 
 
 def test_an_experiment_has_a_curve(tmp_path: Path) -> None:
-    entry = {"anls": {"mean": 0.5, "low": 0.4, "high": 0.6}, "visual_tok": 273.0}
+    entry = {"score": {"mean": 0.5, "low": 0.4, "high": 0.6}, "visual_tok": 273.0}
     (tmp_path / "results.json").write_text(json.dumps({"variants": {"full": entry, "hybrid@273": entry}}))
     assert show(tmp_path, "rate-distortion", None) == tmp_path / "rate_distortion.png"
     again = show(tmp_path / "results.json", "rate-distortion", tmp_path / "again.png")

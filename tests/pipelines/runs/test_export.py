@@ -1,4 +1,4 @@
-"""A run's answers as JSON Lines and CSV: every row, every column, errors and hostile texts among them."""
+"""A run's answers as JSON Lines, CSV and samples of lmms-eval: every row, errors and hostile texts among them."""
 
 import csv
 import json
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.runs import stored
 from pipelines.runs.export import export
 from pipelines.runs.rows import SCHEMA
 from saccade.errors import ConfigError
@@ -40,3 +41,25 @@ def test_a_folder_without_answers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no answers"):
         export(tmp_path, "csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_lmms_eval_samples(tmp_path: Path) -> None:
+    rows = [answer(0, "INV-8", 0.8, 0.9), answer(1, "ten", 0.3, 0.1) | {"metric": "vqa"}, failed(2, "E: x")]
+    ocr = {"metric": "contains", "metadata": json.dumps({"question_type": "HMER"})}
+    run = written(tmp_path / "run", [*rows, answer(3, "a", 1.0, 0.9) | ocr])
+    path = export(run, "lmms-eval")
+    samples = [json.loads(line) for line in path.read_text().splitlines()]
+    assert path.name == f"samples_{stored.settings(run)['dataset']['name']}.jsonl"
+    assert [sample["doc_id"] for sample in samples] == [0, 1, 2, 3]
+    assert samples[0]["filtered_resps"] == ["INV-8"] and samples[0]["target"] == "['INV-7']"
+    assert samples[0]["anls"] == 0.8 and samples[1]["exact_match"] == 0.3
+    assert samples[2]["filtered_resps"] == [""] and samples[2]["anls"] == 0.0
+    assert samples[3]["ocrbench_accuracy"] == {
+        "question_type": "HMER",
+        "score": 1.0,
+        "prediction": "a",
+        "ground_truth": ["INV-7"],
+    }
+    assert len({sample["doc_hash"] for sample in samples}) == 4
+    kept = {"doc_id", "target", "filtered_resps", "doc_hash", "prompt_hash", "target_hash", "input", "question_id"}
+    assert all(kept < set(sample) for sample in samples)

@@ -1,0 +1,60 @@
+"""One answer of a run or an experiment as its page with the looks: a button that enlarges it."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from pipelines.reporting.html import cut, section
+from pipelines.reporting.looks import Pages, look_svg
+from pipelines.runs import stored
+from pipelines.runs.failures import CLASSES
+from saccade.errors import SaccadeError, describe
+from saccade.viz.view import TraceView, said
+
+EACH = 2  # examples of a class of failures
+
+
+def looked(folder: Path, settings: Mapping[str, Any], row: Mapping[str, Any], pages: Pages) -> str:
+    """The page of a stored row with its looks, as HTML; why not, where the page cannot be read any more."""
+    try:
+        sample = stored.sample(folder, settings, row["image_id"])
+        boxes = next((q.answer_boxes_uv for q in sample.questions if q.id == row["id"]), ())
+        view = TraceView.from_row(stored.row(folder, row["id"], row["variant"]))
+        drawn = look_svg(view, sample.picture, pages.add(row["image_id"], sample.picture), boxes)
+        caption = escape(f"{row['question']}  {said(row['answer'] or '')}", quote=True)
+        return f'<button type="button" class="open" data-caption="{caption}" aria-label="Enlarge">{drawn}</button>'
+    except SaccadeError as error:
+        return f'<div class="open none">The page cannot be shown: {cut(describe(error))}</div>'
+
+
+def failed(folder: Path, failures: Mapping[str, Any]) -> str:
+    """Examples of each class of failures with their pages; nothing where the answers are not beside the results."""
+    wrong = {name: failures["classes"][name]["examples"][:EACH] for name in CLASSES if name != "read"}
+    shown = [example for some in wrong.values() for example in some]
+    if not shown or not any(folder.glob("answers/*.parquet")):
+        return ""
+    pages, settings, parts = Pages(len({example["image_id"] for example in shown})), stored.settings(folder), []
+    for name, some in wrong.items():
+        cards = "".join(_example(folder, settings, example, failures["of"], pages) for example in some)
+        if cards:
+            parts.append(f'<h3>{cut(CLASSES[name])}</h3><div class="looks">{cards}</div>')
+    lead = (
+        f"Where {failures['of']} looked. Grey: not looked at. Dashed: where the answer is. Click a page to enlarge it."
+    )
+    return section("Why it fails", lead, "".join(parts) + pages.svg())
+
+
+def _example(folder: Path, settings: Mapping[str, Any], example: Mapping[str, Any], variant: str, pages: Pages) -> str:
+    """One wrong answer, and what an oracle's looks and the whole page gave."""
+    row = {**example, "variant": variant}
+    told = "".join(
+        f"<li><span>{name}</span><span>{cut(said(example[key] or ''))}</span></li>"
+        for key, name in (("oracle", "oracle"), ("everything", "whole page"))
+    )
+    wanted, answer = cut(" or ".join(example["answers"] or ())), cut(said(example["answer"] or ""))
+    return (
+        f'<figure class="card example">{looked(folder, settings, row, pages)}<div class="q">{cut(example["question"])}'
+        f'</div><div class="a"><span class="wrong">{answer}</span> <em>for {wanted}</em></div>'
+        f'<div class="fact">{cut(example["id"])}</div><ol>{told}</ol></figure>'
+    )

@@ -1,0 +1,76 @@
+"""Data sets of the Hugging Face hub as Parquet files: those of a path, else downloaded once into the hub's cache.
+
+Files are called `{folder}/{split}-00000-of-00006.parquet`, and a repository may hold several data sets, each in a
+folder of its own.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from saccade.datasets._parquet import ParquetQuestions, parquet_files
+from saccade.errors import ConfigError, describe
+
+_TIMEOUT_S = 10.0  # for the hub to say that it is there; the download itself may take as long as it takes
+
+
+class HubQuestions(ParquetQuestions):
+    """What data sets of the hub share. A subclass names the repository, and lists its splits."""
+
+    repository: ClassVar[str]
+    folder: ClassVar[str] = "data"  # in the repository
+
+    split: str
+
+    def files(self) -> list[Path]:
+        """The files of `data_path`; of a clone of the hub's repository that holds other data sets too, those of
+        `folder`; of a folder that names its files by split, as the hub does, those of `split`.
+
+        Raises:
+            ConfigError: there is none, or the folder holds several data sets and none is called `folder`.
+        """
+        root = self.data_path or downloaded(self.name(), self.repository, [f"{self.folder}/{self.split}-*.parquet"])
+        found = parquet_files(root)
+        folders = {path.parent for path in found}
+        if len(folders) > 1:
+            own = {folder for folder in folders if self.folder in (folder.name, folder.parent.name)}
+            if not own:
+                there = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
+                raise ConfigError(
+                    f"{root!r} holds Parquet files in several folders ({there}), and none is called {self.folder}: "
+                    "give the one that is meant as --data-path"
+                )
+            found = [path for path in found if path.parent in own]
+        return [path for path in found if path.name.startswith(f"{self.split}-")] or found
+
+
+def downloaded(dataset: str, repository: str, wanted: Sequence[str]) -> str:
+    """The folder with the files of a repository that match `wanted`, downloaded unless they are in the hub's cache.
+
+    Raises:
+        ConfigError: neither the hub nor a cached copy can be reached.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+
+    fetch = partial(snapshot_download, repository, repo_type="dataset", allow_patterns=list(wanted))
+    try:
+        revision = HfApi().dataset_info(repository, timeout=_TIMEOUT_S).sha  # answers, or fails, at once
+        return str(fetch(revision=revision, etag_timeout=_TIMEOUT_S))
+    except Exception as error:  # the hub's own, its HTTP client's or the socket's: is there a copy from before?
+        try:
+            folder = str(fetch(local_files_only=True))
+        except Exception:
+            folder = ""
+        if folder and all(_is_complete(Path(folder), pattern) for pattern in wanted):
+            return folder
+        raise ConfigError(
+            f"cannot download {repository} ({', '.join(wanted)}) from the Hugging Face hub: {describe(error)}. Without "
+            f"a network give the Parquet file, or the folder of them, by path: --dataset {dataset} --data-path FILE"
+        ) from error
+
+
+def _is_complete(folder: Path, pattern: str) -> bool:
+    """Whether all of `{split}-00000-of-00006.parquet`, ... are there: a download that broke off left fewer."""
+    names = [path.stem for path in folder.glob(pattern)]
+    return bool(names) and len(names) == int(names[0].rpartition("-of-")[2])

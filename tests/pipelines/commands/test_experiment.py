@@ -1,0 +1,132 @@
+"""`saccade experiment`: an oracle, what is measured, why answers are wrong, and all experiments with one report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+from rich.console import Console
+
+from pipelines.commands import experiment
+from pipelines.execute import local
+from pipelines.execute.experiment import run_experiment
+from pipelines.reporting.page import report
+from pipelines.reporting.subjects import show
+from pipelines.runs import stored
+from pipelines.runs.experiment import ALL, Experiment, in_repository, read_experiment
+from saccade.errors import ConfigError
+from tests import tiny
+
+BUDGET = {"name": "fixed", "tokens": 10}
+LOOKS = {"sampler": "topk", "fixations": 1, "budget": BUDGET}
+TOLD = {"planner": {"name": "oracle", "near": True}}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, qwen2_5_vl: Path) -> dict[str, Any]:
+    """Two pages with two questions each, one of which has no box."""
+    lines = []
+    for number in range(2):
+        Image.fromarray(tiny.page(200, 160, seed=number)).save(tmp_path / f"{number}.png")
+        for question in ("Who?", "When?"):
+            line = {"id": f"{number}-{question}", "image": f"{number}.png", "question": question, "answers": ["x"]}
+            lines.append(line if question == "When?" and number else {**line, "answer_boxes": [[0, 0, 60, 40]]})
+    (tmp_path / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {
+        "title": "tiny",
+        "dataset": {"name": "jsonl", "data_path": str(tmp_path / "questions.jsonl")},
+        "engine": {"model": str(qwen2_5_vl), "max_new_tok": 4},
+        "variants": {"full": {"sampler": "full"}, "looks": LOOKS, "told": {**LOOKS, **TOLD}},
+        "against": {"told": "looks"},
+    }
+
+
+def made(settings: dict[str, Any], output: Path, **more: Any) -> dict[str, Any]:
+    return run_experiment(Experiment(**{**settings, **more}), output, Console(quiet=True))
+
+
+def test_an_oracle_shows_the_answer_and_costs_who_has_no_box(settings: dict[str, Any], tmp_path: Path) -> None:
+    results = made(settings, tmp_path / "out")
+    rows = {(row["variant"], row["id"]): row for row in stored.rows(tmp_path / "out")}
+    failed = [key for key, row in rows.items() if row["error"]]
+    assert failed == [("told", "1-When?")]
+    assert rows[failed[0]]["error"].startswith("DataError: an oracle looks where the answer stands")
+    told, looks = (results["variants"][name]["coverage"]["mean"] for name in ("told", "looks"))
+    assert told == pytest.approx(1.0) and looks < told
+    assert rows["told", "0-Who?"]["fixations"][0]["reason"] == "oracle"
+
+
+def test_what_is_measured_is_in_the_rows_and_the_table(settings: dict[str, Any], tmp_path: Path) -> None:
+    results = made(settings, tmp_path / "out", timed=True, memory=True, profile=True)
+    assert "| s | p50 s | p95 s | right/s | peak MB |" in (tmp_path / "out" / "table.md").read_text().splitlines()[0]
+    for row in stored.rows(tmp_path / "out"):
+        if row["error"] is None:
+            stages = {stage["name"]: stage["seconds"] for stage in row["stages"]}
+            chose = {"scoring", "selection"} if row["variant"] == "looks" else set()
+            assert {"decoding", "pyramid", "encoder", "prefill", "answer"} | chose <= set(stages), row["variant"]
+            assert all(seconds >= 0 for seconds in stages.values()) and row["peak_mb"] > 0
+    full, looks = results["variants"]["full"], results["variants"]["looks"]
+    assert full["seconds_p50"] <= full["seconds_p95"] and looks["peak_mb"] > 0
+    (tmp_path / "plain").mkdir()
+    made(settings, tmp_path / "plain" / "out")
+    assert all(row["stages"] is None and row["peak_mb"] is None for row in stored.rows(tmp_path / "plain" / "out"))
+    with pytest.raises(ConfigError, match="profile: the time of each stage .* give timed: true"):
+        Experiment(**settings, profile=True).opened()
+
+
+def test_failures_are_in_the_table_and_the_report(settings: dict[str, Any], tmp_path: Path) -> None:
+    """A model with random weights reads nothing: every failure is the reader's."""
+    failing = {"of": "looks", "oracle": "told", "everything": "full"}
+    results = made(settings, tmp_path / "out", failures=failing)
+    found = results["failures"]["classes"]
+    assert {name: entry["n"] for name, entry in found.items()} == {"read": 0, "reader": 4, "gaze": 0, "tokens": 0}
+    assert "| why `looks` fails | questions |" in (tmp_path / "out" / "table.md").read_text()
+    html = report(tmp_path / "out", None, 4).read_text()
+    assert "Why it fails" in html and html.count('<figure class="card example">') == 2
+    assert html.count('<image id="page') == len({example["image_id"] for example in found["reader"]["examples"][:2]})
+    one = show(tmp_path / "out", "trace", None, question_id="0-Who?", variant="told")
+    assert one == tmp_path / "out" / "show" / "0-Who_-told.png" and one.exists()
+    with pytest.raises(ConfigError, match="no variant 'tod' in .* There are: full, looks, told"):
+        show(tmp_path / "out", "trace", None, question_id="0-Who?", variant="tod")
+    with pytest.raises(ConfigError, match="failures: no variant tld"):
+        Experiment(**settings, failures={**failing, "oracle": "tld"}).opened()
+
+
+def test_what_is_expected_needs_a_comparison(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected: looks is compared with nothing"):
+        Experiment(**settings, expected={"looks": 0.1}).opened()
+    with pytest.raises(ConfigError, match="expected: no variant lokks"):
+        Experiment(**settings, expected={"lokks": 0.1}).opened()
+
+
+def test_all_experiments_one_after_the_other(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**settings, "title": f"about {name}"}))
+    there = {name: tmp_path / f"{name}.yaml" for name in ("one", "two")}
+    monkeypatch.setattr(experiment, "in_repository", lambda: there)
+    answered, answer = [], local.answer
+    monkeypatch.setattr(local, "answer", lambda row, *rest: answered.append(row.image_id) or answer(row, *rest))
+    monkeypatch.setattr(experiment, "console", Console(quiet=True))
+    out = tmp_path / "all"
+    for _ in range(2):
+        experiment.everything(out, {"limit": 2})
+        assert answered == ["0.png"] * 2, "the second time everything is done"
+    text, html = (out / "report.md").read_text(), (out / "report.html").read_text()
+    assert text.count("| full |") == 2 and "## one" in text and "about two" in text
+    assert "about one" in html and 'href="two/report.html"' in html and (out / "two" / "report.html").exists()
+    with pytest.raises(ConfigError, match="is on the data of each experiment"):
+        experiment.everything(out, {"dataset": {"name": "synthdoc"}})
+
+
+def test_every_experiment_has_its_baselines() -> None:
+    """full, ink, and resize and random at equal tokens; those of before that were, say which they lack."""
+    assert ALL not in in_repository()
+    for name in ("adaptive", "difficulty", "failures", "fixations", "gaze", "profile", "terms", "tokens", "variable"):
+        variants = list(read_experiment(in_repository()[name]).variants)
+        assert {"full", "ink"} <= set(variants), name
+        sizes = [{each.partition("@")[2] for each in variants if each.startswith(way)} for way in ("resize", "random")]
+        assert sizes[0] == sizes[1] != set(), name
