@@ -14,7 +14,7 @@ HOST = "127.0.0.1"
 
 
 def review(
-    run: Annotated[Path, typer.Argument(help="The --output of a `saccade annotate`.", exists=True, file_okay=False)],
+    run: Annotated[Path, typer.Argument(help="The --output of a `saccade annotate`.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, of this machine only.")] = 8010,
     all: Annotated[bool, typer.Option(help="Every value, not only those that need review.")] = False,
     field: Annotated[list[str] | None, typer.Option(help="Only this field; may be given again.")] = None,
