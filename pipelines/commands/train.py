@@ -17,7 +17,7 @@ from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
-from saccade.training import importance, joint, reward, spending
+from saccade.training import importance, joint, keeping, reward, spending
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -139,6 +139,33 @@ def budget(
     report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo(spending.told(report, output))
+
+
+class KeepConfig(Training, keeping.KeepSettings):
+    """What keep scores are trained on, in which model's tower, and how."""
+
+
+@train.command()
+@takes(KeepConfig, leave_out=("engine",))
+def keep(
+    output: Annotated[Path, typer.Option(help="Folder of the networks, their curve and their state.")],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train which tokens the vision tower drops on its way: all but what any question of a page asks for.
+
+    Every fifth page is held out, and what is printed at the end is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by --engine hf
+    --set engine.reduction.name=dynamicvit --set engine.reduction.weights=OUTPUT.
+
+    Example: saccade train keep --keep 0.7 --stages 2 --output heads/dynamicvit
+    """
+    chosen, spec, dataset, rows, origin = _prepared(KeepConfig, settings)
+    wanted = _only(keeping.KeepSettings, chosen)
+    report = keeping.train(wanted, spec, dataset, rows, output, origin)
+    draw_curve(output)
+    typer.echo(keeping.told(report, wanted, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:
