@@ -75,7 +75,7 @@ def course(
     curve = _kept(folder / CURVE, state.step)
     for module in modules.values():
         module.train()
-    with Interrupt() as interrupt, (folder / CURVE).open("a") as lines:
+    with Interrupt() as interrupt, (folder / CURVE).open("a", buffering=1) as lines:
         for step in track(range(state.step, steps), name, disable=not sys.stderr.isatty()):
             for group in optimizer.param_groups:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
@@ -89,7 +89,6 @@ def course(
             lines.write(json.dumps(curve[-1]) + "\n")
             whole = state.step % unit == 0 or state.step == steps
             if whole and (interrupt.asked or state.step % (SAVE_EVERY * unit) == 0 or state.step == steps):
-                lines.flush()
                 state.save()
             if whole and interrupt.asked and state.step < steps:
                 raise KeyboardInterrupt(
