@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from saccade.errors import ResumeRefused
 from saccade.training.loop import Interrupt, State
 
+REPORTING = ("cache", "read")
+"""Settings that change no weight: where encodings are stored, how many questions the report reads."""
 STATE, CURVE, ORIGIN = "state.pt", "curve.jsonl", "origin.json"
 SAVE_EVERY = 50
 
@@ -36,6 +38,9 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, wanted = folder / ORIGIN, json.loads(json.dumps(origin))
+    for settings in (each for each in wanted.values() if isinstance(each, dict)):
+        for name in REPORTING:
+            settings.pop(name, None)
     if file.exists():
         before = json.loads(file.read_text())
         changed = [f"{key}: {before.get(key)!r} -> {wanted.get(key)!r}" for key in {**before, **wanted}

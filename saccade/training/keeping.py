@@ -96,7 +96,7 @@ def train(
         if not len(pages):
             raise ConfigError(f"the data set {dataset.name()!r} has no questions with answer_boxes")
         learnt, held_out = pages.split(HELD_OUT)
-        scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages)
+        scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
