@@ -1,5 +1,7 @@
 """Train the models that saccade ships, and the small modules that scorers, budgets and reductions are made of."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +19,7 @@ from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
-from saccade.training import importance, joint, reward, spending
+from saccade.training import importance, joint, keeping, reward, spending
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -63,22 +65,24 @@ def head(
 ) -> None:
     """Train a scorer to look where the answer and its label are, where people look, or where the reader attends.
 
-    Pages are encoded once and reused. Every fifth page is held out, and what is printed at the end is of those.
+    Pages are encoded once and reused (--cache). Every fifth page is held out: what is printed is of those.
+
+    With --reward it learns from answers alone: sets of tokens are drawn, read, and made likelier if they
+    were read better than the others. It starts from a trained head (--init), and says what it gained over it.
+
     Interrupted, it goes on when started again with the same words. The result is used by
     --set "scorer=[{name: late, head: OUTPUT}]".
-
-    With --reward it is trained by answers alone: sets of tokens are drawn, read, and made likelier if they were read
-    better than the others. It starts from a trained head (--init), and says what was gained over it.
 
     Example: saccade train head --kind late --dataset questions.jsonl --output heads/late
     """
     chosen, spec, dataset, rows, origin = _prepared(HeadConfig, settings)
     taught = _only(importance.HeadSettings, chosen)
-    if chosen.reward:
-        outcome = _only(reward.RewardSettings, chosen)
-        report = reward.train(taught, outcome, spec, dataset, rows, output, origin)
-    else:
-        report = importance.train(taught, spec, dataset, rows, output, origin)
+    with goes_on(output):
+        if chosen.reward:
+            outcome = _only(reward.RewardSettings, chosen)
+            report = reward.train(taught, outcome, spec, dataset, rows, output, origin)
+        else:
+            report = importance.train(taught, spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo((reward if chosen.reward else importance).told(report, output))
 
@@ -98,8 +102,8 @@ def jointly(
 ) -> None:
     """Train which levels and which tokens a look shows, together, by how well the reader then answers.
 
-    The loss is the reader's own plus a weight of the share of tokens shown. A look shrinks from 800 to 73 tokens
-    while it learns. Every fifth page is held out, and what is printed at the end is of those.
+    The loss is the reader's own plus a weight of the share of tokens shown. A look shrinks from 800 to 73
+    tokens while it learns. Every fifth page is held out: what is printed is of those.
 
     Interrupted, it goes on when started again with the same words. The result is used by --levels 3 --sampler
     pyramid --set "scorer=[{name: late, head: OUTPUT/weight-0.03/scorer}]" --set budget=allocator
@@ -109,7 +113,8 @@ def jointly(
     """
     chosen, spec, dataset, rows, origin = _prepared(JointConfig, settings)
     wanted = _only(joint.JointSettings, chosen)
-    report = joint.train(wanted, spec, dataset, rows, output, origin)
+    with goes_on(output):
+        report = joint.train(wanted, spec, dataset, rows, output, origin)
     for folder in sorted(output.glob("weight-*")):
         draw_curve(folder)
     typer.echo(joint.told(report, wanted, output))
@@ -128,7 +133,7 @@ def budget(
 ) -> None:
     """Train how many tokens a page and a question get, by what the reader answers at each budget.
 
-    Every question is read at every budget. Every fifth page is held out, and what is printed at the end is of those.
+    Every question is read at every budget. Every fifth page is held out: what is printed is of those.
 
     Interrupted, it goes on when started again with the same words. The result is used by
     --set budget=predicted --set budget.weights=OUTPUT.
@@ -136,9 +141,38 @@ def budget(
     Example: saccade train budget --budgets 73,111,273 --target 120 --output heads/budget
     """
     chosen, spec, dataset, rows, origin = _prepared(BudgetConfig, settings)
-    report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
+    with goes_on(output):
+        report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo(spending.told(report, output))
+
+
+class KeepConfig(Training, keeping.KeepSettings):
+    """What keep scores are trained on, in which model's tower, and how."""
+
+
+@train.command()
+@takes(KeepConfig, leave_out=("engine",))
+def keep(
+    output: Annotated[Path, typer.Option(help="Folder of the networks, their curve and their state.")],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train which tokens the vision tower drops on its way: all but what any question of a page asks for.
+
+    Every fifth page is held out: what is printed is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by --engine hf
+    --set engine.reduction.name=dynamicvit --set engine.reduction.weights=OUTPUT.
+
+    Example: saccade train keep --keep 0.7 --stages 2 --output heads/dynamicvit
+    """
+    chosen, spec, dataset, rows, origin = _prepared(KeepConfig, settings)
+    wanted = _only(keeping.KeepSettings, chosen)
+    with goes_on(output):
+        report = keeping.train(wanted, spec, dataset, rows, output, origin)
+    draw_curve(output)
+    typer.echo(keeping.told(report, wanted, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:
@@ -164,6 +198,15 @@ def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, 
     rows = [row for row in limit(dataset.rows(), chosen.limit) if isinstance(row, Row)]
     origin = {"weights": fingerprint(checkpoint(spec.model)), "data": dataset.fingerprint(), "limit": chosen.limit}
     return chosen, spec, dataset, rows, origin
+
+
+@contextmanager
+def goes_on(output: Path) -> Iterator[None]:
+    """Whatever is interrupted says that the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        raise KeyboardInterrupt(str(stopped) or f"interrupted: the same command goes on in {output}") from stopped
 
 
 def _only(kind: type[S], chosen: Settings) -> S:

@@ -35,9 +35,7 @@ def stage_blocks(stages: int, num_layers: int) -> list[int]:
 class DynamicViT(Reduction):
     """Keeps the share `keep` of every image's tokens in each stage, those that the trained networks want most."""
 
-    weights: Annotated[str, holds(KeepScores)] = Field(
-        description="Folder of trained networks (saccade.training.reduction)."
-    )
+    weights: Annotated[str, holds(KeepScores)] = Field(description="Folder of trained networks (`saccade train keep`).")
     keep: float = Field(0.7, gt=0, le=1, description="Share of the tokens that a stage keeps; 1 keeps all.")
 
     def active(self, num_layers: int) -> bool:

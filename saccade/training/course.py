@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from saccade.errors import ResumeRefused
 from saccade.training.loop import Interrupt, State
 
+REPORTING = ("cache", "read")
+"""Settings that change no weight: where encodings are stored, how many questions the report reads."""
 STATE, CURVE, ORIGIN = "state.pt", "curve.jsonl", "origin.json"
 SAVE_EVERY = 50
 
@@ -36,6 +38,9 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, wanted = folder / ORIGIN, json.loads(json.dumps(origin))
+    for settings in (each for each in wanted.values() if isinstance(each, dict)):
+        for name in REPORTING:
+            settings.pop(name, None)
     if file.exists():
         before = json.loads(file.read_text())
         changed = [f"{key}: {before.get(key)!r} -> {wanted.get(key)!r}" for key in {**before, **wanted}
@@ -75,7 +80,7 @@ def course(
     curve = _kept(folder / CURVE, state.step)
     for module in modules.values():
         module.train()
-    with Interrupt() as interrupt, (folder / CURVE).open("a") as lines:
+    with Interrupt() as interrupt, (folder / CURVE).open("a", buffering=1) as lines:
         for step in track(range(state.step, steps), name, disable=not sys.stderr.isatty()):
             for group in optimizer.param_groups:
                 group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
@@ -89,7 +94,6 @@ def course(
             lines.write(json.dumps(curve[-1]) + "\n")
             whole = state.step % unit == 0 or state.step == steps
             if whole and (interrupt.asked or state.step % (SAVE_EVERY * unit) == 0 or state.step == steps):
-                lines.flush()
                 state.save()
             if whole and interrupt.asked and state.step < steps:
                 raise KeyboardInterrupt(

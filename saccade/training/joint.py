@@ -11,6 +11,9 @@ every other token stands beside them with weight 0 (`HFEngine.answer_loss`), and
 One pass of the reader thus speaks of all tokens at once, where outcomes of drawn sets (`saccade.training.reward`) speak
 of a few sets; the price is a bias, that a token's worth is judged at the border of being shown. Soft weights forward,
 too, would train a reader's view that no look ever has.
+
+Large looks teach a scorer little, since next to everything is shown, and single questions are noise: steps of one
+question at ten times the rate unlearned what boxes had taught (0.67 to 0.31 at 70 tokens a look).
 """
 
 import json

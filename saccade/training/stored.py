@@ -136,7 +136,8 @@ def stored(
             write(file, row, *_encoded(settings, encoder, dataset, row, teach))
         if pq.read_metadata(file).num_rows:
             files.append(file)
-    return Pages(files, lambda source: dataset.picture(source, encoder.family.limit_px))
+    limit_px = encoder.family.limit_px  # pages may be looked at when the encoder is closed
+    return Pages(files, lambda source: dataset.picture(source, limit_px))
 
 
 def _encoded(

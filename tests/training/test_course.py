@@ -61,6 +61,8 @@ def test_lines_behind_the_saved_state_are_done_again(tmp_path):
 def test_a_folder_belongs_to_one_training(tmp_path):
     claim(tmp_path, {"rate": 0.1, "data": "a"})
     claim(tmp_path, {"rate": 0.1, "data": "a"})
+    claim(tmp_path / "b", {"training": {"rate": 0.1, "read": 4, "cache": "a"}})
+    claim(tmp_path / "b", {"training": {"rate": 0.1, "read": 99, "cache": "b"}})  # these change no weight
     with pytest.raises(ResumeRefused, match="rate: 0.1 -> 0.2"):
         claim(tmp_path, {"rate": 0.2, "data": "a"})
 

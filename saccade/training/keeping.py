@@ -1,0 +1,161 @@
+"""Trains which tokens a vision tower drops on its way (`saccade train keep`), for the reduction `dynamicvit`.
+
+The tower does not know the question: what is worth keeping is what any question of a page asks for, its answers and
+their labels. After each stage a small network keeps or drops every token by a Gumbel-softmax draw; dropped tokens stay,
+unseen by the others, so that the gradient says what they would have been worth. Reported on held-out pages: how much of
+what is asked for is left, and what is answered, beside networks that have learned nothing and pages dropped at random
+(untrained networks drop as randomly as their weights were drawn).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saccade.config import Episode
+from saccade.datasets import Dataset, Row
+from saccade.engines import Encoder
+from saccade.engines.hf import HF
+from saccade.episode import Outcome
+from saccade.errors import ConfigError
+from saccade.eye import Eye
+from saccade.heads.files import save
+from saccade.heads.keep import KeepScores
+from saccade.metrics.anls import anls
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.settings import Settings
+from saccade.training.course import claim, course, picked
+from saccade.training.importance import HELD_OUT
+from saccade.training.reduction import TowerHalves, drawn, hidden_forward
+from saccade.training.stored import Page, stored
+from saccade.training.targets import by_boxes
+from saccade.types import Trace
+
+STRICT = 2.0
+"""Weight of how far a stage's share is from the one asked for."""
+
+
+class KeepSettings(Settings):
+    """How it is trained."""
+
+    panel = "How it is trained"
+
+    keep: float = Field(0.7, gt=0, lt=1, description="Share of the tokens that a stage keeps.")
+    stages: int = Field(2, ge=1, le=4, description="How often tokens are dropped on the way through the tower.")
+    steps: int = Field(300, ge=0, description="Pages it is shown, one a step.")
+    rate: float = Field(3e-3, gt=0, description="Learning rate at the start; it falls to nothing.")
+    seed: int = Field(0, ge=0, description="Of the weights, the draws and the order of pages.")
+    labels: float = Field(0.5, ge=0, le=1, description="Share of what is worth keeping that is a label.")
+    read: int = Field(96, ge=0, description="Held-out questions that are read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+
+
+def asked_for(page: Page, labels: float) -> Tensor:
+    """(N,) shares of 1 of what any question of a page asks for."""
+    worth = torch.stack([by_boxes(page.encoding.grid, question, labels) for question, _ in page.asked]).sum(0)
+    return worth / worth.sum().clamp(min=1e-9)
+
+
+def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = drawn) -> tuple[list[Tensor], Tensor]:
+    """Who is left after each stage, (1, N) with gradients, and which token of the page each of them is (N,).
+
+    Raises:
+        ConfigError: this family's tower takes no reduction.
+    """
+    entering = getattr(engine.family, "entering", None)
+    if entering is None:
+        name = type(engine.family).__name__
+        raise ConfigError(f"the tower of {name} drops nothing on its way; those of Qwen2-VL, Qwen2.5-VL, Qwen3-VL do")
+    with torch.no_grad():
+        blocks, tokens, order = entering([engine.prepare(page.picture)])
+    halves = [TowerHalves(blocks, layer, tokens.position, tokens.window) for layer in range(blocks.num_layers)]
+    nothing = torch.zeros(len(page.encoding), dtype=torch.bool, device=tokens.states.device)
+    states = tokens.states.detach().clone().unsqueeze(0)
+    _, left = hidden_forward(halves, scores, states, nothing, decide)
+    return left, order
+
+
+def train(
+    settings: KeepSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
+) -> dict[str, Any]:
+    """Trains keep scores into `output`, from where they were left; what is left of what is asked for, and what is read.
+
+    Raises:
+        ConfigError: the model's tower drops nothing, or `output` holds another training.
+        KeyboardInterrupt: asked to stop; the same call goes on.
+    """
+    claim(output, {**origin, "training": settings.dump()})
+    torch.manual_seed(settings.seed)
+    with spec.open_encoder() as engine:
+        engine.family.model.requires_grad_(False)
+        pages = stored(settings.cache, Episode(sampler="topk", fixations=1), engine, dataset, rows)
+        if not len(pages):
+            raise ConfigError(f"the data set {dataset.name()!r} has no questions with answer_boxes")
+        learnt, held_out = pages.split(HELD_OUT)
+        scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
+        save(scores, output / "untrained", model=spec.model)
+
+        def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+            torch.manual_seed(settings.seed * 1_000_003 + step)  # of the Gumbel draws
+            page = learnt[picked(len(learnt), step, settings.seed)]
+            left, order = run_stages(engine, scores, page)
+            worth = asked_for(page, settings.labels).to(order.device)[order]
+            shares = torch.stack([alive.mean() for alive in left])
+            wanted = settings.keep ** torch.arange(1, len(left) + 1, device=shares.device)
+            kept = (left[-1][0] * worth).sum()
+            facts = {"kept": float(kept.detach()), "share": float(shares[-1].detach())}
+            return 1 - kept + STRICT * (shares - wanted).square().mean(), facts
+
+        course({"scores": scores}, loss_of, output, steps=settings.steps, rate=settings.rate, name="keep scores")
+    save(scores, output, model=spec.model, **settings.dump() | {"cache": None})
+    folders = {"untrained": output / "untrained", "trained": output}
+    report: dict[str, Any] = {name: _judged(settings, spec, folder, held_out) for name, folder in folders.items()}
+    before, after = (report[name].pop("scores") for name in folders)
+    names = [report[name].pop("pages") for name in folders][0]
+    gain = bootstrap_difference(after, before, names)
+    report["gain"] = None if gain is None else asdict(gain)
+    save(scores, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
+    return report
+
+
+def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page]) -> dict[str, Any]:
+    """With the reduction of a folder: how much of what is asked for is left, and the scores of what is answered."""
+    reduction = {"name": "dynamicvit", "weights": str(folder), "keep": settings.keep}
+    left, scores, names = [], list[float](), list[str]()
+    with spec.with_settings(reduction=reduction).open() as engine:
+        eye = Eye(engine, Episode(sampler="full"))
+        for page in pages:
+            (encoding,) = engine.encode([engine.prepare(page.picture)])
+            worth = asked_for(page, settings.labels)
+            cells = encoding.grid.row * encoding.grid.cols + encoding.grid.col
+            left.append(float(worth[cells].sum()))
+            if len(scores) < settings.read:
+                questions = [question for question, _ in page.asked]
+                outcomes: list[Outcome] = eye.outcomes(page.picture, questions)
+                for question, outcome in zip(questions, outcomes, strict=True):
+                    text = outcome.answer.text if isinstance(outcome, Trace) else ""
+                    scores.append(anls(text, question.answers) or 0.0)
+                    names.append(page.image_id)
+    mean = bootstrap_mean(scores, names)
+    return {
+        "kept": round(sum(left) / len(left), 4), "anls": None if mean is None else asdict(mean), "scores": scores,
+        "pages": names,
+    }  # fmt: skip
+
+
+def told(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
+    """What was learned, as the command says it."""
+    share = settings.keep**settings.stages
+    lines = [f"held-out pages, {share:.2f} of the tokens left at the end of the tower:"]
+    for name in ("untrained", "trained"):
+        each = report[name]
+        lines.append(f"  {name:10s} keeps {each['kept']:.3f} of what is asked for, ANLS {interval_text(each['anls'])}")
+    gain = report["gain"]
+    lines.append(f"  gain {interval_text(gain, sign=True)}")
+    if gain is None or (gain["low"] or 0) <= 0:
+        lines.append("no gain that the interval bears out")
+    return "\n".join([*lines, f"{output}"])
