@@ -24,7 +24,8 @@ from tests.helpers import importance_of
 from tests.levels import pyramid_item
 from tests.test_contracts import made
 
-ASKED = [Question("a", "What is the total?"), Question("b", "Who signed?")]
+BOX = ((0.2, 0.3, 0.4, 0.4),)  # which only an oracle is told
+ASKED = [Question("a", "What is the total?", answer_boxes_uv=BOX), Question("b", "Who signed?", answer_boxes_uv=BOX)]
 SMALL = {"budget": {"name": "fixed", "tokens": 20}, "scorer": "variance", "stop_at": 2}
 
 

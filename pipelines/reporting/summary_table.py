@@ -42,7 +42,7 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What was measured, and the number with its interval or spread; how many errors, not which."""
     tok, looks = summary["visual_tok"], summary["fixations"]
     yield "questions", f"{summary['questions']} on {summary['images']} images"
-    yield summary.get("metric", "ANLS"), _interval(summary.get("score", summary.get("anls")))  # a run of before 0.3
+    yield summary.get("metric", "ANLS"), _interval(summary.get("score", summary.get("anls")))  # `anls`: an older run
     yield "exact match", _interval(summary["exact"])
     if summary["coverage"] is not None:
         yield "answer boxes covered", _interval(summary["coverage"])
