@@ -47,6 +47,7 @@ WAYS: dict[str, Episode] = {
     "full": Episode(sampler="full"),
     "ink": Episode(),
     **{f"resize@{tokens}": resized(tokens) for tokens in (128, 273, 546, 819, 1638)},
+    **{f"ink of resize@{tokens}": resized(tokens, encoder="ink") for tokens in (1638, 2457)},
     "random@819": Episode(sampler="random"),
     "looks, 3 x 273": Episode(fixations=3),
     "looks, 3 x 273, of ink": Episode(fixations=3, encoder="ink"),
