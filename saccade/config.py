@@ -27,7 +27,7 @@ LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "leve
 LOOKS = "hybrid"
 
 EFFORTS: dict[str, dict[str, Any]] = {
-    "low": {"sampler": "resize", "fixations": 1, "budget": {"name": "fixed", "tokens": 819}},
+    "low": {"sampler": "resize", "fixations": 1, "budget": {"name": "fixed", "tokens": 1638}, "encoder": "ink"},
     "medium": {},
     "high": {
         "sampler": LOOKS, "fixations": 0, "glimpse": 1228, "rest": "all", "encoder": "ink", "integrate": "confident",
@@ -48,7 +48,7 @@ class Episode(Settings):
 
     effort: Literal["low", "medium", "high"] = Field(
         "medium",
-        description="low: the image shrunk to 819 tokens; medium: its ink; high: shrunk, then its ink where unsure.",
+        description="low: ink of the image shrunk to 1638 tokens; medium: ink; high: shrunk, then ink where unsure.",
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",

@@ -32,7 +32,7 @@ PAGES = 4
 WAYS = {
     "full": Episode(sampler="full"),
     "ink": Episode(),
-    "resize@819": Episode(effort="low"),
+    "resize@819": Episode(sampler="resize", fixations=1, budget={"name": "fixed", "tokens": 819}),
 }
 
 
