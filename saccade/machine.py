@@ -1,6 +1,9 @@
-"""What this machine has: its CPUs and devices, asked for in one place."""
+"""What this machine has: its CPUs and devices, asked for in one place; and its standard error, kept quiet."""
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -36,3 +39,17 @@ def resolved_device(name: str) -> torch.device:
             "install torch's CUDA build"
         )
     return device
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Nothing is written to the standard error meanwhile, nor past Python by C++: Ray and torch's profiler do."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

@@ -12,7 +12,7 @@ import ray
 from pipelines.execute import faults
 from pipelines.execute.address import check_address, refused
 from saccade.errors import ConfigError, EngineDead
-from saccade.machine import num_cpus
+from saccade.machine import num_cpus, silenced
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     local = {"include_dashboard": False, "num_cpus": max(2, num_cpus())} if address is None else {}
     options = {"namespace": namespace, "log_to_driver": False, "logging_level": logging.ERROR, **local}
     try:
-        with _quiet(), _own_handlers():
+        with silenced(), _own_handlers():
             ray.init(address=address or "local", **options)
     except SystemExit as stopped:  # Ray's own handler of SIGTERM, which it has while it starts
         raise KeyboardInterrupt from stopped
@@ -69,20 +69,7 @@ def _own_handlers() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing is written to the standard error meanwhile, not by C++ either: setting its log level logs a line."""
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
-
-
-@contextmanager
 def hushed() -> Iterator[None]:
     """Nothing is written meanwhile: for each read of a reader that is ended Ray prints that it failed."""
-    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), _quiet():
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing), silenced():
         yield

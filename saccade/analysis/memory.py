@@ -1,12 +1,11 @@
 """Memory that torch asks for while a piece of work runs."""
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
+
+from saccade.machine import silenced
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
@@ -24,12 +23,12 @@ def peak_bytes(work: Callable[[], object]) -> int:
     from torch.profiler import ProfilerActivity, profile
 
     seen: Any = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
-    with _quiet():
+    with silenced():
         seen.__enter__()
     try:
         work()
     finally:
-        with _quiet():
+        with silenced():
             seen.__exit__(None, None, None)
     events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
     alive = most = 0
@@ -37,17 +36,3 @@ def peak_bytes(work: Callable[[], object]) -> int:
         alive += event.nbytes()
         most = max(most, alive)
     return most
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the profiler says of itself when it starts and stops, past Python, to the standard error."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)

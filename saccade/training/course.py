@@ -77,7 +77,7 @@ def course(
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     state = State(folder / STATE, dict(modules), [optimizer])
     state.restore()
-    curve = _kept(folder / CURVE, state.step)
+    curve = kept_lines(folder / CURVE, lambda line: line["step"] < state.step)  # what is behind the state is done again
     for module in modules.values():
         module.train()
     with Interrupt() as interrupt, (folder / CURVE).open("a", buffering=1) as lines:
@@ -104,15 +104,18 @@ def course(
     return curve
 
 
-def _kept(file: Path, steps: int) -> list[dict[str, float]]:
-    """The curve's lines up to `steps`; what was written behind the last saved state is done again."""
-    kept: list[dict[str, float]] = []
+def kept_lines(file: Path, wanted: Callable[[dict[str, Any]], bool] = lambda line: True) -> list[dict[str, Any]]:
+    """The lines of a JSON Lines file up to the first that a kill has cut off or that is not `wanted`.
+
+    The file then holds these alone, so that it can be appended to. No file, no lines.
+    """
+    kept: list[dict[str, Any]] = []
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
             found = json.loads(line)
-        except json.JSONDecodeError:  # cut off by a kill: its step was not saved
+        except json.JSONDecodeError:
             break
-        if found["step"] >= steps:
+        if not wanted(found):
             break
         kept.append(found)
     part = file.with_suffix(".part")

@@ -30,7 +30,6 @@ from torch import Tensor
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines.hf import HF, HFEngine
-from saccade.errors import ConfigError
 from saccade.geometry.levels import soft_selection
 from saccade.heads.allocator import LevelNet, whole_tok
 from saccade.heads.files import save
@@ -138,8 +137,6 @@ def train(
         engine.family.model.requires_grad_(False)
         looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
         pages = stored(settings.cache, looks, engine, dataset, rows)
-        if not len(pages):
-            raise ConfigError(f"the data set {dataset.name()!r} has no questions with answer_boxes")
         learnt, held_out = pages.split(HELD_OUT)
         asked = answered(learnt)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")

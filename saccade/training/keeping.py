@@ -25,8 +25,8 @@ from saccade.errors import ConfigError
 from saccade.eye import Eye
 from saccade.heads.files import save
 from saccade.heads.keep import KeepScores
-from saccade.metrics.anls import anls
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.scoring import score
 from saccade.settings import Settings
 from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
@@ -93,8 +93,6 @@ def train(
     with spec.open_encoder() as engine:
         engine.family.model.requires_grad_(False)
         pages = stored(settings.cache, Episode(sampler="topk", fixations=1), engine, dataset, rows)
-        if not len(pages):
-            raise ConfigError(f"the data set {dataset.name()!r} has no questions with answer_boxes")
         learnt, held_out = pages.split(HELD_OUT)
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)
@@ -138,7 +136,7 @@ def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page
                 outcomes: list[Outcome] = eye.outcomes(page.picture, questions)
                 for question, outcome in zip(questions, outcomes, strict=True):
                     text = outcome.answer.text if isinstance(outcome, Trace) else ""
-                    scores.append(anls(text, question.answers) or 0.0)
+                    scores.append(score(text, question) or 0.0)
                     names.append(page.image_id)
     mean = bootstrap_mean(scores, names)
     return {

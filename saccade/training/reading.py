@@ -13,8 +13,8 @@ from torch import Tensor
 
 from saccade.engines import Engine
 from saccade.errors import EngineDead, SaccadeError
-from saccade.metrics.anls import anls
 from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.scoring import score
 from saccade.training.stored import Page
 from saccade.types import Canvas, Part, Scene, Selection
 
@@ -23,9 +23,9 @@ Score = Callable[[Scene], Tensor]
 
 
 def read_answer(engine: Engine, page: Page, number: int, index: Tensor) -> float:
-    """ANLS of the answer to a page's question `number` with the tokens `index` (K,) in view, in any order.
+    """What the answer to a page's question `number` is worth with the tokens `index` (K,) in view, in any order.
 
-    An answer that fails, as of a prompt that is too long, scores 0.
+    Scored by the question's own metric; an answer that fails, as of a prompt that is too long, scores 0.
     """
     question, grid = page.asked[number][0], page.encoding.grid
     selection = Selection.keep(index.cpu(), len(page.encoding))
@@ -38,7 +38,7 @@ def read_answer(engine: Engine, page: Page, number: int, index: Tensor) -> float
         return 0.0
     finally:
         engine.forget()  # the next selection is another canvas: nothing of this one is read again
-    return anls(answer.text, question.answers) or 0.0
+    return score(answer.text, question) or 0.0
 
 
 @torch.no_grad()

@@ -160,7 +160,7 @@ def start_of(init: Path | None, gaze: str | None) -> tuple[Head, Path]:
     folder = init or (Path(gaze) if gaze else None)
     if folder is None:
         raise ConfigError(
-            "--reward starts from a trained head, and this checkpoint brings none: train one with "
+            "this training starts from a trained head, and this checkpoint brings none: train one with "
             "`saccade train head --output heads/late`, then give --init heads/late"
         )
     return load(KINDS[kind_of(folder)], folder), folder
@@ -226,7 +226,7 @@ def answered(pages: Pages) -> list[tuple[int, int]]:
         if question.answers
     ]
     if not found:
-        raise ConfigError("--reward learns from answers, and no question of this data set has any")
+        raise ConfigError("this training learns from answers, and no question of this data set has any")
     return found
 
 

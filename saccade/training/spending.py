@@ -27,7 +27,7 @@ from saccade.heads.files import save
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
 from saccade.settings import Option, Settings, Short
 from saccade.training.budget import loss as budget_loss
-from saccade.training.course import claim, course, generator
+from saccade.training.course import claim, course, generator, kept_lines
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Score, best, read_answer
 from saccade.training.stored import Pages, stored
@@ -63,7 +63,7 @@ class SpendingSettings(Settings):
 
 def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> list[dict[str, Any]]:
     """A line a question: page, number, and the score at each budget; read where `file` lacks them."""
-    lines = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")] if file.exists() else []
+    lines = kept_lines(file)
     done = {(line["page"], line["number"]) for line in lines}
     with file.open("a") as out:
         for page in track(pages, "reading at every budget", disable=not sys.stderr.isatty()):
@@ -92,8 +92,6 @@ def train(
     with spec.open() as engine:
         looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
         pages = stored(settings.cache, looks, engine, dataset, rows)
-        if not len(pages):
-            raise ConfigError(f"the data set {dataset.name()!r} has no questions with answer_boxes")
         score = looks.with_gaze(engine.family.gaze).strategies.score
         learnt, held_out = pages.split(HELD_OUT)
         lines = measured(engine, pages, score, settings.budgets, output / MEASURED)

@@ -120,6 +120,9 @@ def stored(
 
     `teach` gives what tokens are worth where boxes do not; `taught` says how, and is part of what pages depend on.
     Images that cannot be opened and questions that cannot be asked are left out.
+
+    Raises:
+        ConfigError: nothing is left.
     """
     depends = {
         "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
@@ -136,6 +139,10 @@ def stored(
             write(file, row, *_encoded(settings, encoder, dataset, row, teach))
         if pq.read_metadata(file).num_rows:
             files.append(file)
+    if not files:
+        what = "questions with answer_boxes" if teach is None else "images that open"
+        more = "; saccade train head --teacher reading needs no boxes" if teach is None else ""
+        raise ConfigError(f"the data set {dataset.name()!r} has no {what}{more}")
     limit_px = encoder.family.limit_px  # pages may be looked at when the encoder is closed
     return Pages(files, lambda source: dataset.picture(source, limit_px))
 

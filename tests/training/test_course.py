@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from saccade.errors import ResumeRefused
-from saccade.training.course import claim, course, picked
+from saccade.training.course import claim, course, kept_lines, picked
 
 
 def module():
@@ -71,3 +71,15 @@ def test_every_example_is_taken_once_before_any_is_taken_again():
     first = [picked(5, step, seed=3) for step in range(10)]
     assert sorted(first[:5]) == sorted(first[5:]) == list(range(5)) and first[:5] != first[5:]
     assert first == [picked(5, step, seed=3) for step in range(10)]
+
+
+def test_a_line_that_a_kill_cut_off_goes_and_the_file_can_be_added_to(tmp_path):
+    file = tmp_path / "lines.jsonl"
+    assert kept_lines(file) == []
+    file.write_text('{"n": 1}\n{"n": 2}\n{"n": ')
+    assert kept_lines(file) == [{"n": 1}, {"n": 2}]
+    with file.open("a") as out:
+        out.write('{"n": 3}\n')
+    assert kept_lines(file) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert kept_lines(file, lambda line: line["n"] < 2) == [{"n": 1}]
+    assert file.read_text() == '{"n": 1}\n'
