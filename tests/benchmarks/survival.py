@@ -169,6 +169,21 @@ def worker_killed(name: str) -> Callable[[Night], None]:
     return fault
 
 
+def outlived(processes: list[psutil.Process], timeout_s: float = 60) -> list[psutil.Process]:
+    """Those that still run after a while. A zombie has ended: whoever adopted it may never ask for its status."""
+
+    def running(process: psutil.Process) -> bool:
+        try:
+            return bool(process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    deadline = time.monotonic() + timeout_s
+    while (alive := [process for process in processes if running(process)]) and time.monotonic() < deadline:
+        time.sleep(STEP_S)
+    return alive
+
+
 def driver_killed(night: Night) -> None:
     """Its orphans must end by themselves, all but two small agents of Ray that hold no model: those are ended here."""
     for kill in range(KILLS):
@@ -178,7 +193,7 @@ def driver_killed(night: Night) -> None:
         orphans = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate()
-        _, alive = psutil.wait_procs(orphans, timeout=60)
+        alive = outlived(orphans)
         if holding := [process for process in alive if process.name() not in AGENTS]:
             raise RuntimeError(f"orphans: {holding}")
         for agent in alive:
