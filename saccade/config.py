@@ -27,7 +27,7 @@ LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "leve
 LOOKS = "hybrid"
 
 EFFORTS: dict[str, dict[str, Any]] = {
-    "low": {"sampler": "resize", "fixations": 1, "budget": {"name": "fixed", "tokens": 1638}, "encoder": "ink"},
+    "low": {"sampler": "ink", "print_px": 7.0},
     "medium": {},
     "high": {
         "sampler": LOOKS, "fixations": 0, "glimpse": 1228, "rest": "all", "encoder": "ink", "integrate": "confident",
@@ -48,7 +48,7 @@ class Episode(Settings):
 
     effort: Literal["low", "medium", "high"] = Field(
         "medium",
-        description="low: ink of the image shrunk to 1638 tokens; medium: ink; high: shrunk, then ink where unsure.",
+        description="low: ink, small; medium: ink at its best size; high: small, then ink where unsure.",
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",
@@ -71,8 +71,7 @@ class Episode(Settings):
                     of="fixed",
                     takes=str,
                     metavar="N|MODE",
-                    help="Visual tokens per fixation: a number; tiny (73), small (111), base (273), large (421); auto: "
-                    "180 to 456 by the picture, capped by `--set budget.most=365`.",
+                    help="Visual tokens per fixation: a number; tiny (73), small (111), base (273), large (421); auto.",
                 ),
             ),
         ),
@@ -87,6 +86,9 @@ class Episode(Settings):
     )
     fovea: Annotated[float, RARELY] = Field(
         0.0, ge=0, description="A look chooses among so many times its tokens, those nearest to its gaze; 0: among all."
+    )
+    print_px: float | None = Field(  # None: ink as large as the checkpoint reads best, all else as it is
+        None, ge=0, description="Shrink until the smallest print is so high; 0: never."
     )
     levels: Annotated[int, RARELY] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."

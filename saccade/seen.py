@@ -16,6 +16,7 @@ from saccade.errors import ConfigError, SaccadeError
 from saccade.geometry.grid import coarse_on
 from saccade.geometry.ink import ink_cells
 from saccade.geometry.levels import coarser_tok, stack
+from saccade.geometry.print_size import legible_tok
 from saccade.lazy import Lazy
 from saccade.picture import Picture
 from saccade.queries import embed_questions
@@ -97,9 +98,9 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
         ConfigError: this model does not encode as the settings ask.
     """
     started = time.perf_counter()
-    resize = settings.view == "resize"
     view = partial(_prepared, settings, encoder, picture)
-    views = [view(settings.whole_budget_tok if resize else None)]
+    most_tok = _most_tok(settings, encoder, picture)
+    views = [view(most_tok)]
     if settings.view == "foveate":
         views += [view(size) for size in coarser_tok(views[0].grid, settings.levels)]
     glimpsed = view(settings.glimpse) if settings.glimpse and settings.view == "foveate" else None
@@ -122,8 +123,21 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse, "boxes" in settings.needs)
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
-    full_patches = encoder.family.whole_patches(picture) if resize else views[0].whole_patches
+    full_patches = views[0].whole_patches if most_tok is None else encoder.family.whole_patches(picture)
     return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy)
+
+
+def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> int | None:
+    """Tokens that the picture is shrunk to; None: it is seen as it is."""
+    if settings.view == "resize":
+        return settings.whole_budget_tok
+    print_px = settings.print_px
+    if print_px is None and settings.view == "ink":
+        print_px = encoder.family.print_px
+    if not print_px:
+        return None
+    pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb  # as the tower has them
+    return legible_tok(pixels, encoder.family.whole_grid(picture), print_px)
 
 
 @stage("pyramid")

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Callable, Generator
 
+import numpy as np
 import pytest
 import torch
 
 from saccade.config import Episode
+from saccade.datasets.synthdoc import render
 from saccade.engines import Reader
 from saccade.engines.hf import HFEngine
 from saccade.episode import GLIMPSE, REST, Ask, arun, episodes, run, see
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
 from saccade.eye import Eye
 from saccade.geometry.grid import gaze_at
+from saccade.geometry.print_size import legible_tok
 from saccade.picture import Picture
 from saccade.planners import Planner, Score
 from saccade.registry import find, names
@@ -259,6 +262,42 @@ def test_the_eye(engine: HFEngine, picture: Picture) -> None:
 def test_wrong_settings_fail_before_anything_is_loaded(settings: dict[str, object], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         Episode(**settings)
+
+
+@pytest.fixture(scope="module")
+def printed() -> Picture:
+    """A page of large letters."""
+    page = render(9, 0, 512, x_height_px=16.0)
+    return Picture.open(np.repeat(page.image[..., None], 3, axis=-1))
+
+
+def test_a_page_is_shrunk_until_its_print_is_as_high_as_asked(engine: HFEngine, printed: Picture) -> None:
+    as_it_is, shrunk = (traces(engine, printed, Script(), sampler="full", print_px=px)[0] for px in (0, 8))
+    whole = engine.family.whole_grid(printed)
+    assert as_it_is.cost.visual_tok == len(whole) and as_it_is.cost.encoder_passes == 1
+    tokens = legible_tok(printed.rgb, whole, 8)
+    assert tokens is not None and 0.9 * tokens < shrunk.cost.visual_tok <= tokens < 0.5 * len(whole)
+    assert shrunk.cost.encoder_passes == pytest.approx(shrunk.cost.visual_tok / len(whole)), "of the page as it is"
+    looked = traces(engine, printed, Script(), sampler="topk", print_px=8, fixations=2)[0]
+    assert looked.cost.encoder_passes == shrunk.cost.encoder_passes, "looks choose among the tokens of the shrunk page"
+
+
+def test_ink_is_shown_as_large_as_the_checkpoint_reads_best(
+    engine: HFEngine, printed: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tokens(**settings: object) -> int:
+        return traces(engine, printed, Script(), **settings)[0].cost.visual_tok
+
+    unknown = {view: tokens(sampler=view) for view in ("ink", "full", "topk")}
+    monkeypatch.setattr(engine.family, "print_px", 8.0)
+    assert (
+        tokens(sampler="ink")
+        == tokens(sampler="ink", print_px=8.0)
+        < unknown["ink"]
+        == tokens(sampler="ink", print_px=0)
+    )
+    assert (tokens(sampler="full"), tokens(sampler="topk")) == (unknown["full"], unknown["topk"]), "only ink follows it"
+    assert tokens(effort="low") == tokens(sampler="ink", print_px=7.0)
 
 
 def test_who_is_sure_of_the_glimpse_never_looks_and_pays_for_nothing_else(engine: HFEngine, picture: Picture) -> None:

@@ -29,7 +29,7 @@ PAGE = (ROOT / "saccade/SYSTEMS.md").read_text()
 ROWS = [
     [cell.strip() for cell in line.strip("| ").split(" | ")] for line in re.findall(r"^\| [A-Z]\d+ .*$", PAGE, re.M)
 ]
-ROOMS = {"G": 8, "P": 6, "I": 16, "S": 10, "R": 10, "B": 8, "F": 8, "T": 4, "A": 8, "V": 8, "X": 12, "M": 4, "D": 4}
+ROOMS = {"G": 8, "P": 6, "I": 16, "S": 10, "R": 11, "B": 8, "F": 8, "T": 4, "A": 8, "V": 8, "X": 12, "M": 4, "D": 4}
 KINDS = ("samplers", "importance", "planners", "budgets", "integration", "reduction", "viz.pictures")
 
 

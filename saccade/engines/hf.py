@@ -16,6 +16,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from saccade.card import CARD_FILE, Card
 from saccade.clock import stage
 from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
@@ -28,7 +29,7 @@ from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file, own_gaze
 from saccade.machine import resolved_device
-from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
+from saccade.metrics.calibration import Calibration
 from saccade.picture import Picture
 from saccade.reduction import Reduction
 from saccade.reduction._drop import Cut, drop_of
@@ -86,10 +87,11 @@ class HF(Checkpoint):
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
             model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
-        model.gaze = own_gaze(path)
+        card = Card.load(checkpoint_file(path, CARD_FILE))
+        model.gaze, model.print_px = own_gaze(path), card.print_px
         if self.reduction is not None:
             model.reduce(load("reduction", self.reduction, Reduction))
-        engine = HFEngine(model, self, Calibration.load(checkpoint_file(path, CALIBRATION_FILE)))
+        engine = HFEngine(model, self, card.confidence)
         try:
             yield engine
         finally:

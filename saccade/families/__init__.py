@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saccade.card import CARD_FILE
 from saccade.errors import ConfigError, describe
 from saccade.families import _wheels
-from saccade.metrics.calibration import CALIBRATION_FILE
 from saccade.picture import Picture
 from saccade.reduction import Reduction
 from saccade.types import Canvas, Encoding, Grid
@@ -76,6 +76,7 @@ class Family(ABC):
     tokenizer: Any  # the transformers tokenizer
     fingerprint: str
     gaze: str | None = None  # folder of the head of `late` that the checkpoint brings
+    print_px: float = 0.0  # x-height at which it reads print best (`saccade.card`); 0: not known
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
     takes_cells: ClassVar[bool] = False  # its vision tower encodes any cells of a picture
     limit_px: int | None = None  # pixels that decoding leaves it, at least; None: all there are
@@ -97,6 +98,10 @@ class Family(ABC):
     def whole_patches(self, picture: Picture) -> int:
         """Patches of one full pass over a picture. Raises as `prepare`."""
         return self.prepare(picture).whole_patches
+
+    def whole_grid(self, picture: Picture) -> Grid:
+        """Where the tokens of a whole picture stand. Raises as `prepare`."""
+        return self.prepare(picture).grid
 
     @abstractmethod
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
@@ -205,12 +210,12 @@ def checkpoint_file(path: str, name: str) -> Path | None:
 
 
 def fingerprint(path: str) -> str:
-    """Identity of a checkpoint: its configuration, its weights, and what its confidence is worth.
+    """Identity of a checkpoint: its configuration, its weights, and what was measured about it.
 
     Weight files over 64 MiB enter with their size, first and last MiB: hashing 16 GB at every start would cost minutes.
     """
     digest = hashlib.sha256()
-    for name in ("config.json", CALIBRATION_FILE):
+    for name in ("config.json", CARD_FILE):
         stored = checkpoint_file(path, name)
         digest.update(stored.read_bytes() if stored is not None else b"none")
     config = checkpoint_file(path, "config.json")

@@ -18,7 +18,7 @@ from saccade.families._qwen_tower import QwenBlocks, encode, start
 from saccade.families._walk import Tokens
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture, resized
-from saccade.types import Canvas, Encoding
+from saccade.types import Canvas, Encoding, Grid
 
 
 class QwenVL(Family):
@@ -67,6 +67,10 @@ class QwenVL(Family):
     def whole_patches(self, picture: Picture) -> int:
         rows, cols = self._whole(picture)
         return rows * cols * self.merge**2
+
+    def whole_grid(self, picture: Picture) -> Grid:
+        rows, cols = self._whole(picture)
+        return plain_grid(rows, cols, cols * self.cell_px, rows * self.cell_px)
 
     def _whole(self, picture: Picture) -> tuple[int, int]:
         """Rows and columns of all its tokens. Raises PictureError: a shape that Qwen's processor does not take."""

@@ -3,22 +3,17 @@
 A reader is as sure as the probabilities that it gives to its own tokens: their geometric mean, so that a long answer is
 not less sure than a short one, and the least of them, because one wrong digit makes an amount wrong. Whether answers of
 confidence p score p on average is a property of the checkpoint: it is measured (`reliability`), and mended with three
-numbers (Platt 1999, fitted to soft targets, the ANLS of each answer) that lie beside the weights in `calibration.json`.
+numbers (Platt 1999, fitted to soft targets, the ANLS of each answer) that lie beside the weights (`saccade.card`).
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from saccade.errors import ConfigError
-
-CALIBRATION_FILE = "calibration.json"
 TINY = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken
 
 
@@ -70,26 +65,6 @@ class Calibration(BaseModel):
             return mean
         odds = self.mean * float(_log_odds(mean)) + self.least * float(_log_odds(least)) + self.intercept
         return 1 / (1 + math.exp(-odds))
-
-    @classmethod
-    def load(cls, file: Path | None) -> Self:
-        """The calibration of a checkpoint; the one that changes nothing if it has none.
-
-        Raises:
-            ConfigError: the file is not one of these.
-        """
-        if file is None or not file.exists():
-            return cls()
-        try:
-            fields = json.loads(file.read_text())
-            if "slope" in fields:
-                raise ValueError("it calibrates the probability of whole answers, as versions before 0.2 did")
-            return cls.model_validate(fields)
-        except (OSError, TypeError, ValueError) as error:
-            raise ConfigError(
-                f"{file} is no calibration: {str(error).splitlines()[0]}. Remove it, or fit it again with "
-                "python -m saccade.training.calibrate"
-            ) from error
 
     @classmethod
     def fit(cls, logprobs: Sequence[Sequence[float]], score: Sequence[float]) -> Self:

@@ -1,9 +1,10 @@
 """What the reader is shown in training: one page, one view of it, its questions, and where it should look.
 
-Views: every inked cell; the cells of one to three looks; the page resized to fewer cells, as often as looks; a resized
-page, read first, and looks after it; and a page that is encoded whole, of which all, the inked, the looked-at or random
-cells are shown. In all but the last only what is shown is encoded. To begin with: the keys and values asked for, among
-distractors. What is not in view, too small to read, or not on the page at all, is answered "cannot read".
+Views: every inked cell, mostly of the page shrunk until its print is just large enough; the cells of one to three
+looks; the page resized to fewer cells, as often as looks; a resized page, read first, and looks after it; and a page
+that is encoded whole, of which all, the inked, the looked-at or random cells are shown. In all but the last only what
+is shown is encoded. To begin with: the keys and values asked for, among distractors. What is not in view, too small to
+read, or not on the page at all, is answered "cannot read".
 
 N cells of a page, P cells that are encoded, K that are shown; a cell is 16 x 16 px and becomes one token.
 """
@@ -18,7 +19,9 @@ from PIL import Image
 
 from saccade.datasets.synthdoc import Page, Real, render
 from saccade.families import largest_grid
+from saccade.geometry.grid import plain_grid
 from saccade.geometry.ink import ink
+from saccade.geometry.print_size import legible_tok
 from saccade.training.dense import REAL_SHARE, SLOTS, char_labels, token_of
 from saccade.training.model import PATCH_PX
 
@@ -27,6 +30,8 @@ SIZES_PX = {512: 0.36, 768: 0.16, 1024: 0.3, 1280: 0.1, 1664: 0.08}  # longest s
 MOST_PX = 1 << 20  # area of a page: a larger one is shrunk by the processor
 READABLE_PX, UNREADABLE_PX = 4.2, 3.4  # x-height after resizing; in between a question is not asked
 CANVAS_TOK = 108  # side of the largest canvas: a till roll that fills its area
+PRINT_PX = (6.5, 11.0)  # that pages are shrunk to; the size at which the reader reads best is among them
+LEGIBLE_SHARE = 0.7  # of the pages of which all ink is shown: they are shrunk to such a size, as they are when used
 FOREIGN_EVERY = 8  # one question that the page does not answer, in a view of so many that it may
 LOOK_TOK = (np.log(24), np.log(300))  # of one look, log-uniform: a small page must not be seen whole by every look
 UNKNOWN = 255  # a label that nobody knows
@@ -233,6 +238,17 @@ def drawn_size(draw: np.random.Generator) -> int:
     return int(draw.choice(list(SIZES_PX), p=list(SIZES_PX.values())))
 
 
+def _drawn_tok(kind: str, page: Page, draw: np.random.Generator) -> int | None:
+    """Cells that a page is shrunk to: any number, or as many as its smallest print needs; None: as it is."""
+    total = page.image.size // PATCH_PX**2
+    if kind == "resize":
+        return int(round(np.exp(draw.uniform(*np.log((min(240, total - 1), min(1600, total)))))))
+    if kind != "ink" or draw.random() >= LEGIBLE_SHARE:
+        return None
+    grid = plain_grid(*(side // PATCH_PX for side in page.image.shape), *page.image.shape[::-1])
+    return legible_tok(np.repeat(page.image[..., None], 3, -1), grid, draw.uniform(*PRINT_PX))
+
+
 def make_view(
     seed: int,
     index: int,
@@ -247,11 +263,7 @@ def make_view(
     kind = kind or drawn_kind(draw)
     real = Real(fonts) if draw.random() < REAL_SHARE else None
     page = render(seed, index, page_px or drawn_size(draw), real=real, most_px=MOST_PX)
-    total = page.image.size // PATCH_PX**2
-    max_tok = (
-        round(np.exp(draw.uniform(*np.log((min(240, total - 1), min(1600, total)))))) if kind == "resize" else None
-    )
-    sheet = _sheet(page, draw, max_tok, 32 if kind in ("all", "asked") else CANVAS_TOK)
+    sheet = _sheet(page, draw, _drawn_tok(kind, page, draw), 32 if kind in ("all", "asked") else CANVAS_TOK)
     order = [int(f) for f in draw.permutation(len(page.fields))]
     inside = [f for f in order if (sheet.token_of[slice(*page.chars.answer_span[f])] >= 0).all()]
     chosen = (inside if kind == "asked" else inside + [f for f in order if f not in inside][:2])[:questions]

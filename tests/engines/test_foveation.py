@@ -52,6 +52,9 @@ def test_diversity_compares_what_the_tower_made(kind):
         ({"tokens": 9, "before": "tower", "sampler": "diversity"}, "only what reads pixels"),
         ({"tokens": 9, "before": "reader"}, "before"),
         ({"ink": 1}, "ink"),
+        ({"print_px": 8, "before": "tower"}, "'print_px' alone"),
+        ({"print_px": 0, "ink": True}, "print_px"),
+        ({"print_px": True, "ink": True}, "print_px"),
     ],
 )
 def test_what_goes_together(given, told):
@@ -60,5 +63,6 @@ def test_what_goes_together(given, told):
 
 
 def test_before_the_tower():
+    assert not Foveation.parse({"print_px": 8}).sparse and not Foveation.parse({"print_px": 8.5}).in_worker
     assert Foveation.parse({"ink": True}).sparse and not Foveation.parse({"ink": True}).in_worker
     assert Foveation.parse({"tokens": 9, "before": "tower"}).sparse and not Foveation.parse({"tokens": 9}).sparse

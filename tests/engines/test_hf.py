@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from saccade.card import CARD_FILE
 from saccade.engines._speech import Embeddings
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import fingerprint
-from saccade.metrics.calibration import CALIBRATION_FILE, Calibration
+from saccade.metrics.calibration import Calibration
 from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Encoding, Part, Selection
 from tests import tiny
@@ -152,13 +153,14 @@ def test_confidence_is_calibrated_and_nothing_else(engine: HFEngine, encoding: E
     assert mapped.confidence == calibration(raw.logprobs) != raw.confidence
 
 
-def test_a_checkpoint_brings_its_calibration(qwen2_5_vl: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_brings_its_card(qwen2_5_vl: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(qwen2_5_vl, tmp_path / "model")
     before = fingerprint(str(folder))
-    (folder / CALIBRATION_FILE).write_text('{"mean": 0.25, "intercept": -1}')
+    (folder / CARD_FILE).write_text('{"print_px": 9, "confidence": {"mean": 0.25, "intercept": -1}}')
     assert fingerprint(str(folder)) != before, "a run may stop elsewhere now: it is another run"
     with HF(model=str(folder)).open() as opened:
         assert (opened.calibration.mean, opened.calibration.intercept) == (0.25, -1)
+        assert opened.family.print_px == 9
 
 
 def test_halves_of_an_engine(engine: HFEngine, qwen2_5_vl: Path) -> None:

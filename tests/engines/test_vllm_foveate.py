@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from saccade.engines.vllm_plugin.foveation import Foveation, choose
 from saccade.geometry.ink import ink_cells
+from saccade.geometry.print_size import print_height_px
 from saccade.importance import Mix
 from saccade.picture import Picture
 from saccade.registry import load
@@ -143,7 +144,7 @@ def encoded_alone(both: Pair, page: np.ndarray, asked: dict[str, Any]) -> Canvas
     prepared = both.hf.prepare(Picture.open(page))
     if asked.get("ink"):
         cells = ink_cells(page, prepared.grid)
-        assert 0 < len(cells) < len(prepared.grid) - 15
+        assert 0 < len(cells) < len(prepared.grid) - 5
     else:
         number = min(asked["tokens"], len(prepared.grid))
         cells = choose(Foveation.parse(asked), Picture.open(page), prepared.grid, edges(both, page))[:number]
@@ -170,6 +171,23 @@ def test_what_is_not_kept_is_not_encoded(both: Pair, asked: dict[str, Any]) -> N
     whole = encoded(both, pages[1])
     same(both, got[1], canvas_of(whole, Part.of(whole)))
     same(both, got[2], kept(both, pages[0], 40, scorer="variance"))
+
+
+@pytest.mark.parametrize("asked", [{}, {"ink": True}, {"tokens": 20, "before": "tower"}], ids=["all", "ink", "tokens"])
+def test_an_image_is_shrunk_until_its_print_is_as_high_as_asked(both: Pair, asked: dict[str, Any]) -> None:
+    cell_px = both.hf.family.cell_px  # type: ignore[attr-defined]
+    letters = Image.new("RGB", (16 * cell_px, 12 * cell_px), (250, 250, 250))
+    for line in range(4):
+        ImageDraw.Draw(letters).text((20, 20 + 60 * line), "common sense " * 2, fill=(20, 20, 20), font_size=40)
+    page = np.asarray(letters)
+    height_px = print_height_px(page)
+    assert height_px is not None and height_px > 16
+    half = np.array(letters.resize((8 * cell_px, 6 * cell_px), Image.Resampling.BICUBIC))
+    small, whole = at_once(both, *(prompt(both, [page], {**asked, "print_px": px}) for px in (height_px / 2, 500.0)))
+    assert small[2] < whole[2] or "tokens" in asked
+    for got, pixels in ((small, half), (whole, page)):
+        encoding = encoded(both, pixels)
+        same(both, got, encoded_alone(both, pixels, asked) if asked else canvas_of(encoding, Part.of(encoding)))
 
 
 def test_several_images_of_a_prompt_before_the_tower(both: Pair) -> None:

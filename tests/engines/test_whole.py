@@ -41,7 +41,7 @@ def sharded(folder: Path) -> None:
 FILES = ("config.json", "tokenizer.json", "preprocessor_config.json", "model.safetensors")
 
 
-@pytest.mark.parametrize("name", [*FILES, "tokenizer_config.json", "generation_config.json", "calibration.json"])
+@pytest.mark.parametrize("name", [*FILES, "tokenizer_config.json", "generation_config.json", "saccade.json"])
 @pytest.mark.parametrize("how", ["pointer", "empty", "cut short"])
 def test_every_file_that_is_damaged_is_named(folder: Path, name: str, how: str) -> None:
     whole = (folder / name).read_bytes()

@@ -1,14 +1,11 @@
 """Reliability by hand; the fit against scipy's minimiser; what it must not change."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration, expected_calibration_error, reliability
 
 
@@ -70,21 +67,3 @@ def test_length_alone_does_not_make_an_answer_less_sure():
     fitted = Calibration(mean=0.5, least=0.7, intercept=0.2)
     assert fitted([math.log(0.9)] * 3) == pytest.approx(fitted([math.log(0.9)] * 30))
     assert fitted([math.log(0.9), math.log(0.2)]) < fitted([math.log(0.9), math.log(0.8)])
-
-
-def test_files(tmp_path: Path):
-    assert Calibration.load(tmp_path / "none.json")([math.log(0.123)]) == pytest.approx(0.123)
-    assert Calibration.load(None)([0.0]) == 1.0
-    file = tmp_path / "calibration.json"
-    file.write_text(json.dumps({"mean": 2.0, "least": 0.0, "intercept": 0.0, "data": {"any": "thing"}}))
-    assert Calibration.load(file)([math.log(0.8)]) == pytest.approx(0.8**2 / (0.8**2 + 0.2**2))
-    for text, why in (
-        ('{"slope": 2, "intercept": 1}', "whole answers"),
-        ("[]", "no calibration"),
-        ('{"mean": -1}', "mean"),
-        ("{", "no calibration"),
-    ):
-        file.write_text(text)
-        with pytest.raises(ConfigError, match="fit it again") as told:
-            Calibration.load(file)
-        assert why in str(told.value) or "calibration" in str(told.value)

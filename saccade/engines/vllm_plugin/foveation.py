@@ -3,11 +3,13 @@
     mm_processor_kwargs={"saccade": {"ink": True}}
     mm_processor_kwargs={"saccade": {"tokens": 273, "sampler": "hybrid", "scorer": "edges"}}
     mm_processor_kwargs={"saccade": {"tokens": 273, "before": "tower"}}
+    mm_processor_kwargs={"saccade": {"ink": True, "print_px": 8}}
 
 vLLM's server takes these from a request only if started with `--trust-request-mm-kwargs`.
 
-With `ink` every cell but blank paper is kept, and what is not kept never enters the vision tower, as with `before`.
-Otherwise the tower encodes the whole image, and its tokens are chosen among.
+With `print_px` an image is first shrunk until its smallest print has that x-height. With `ink` every cell but blank
+paper is kept, and what is not kept never enters the vision tower, as with `before`. Otherwise the tower encodes the
+whole image, and its tokens are chosen among.
 
 A scorer that needs the pixels alone chooses before the request is scheduled. One that needs what the vision tower made
 of them, like a sampler that compares tokens, chooses in the worker. None may need a question: an image is read without.
@@ -36,6 +38,8 @@ TOWER = frozenset[Need](("tower", "received"))
 """What a strategy may need that the worker alone has."""
 MOST_COMPARED = 1024  # tokens that a sampler which compares them keeps: the engine waits while it picks
 MOST_TOK = 2**20
+CHOOSING = frozenset({"tokens", "sampler", "scorer", "gaze"})
+"""Settings of a choice among tokens."""
 
 
 class Foveation(BaseModel):
@@ -47,6 +51,9 @@ class Foveation(BaseModel):
         None, ge=1, le=MOST_TOK, description="Tokens of each image; an image of fewer keeps them all."
     )
     ink: StrictBool = Field(False, description="Keeps every cell with ink, in place of a number of tokens.")
+    print_px: float | None = Field(
+        None, ge=1, le=1000, strict=True, description="x-height of its smallest print that an image is shrunk to."
+    )
     before: Literal["tower"] | None = Field(None, description="'tower': what is not kept is not encoded either.")
     sampler: str | dict[str, Any] = Field("hybrid", description="Name, or name and settings.")
     scorer: str | list[str | dict[str, Any]] = Field("edges", description="Name or weighted mix of names.")
@@ -78,11 +85,16 @@ class Foveation(BaseModel):
     def check(self) -> None:
         """Raises ValueError: settings that exclude each other, or strategies that are impossible inside vLLM."""
         if self.ink:
-            if other := self.model_fields_set & {"tokens", "sampler", "scorer", "gaze"}:
+            if other := self.model_fields_set & CHOOSING:
                 raise ValueError(f"'ink' keeps all cells with ink: leave out {', '.join(sorted(other))}")
             return
         if self.tokens is None:
-            raise ValueError("say how many 'tokens' of each image are kept, or 'ink': true for all that is not blank")
+            if self.print_px is None or (other := self.model_fields_set & {*CHOOSING, "before"}):
+                raise ValueError(
+                    "say how many 'tokens' of each image are kept, or 'ink': true for all that is not blank, or "
+                    "'print_px' alone to shrink it"
+                )
+            return
         self.parts()
         _check_sampler(self.strategy(), self.tokens)
         if self.before and self.in_worker:
@@ -129,7 +141,7 @@ class Foveation(BaseModel):
     @property
     def in_worker(self) -> bool:
         """Whether the choice needs the tower's output."""
-        return not self.ink and bool(self.needs & TOWER)
+        return self.tokens is not None and bool(self.needs & TOWER)
 
 
 def usable(needs: frozenset[Need]) -> bool:
@@ -173,13 +185,14 @@ def choose(
     wanted: Foveation, picture: Picture, grid: Grid, importance: Tensor, encoding: Encoding | None = None
 ) -> Tensor:
     """(K,) int64 on the CPU, raster order: the tokens kept, by importance (1, N) of any scale. K = min(tokens, N), or
-    as many as hold ink.
+    as many as hold ink; all of them where nothing is left out.
 
     A sampler that compares tokens needs the encoding, and compares them where they are.
     """
     if wanted.ink:
         return ink_cells(picture.rgb, grid)
-    assert wanted.tokens is not None, "parse has seen to it"
+    if wanted.tokens is None or wanted.tokens >= len(grid):
+        return torch.arange(len(grid))
     sampler = wanted.strategy()
     scene = scene_of(picture, grid, encoding if sampler.needs else None)
     importance = normalise(importance.to(scene.present.device), scene.present)

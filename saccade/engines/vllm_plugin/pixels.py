@@ -22,7 +22,8 @@ from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, pack, 
 from saccade.engines.vllm_plugin.sparse import patches
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
-from saccade.picture import Picture
+from saccade.geometry.print_size import legible_scale
+from saccade.picture import Picture, resized
 
 INDEX = "saccade_index"  # (K,) int64 per image
 PLAN = "saccade_plan"  # (bytes,) uint8 per image, empty where INDEX says it all
@@ -83,6 +84,7 @@ class PixelProcessor:
         return super().apply(inputs, timing_ctx)  # type: ignore[misc]
 
     def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> Any:
+        mm_items = self._shrunk(mm_items, self.info.foveation(hf_kwargs))
         inputs = super()._apply_hf_processor_main(mm_items=mm_items, hf_kwargs=hf_kwargs)  # type: ignore[misc]
         wanted, images = self.info.foveation(hf_kwargs), mm_items.get("image")
         if wanted is None or not isinstance(images, ImageProcessorItems) or not images.get_count():
@@ -103,6 +105,14 @@ class PixelProcessor:
             rows = [patches(fields[INDEX], merge**2) for fields in chosen]
             inputs["pixel_values"] = torch.cat([pixels[row] for pixels, row in zip(each, rows, strict=True)])
         return inputs
+
+    def _shrunk(self, mm_items: Any, wanted: Foveation | None) -> Any:
+        """The same with its images as small as their print allows, where that is wanted."""
+        images = mm_items.get("image")
+        if wanted is None or wanted.print_px is None or not isinstance(images, ImageProcessorItems):
+            return mm_items
+        small = [_legible(_picture(images.get(number)).rgb, wanted.print_px) for number in range(images.get_count())]
+        return type(mm_items)({**mm_items, "image": ImageProcessorItems(small)})
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
         own = super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs)  # type: ignore[misc]
@@ -133,18 +143,24 @@ def _shorter(update: PromptReplacement, out_mm_kwargs: Any) -> PromptReplacement
 def _fields(wanted: Foveation, picture: Picture, rows: int, cols: int, cell_px: int) -> dict[str, Tensor]:
     """INDEX, PLAN and BASE of one image of rows x cols tokens."""
     num_tok, none = rows * cols, torch.zeros(0)
-    if wanted.tokens is not None and wanted.tokens >= num_tok:
-        return {INDEX: torch.arange(num_tok), PLAN: none.to(torch.uint8), BASE: none}
     grid = plain_grid(rows, cols, cols * cell_px, rows * cell_px)
-    base = none[None] if wanted.ink else weigh(wanted.early(), scene_of(picture, grid))
+    if wanted.tokens is None or wanted.tokens >= num_tok:  # no scores are compared
+        return {INDEX: choose(wanted, picture, grid, none[None]), PLAN: none.to(torch.uint8), BASE: none}
+    base = weigh(wanted.early(), scene_of(picture, grid))
     if wanted.in_worker:
-        assert wanted.tokens is not None, "parse has seen to it"
         return {
             INDEX: torch.full((wanted.tokens,), -1),
             PLAN: pack(wanted, picture.sha256),
             BASE: base[0],
         }
     return {INDEX: choose(wanted, picture, grid, base), PLAN: none.to(torch.uint8), BASE: none}
+
+
+def _legible(rgb: np.ndarray, print_px: float) -> Image.Image:
+    """A picture (H, W, 3), shrunk until its smallest print has this x-height."""
+    scale = legible_scale(rgb, print_px)
+    height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
+    return Image.fromarray(resized(rgb, width, height))
 
 
 def _picture(image: Any) -> Picture:

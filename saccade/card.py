@@ -1,0 +1,44 @@
+"""What has been measured about a checkpoint, in `saccade.json` beside its weights.
+
+`saccade train calibration` writes it. A checkpoint without one is shown pages as large as they are, and is as sure as
+the probabilities that it gives.
+"""
+
+import json
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from saccade.errors import ConfigError
+from saccade.metrics.calibration import Calibration
+
+CARD_FILE = "saccade.json"
+
+
+class Card(BaseModel):
+    """What a checkpoint reads best, and what its confidence is worth."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)  # the file also says how it was measured
+
+    print_px: float = Field(
+        0.0, ge=0, description="Lowest print, as its x-height, that it reads as well as any; 0: not known."
+    )
+    confidence: Calibration = Calibration()
+
+    @classmethod
+    def load(cls, file: Path | None) -> Self:
+        """The card of a checkpoint; the one that says nothing if it has none.
+
+        Raises:
+            ConfigError: the file is not one of these.
+        """
+        if file is None or not file.exists():
+            return cls()
+        try:
+            return cls.model_validate(json.loads(file.read_text()))
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{file} does not say what was measured about a checkpoint: {str(error).splitlines()[0]}. Remove it, "
+                "or measure again with saccade train calibration"
+            ) from error

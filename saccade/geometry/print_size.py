@@ -1,0 +1,89 @@
+"""How large the print on a page is, from its pixels alone, so that a page can be shrunk until it is just large enough.
+
+Readers, people and models alike, gain nothing from print above a critical size, and lose below it (Legge and Bigelow
+2011): a page of large letters can be read at a fraction of its pixels. A letter is a connected component of a page set
+in black and white that has another of its size beside it on the same line; of a line of text, the lower letters decide,
+so that what is measured is the x-height (of capitals and digits alone, theirs). Specks, rules, pictures and stains
+stand alone. White print on black counts where the page is mostly dark.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from saccade.types import Grid
+
+LEAST_PX = 4  # lower components are no letters yet
+MOST = 1 / 8  # of the page's height; higher components are no letters any more
+AROUND_PX = 31  # what a pixel is compared with
+DARKER = 15  # grey levels below its surroundings that make it ink
+LIKE = 1.8  # letters beside each other are so many times as high as each other, at most: "p" beside "h"
+LEVEL = 0.2  # of a letter's height, by which its neighbour's foot may be off the line
+SMALL = 0.1  # share of a page's letters that may be smaller than what is taken to be its smallest print
+FEWEST = 12  # letters; fewer are no print
+LEAST_SCALE = 1 / 4
+COMPARED = 1500  # letters that are looked at, spread over the page; each among all
+
+
+def print_height_px(rgb: NDArray[np.uint8]) -> float | None:
+    """Height of the smallest print of a picture (H, W, 3), in its pixels; None: there is no print that can be measured.
+
+    Print whose letters are lower than 4 px is not seen; what is larger beside it is then what is measured.
+    """
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if np.median(grey) < 128:
+        grey = 255 - grey
+    height = letter_heights(_components(grey))
+    return float(np.quantile(height, SMALL)) if len(height) >= FEWEST else None
+
+
+def letter_heights(boxes: NDArray[np.int32]) -> NDArray[np.float32]:
+    """(K,) heights of those boxes (n, 4), as left, top, width and height, that have a like one beside them on a line.
+
+    Of more than `COMPARED` boxes as many are looked at, at even steps.
+    """
+    left, top, width, height = boxes.astype(np.float32).T
+    right, foot = left + width, top + height
+    some = np.arange(0, len(boxes), max(1, -(-len(boxes) // COMPARED)))
+    high, low = np.maximum(height[some, None], height), np.minimum(height[some, None], height)
+    gap = np.maximum(left - right[some, None], left[some, None] - right)
+    beside = (gap >= -LEVEL * high) & (gap <= high) & (np.abs(foot[some, None] - foot) <= LEVEL * low)
+    beside &= high <= LIKE * low
+    beside[np.arange(len(some)), some] = False
+    return np.asarray(height[some][beside.any(1)], np.float32)
+
+
+def _components(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(n, 4) boxes of what may be letters, or words whose letters touch, on a light page (H, W)."""
+    how = cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV
+    black = cv2.adaptiveThreshold(grey, 255, *how, AROUND_PX, DARKER)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(black, connectivity=8, ltype=cv2.CV_32S)
+    boxes, area = stats[1:, :4], stats[1:, 4]  # the first is the paper
+    width, height = boxes[:, 2], boxes[:, 3]
+    letter = (height >= LEAST_PX) & (height <= MOST * len(grey)) & (width <= 12 * height)
+    rule = (area > 0.95 * width * height) & (width >= height)
+    return np.asarray(boxes[letter & ~rule], np.int32)
+
+
+def legible_scale(rgb: NDArray[np.uint8], print_px: float) -> float:
+    """What both sides of a picture (H, W, 3) are multiplied by, so that its smallest print is `print_px` high.
+
+    Never over 1, and never under a quarter: what is not print has to be seen, too. 1 where there is no print.
+    """
+    height_px = print_height_px(rgb)
+    return 1.0 if height_px is None else min(1.0, max(LEAST_SCALE, print_px / height_px))
+
+
+def legible_tok(rgb: NDArray[np.uint8], grid: Grid, print_px: float) -> int | None:
+    """Tokens of a picture (H, W, 3) at which its smallest print is `print_px` high; None: as many as its `grid` has.
+
+    The picture may have another size than the grid, which is how large the tower would see it.
+    """
+    area_px = grid.width_px * grid.height_px
+    if rgb.shape[0] * rgb.shape[1] > area_px:
+        rgb = np.asarray(cv2.resize(rgb, (grid.width_px, grid.height_px), interpolation=cv2.INTER_AREA), np.uint8)
+    enlarged = math.sqrt(area_px / (rgb.shape[0] * rgb.shape[1]))  # by the tower's processor
+    scale = legible_scale(rgb, print_px / enlarged)
+    return None if scale == 1 else max(1, int(scale**2 * len(grid)))

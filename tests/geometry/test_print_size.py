@@ -1,0 +1,115 @@
+"""The height of print against pages set in a font of known x-height: clean, worn, inverted, beside what is no print."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFont
+
+from saccade.geometry.grid import plain_grid
+from saccade.geometry.print_size import FEWEST, LEAST_SCALE, LEVEL, LIKE, legible_tok, letter_heights, print_height_px
+
+FONT = f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf"
+TEXT = "common sense is never so common as one assumes, nor are seven queens"
+
+
+def font(x_height_px: float) -> ImageFont.FreeTypeFont:
+    """A font whose x is so high."""
+    tall = ImageFont.truetype(FONT, 1000).getbbox("x")
+    return ImageFont.truetype(FONT, round(1000 * x_height_px / (tall[3] - tall[1])))
+
+
+def page(*lines: tuple[str, float], size: tuple[int, int] = (800, 608)) -> np.ndarray:
+    """Lines of text and their x-heights, from the top."""
+    image, top = Image.new("L", size, 245), 20.0
+    for text, x_height_px in lines:
+        ImageDraw.Draw(image).text((20, top), text, fill=30, font=font(x_height_px))
+        top += 3 * x_height_px
+    return np.repeat(np.asarray(image)[..., None], 3, axis=-1).copy()
+
+
+@pytest.mark.parametrize("x_height_px", [6, 8, 11, 15, 22])
+def test_it_is_the_x_height(x_height_px: float) -> None:
+    pixels = page(*[(TEXT, x_height_px)] * 6, size=(1600, 608))
+    assert print_height_px(pixels) == pytest.approx(x_height_px, rel=0.1, abs=1)
+    assert print_height_px(255 - pixels) == print_height_px(pixels), "white on black"
+
+
+def test_it_follows_the_scale_of_the_page() -> None:
+    pixels = page(*[(TEXT, 20)] * 5, size=(1600, 608))
+    half = np.asarray(Image.fromarray(pixels).resize((800, 304), Image.Resampling.BICUBIC))
+    assert print_height_px(half) == pytest.approx(10, abs=1)
+
+
+def test_small_print_counts_and_a_few_words_of_it_do_not() -> None:
+    mixed = page(*[(TEXT, 16)] * 5, *[(TEXT, 8)] * 3, size=(1200, 608))
+    assert print_height_px(mixed) == pytest.approx(8, abs=1)
+    once = page(*[(TEXT, 16)] * 9, ("one no", 8), size=(1200, 608))
+    assert print_height_px(once) == pytest.approx(16, abs=2)
+
+
+def test_capitals_alone_are_measured_by_themselves() -> None:
+    assert print_height_px(page(*[("COMMON SENSE 1234567890", 10)] * 6)) == pytest.approx(10 * 1.33, abs=1.5)
+
+
+def test_specks_rules_and_grain_are_no_print() -> None:
+    pixels = page(*[(TEXT, 12)] * 6, size=(1000, 608)).astype(np.float64)
+    draw = np.random.default_rng(1)
+    for y, x in draw.integers(0, 600, (150, 2)):
+        pixels[y : y + 5, x : x + 5] = 40
+    pixels[300:304] = 0
+    pixels += 6 * draw.standard_normal(pixels.shape)
+    assert print_height_px(pixels.clip(0, 255).astype(np.uint8)) == pytest.approx(12, abs=1.5)
+
+
+def test_where_there_is_no_print_nothing_is_measured() -> None:
+    draw = np.random.default_rng(2)
+    rows, cols = np.mgrid[:480, :640]
+    waves = 128 + 50 * np.sin(rows / 31) + 50 * np.cos(cols / 47) + 3 * draw.standard_normal((480, 640))
+    for pixels in (np.full((480, 640), 250.0), waves, np.full((1, 1), 9.0)):
+        assert print_height_px(np.repeat(pixels[..., None], 3, axis=-1).astype(np.uint8)) is None
+
+
+def test_letters_are_those_with_a_like_one_beside_them() -> None:
+    """Against every pair, one after the other."""
+    draw = np.random.default_rng(3)
+    left, top = draw.integers(0, 200, 300), draw.integers(0, 8, 300) * 20 + draw.integers(-2, 3, 300)
+    boxes = np.stack([left, top, draw.integers(2, 30, 300), draw.integers(4, 18, 300)], 1).astype(np.int32)
+    wanted = set()
+    for (i, a), (j, b) in itertools.permutations(enumerate(boxes.tolist()), 2):
+        high, low = max(a[3], b[3]), min(a[3], b[3])
+        gap = max(b[0] - (a[0] + a[2]), a[0] - (b[0] + b[2]))
+        level = abs((a[1] + a[3]) - (b[1] + b[3])) <= LEVEL * low
+        if -LEVEL * high <= gap <= high and level and high <= LIKE * low:
+            wanted |= {i, j}
+    assert 20 < len(wanted) < 280
+    assert letter_heights(boxes).tolist() == boxes[sorted(wanted), 3].tolist()
+    assert len(letter_heights(boxes[: FEWEST - 12])) == 0
+
+
+@pytest.mark.parametrize("print_px", [6.0, 8.0, 12.0])
+def test_a_page_of_so_many_tokens_has_print_of_that_height(print_px: float) -> None:
+    pixels = page(*[(TEXT, 20)] * 9, size=(1600, 640))
+    tokens = legible_tok(pixels, plain_grid(40, 100, 1600, 640), print_px)
+    assert tokens is not None
+    scale = (tokens / 4000) ** 0.5
+    small = np.asarray(Image.fromarray(pixels).resize((round(1600 * scale), round(640 * scale))))
+    assert print_height_px(small) == pytest.approx(print_px, abs=1)
+
+
+def test_no_page_is_enlarged_and_none_shrunk_to_nothing() -> None:
+    grid = plain_grid(38, 50, 800, 608)
+    assert legible_tok(page(*[(TEXT[:40], 8)] * 6), grid, 9.0) is None
+    assert legible_tok(np.full((608, 800, 3), 255, np.uint8), grid, 6.0) is None
+    poster = page(*[("POSTER SALE", 40)] * 4)
+    assert legible_tok(poster, grid, 1.0) == int(LEAST_SCALE**2 * 38 * 50)
+
+
+def test_the_height_is_that_of_the_print_as_the_tower_has_it() -> None:
+    """A scan of twice the size that the tower takes, and one of half."""
+    pixels, grid = page(*[(TEXT, 20)] * 9, size=(1600, 640)), plain_grid(40, 100, 1600, 640)
+    wanted = legible_tok(pixels, grid, 8.0)
+    for factor in (0.5, 2):
+        scan = np.asarray(Image.fromarray(pixels).resize((round(1600 * factor), round(640 * factor))))
+        assert legible_tok(scan, grid, 8.0) == pytest.approx(wanted, rel=0.25)  # heights are whole pixels
