@@ -31,7 +31,7 @@ EFFORTS: dict[str, dict[str, Any]] = {
     "medium": {},
     "high": {
         "sampler": LOOKS, "fixations": 0, "glimpse": 1228, "rest": "all", "encoder": "ink", "integrate": "confident",
-        "stop_at": 0.8,
+        "stop_at": 0.8, "print_px": 10.0,
     },
 }  # fmt: skip
 """Settings that an effort stands for; whatever is given beside it wins."""

@@ -3,8 +3,9 @@
 Readers, people and models alike, gain nothing from print above a critical size, and lose below it (Legge and Bigelow
 2011): a page of large letters can be read at a fraction of its pixels. A letter is a connected component of a page set
 in black and white that has another of its size beside it on the same line; of a line of text, the lower letters decide,
-so that what is measured is the x-height (of capitals and digits alone, theirs). Specks, rules, pictures and stains
-stand alone. White print on black counts where the page is mostly dark.
+so that what is measured is the x-height. Where nothing stands out above them, as "h" does above "a", they are capitals
+or digits, and the x-height of such print is lower. Specks, rules, pictures and stains stand alone. White print on black
+counts where the page is mostly dark.
 """
 
 import math
@@ -22,13 +23,16 @@ DARKER = 15  # grey levels below its surroundings that make it ink
 LIKE = 1.8  # letters beside each other are so many times as high as each other, at most: "p" beside "h"
 LEVEL = 0.2  # of a letter's height, by which its neighbour's foot may be off the line
 SMALL = 0.1  # share of a page's letters that may be smaller than what is taken to be its smallest print
+OUT = 1.2, 1.75  # times as high as the lower letters: what stands out above them in the same print
+CAPITALS = 0.15  # share of letters that stand out; where fewer do all are capitals
+X_HEIGHT = 0.73  # of a capital's height, in most type
 FEWEST = 12  # letters; fewer are no print
 LEAST_SCALE = 1 / 4
 COMPARED = 1500  # letters that are looked at, spread over the page; each among all
 
 
 def print_height_px(rgb: NDArray[np.uint8]) -> float | None:
-    """Height of the smallest print of a picture (H, W, 3), in its pixels; None: there is no print that can be measured.
+    """x-height of the smallest print of a picture (H, W, 3), in px; None: there is no print that can be measured.
 
     Print whose letters are lower than 4 px is not seen; what is larger beside it is then what is measured.
     """
@@ -36,7 +40,15 @@ def print_height_px(rgb: NDArray[np.uint8]) -> float | None:
     if np.median(grey) < 128:
         grey = 255 - grey
     height = letter_heights(_components(grey))
-    return float(np.quantile(height, SMALL)) if len(height) >= FEWEST else None
+    return x_height(height) if len(height) >= FEWEST else None
+
+
+def x_height(height: NDArray[np.float32]) -> float:
+    """The x-height of the smallest print among letters of these heights (K,)."""
+    low = float(np.quantile(height, SMALL))
+    same = height[(height >= low) & (height <= OUT[1] * low)]
+    out = np.mean(same > OUT[0] * low + 0.25)  # a quarter: heights are whole pixels
+    return low if out >= CAPITALS else X_HEIGHT * low
 
 
 def letter_heights(boxes: NDArray[np.int32]) -> NDArray[np.float32]:

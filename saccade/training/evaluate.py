@@ -5,7 +5,8 @@
 Views: `all` tokens; `ink`, only cells that hold ink are encoded and shown; `resize@K`, the page in at most K tokens;
 `near@K`, the K tokens nearest to the answer (where a perfect eye would look) of the page encoded whole; `look@K`, the
 same of inked cells, encoded alone; `away@K`, K random tokens of those that do not show the answer, where the only right
-answer is "cannot read". N cells of a page, K of a view, D width.
+answer is "cannot read". With `:PX` behind it, a view is of the page shrunk until its smallest print has that x-height:
+`ink:8` is what the checkpoint is shown without further settings. N cells of a page, K of a view, D width.
 """
 
 import argparse
@@ -43,7 +44,7 @@ from saccade.training.model import (
     load_model,
     patchify,
 )  # fmt: skip
-from saccade.training.views import resized
+from saccade.training.views import legible_cells, resized
 from saccade.types import Question
 
 MAX_ANSWER_TOK = 48
@@ -143,6 +144,9 @@ def _views_of(
     model: Any, image: NDArray[np.uint8], questions: tuple[Question, ...], view: str, seed: int
 ) -> Iterator[tuple[Encoded, list[Question]]]:
     """Canvases of a view, each with the questions that are asked of it."""
+    view, _, print_px = view.partition(":")
+    if print_px and (cells := legible_cells(image, float(print_px))) is not None:
+        image = resized(image, cells)
     name, _, amount = view.partition("@")
     shape = image.shape[0] // PATCH_PX, image.shape[1] // PATCH_PX
     inked = ink(torch.tensor(image)[None], PATCH_PX)[0].flatten().numpy()

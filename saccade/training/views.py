@@ -130,6 +130,12 @@ def resized(image: Bytes, max_tok: int) -> Bytes:
     return np.asarray(small)
 
 
+def legible_cells(image: Bytes, print_px: float) -> int | None:
+    """Cells of a grey page (16 H, 16 W) at which its smallest print has this x-height; None: as many as it has."""
+    grid = plain_grid(*(side // PATCH_PX for side in image.shape), *image.shape[::-1])
+    return legible_tok(np.repeat(image[..., None], 3, -1), grid, print_px)
+
+
 def _foveate(
     sheet: _Sheet, draw: np.random.Generator, gaze: tuple[float, float], keep: int, free: NDArray[np.bool_]
 ) -> Ints:
@@ -245,8 +251,7 @@ def _drawn_tok(kind: str, page: Page, draw: np.random.Generator) -> int | None:
         return int(round(np.exp(draw.uniform(*np.log((min(240, total - 1), min(1600, total)))))))
     if kind != "ink" or draw.random() >= LEGIBLE_SHARE:
         return None
-    grid = plain_grid(*(side // PATCH_PX for side in page.image.shape), *page.image.shape[::-1])
-    return legible_tok(np.repeat(page.image[..., None], 3, -1), grid, draw.uniform(*PRINT_PX))
+    return legible_cells(page.image, draw.uniform(*PRINT_PX))
 
 
 def make_view(

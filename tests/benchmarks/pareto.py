@@ -38,6 +38,12 @@ def resized(tokens: int, **settings: Any) -> Episode:
     return Episode(sampler="resize", fixations=1, budget={"name": "fixed", "tokens": tokens}, **settings)
 
 
+def gazes(tokens: int, **settings: Any) -> Episode:
+    """Three looks of so many tokens, those nearest to where the checkpoint's own gaze goes."""
+    budget = {"name": "fixed", "tokens": tokens}
+    return Episode(fixations=3, scorer="late", sampler="topk", fovea=3, budget=budget, **settings)
+
+
 def small_first(tokens: int, stop_at: float) -> Episode:
     """The page shrunk to so many tokens; who is unsure of it is shown its ink; the surer of the two answers."""
     return Episode(glimpse=tokens, fixations=0, rest="all", encoder="ink", integrate="confident", stop_at=stop_at)
@@ -45,14 +51,17 @@ def small_first(tokens: int, stop_at: float) -> Episode:
 
 WAYS: dict[str, Episode] = {
     "full": Episode(sampler="full"),
-    "ink": Episode(),
+    "ink": Episode(print_px=0),
+    **{f"ink, print of {px} px": Episode(print_px=px) for px in (6, 7, 8, 10)},
+    "full, print of 8 px": Episode(sampler="full", print_px=8),
     **{f"resize@{tokens}": resized(tokens) for tokens in (128, 273, 546, 819, 1638)},
-    **{f"ink of resize@{tokens}": resized(tokens, encoder="ink") for tokens in (1638, 2457)},
+    "ink of resize@1638": resized(1638, encoder="ink"),
     "random@819": Episode(sampler="random"),
     "looks, 3 x 273": Episode(fixations=3),
     "looks, 3 x 273, of ink": Episode(fixations=3, encoder="ink"),
-    **{f"resize@819, then ink below {at}": small_first(819, at) for at in (0.5, 0.7, 0.8, 0.9)},
-    "resize@1228, then ink below 0.8": small_first(1228, 0.8),
+    "looks, 3 x 111, print of 8 px": gazes(111, print_px=8, encoder="ink"),
+    **{f"resize@819, then ink below {at}": small_first(819, at) for at in (0.5, 0.8)},
+    "small, then ink, print of 10 px": Episode(effort="high"),
 }
 
 

@@ -35,6 +35,7 @@ from saccade.types import Question
 WAYS: dict[str, tuple[dict[str, Any] | None, int | None]] = {  # what a request asks for, tokens of the page it sends
     "whole": (None, None),
     "ink": ({"ink": True}, None),
+    "ink, print of 8 px": ({"ink": True, "print_px": 8}, None),
     "819, after": ({"tokens": 819}, None),
     "819, before": ({"tokens": 819, "before": "tower"}, None),
     "resize@819": (None, 819),
