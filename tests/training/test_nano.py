@@ -93,6 +93,9 @@ def test_evaluation_counts_every_question() -> None:
     assert tokens["resize@64"] <= 64 < tokens["all"] > tokens["ink"] > 0
     assert summary(results, "all")["n"] == len(results) / 6
     in_view = {view: [r["in_view"] for r in results if r["view"] == view] for view in views}
+    small = evaluate(model, SynthDoc(page_px=512, num_pages=1), ["ink", "ink:6", "ink:99"])
+    as_it_is, shrunk, large = ([r["visual_tok"] for r in small if r["view"] == v] for v in ("ink", "ink:6", "ink:99"))
+    assert as_it_is == large and shrunk < as_it_is
     assert all(in_view["all"]) and all(in_view["resize@64"]) and not any(in_view["away@50"])
 
 

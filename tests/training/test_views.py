@@ -84,6 +84,22 @@ def test_labels_of_a_view_are_those_of_its_page() -> None:
     pytest.fail("no view of a clean page")
 
 
+def test_pages_of_ink_are_mostly_as_small_as_their_print_allows() -> None:
+    """Their labels lie where their characters do all the same."""
+    for index in range(40):
+        page = render(9, index, 1024, x_height_px=18.0)
+        view = make_view(9, index, kind="ink", page_px=1024)
+        asked = [a for a in view.asked if a.answer and (a.char_slots >= 0).all()]
+        if view.side >= 60 or not asked or (view.labels == UNKNOWN).all():
+            continue
+        for each in asked:
+            for slot in set(each.char_slots.tolist()):
+                read = {chr(c + 31) for c in view.labels[view.shown[slot], :3] if c}
+                assert read & set(each.answer.decode()), "the characters of an answer are where it is shown"
+        return
+    pytest.fail("no page of 64 cells was shrunk")
+
+
 def test_dense_loss_by_hand() -> None:
     logits = torch.zeros(1, 1, 480)
     logits[0, 0, 5] = 2.0  # slot 0 says class 5, the others are undecided
