@@ -87,7 +87,6 @@ def test_labels_of_a_view_are_those_of_its_page() -> None:
 def test_pages_of_ink_are_mostly_as_small_as_their_print_allows() -> None:
     """Their labels lie where their characters do all the same."""
     for index in range(40):
-        page = render(9, index, 1024, x_height_px=18.0)
         view = make_view(9, index, kind="ink", page_px=1024)
         asked = [a for a in view.asked if a.answer and (a.char_slots >= 0).all()]
         if view.side >= 60 or not asked or (view.labels == UNKNOWN).all():
