@@ -6,7 +6,7 @@ the probabilities that it gives.
 
 import json
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +25,11 @@ class Card(BaseModel):
         0.0, ge=0, description="Lowest print, as its x-height, that it reads as well as any; 0: not known."
     )
     confidence: Calibration = Calibration()
+
+    def dump(self) -> dict[str, Any]:
+        """What it changes, without how it was measured."""
+        confidence = self.confidence.model_dump(include=set(Calibration.model_fields))
+        return {"print_px": self.print_px, "confidence": confidence}
 
     @classmethod
     def load(cls, file: Path | None) -> Self:

@@ -12,14 +12,16 @@ from pipelines.commands.options import SET, passed_on, takes
 from pipelines.commands.settings import checked, pairs
 from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
+from saccade.card import CARD_FILE
 from saccade.datasets import Dataset, Row, limit, open_dataset
 from saccade.engines import checkpoint, choose_engine
-from saccade.engines.hf import HF
+from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
 from saccade.training import importance, joint, keeping, reward, spending
+from saccade.training.calibrate import calibrate, told, written
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -50,6 +52,11 @@ for name_, module_ in MODULES.items():
 
 OWN_PAGES = {"split": "train", "seed": 500, "num_pages": 80, "page_px": 512}
 """Of generated pages, where nothing else is said: training never draws those that tables score."""
+BOTH_SIZES = {
+    "name": "mixed",
+    "parts": {f"{px}": {"name": "synthdoc", "seed": 1000, "num_pages": 16, "page_px": px} for px in (512, 1024)},
+}
+"""What a checkpoint is measured on, where nothing else is said: pages that neither trainings nor tables know."""
 
 
 class HeadConfig(Training, importance.HeadSettings, reward.RewardSettings):
@@ -173,6 +180,38 @@ def keep(
         report = keeping.train(wanted, spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo(keeping.told(report, wanted, output))
+
+
+class CalibrationConfig(Training):
+    """What a checkpoint is measured on: questions with answers."""
+
+
+@train.command()
+@takes(CalibrationConfig, leave_out=("engine",))
+def calibration(
+    output: Annotated[
+        Path | None, typer.Option(help="File (default: saccade.json beside the weights, of a checkpoint folder).")
+    ] = None,
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Measure how large a checkpoint needs print to be, and what its confidence is worth.
+
+    Pages are shrunk to print of one height after another: the lowest that is read as well as any is what ink is
+    shown at from then on. Confidence is mapped to the score that it predicts; half of the pages report.
+    A folder holds its own saccade.json; for a checkpoint of the hub use --set engine.card=FILE from then on.
+
+    Example: saccade train calibration --model Qwen/Qwen2.5-VL-3B-Instruct --dataset docvqa --limit 300 --output q.json
+    """
+    chosen, spec, dataset, rows, _ = _prepared(CalibrationConfig, {"dataset": BOTH_SIZES, **settings})
+    if output is None and not Path(checkpoint(spec.model)).is_dir():
+        raise ConfigError(f"{spec.model} is no folder that could hold a saccade.json: give --output FILE")
+    file = output or Path(checkpoint(spec.model)) / CARD_FILE
+    with spec.with_settings(card={}).open() as engine:  # whatever was measured before
+        assert isinstance(engine, HFEngine)
+        report = calibrate(engine, dataset, rows)
+    file.write_text(written(report) + "\n")
+    typer.echo(f"{told(report)}\n{file}")
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:

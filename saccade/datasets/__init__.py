@@ -61,6 +61,10 @@ class Dataset(Strategy):
         """The file that a row's image is in; None: its pixels stand in no file of their own."""
         return None
 
+    def strangers(self, row: Row, count: int) -> tuple[str, ...]:
+        """Up to `count` questions that the image of a row does not answer, where the data set can tell."""
+        return ()
+
     def fingerprint(self) -> str:
         """Changes when the questions change, cheaply; the same data elsewhere has the same one.
 

@@ -38,6 +38,10 @@ class Mixed(Dataset):
         name, _, inner = source.partition(":")
         return self._parts[name].picture(inner, limit_px)
 
+    def strangers(self, row: Row, count: int) -> tuple[str, ...]:
+        name, _, source = row.source.partition(":")
+        return self._parts[name].strangers(replace(row, source=source), count)
+
     def path(self, source: str) -> Path | None:
         name, _, inner = source.partition(":")
         return self._parts[name].path(inner)

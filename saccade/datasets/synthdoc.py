@@ -77,6 +77,10 @@ class SynthDoc(Dataset):
             raise DataError(f"synthdoc opens a page by its number; got {source!r}")
         return Picture(partial(_pixels, self, int(source)), limit_px)
 
+    def strangers(self, row: Row, count: int) -> tuple[str, ...]:
+        number = int(row.source)
+        return tuple(self.page(number).foreign(count, number))
+
     def page(self, index: int) -> "Page":
         """Page `index`, drawn again at every call."""
         return render(self.stored_seed, index, self.page_px)

@@ -1,9 +1,11 @@
 """The settings that all engines have: which checkpoint, where and how precisely it runs, how large its input is."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
 
+from saccade.card import Card
 from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
 from saccade.reduction import Reduction
@@ -14,7 +16,25 @@ from saccade.registry import load
 class Checkpoint(EngineSpec):
     """A checkpoint, and what every engine lets one say about it."""
 
+    card: str | dict[str, Any] | None = Field(
+        None,
+        description="File of what `saccade train calibration` measured of the checkpoint; None: its own saccade.json.",
+    )
     reduction: str | dict[str, Any] | None = Field(None, description="What reduces tokens in or after the tower.")
+
+    @field_validator("card")
+    @classmethod
+    def _card(cls, value: Any) -> Any:
+        """What the file says, so that a result tells it."""
+        if isinstance(value, str):
+            if not Path(value).is_file():
+                raise ConfigError(f"no file {value!r} (engine.card): saccade train calibration writes one")
+            return Card.load(Path(value)).dump()
+        return None if value is None else Card.model_validate(value).dump()
+
+    def measured(self, file: Path | None) -> Card:
+        """What was measured of the checkpoint, whose own card may be `file`. Raises ConfigError: it is none."""
+        return Card.load(file) if self.card is None else Card.model_validate(self.card)
 
     @field_validator("reduction")
     @classmethod

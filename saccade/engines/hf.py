@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from saccade.card import CARD_FILE, Card
+from saccade.card import CARD_FILE
 from saccade.clock import stage
 from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
@@ -87,7 +87,7 @@ class HF(Checkpoint):
         family = find("families", model_type(path), Family)
         with quiet() if self.model == "nano" else nullcontext():
             model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
-        card = Card.load(checkpoint_file(path, CARD_FILE))
+        card = self.measured(checkpoint_file(path, CARD_FILE))
         model.gaze, model.print_px = own_gaze(path), card.print_px
         if self.reduction is not None:
             model.reduce(load("reduction", self.reduction, Reduction))

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from pydantic import Field
 
-from saccade.card import CARD_FILE, Card
+from saccade.card import CARD_FILE
 from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._speech import Embeddings, Speech, end_ids, open_outline
@@ -98,7 +98,7 @@ class VLLMReader(Reader):
         self.merge = int(config.vision_config.spatial_merge_size)
         self.image_token_id = int(config.image_token_id)
         self.embeddings = Embeddings(path)
-        self.calibration = Card.load(checkpoint_file(path, CARD_FILE)).confidence
+        self.calibration = spec.measured(checkpoint_file(path, CARD_FILE)).confidence
         self._numbers = itertools.count()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="saccade-vllm", daemon=True)

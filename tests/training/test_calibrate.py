@@ -1,0 +1,91 @@
+"""What is measured about a checkpoint: the print that it needs, the worth of its confidence, and where it goes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.commands.app import app
+from saccade.card import Card
+from saccade.datasets import Row
+from saccade.datasets.mixed import Mixed
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines import checkpoint
+from saccade.engines.hf import HF
+from saccade.errors import ConfigError
+from saccade.training.calibrate import WAYS, critical, pages_of, told, written
+
+
+@pytest.mark.parametrize(
+    ("scores", "wanted"),
+    [
+        ({6.0: 0.5, 8.0: 0.79, 10.0: 0.795, 0.0: 0.7}, 8.0),
+        ({6.0: 0.5, 8.0: 0.6, 10.0: 0.7, 0.0: 0.8}, 0.0),
+        ({6.0: 0.3, 8.0: 0.3, 10.0: 0.3, 0.0: 0.3}, 6.0),
+    ],
+)
+def test_the_critical_size_is_the_lowest_that_is_read_as_well_as_any(scores: dict[float, float], wanted: float) -> None:
+    assert critical(scores) == wanted
+
+
+def test_pages_are_also_asked_what_they_do_not_answer() -> None:
+    part = {"name": "synthdoc", "page_px": 256, "num_pages": 2}
+    for dataset in (SynthDoc(page_px=256, num_pages=2), Mixed(parts={"a": part, "b": {**part, "seed": 3}})):
+        rows = [row for row in dataset.rows() if isinstance(row, Row)]
+        pages = pages_of(dataset, rows)
+        assert len(pages) == len(rows)
+        for page, row in zip(pages, rows, strict=True):
+            assert page.answered == row.questions and len(page.questions) == len(row.questions) + 4
+            own = {question.text for question in page.answered}
+            assert not own & {question.text for question in page.questions if not question.answers}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The card of a copy of the bundled checkpoint, by the command, on few pages."""
+    folder = shutil.copytree(checkpoint("nano"), tmp_path_factory.mktemp("card") / "copy")
+    (folder / "saccade.json").write_text('{"confidence": {"mean": -1}}')  # no checkpoint opens with it
+    line = ["train", "calibration", "--model", str(folder), "--page-px", "256", "--limit", "40"]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 0, done.output
+    assert "critical print size" in done.output or "as they are" in done.output
+    return folder
+
+
+def test_what_is_measured_is_what_a_checkpoint_is_used_by(measured: Path) -> None:
+    report = json.loads((measured / "saccade.json").read_text())
+    assert written(report) + "\n" == (measured / "saccade.json").read_text()
+    assert report["data"]["questions"] == 40 and report["score"] == "ANLS"
+    assert report["confidence"]["foreign"]["asked"] % (4 * len(WAYS)) == 0 < report["confidence"]["foreign"]["asked"]
+    assert 0.5 < max(report["score_by_print_px"].values()) <= 1 and set(report["score_by_print_px"]) >= {"5", "8", "0"}
+    assert report["confidence"]["num_fitted"] > 20 < report["confidence"]["num_held_out"]
+    with HF(model=str(measured)).open() as engine:
+        assert (
+            engine.family.print_px
+            == report["print_px"]
+            == critical({float(px): score for px, score in report["score_by_print_px"].items()})
+        )
+        assert engine.calibration.mean == report["confidence"]["mean"]
+    assert "calibration error" in told(report)
+
+
+def test_a_card_elsewhere_is_told_in_the_settings(measured: Path) -> None:
+    """So that a run with another one is another run."""
+    spec = HF(card=str(measured / "saccade.json"))
+    card = Card.load(measured / "saccade.json")
+    assert spec.card == {"print_px": card.print_px, "confidence": {name: getattr(card.confidence, name) for name in
+                                                                   ("mean", "least", "intercept")}}  # fmt: skip
+    assert HF(**spec.dump()) == spec
+    with HF(card={"print_px": 11}).open() as engine:
+        assert engine.family.print_px == 11 and engine.calibration([0.0]) == 1.0, "not the bundled one"
+    with pytest.raises(ConfigError, match="saccade train calibration writes one"):
+        HF(card="nowhere.json")
+
+
+def test_too_little_to_measure_by_is_said(tmp_path: Path) -> None:
+    line = ["train", "calibration", "--page-px", "256", "--limit", "5", "--output", str(tmp_path / "card.json")]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code != 0 and "at least 40 questions" in str(done.exception or done.output)
+    assert not (tmp_path / "card.json").exists()
