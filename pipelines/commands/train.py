@@ -197,9 +197,12 @@ def calibration(
 ) -> None:
     """Measure how large a checkpoint needs print to be, and what its confidence is worth.
 
-    Pages are shrunk to print of one height after another: the lowest that is read as well as any is what ink is
-    shown at from then on. Confidence is mapped to the score that it predicts; half of the pages report.
-    A folder holds its own saccade.json; for a checkpoint of the hub use --set engine.card=FILE from then on.
+    Pages are shrunk to print of one height after another: the lowest that is read as well as any is
+    what ink is shown at from then on. Confidence is mapped to the score that it predicts; half of
+    the pages report. Without --dataset they are generated ones, 16 of 512 px and 16 of 1024 px.
+
+    A folder holds its own saccade.json; for a checkpoint of the hub say --set engine.card=FILE to
+    whatever uses it.
 
     Example: saccade train calibration --model Qwen/Qwen2.5-VL-3B-Instruct --dataset docvqa --limit 300 --output q.json
     """

@@ -40,6 +40,7 @@ COMMANDS = [
     "show",
     "train",
     "train budget",
+    "train calibration",
     "train head",
     "train joint",
     "train keep",
