@@ -18,8 +18,14 @@ from saccade.types import Canvas
 class Backends(Protocol):
     """Who encodes and who reads. `affinity` is the picture's hash: one picture's requests go to one replica."""
 
-    async def see(self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str) -> Sight:
-        """What an episode starts from; without its picture. Raises SaccadeError."""
+    async def see(
+        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, whole: bool = False
+    ) -> Sight:
+        """What an episode starts from; without its picture, and without what is put off unless that is `whole`.
+
+        Raises:
+            SaccadeError: the picture or the question cannot be used, or the model failed.
+        """
         ...
 
     async def read(self, canvas: Canvas, question: str, with_pieces: bool, affinity: str) -> Said:
@@ -33,9 +39,11 @@ class Remote:
     def __init__(self, encoder: Any, reader: Any) -> None:
         self.encoder, self.reader = encoder, reader
 
-    async def see(self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str) -> Sight:
+    async def see(
+        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, whole: bool = False
+    ) -> Sight:
         """As `Backends.see`."""
-        return thaw(await _called(self.encoder, "see", affinity, data, settings, question))  # type: ignore[no-any-return]
+        return thaw(await _called(self.encoder, "see", affinity, data, settings, question, whole))  # type: ignore[no-any-return]
 
     async def read(self, canvas: Canvas, question: str, with_pieces: bool, affinity: str) -> Said:
         """As `Backends.read`. A request holds the whole canvas, so another reader can answer it as well."""
@@ -66,9 +74,11 @@ class Local:
     def __init__(self, config: ServeConfig, threads: int = 1) -> None:
         self.encoder, self.reader = EncoderReplica(config, threads), ReaderReplica(config, threads)
 
-    async def see(self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str) -> Sight:
+    async def see(
+        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, whole: bool = False
+    ) -> Sight:
         """As `Backends.see`."""
-        return thaw(_raised(await self.encoder.see(data, settings, question)))  # type: ignore[no-any-return]
+        return thaw(_raised(await self.encoder.see(data, settings, question, whole)))  # type: ignore[no-any-return]
 
     async def read(self, canvas: Canvas, question: str, with_pieces: bool, affinity: str) -> Said:
         """As `Backends.read`."""

@@ -22,6 +22,7 @@ from saccade.episode import Seen, see
 from saccade.errors import SaccadeError
 from saccade.families import Prepared
 from saccade.picture import Picture
+from saccade.seen import Deferred
 from saccade.types import Encoding, Question
 
 Key = tuple[str, str, str]  # picture hash, encoder fingerprint, view (`Prepared.key`)
@@ -88,13 +89,21 @@ class EncoderReplica(Replica):
         self.under_way: dict[Key, asyncio.Future[Encoding]] = {}
         self.outlines: OrderedDict[tuple[str, int | None], Prepared] = OrderedDict()
 
-    async def see(self, data: bytes | np.ndarray, settings: Episode, question: str) -> Sight | SaccadeError:
-        """What an episode starts from, or the error that costs this request."""
+    async def see(
+        self, data: bytes | np.ndarray, settings: Episode, question: str, whole: bool = False
+    ) -> Sight | SaccadeError:
+        """What an episode starts from, or the error that costs this request.
+
+        What is put off until the glimpse has been read cannot leave this process: it is made if `whole` is asked for.
+        """
         view = View(self)
 
         def work() -> Seen:
             seen = see(settings, view, Picture.open(data), [Question("0", question)])
-            seen.encoding  # noqa: B018  made here: what is deferred cannot leave this process
+            if whole:
+                seen.encoding  # noqa: B018  made here
+            elif seen.deferred:
+                seen.whole = Deferred(seen.grid, None)
             return seen
 
         try:

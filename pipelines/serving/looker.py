@@ -124,13 +124,19 @@ class Looker:
 
         async def read(ask: Ask) -> Answer:
             said.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
-            grid, look, answer = seen.encoding.grid, ask.look, said[-1].answer
+            grid, look, answer = seen.grid, ask.look, said[-1].answer
             cells = (grid.row * grid.cols + grid.col)[look.selection.index]
             importance = look.importance if asked.importance else None
             tell(Fixation(len(said), look.gaze, tuple(cells.tolist()), answer, importance, grid))
             return answer
 
-        (outcome,) = await arun(episodes(asked.episode, seen)[0], read)
+        async def encode(unsure: Seen) -> None:
+            nonlocal sight
+            more = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, whole=True)
+            unsure.made(more.seen.encoding, more.seen.seconds)
+            sight = replace(more, hits=sight.hits + more.hits, misses=sight.misses + more.misses)
+
+        (outcome,) = await arun(episodes(asked.episode, seen)[0], read, encode)
         if not isinstance(outcome, Trace):
             raise outcome
         pieces = next((each.pieces for each in said if each.answer is outcome.answer), ())

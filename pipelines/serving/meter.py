@@ -41,7 +41,7 @@ class Meter:
         """A question was answered. Tokens saved are against the full image, also where a view was asked for."""
         cost, sight = looked.trace.cost, looked.sight
         self.kept.inc(cost.visual_tok)
-        self.saved.inc(max(0, len(looked.seen.encoding) - cost.visual_tok))
+        self.saved.inc(max(0, len(looked.seen.grid) - cost.visual_tok))
         self.fixations.inc(len(looked.trace.steps))
         self.prompt.labels("prefilled").inc(cost.prefill_tok)
         self.prompt.labels("cached").inc(cost.cached_tok)

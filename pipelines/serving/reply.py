@@ -176,7 +176,7 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
         "fixations": [fixation(told) for told in fixations],
         "cost": {
             "visual_tok": cost.visual_tok,
-            "image_tok": len(looked.seen.encoding),
+            "image_tok": len(looked.seen.grid),
             "prefill_tok": cost.prefill_tok,
             "cached_tok": cost.cached_tok,
             "encoder_patches": cost.encoder_patches,

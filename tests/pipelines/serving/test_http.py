@@ -55,6 +55,18 @@ def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, gl
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
+@pytest.mark.parametrize("stop_at", [0.0, 2.0])
+def test_who_is_sure_of_the_glimpse_pays_for_nothing_else(endpoint: InProcess, stop_at: float) -> None:
+    """Others pay for the page as well: it is encoded when they are unsure, not before."""
+    before = len(endpoint.local.encoder.cache.kept)
+    knobs = {**KNOBS, "sampler": "topk", "glimpse": 6, "stop_at": stop_at}
+    made = endpoint.post(body("What is field 1?", png(seed=41 + int(stop_at)), saccade=knobs)).json()["saccade"]
+    sure, num_glimpse = stop_at == 0, made["fixations"][0]["visual_tok"]
+    encoded = len(endpoint.local.encoder.cache.kept) - before
+    assert (encoded, made["cost"]["visual_tok"] == num_glimpse, len(made["fixations"]) == 1) == (2 - sure, sure, sure)
+    assert made["cost"]["encoder_patches"] == 4 * (num_glimpse + (not sure) * made["cost"]["image_tok"])
+
+
 def test_a_stream_tells_each_fixation_and_ends_with_the_trace(endpoint: InProcess) -> None:
     asked = body(saccade={**KNOBS, "importance": True})
     whole = endpoint.post(asked).json()
