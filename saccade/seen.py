@@ -46,6 +46,7 @@ class Seen:
     seconds: float
     gaze: str | None = None  # folder of the checkpoint's own head of the scorer `late`
     lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
+    print_px: float = 0.0  # x-height of its smallest print, if it was shrunk until it was no higher
     paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
     paid_s: float = 0.0
 
@@ -99,7 +100,7 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     """
     started = time.perf_counter()
     view = partial(_prepared, settings, encoder, picture)
-    most_tok = _most_tok(settings, encoder, picture)
+    most_tok, print_px = _most_tok(settings, encoder, picture)
     views = [view(most_tok)]
     if settings.view == "foveate":
         views += [view(size) for size in coarser_tok(views[0].grid, settings.levels)]
@@ -124,20 +125,21 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     full_patches = views[0].whole_patches if most_tok is None else encoder.family.whole_patches(picture)
-    return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy)
+    return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy, print_px)
 
 
-def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> int | None:
-    """Tokens that the picture is shrunk to; None: it is seen as it is."""
+def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> tuple[int | None, float]:
+    """Tokens that the picture is shrunk to, None: it is seen as it is; and the print that decided it, in px, or 0."""
     if settings.view == "resize":
-        return settings.whole_budget_tok
+        return settings.whole_budget_tok, 0.0
     print_px = settings.print_px
     if print_px is None and settings.view == "ink":
         print_px = encoder.family.print_px
     if not print_px:
-        return None
+        return None, 0.0
     pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb  # as the tower has them
-    return legible_tok(pixels, encoder.family.whole_grid(picture), print_px)
+    tokens = legible_tok(pixels, encoder.family.whole_grid(picture), print_px)
+    return tokens, 0.0 if tokens is None else print_px
 
 
 @stage("pyramid")

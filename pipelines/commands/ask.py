@@ -106,6 +106,8 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     grid = seen.grid
     if picture.width_px * picture.height_px > 1.1 * grid.width_px * grid.height_px:  # rounding to cells is not said
         shrunk = "" if settings.view == "resize" else "; --max-px N lets it be larger"
+        if seen.print_px:
+            shrunk = f", where its smallest print is {seen.print_px:g} px high; --print-px 0 shows it as it is"
         console.print(
             f"{picture.width_px} x {picture.height_px} px, shown at {grid.width_px} x {grid.height_px} px{shrunk}",
             style="dim", highlight=False, soft_wrap=True,
