@@ -43,6 +43,7 @@ class Seen:
     asked: tuple[tuple[Question, Query | SaccadeError], ...]
     full_patches: int  # encoder patches of one full pass, to compare with
     seconds: float
+    size_px: tuple[int, int]  # (width, height) of the picture as displayed; no process needs to open it again for that
     gaze: str | None = None  # folder of the checkpoint's own head of the scorer `late`
     lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
     paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
@@ -123,7 +124,7 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     full_patches = encoder.family.whole_patches(picture) if resize else views[0].whole_patches
-    return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy)
+    return Seen(picture, whole, glimpse, queries, full_patches, seconds, picture.size_px, encoder.family.gaze, lazy)
 
 
 @stage("pyramid")

@@ -19,7 +19,10 @@ from pathlib import Path
 import psutil
 
 FIRST_S, MOST_S = 0.1, 2.0
-"""Between two looks at the processes of the cluster, a few milliseconds each: twice as long as nothing new is seen."""
+"""Between two looks at the processes of the cluster, a few milliseconds each: often while it starts, later seldom."""
+
+LONGER = 1.1
+"""By how much each pause is longer than the one before, as long as nothing new is seen."""
 
 GRACE_S = 3.0
 """For what is told to end. Nothing that it holds is needed: answers are written as they come."""
@@ -71,7 +74,7 @@ def watch(driver: int, ray_folder: str) -> None:
     pause_s = FIRST_S
     while os.getppid() == driver:
         found = of_cluster(driver, ray_folder)
-        pause_s = FIRST_S if found - known else min(2 * pause_s, MOST_S)
+        pause_s = FIRST_S if found - known else min(LONGER * pause_s, MOST_S)
         known = found | {process for process in known if process.is_running()}
         time.sleep(pause_s)
     for process in tuple(known):
