@@ -9,6 +9,7 @@ It runs this file by itself, without the packages around it, so that it starts i
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +27,10 @@ LONGER = 1.1
 
 GRACE_S = 3.0
 """For what is told to end. Nothing that it holds is needed: answers are written as they come."""
+
+
+SESSION = re.compile(r"session_[0-9_-]+")
+"""The name of a cluster's folder, its own, in the arguments of all its programs."""
 
 
 @contextmanager
@@ -57,6 +62,17 @@ def of_cluster(driver: int, ray_folder: str) -> set[psutil.Process]:
     return set(found.values())
 
 
+def of_sessions(names: set[str], ray_folder: str) -> set[psutil.Process]:
+    """Ray's programs that were started for clusters of these names, and have not yet a title in the place of arguments:
+    workers that were just starting."""
+    found = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if _is_rays(process, ray_folder) and names & _sessions(process):
+                found.add(process)
+    return found
+
+
 def end(processes: set[psutil.Process]) -> None:
     """Tells them to end, and kills those that do not. psutil checks that a number is still that of the same process."""
     for process in processes:
@@ -71,16 +87,25 @@ def end(processes: set[psutil.Process]) -> None:
 def watch(driver: int, ray_folder: str) -> None:
     """Notes the processes of the cluster as long as the driver is this process's parent, then ends them."""
     known: set[psutil.Process] = set()
+    names: set[str] = set()
     pause_s = FIRST_S
     while os.getppid() == driver:
         found = of_cluster(driver, ray_folder)
+        for process in found - known:
+            with suppress(psutil.Error):
+                names |= _sessions(process)
         pause_s = FIRST_S if found - known else min(LONGER * pause_s, MOST_S)
         known = found | {process for process in known if process.is_running()}
         time.sleep(pause_s)
     for process in tuple(known):
         with suppress(psutil.Error):
             known.update(process.children(recursive=True))
-    end(known)
+    end(known | of_sessions(names, ray_folder))
+    end(of_sessions(names, ray_folder))  # those that were on their way into the first list
+
+
+def _sessions(process: psutil.Process) -> set[str]:
+    return {name for part in process.cmdline() for name in SESSION.findall(part)}
 
 
 def _is_rays(process: psutil.Process, ray_folder: str) -> bool:

@@ -192,7 +192,7 @@ def driver_killed(night: Night) -> None:
         process.kill()
         process.communicate()
         if alive := outlived(orphans):
-            raise RuntimeError(f"orphans: {alive}")
+            raise RuntimeError(f"orphans: {[(each, each.cmdline()) for each in alive]}")
     night.start("--resume")
     night.end()
 

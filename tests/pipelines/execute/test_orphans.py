@@ -115,6 +115,23 @@ def test_the_watcher_of_a_driver_that_is_gone_already_ends() -> None:
     assert time.monotonic() - started < orphans.GRACE_S
 
 
+def test_programs_of_a_cluster_are_known_by_its_name(folder: str, start: Start) -> None:
+    mine, others = "session_2026-11-29_21-54-59_123456_77", "session_2026-11-29_21-54-59_123456_78"
+    code = f"""
+import subprocess, sys, time
+for name in ({mine!r}, {others!r}):
+    subprocess.Popen([sys.executable, {folder!r} + "/server.py", "--socket=/tmp/ray/" + name + "/sockets/raylet"])
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(90)", "/tmp/ray/{mine}/logs"])
+print("started", flush=True)
+time.sleep(90)
+"""
+    driver, _ = start(code, number=5)
+    found = orphans.of_sessions({mine}, folder)
+    assert [process.ppid() for process in found] == [driver.pid]
+    assert all(any(mine in part for part in process.cmdline()) for process in found)
+    assert orphans.of_sessions(set(), folder) == set()
+
+
 @pytest.mark.ray
 def test_a_killed_driver_leaves_nothing_of_ray_behind(start: Start) -> None:
     driver, left = start(CLUSTER)
