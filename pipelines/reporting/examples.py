@@ -42,7 +42,7 @@ def failed(folder: Path, failures: Mapping[str, Any]) -> str:
         if cards:
             parts.append(f'<h3>{cut(CLASSES[name])}</h3><div class="looks">{cards}</div>')
     lead = (
-        f"Where {failures['of']} looked. Grey: not looked at. Blue, and below the page by itself: where the answer was "
+        f"Where {failures['of']} looked. Grey: not looked at. Red, and below the page by itself: where the answer was "
         "read. Dashed: where it is. Click a page to enlarge it."
     )
     return section("Why it fails", lead, "".join(parts) + pages.svg())

@@ -134,7 +134,7 @@ def _examples(folder: Path, settings: dict[str, Any], answered: Sequence[Row], c
         if some:
             parts.append(f'<h3>{name}</h3><div class="looks">{cards}</div>')
     lead = (
-        "Click a page to enlarge it, wheel to zoom, drag to move. Grey: not looked at. Blue, and below the page by "
+        "Click a page to enlarge it, wheel to zoom, drag to move. Grey: not looked at. Red, and below the page by "
         "itself: where the answer was read. Dashed: where it is."
     )
     return section("Where it looked", lead, "".join(parts) + pages.svg())

@@ -106,7 +106,7 @@ def _title(view: TraceView, em: float, width: int, boxes: bool) -> Block:
         facts.append(f"score {view.score:.2f}")
     facts += [counted(len(view.looks), "fixation"), spent(view)]
     if view.evidence_uv is not None:
-        facts.append("blue box: where it was read")
+        facts.append("red box: where it was read")
     if boxes:
         facts.append("dashed: where the answer stands")
     return block(

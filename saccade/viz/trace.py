@@ -5,7 +5,7 @@
 
 What no fixation kept fades into grey; what one kept is left as it is, outlined in the fixation's colour. A ring marks
 each gaze (its middle is left free: the answer tends to stand there), a disc beside it bears the number, arrows join
-them in order. Where everything was kept at once (full, resize) the page is plain. A blue box is where the answer was
+them in order. Where everything was kept at once (full, resize) the page is plain. A red box is where the answer was
 read.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from saccade.picture import Picture
 from saccade.types import Grid, Trace
 from saccade.viz.layout import Box, Plan, arrange, badges, page_size
-from saccade.viz.lettering import FAINT, INK, READ, font
+from saccade.viz.lettering import EVIDENCE, FAINT, INK, font
 from saccade.viz.pixels import COLOURS, heat, limits, lit, rgb, scaled
 from saccade.viz.sheet import Axes, axes_at, blank, render, save, scale, show, write
 from saccade.viz.view import TraceView
@@ -71,7 +71,7 @@ def draw(
     shown = axes_at(figure, plan.page, "page")
     show(shown, lit(page, view), plan.page)
     if view.evidence_uv is not None:
-        _box(shown, view.evidence_uv, plan.page, READ)
+        _box(shown, view.evidence_uv, plan.page, EVIDENCE)
     for box in boxes_uv:
         _box(shown, box, plan.page, "black", dashes=(5, 3))
     _scanpath(shown, view, plan)
