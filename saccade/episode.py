@@ -17,6 +17,7 @@ from torch import Tensor
 
 from saccade.config import Episode
 from saccade.engines import Reader
+from saccade.engines._held import after, fits
 from saccade.errors import EngineDead, SaccadeError
 from saccade.geometry.fovea import nearest, token_eccentricity_deg
 from saccade.seen import Seen as Seen
@@ -57,6 +58,7 @@ class Ask:
     question: str
     look: Look
     choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
+    pattern: str | None = None  # the answer matches it
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,7 @@ class _Looker:
 
     def _ask(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer | None, Answer | None]:
         try:
-            answer = yield Ask(canvas, self.question.text, look, self.question.choices)
+            answer = yield Ask(canvas, self.question.text, look, self.question.choices, self.question.pattern)
         except SaccadeError as error:
             self.failed, self.looking = error, False
             return None
@@ -298,15 +300,24 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
 
 
 def _read(reader: Reader, asks: Sequence[Ask]) -> list[Answer | SaccadeError]:
-    """Answers in the order of the asks: those of any text together, those of choices one by one."""
-    free = [ask for ask in asks if not ask.choices]
-    together = iter(reader.read_many([(ask.canvas, ask.question) for ask in free]) if free else ())
-    return [_chosen(reader, ask) if ask.choices else next(together) for ask in asks]
+    """Answers in the order of the asks: those of any text together, and those of choices together."""
+    free = [number for number, ask in enumerate(asks) if not ask.choices]
+    chosen = [number for number, ask in enumerate(asks) if ask.choices]
+    read: dict[int, Answer | SaccadeError] = {}
+    if free:
+        read |= zip(free, reader.read_many([(asks[n].canvas, asks[n].question) for n in free]), strict=True)
+    if chosen:
+        held = [(asks[n].canvas, asks[n].question, asks[n].choices) for n in chosen]
+        read |= zip(chosen, reader.choose_many(held), strict=True)
+    return [_matched(reader, ask, read[number]) for number, ask in enumerate(asks)]
 
 
-def _chosen(reader: Reader, ask: Ask) -> Answer | SaccadeError:
+def _matched(reader: Reader, ask: Ask, answer: Answer | SaccadeError) -> Answer | SaccadeError:
+    """The answer, written again where it is not what the ask's pattern wants."""
+    if ask.pattern is None or isinstance(answer, SaccadeError) or fits(answer, ask.pattern):
+        return answer
     try:
-        return reader.choose(ask.canvas, ask.question, ask.choices)
+        return after(answer, reader.match(ask.canvas, ask.question, ask.pattern), ask.pattern)
     except EngineDead:
         raise
     except SaccadeError as error:

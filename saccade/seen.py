@@ -44,6 +44,7 @@ class Seen:
     asked: tuple[tuple[Question, Query | SaccadeError], ...]
     full_patches: int  # encoder patches of one full pass, to compare with
     seconds: float
+    size_px: tuple[int, int]  # (width, height) of the picture as displayed; no process needs to open it again for that
     gaze: str | None = None  # folder of the checkpoint's own head of the scorer `late`
     lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
     print_px: float = 0.0  # x-height of its smallest print, if it was shrunk until it was no higher
@@ -125,7 +126,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     full_patches = views[0].whole_patches if most_tok is None else encoder.family.whole_patches(picture)
-    return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy, print_px)
+    size = picture.size_px
+    return Seen(picture, whole, glimpse, queries, full_patches, seconds, size, encoder.family.gaze, lazy, print_px)
 
 
 def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> tuple[int | None, float]:

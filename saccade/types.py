@@ -48,6 +48,7 @@ class Question:
     answer_boxes_px: tuple[tuple[float, float, float, float], ...] = ()  # of the image as displayed
     error: str | None = None
     choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
+    pattern: str | None = None  # a regular expression that the whole answer matches; None: any text
     metric: str = "anls"  # by which its answer is scored (`saccade.metrics.scoring`)
 
 

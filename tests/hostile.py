@@ -60,7 +60,7 @@ def pngs() -> Iterator[Case]:
     yield "png checksum of its header", good[:29] + b"\0\0\0\0" + good[33:], "broken PNG"
     yield "png checksum of its pixels", good[:-16] + b"\0\0\0\0" + good[-12:], ""
     yield "png signature alone", PNG, "broken PNG"
-    yield "png cut in its header", good[:20], "header (20 bytes): Truncated File Read"
+    yield "png cut in its header", good[:20], "a broken PNG file of 20 bytes: Truncated File Read"
     yield "png filter 9", png(64, 48, 8, 2, b"".join(b"\x09" + bytes(192) for _ in range(48))), ""
     yield "png animation of nothing", png(64, 48, 8, 2, LINES, chunk(b"acTL", struct.pack(">II", 2**31, 0))), None
     yield "png behind an html page", b"<html>" + good, "It is a web page"
@@ -147,7 +147,7 @@ def others() -> Iterator[Case]:
     yield "jpeg 2000 of 2^31 px", jp2[: at + 6] + b"\x7f\xff\xff\xff\x7f\xff\xff\xff" + jp2[at + 14 :], ""
     yield "ppm of 10^9 px a side", b"P6 1000000000 1000000000 255\n", "pixels"
     yield "ppm without pixels", b"P6 64 48 255\n", "truncated"
-    yield "ppm of a size in words", b"P6 wide high 255\n", "header (17 bytes)"
+    yield "ppm of a size in words", b"P6\nwide high 255\n", "a broken PPM file of 17 bytes"
     yield "avif header alone", b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + bytes(64), ""
 
 

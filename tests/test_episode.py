@@ -358,7 +358,7 @@ def test_a_look_depends_on_its_gaze(sampler: str) -> None:
         for corner in (0, 4095):
             planner = {"name": "tests.test_episode", "at": corner}
             chosen = Episode(sampler=sampler, planner=planner, scorer="variance", fovea=fovea)
-            seen = Seen(picture, encoding, None, ((ASKED[0], query),), encoding.num_patches, 0.0)
+            seen = Seen(picture, encoding, None, ((ASKED[0], query),), encoding.num_patches, 0.0, picture.size_px)
             (trace,) = run(episodes(chosen.with_settings(fixations=1), seen), Script())
             assert isinstance(trace, Trace)
             kept[fovea, corner] = set(trace.steps[0].selection.index.tolist())

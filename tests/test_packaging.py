@@ -43,11 +43,36 @@ def test_the_shell_completes_commands_and_names(monkeypatch: pytest.MonkeyPatch)
     assert "logpolar" in completed("saccade", "ask", "--sampler", "lo")
 
 
+def sent() -> set[str]:
+    """What of the root `docker build` is sent: everything is left out but what .dockerignore names."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    assert patterns[0] == "*" and all(line.startswith(("!", "**/")) for line in patterns[1:])
+    return {line[1:] for line in patterns if line.startswith("!")}
+
+
+def test_a_container_is_built_of_the_project_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = {name.removesuffix("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    named = {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml"}
+    linked = {Path(os.readlink(ROOT / "pipelines" / "configs")).name}
+    assert sent() == packages | named | linked
+    assert all((ROOT / name).exists() for name in sent())
+
+
 @pytest.mark.slow
 def test_a_wheel_works_from_any_folder(tmp_path: Path) -> None:
-    source = tmp_path / "source"  # a build leaves folders behind
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "*.egg-info")
-    shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
+    source = tmp_path / "source"  # a build leaves folders behind; it is what a container's build has as well
+    kept, ignored = sent(), shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
+    shutil.copytree(
+        ROOT,
+        source,
+        symlinks=True,
+        ignore=lambda folder, names: {
+            *ignored(folder, names),
+            *(name for name in names if Path(folder) == ROOT and name not in kept),
+        },
+    )
     for command in (
         ["wheel", "-q", "--no-deps", str(source), "-w", str(tmp_path)],
         [

@@ -4,7 +4,7 @@ Reading is deterministic: the same answers and corrections give the same pages. 
 nothing could be answered has a value with a flag for each of its fields.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pipelines.annotating.places import Places
 from pipelines.annotating.settings import dataset_of, read_settings
 from pipelines.runs import manifest
 from pipelines.runs.files import read_parquet
-from saccade.annotation.evidence import box_uv
+from saccade.annotation.evidence import box_px
 from saccade.annotation.fields import FieldSpec
 from saccade.annotation.values import Parsed, parse
 from saccade.datasets import Row
@@ -134,14 +134,13 @@ def _page(
 def _value(spec: FieldSpec, row: Mapping[str, Any] | None, size: tuple[int, int] | None) -> Value:
     if row is None or row["error"] is not None:
         return Value(spec, error="not answered yet" if row is None else row["error"])
-    found = box_uv(row)
     return Value(
         spec,
         text=row["answer"],
         read=row["answer"],
         parsed=parse(spec, row["answer"]),
         confidence=row["confidence"],
-        box_px=None if found is None or size is None else _pixels(found, *size),
+        box_px=None if size is None else box_px(row, *size),
         fixations=len(row["fixations"]),
         tokens=row["visual_tok"],
     )
@@ -170,9 +169,3 @@ def _by_person(value: Value, page: Page, corrections: Mapping[tuple[str, str], C
     parsed = replace(parse(value.field, said.text), flag=None)
     box = value.box_px if said.text == value.read else None  # where the model read something else is no evidence
     return replace(value, text=said.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)
-
-
-def _pixels(box: Sequence[float], width: int, height: int) -> Box:
-    """A box in uv as pixels of the image, cut at its border."""
-    x0, y0, x1, y1 = box
-    return int(x0 * width), int(y0 * height), min(width, round(x1 * width)), min(height, round(y1 * height))

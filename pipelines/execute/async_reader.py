@@ -8,8 +8,12 @@ from typing import Generic, TypeVar
 import torch
 
 from saccade.engines import Reader
-from saccade.errors import EngineDead
+from saccade.engines._held import after, fits
+from saccade.errors import EngineDead, SaccadeError
 from saccade.types import Answer, Canvas
+
+Asked = tuple[Canvas, str, tuple[str, ...]]
+"""A question about a canvas, with its choices."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -100,27 +104,40 @@ class Turns:
 
     def __init__(self, reader: Reader, wait_s: float = WAIT_S) -> None:
         self.reader = reader
-        self._reads: Together[tuple[Canvas, str], Answer] = Together(
-            "read", reader.read_many, key=_parts, most=reader.together, wait_s=wait_s
+        self._reads: Together[Asked, Answer] = Together(
+            "read", self._made, key=_parts, most=reader.together, wait_s=wait_s
         )
 
-    async def read(self, canvas: Canvas, question: str, choices: Sequence[str] = ()) -> Answer:
-        """The answer; one of the choices where there are some. Raises what the reader raises."""
+    async def read(
+        self, canvas: Canvas, question: str, choices: Sequence[str] = (), pattern: str | None = None
+    ) -> Answer:
+        """The answer; one of the choices, or a match of the pattern, where there are. Raises what the reader raises."""
         if self.reader.concurrent:
             wait = self.reader.achoose(canvas, question, choices) if choices else self.reader.aread(canvas, question)
-            return await wait
-        if choices:
-            return await self._reads.run(self.reader.choose, canvas, question, choices)
-        return await self._reads((canvas, question))
+            answer = await wait
+        else:
+            answer = await self._reads((canvas, question, tuple(choices)))
+        if pattern is None or fits(answer, pattern):
+            return answer
+        if self.reader.concurrent:
+            held = await self.reader.amatch(canvas, question, pattern)
+        else:
+            held = await self._reads.run(self.reader.match, canvas, question, pattern)
+        return after(answer, held, pattern)
+
+    def _made(self, asks: list[Asked]) -> Sequence[Answer | SaccadeError]:
+        if asks[0][2]:  # all of them have choices, or none
+            return self.reader.choose_many(asks)
+        return self.reader.read_many([(canvas, question) for canvas, question, _ in asks])
 
     def close(self) -> None:
         """Waits for the read that is going on."""
         self._reads.close()
 
 
-def _parts(ask: tuple[Canvas, str]) -> Hashable:
-    canvas = ask[0]
-    return canvas.rows, canvas.cols, tuple(part.key for part in canvas.parts)
+def _parts(ask: Asked) -> Hashable:
+    canvas, _, choices = ask
+    return canvas.rows, canvas.cols, tuple(part.key for part in canvas.parts), bool(choices)
 
 
 def is_gone(error: BaseException) -> bool:

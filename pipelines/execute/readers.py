@@ -34,6 +34,7 @@ class Asked:
     cols: int
     parts: tuple[int, ...]  # their places among those of the request
     choices: tuple[str, ...] = ()  # the answer is one of these; (): any text
+    pattern: str | None = None  # the answer matches it
 
 
 class ReaderActor(EngineActor):
@@ -61,7 +62,7 @@ class ReaderActor(EngineActor):
             return EngineError(describe(self.failed))
         try:
             canvas = Canvas(ask.rows, ask.cols, tuple(parts[number] for number in ask.parts))
-            return freeze(await self.turns.read(canvas, ask.question, ask.choices))
+            return freeze(await self.turns.read(canvas, ask.question, ask.choices, ask.pattern))
         except SaccadeError as error:
             survived(error, self.plan)
             return error
@@ -171,7 +172,7 @@ class Canvases:
         for ask in wanted:
             canvas = ask.canvas
             places = tuple(numbers.setdefault(part.key, len(numbers)) for part in canvas.parts)
-            asks.append(Asked(ask.question, canvas.rows, canvas.cols, places, ask.choices))
+            asks.append(Asked(ask.question, canvas.rows, canvas.cols, places, ask.choices, ask.pattern))
             for part in canvas.parts:
                 if part.key not in self._sent:
                     self._sent[part.key] = ray.put(freeze(part))

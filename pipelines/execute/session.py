@@ -5,19 +5,24 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
 
 import ray
 
 from pipelines.execute import faults
 from pipelines.execute.address import check_address, refused
+from pipelines.execute.orphans import ended_with_driver
 from saccade.errors import ConfigError, EngineDead
 from saccade.machine import num_cpus, silenced
 
 
 @contextmanager
 def ray_started(address: str | None, namespace: str) -> Iterator[None]:
-    """A Ray session: the one there is, the cluster at `address`, or one on this machine that ends with the block.
+    """A Ray session: the one there is, the cluster at `address`, or one on this machine.
+
+    The last ends with the block, and with this process where that is killed.
 
     Raises:
         ConfigError: there is no cluster at the address, or it does not let us in, or this machine has no room for Ray.
@@ -35,6 +40,18 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves a run where anything else computes
     local = {"include_dashboard": False, "num_cpus": max(2, num_cpus())} if address is None else {}
     options = {"namespace": namespace, "log_to_driver": False, "logging_level": logging.ERROR, **local}
+    with ExitStack() as ended:
+        if address is None:
+            ended.enter_context(ended_with_driver(Path(ray.__file__).parent))
+        _start(address, options)
+        try:
+            yield
+        finally:
+            with hushed():
+                ray.shutdown()
+
+
+def _start(address: str | None, options: dict[str, Any]) -> None:
     try:
         with silenced(), _own_handlers():
             ray.init(address=address or "local", **options)
@@ -45,11 +62,6 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
         if address is not None:
             raise refused(address, error) from error
         raise EngineDead(f"Ray did not start on this machine, which may be overloaded: {error} Try again") from error
-    try:
-        yield
-    finally:
-        with hushed():
-            ray.shutdown()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.reporting.html import cut, section
-from pipelines.reporting.looks import Pages, look_svg
+from pipelines.reporting.looks import Pages, crop_svg, look_svg
 from pipelines.runs import stored
 from pipelines.runs.failures import CLASSES
 from saccade.errors import SaccadeError, describe
@@ -16,14 +16,16 @@ EACH = 2  # examples of a class of failures
 
 
 def looked(folder: Path, settings: Mapping[str, Any], row: Mapping[str, Any], pages: Pages) -> str:
-    """The page of a stored row with its looks, as HTML; why not, where the page cannot be read any more."""
+    """The page of a stored row with its looks, and what was read by itself; why not, where it cannot be shown."""
     try:
         sample = stored.sample(folder, settings, row["image_id"])
         boxes = next((q.answer_boxes_uv for q in sample.questions if q.id == row["id"]), ())
         view = TraceView.from_row(stored.row(folder, row["id"], row["variant"]))
-        drawn = look_svg(view, sample.picture, pages.add(row["image_id"], sample.picture), boxes)
+        page = pages.add(row["image_id"], sample.picture)
+        drawn, crop = look_svg(view, sample.picture, page, boxes), crop_svg(view, sample.picture, page)
         caption = escape(f"{row['question']}  {said(row['answer'] or '')}", quote=True)
-        return f'<button type="button" class="open" data-caption="{caption}" aria-label="Enlarge">{drawn}</button>'
+        button = f'<button type="button" class="open" data-caption="{caption}" aria-label="Enlarge">{drawn}</button>'
+        return button + crop
     except SaccadeError as error:
         return f'<div class="open none">The page cannot be shown: {cut(describe(error))}</div>'
 
@@ -40,7 +42,8 @@ def failed(folder: Path, failures: Mapping[str, Any]) -> str:
         if cards:
             parts.append(f'<h3>{cut(CLASSES[name])}</h3><div class="looks">{cards}</div>')
     lead = (
-        f"Where {failures['of']} looked. Grey: not looked at. Dashed: where the answer is. Click a page to enlarge it."
+        f"Where {failures['of']} looked. Grey: not looked at. Red, and below the page by itself: where the answer was "
+        "read. Dashed: where it is. Click a page to enlarge it."
     )
     return section("Why it fails", lead, "".join(parts) + pages.svg())
 

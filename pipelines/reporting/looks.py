@@ -20,8 +20,11 @@ from saccade.viz.view import TraceView
 LONGEST_PX = 1600  # of a stored page
 PAGES_BYTES = 4_500_000  # of all stored pages together: a report stays below 8 MB
 CARD_PX = 380  # about as wide as a card is
+CROP_MARGIN = 0.01  # around what is shown of a page by itself, of the page's longer side
+CROP_SHARE = 0.5  # of the page: a larger part of it would be the page again
 
-Boxes = Iterable[tuple[float, float, float, float]]
+Box = tuple[float, float, float, float]
+Boxes = Iterable[Box]
 
 
 def data_uri(image: Image.Image, kind: str, **how: int | bool) -> str:
@@ -84,12 +87,36 @@ def look_svg(view: TraceView, picture: Picture, page: str, boxes_uv: Boxes) -> s
             colour = COLOURS[number % len(COLOURS)]
             parts.append(f'<path class="kept" stroke="{colour}" d="{edges(owner == number)}"/>')
         parts.append("</g>")
-    for x0, y0, x1, y1 in boxes_uv:
-        place = f'x="{x0 * width:.1f}" y="{y0 * height:.1f}" width="{(x1 - x0) * width:.1f}"'
-        rect = f'{place} height="{(y1 - y0) * height:.1f}"'
-        parts.append(f'<rect class="box under" {rect}/><rect class="box" {rect}/>')
+    if view.evidence_uv is not None:
+        parts.append(_box(view.evidence_uv, width, height, "box evidence"))
+    parts += [_box(box, width, height, "box") for box in boxes_uv]
     parts.append(_gazes(view, width, height))
     return "".join([*parts, "</g></svg>"])
+
+
+def crop_svg(view: TraceView, picture: Picture, page: str) -> str:
+    """The part of the page that the answer was read from; "": there is none, or it is most of the page."""
+    if view.evidence_uv is None:
+        return ""
+    x0, y0, x1, y1 = view.evidence_uv
+    if (x1 - x0) * (y1 - y0) > CROP_SHARE:
+        return ""
+    width, height = picture.width_px, picture.height_px
+    margin = CROP_MARGIN * max(width, height)
+    left, top = max(0, x0 * width - margin), max(0, y0 * height - margin)
+    right, bottom = min(width, x1 * width + margin), min(height, y1 * height + margin)
+    return (
+        f'<svg class="crop" viewBox="{left:.1f} {top:.1f} {right - left:.1f} {bottom - top:.1f}" role="img" '
+        f'aria-label="{escape(f"Where it was read: {view.question}")}"><use href="#{page}"/></svg>'
+    )
+
+
+def _box(box_uv: Box, width: int, height: int, kind: str) -> str:
+    """An outline on the page, over a white one."""
+    x0, y0, x1, y1 = box_uv
+    place = f'x="{x0 * width:.1f}" y="{y0 * height:.1f}" width="{(x1 - x0) * width:.1f}"'
+    rect = f'{place} height="{(y1 - y0) * height:.1f}"'
+    return f'<rect class="box under" {rect}/><rect class="{kind}" {rect}/>'
 
 
 def _gazes(view: TraceView, width: int, height: int) -> str:

@@ -133,7 +133,10 @@ def _examples(folder: Path, settings: dict[str, Any], answered: Sequence[Row], c
         cards = "".join(_example(folder, settings, row, pages) for row in some)
         if some:
             parts.append(f'<h3>{name}</h3><div class="looks">{cards}</div>')
-    lead = "Click a page to enlarge it, wheel to zoom, drag to move. Grey: not looked at. Dashed: where the answer is."
+    lead = (
+        "Click a page to enlarge it, wheel to zoom, drag to move. Grey: not looked at. Red, and below the page by "
+        "itself: where the answer was read. Dashed: where it is."
+    )
     return section("Where it looked", lead, "".join(parts) + pages.svg())
 
 

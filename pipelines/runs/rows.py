@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from saccade.annotation.evidence import box_px
 from saccade.config import Episode
 from saccade.episode import Seen
 from saccade.errors import describe
@@ -56,6 +57,10 @@ SCHEMA = pa.schema(
         ("stages", pa.list_(STAGE)),  # of `saccade.clock`, a question; null: nobody measured
         ("peak_mb", pa.float64()),  # of tensors alive at once for this image and way of looking; null: nobody measured
         ("metric", pa.string()),  # of `score`, by its name; null in rows of before there were several: anls
+        # Null in rows of before there were these three, and in error rows:
+        ("width_px", pa.int32()),  # of the image as displayed, before it was shrunk to what the model is shown
+        ("height_px", pa.int32()),
+        ("evidence_px", pa.list_(pa.int32())),  # x0, y0, x1, y1 in that image: where the answer was read; null: nowhere
     ]
 )
 
@@ -106,7 +111,7 @@ def scored_rows(
 
 def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> dict[str, Any]:
     text, cost = trace.answer.text, trace.cost
-    return {
+    row = {
         **_given(image_id, question),
         "answer": text,
         "readable": trace.answer.readable,
@@ -124,7 +129,10 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "grid": {name: getattr(seen.grid, name) for name in (field.name for field in GRID)},
         "fixations": [_fixation(step, seen.grid) for step in trace.steps],
         "attended": [{"cell": cell, "share": share} for cell, share in trace.answer.attended] or None,
+        "width_px": seen.size_px[0],
+        "height_px": seen.size_px[1],
     }
+    return {**row, "evidence_px": box_px(row, *seen.size_px) if text.strip() else None}
 
 
 def _given(image_id: str, question: Question) -> dict[str, Any]:

@@ -38,6 +38,15 @@ def box_uv(row: Mapping[str, Any]) -> Box | None:
     return _box(_joined(kept, nearest, rows, cols), rows, cols)
 
 
+def box_px(row: Mapping[str, Any], width_px: int, height_px: int) -> tuple[int, int, int, int] | None:
+    """The box in pixels of the image as displayed, x1 and y1 outside it, cut at the image's border."""
+    if (box := box_uv(row)) is None:
+        return None
+    x0, y0, x1, y1 = box
+    right, bottom = min(width_px, round(x1 * width_px)), min(height_px, round(y1 * height_px))
+    return int(x0 * width_px), int(y0 * height_px), right, bottom
+
+
 def _joined(cells: Sequence[int], start: int, rows: int, cols: int) -> list[int]:
     """The cells that are joined to `start`: neighbours, diagonal ones among them."""
     mask = np.zeros(rows * cols, np.uint8)

@@ -20,6 +20,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from saccade.annotation.patterns import why_not
 from saccade.errors import ConfigError
 from saccade.registry import validation_text
 from saccade.settings import Settings
@@ -42,7 +43,9 @@ class FieldSpec(Settings):
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="Letters, digits and _: it names columns.")
     question: str = Field(min_length=1, description="What is asked of every page.")
     type: Kind = Field("text", description="text, number, date, money, choice or yes/no.")
-    pattern: str | None = Field(None, description="A regular expression that the whole answer must match.")
+    pattern: str | None = Field(
+        None, description="A regular expression of the whole answer; one that does not match is read again, held to it."
+    )
     choices: tuple[str, ...] = Field((), description="The allowed answers of a choice.")
     required: bool = Field(True, description="A page without a value needs review.")
     date_order: Literal["DMY", "MDY", "YMD"] = Field("DMY", description="How 03/04/2024 is read.")
@@ -55,6 +58,11 @@ class FieldSpec(Settings):
             re.compile(value or "")
         except re.error as error:
             raise ValueError(f"no regular expression: {error}") from error
+        if value and (reason := why_not(value)):
+            raise ValueError(
+                f"no answer can be held to {value!r} while it is written: {reason}. Write it without look-around, "
+                "back-references and \\b"
+            )
         return value
 
     @field_validator("choices", "languages", mode="before")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from saccade.annotation.fields import FieldSpec
+from saccade.annotation.patterns import matches
 
 Flag = Literal[
     "error",  # the question ended in an error: the page cannot be opened, the model failed
@@ -39,7 +40,7 @@ def parse(field: FieldSpec, text: str) -> Parsed:
     if not text:
         return Parsed(None, "missing" if field.required else None)
     parsed = _READERS[field.type](field, text)
-    if parsed.flag is None and field.pattern is not None and re.fullmatch(field.pattern, text) is None:
+    if parsed.flag is None and field.pattern is not None and not matches(field.pattern, text):
         return Parsed(parsed.value, "pattern", parsed.currency)
     return parsed
 

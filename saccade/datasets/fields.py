@@ -79,4 +79,5 @@ def _asked(row: Row, field: FieldSpec) -> Question:
     first = row.questions[0]
     page = {"page": first.metadata["page"]} if "page" in first.metadata else {}
     about, name = {**page, FIELD: field.name}, f"{row.image_id}:{field.name}"
-    return Question(name, field.asked, metadata=about, error=first.error, choices=field.allowed)
+    pattern = None if field.allowed else field.pattern
+    return Question(name, field.asked, metadata=about, error=first.error, choices=field.allowed, pattern=pattern)

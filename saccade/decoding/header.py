@@ -1,6 +1,7 @@
 """Opens encoded bytes without decoding them, and says what they are when they are no image that is read."""
 
 import io
+import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -37,6 +38,11 @@ ELSE = (  # how files begin that stand in the place of an image, what they are, 
     (b"/9j/", "base64 as text: decode it"),
 )
 
+HEADERS = (12, 40, 52, 56, 64, 108, 124)
+"""Bytes that the header of a Windows bitmap may have, as its first field states."""
+
+PNM = re.compile(rb"P(?:[1-6f]|0CMYK|yP|yRGBA|yCMYK)(?:\s*\Z|\n|\s+[#\d]|#)")
+
 HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -65,7 +71,7 @@ def opened(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:  # its own text holds an address, different in every run
         raise PictureError(_what_it_is(data)) from error
     except Exception as error:  # a parser of foreign bytes raises anything: ValueError, struct.error, KeyError, ...
-        raise PictureError(f"cannot read the image's header ({len(data):,} bytes): {error}") from error
+        raise PictureError(_what_it_is(data, str(error) or type(error).__name__)) from error
     check_size(image.width, image.height)
     if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MAX_SCANS:
         raise PictureError(f"the JPEG has some {scans:,} scans; at most {MAX_SCANS} are decoded. Save it anew")
@@ -82,25 +88,44 @@ def check_size(width_px: int, height_px: int) -> None:
         )
 
 
-def _begins(accepts: Callable[[bytes], bool | str], data: bytes) -> bool:
-    """Whether bytes begin as a format does."""
+def _begins(name: str, accepts: Callable[[bytes], bool | str], data: bytes) -> bool:
+    """Whether bytes begin as a format does. Two or four bytes are too few to tell: Pillow takes P0 for a PPM."""
     try:
-        return accepts(data[:16]) is True
+        return accepts(data[:16]) is True and SIGNED.get(name, bool)(data)
     except Exception:  # too few bytes for it to look at
         return False
 
 
-def _what_it_is(data: bytes) -> str:
-    """Why no format takes the bytes: the format that they begin as says what is wrong, others have a name."""
+def _is_bitmap(header: bytes) -> bool:
+    """Whether the header of a Windows bitmap stands here: its size, and the number of planes, which is 1."""
+    size, planes = int.from_bytes(header[:4], "little"), header[8:10] if header[0] == 12 else header[12:14]
+    return size in HEADERS and planes == b"\1\0"
+
+
+SIGNED: dict[str, Callable[[bytes], bool]] = {
+    "PPM": lambda data: PNM.match(data) is not None,
+    "BMP": lambda data: _is_bitmap(data[14:32]),
+    "DIB": lambda data: _is_bitmap(data[:18]),
+    "ICO": lambda data: data[4:6] not in (b"", b"\0\0") and data[9] == 0,  # it holds something; a byte that is always 0
+}
+"""What else must be true of a file of a format whose mark is short."""
+
+
+def _what_it_is(data: bytes, reason: str | None = None) -> str:
+    """Why no format takes the bytes: the format that they begin as says what is wrong, others have a name.
+
+    `reason` is what a parser stumbled over; it holds for the format that the bytes begin as, if there is one.
+    """
     for name in FORMATS:
         factory, accepts = Image.OPEN.get(name, (None, None))
-        if factory is None or accepts is None or not _begins(accepts, data):
+        if factory is None or accepts is None or not _begins(name, accepts, data):
             continue
         try:
             with quietly():
                 factory(io.BytesIO(data), "")
         except Exception as error:  # whatever the parser stumbled over is the reason
             reason = str(error) or type(error).__name__
+        if reason is not None:
             if reason == "not identified by this driver":  # what Pillow says of a size of 0 as well
                 reason = "its header states no size, or a kind of pixels that there is not"
             return f"a broken {name} file of {len(data):,} bytes: {reason}"

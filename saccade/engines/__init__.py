@@ -10,7 +10,7 @@ before anything is loaded.
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -91,17 +91,20 @@ class Reader(ABC):
         """
         return self.read(canvas, question)
 
+    def match(self, canvas: Canvas, question: str, pattern: str) -> Answer:
+        """Like `read`, and the answer matches the pattern unless it is cut; as sure as it is among such answers.
+
+        An engine that cannot be held to patterns reads.
+        """
+        return self.read(canvas, question)
+
     def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
         """Answers in the order of the asks, with what failed in the place of its answer. Raises EngineDead."""
-        answers: list[Answer | SaccadeError] = []
-        for canvas, question in asks:
-            try:
-                answers.append(self.read(canvas, question))
-            except EngineDead:
-                raise
-            except SaccadeError as error:
-                answers.append(error)
-        return answers
+        return [_answer(self.read, *ask) for ask in asks]
+
+    def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
+        """As `read_many`, each ask with its own choices."""
+        return [_answer(self.choose, *ask) for ask in asks]
 
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Like `read`. Where reads are not `concurrent`, it holds up the event loop until the answer is there."""
@@ -111,9 +114,23 @@ class Reader(ABC):
         """Like `choose`, as `aread` is like `read`."""
         return self.choose(canvas, question, choices)
 
+    async def amatch(self, canvas: Canvas, question: str, pattern: str) -> Answer:
+        """Like `match`, as `aread` is like `read`."""
+        return self.match(canvas, question, pattern)
+
     @abstractmethod
     def forget(self) -> None:
         """Drops what was read before: the next canvas pays for all of itself."""
+
+
+def _answer(read: Callable[..., Answer], *ask: Any) -> Answer | SaccadeError:
+    """An answer, or the error that costs it alone."""
+    try:
+        return read(*ask)
+    except EngineDead:
+        raise
+    except SaccadeError as error:
+        return error
 
 
 class Engine(Encoder, Reader):

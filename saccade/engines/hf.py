@@ -22,6 +22,7 @@ from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._decoder import Decoder, Memory, wide
 from saccade.engines._gradient import Differentiable
+from saccade.engines._held import Choices, Guide, Pattern, vocabulary_of
 from saccade.engines._listening import Listening, canvas_keys, most_attended
 from saccade.engines._speech import Speech
 from saccade.engines._staged import Staged
@@ -142,6 +143,7 @@ class HFEngine(Listening, Differentiable, Engine):
         self.speech = Speech.of(family.tokenizer, ends, *limits)
         self.decoder, self.together = Decoder(family.language_model), spec.together
         # Part keys -> (keys and values of that canvas, number of tokens up to the end of each part).
+        self._vocabulary: Any = None  # of the tokenizer, for patterns
         self._memories: OrderedDict[tuple[str, ...], tuple[Memory, tuple[int, ...]]] = OrderedDict()
 
     def close(self) -> None:
@@ -187,14 +189,14 @@ class HFEngine(Listening, Differentiable, Engine):
 
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer."""
-        (answer,) = self.read_many([(canvas, question)])
-        if isinstance(answer, SaccadeError):
-            raise answer
-        return answer
+        return self._one(canvas, question, None)
 
-    @torch.inference_mode()
     def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
         """Greedy answers; questions about one canvas are read together."""
+        return self._many(asks, [None] * len(asks))
+
+    @torch.inference_mode()
+    def _many(self, asks: Sequence[tuple[Canvas, str]], guides: Sequence[Guide | None]) -> list[Answer | SaccadeError]:
         answers: dict[int, Answer | SaccadeError] = {}
         groups: dict[tuple[str, ...], list[int]] = {}
         for number, (canvas, question) in enumerate(asks):
@@ -211,7 +213,8 @@ class HFEngine(Listening, Differentiable, Engine):
                 some = questions[at : at + self.spec.together]
                 made: list[Answer | SaccadeError]
                 try:
-                    made = [self._staged(canvas, each, cuts) for each in some] if cuts else self._together(canvas, some)
+                    held = [guides[number] for number in numbers[at : at + self.spec.together]]
+                    made = [self._staged(canvas, q, cuts) for q in some] if cuts else self._together(canvas, some, held)
                 except EngineError as error:
                     made = [error for _ in some]
                 answers.update(zip(numbers[at:], made, strict=False))
@@ -220,10 +223,21 @@ class HFEngine(Listening, Differentiable, Engine):
     @torch.inference_mode()
     def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
         """Greedy among what the choices are written with; a decoder that drops tokens on its way reads freely."""
-        if self.drop is not None and self.drop.cuts(len(self.family.language_model.layers), len(canvas)):
-            return self.read(canvas, question)
-        self.check_length(canvas, question)
-        (answer,) = self._together(canvas, [question], self.speech.written(choices))
+        return self._one(canvas, question, Choices(self.speech.written(choices)))
+
+    def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
+        """As `choose`; questions about one canvas are read together, whatever the choices of each."""
+        guides = [Choices(self.speech.written(choices)) for _, _, choices in asks]
+        return self._many([(canvas, question) for canvas, question, _ in asks], guides)
+
+    def match(self, canvas: Canvas, question: str, pattern: str) -> Answer:
+        """Greedy among what goes on with a match; a decoder that drops tokens on its way reads freely."""
+        if self._vocabulary is None:
+            self._vocabulary = vocabulary_of(self.speech.tokenizer, len(self.family.model.lm_head.weight))
+        return self._one(canvas, question, Pattern(self._vocabulary, pattern))
+
+    def _one(self, canvas: Canvas, question: str, guide: Guide | None) -> Answer:
+        (answer,) = self._many([(canvas, question)], [guide])
         if isinstance(answer, SaccadeError):
             raise answer
         return answer
@@ -235,16 +249,16 @@ class HFEngine(Listening, Differentiable, Engine):
         self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
 
     def _together(
-        self, canvas: Canvas, questions: Sequence[str], allowed: Sequence[tuple[int, ...]] = ()
+        self, canvas: Canvas, questions: Sequence[str], guides: Sequence[Guide | None]
     ) -> list[Answer | SaccadeError]:
-        """Answers to questions about one canvas. The first one pays for what of it had not been read before."""
+        """Answers to questions about one canvas, each held to its guide. The first pays for what had not been read."""
         started = time.perf_counter()
         memory, ends, cached_tok = self.canvas_memory(canvas)
         suffixes = [self.family.prompt(question)[1] for question in questions]
         prefix_tok = ends[0]
         after = [self.family.positions(canvas, prefix_tok, len(suffix))[2].to(self.device) for suffix in suffixes]
         talk, hidden = self.decoder.ask(memory, [self._embed(suffix) for suffix in suffixes], after)
-        written = self._write(talk, hidden, torch.stack([place[:, -1] for place in after], 1) + 1, allowed)
+        written = self._write(talk, hidden, torch.stack([place[:, -1] for place in after], 1) + 1, guides)
         self.keep(canvas, memory, ends)
         seconds = (time.perf_counter() - started) / len(questions)
         made: list[Answer | SaccadeError] = []
@@ -271,7 +285,7 @@ class HFEngine(Listening, Differentiable, Engine):
         embeds = wide([self._embed(prefix), *map(self._visual, canvas.parts), self._embed(suffix)])
         positions = torch.cat([before, *parts, after], 1)
         hidden = staged.prefill(embeds[None], positions, len(prefix), len(canvas))[:, -1]
-        (said,) = self._write(staged, hidden, after[:, -1:] + 1)
+        (said,) = self._write(staged, hidden, after[:, -1:] + 1, [None])
         if isinstance(said, SaccadeError):
             raise said
         prefill_tok = len(embeds)
@@ -286,21 +300,22 @@ class HFEngine(Listening, Differentiable, Engine):
 
     @stage("answer")
     def _write(
-        self, talk: Any, hidden: Tensor, position: Tensor, allowed: Sequence[tuple[int, ...]] = ()
+        self, talk: Any, hidden: Tensor, position: Tensor, guides: Sequence[Guide | None]
     ) -> list[tuple[list[int], list[float]] | EngineError]:
         """Greedy tokens of B answers from hidden states (B, D) and positions (P, B) on, each until an end token.
 
         Returns: ids without the end token and log-probabilities with it, or why there are none. What has ended is no
-        longer computed. With `allowed` each answer is one of these; its probabilities are those among them.
+        longer computed. The probabilities of an answer that is held to something are those among what it may be.
         """
         made: list[tuple[list[int], list[float]]] = [([], []) for _ in hidden]
         failed: dict[int, EngineError] = {}
         rows = torch.arange(len(hidden))  # which answers are still being written
-        most = max([self.spec.max_new_tok, *map(len, allowed)])  # a choice is not cut
+        most = max([self.spec.max_new_tok, *(guide.most for guide in guides if guide)])  # a choice is not cut
         for step in range(most):
             said = self.family.logits(hidden).float().log_softmax(-1)
-            if allowed:
-                said = among(said, [made[row][0] for row in rows.tolist()], allowed)
+            for at, row in enumerate(rows.tolist()):
+                if (guide := guides[row]) is not None:
+                    said[at] = guide.among(said[at], made[row][0])
             best, token = said.max(-1)
             going = []
             for at, (row, logprob, choice) in enumerate(zip(rows.tolist(), best.tolist(), token.tolist(), strict=True)):
@@ -358,16 +373,6 @@ class HFEngine(Listening, Differentiable, Engine):
             return self.decoder.memory(), ()
         source, ends = self._memories[best]
         return source.copy(ends[known - 1]), ends[:known]
-
-
-def among(logprobs: Tensor, written: Sequence[Sequence[int]], allowed: Sequence[tuple[int, ...]]) -> Tensor:
-    """(B, V): log-probabilities of the next token of each answer among those that go on with one of `allowed`."""
-    masked = torch.full_like(logprobs, float("-inf"))
-    for row, ids in enumerate(written):
-        going = {text[len(ids)] for text in allowed if text[: len(ids)] == tuple(ids) and len(text) > len(ids)}
-        options = torch.tensor(sorted(going), device=logprobs.device)
-        masked[row, options] = logprobs[row, options].log_softmax(-1)
-    return masked
 
 
 NOT_FINITE = "the model gave {} that are not finite; try --set engine.dtype=float32"

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from pydantic import Field
 
+from saccade.annotation.patterns import plain
 from saccade.card import CARD_FILE
 from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, checkpoint, tuning
 from saccade.engines._checkpoint import Checkpoint
@@ -142,6 +143,14 @@ class VLLMReader(Reader):
         """Like `choose`, as `aread` is like `read`."""
         return await asyncio.wrap_future(self._submit(self._answer(canvas, question, choices)))
 
+    def match(self, canvas: Canvas, question: str, pattern: str) -> Answer:
+        """Greedy among what the pattern allows, by vLLM's structured output."""
+        return self._run(self._answer(canvas, question, pattern=pattern))
+
+    async def amatch(self, canvas: Canvas, question: str, pattern: str) -> Answer:
+        """Like `match`, as `aread` is like `read`."""
+        return await asyncio.wrap_future(self._submit(self._answer(canvas, question, pattern=pattern)))
+
     def forget(self) -> None:
         """Empties the prefix cache: the next canvas pays for all of itself."""
         self._run(self._llm.reset_prefix_cache())
@@ -192,12 +201,14 @@ class VLLMReader(Reader):
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _answer(self, canvas: Canvas, question: str, choices: Sequence[str] = ()) -> Answer:
+    async def _answer(
+        self, canvas: Canvas, question: str, choices: Sequence[str] = (), pattern: str | None = None
+    ) -> Answer:
         started = time.perf_counter()
         prompt = self._prompt(canvas, question)
         try:
             request = await self._render(prompt)
-            output = await self._generate(request, choices)
+            output = await self._generate(request, choices, pattern)
         except Exception as error:
             raise _ours(error) from error
         (completion,) = output.outputs
@@ -245,14 +256,19 @@ class VLLMReader(Reader):
         (request,) = await self._llm.renderer.render_cmpl_async([parse_model_prompt(self._llm.model_config, prompt)])
         return request
 
-    async def _generate(self, request: Any, choices: Sequence[str] = ()) -> Any:
+    async def _generate(self, request: Any, choices: Sequence[str], pattern: str | None) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+        held = None
+        if choices:
+            held = StructuredOutputsParams(choice=list(choices))
+        elif pattern is not None:
+            held = StructuredOutputsParams(regex=plain(pattern))
         params = SamplingParams(
             temperature=0.0,
             max_tokens=max([self.spec.max_new_tok, *map(len, self.speech.written(choices))]),  # a choice is not cut
-            structured_outputs=StructuredOutputsParams(choice=list(choices)) if choices else None,
+            structured_outputs=held,
             logprobs=0,  # of the chosen token alone
             detokenize=False,
             stop_token_ids=sorted(self.speech.end_ids),
@@ -287,6 +303,14 @@ class VLLMEngine(ForwardingEncoder, Engine):
     async def achoose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
         """Greedy among the choices; many at once are batched."""
         return await self.reader.achoose(canvas, question, choices)
+
+    def match(self, canvas: Canvas, question: str, pattern: str) -> Answer:
+        """Greedy among what the pattern allows."""
+        return self.reader.match(canvas, question, pattern)
+
+    async def amatch(self, canvas: Canvas, question: str, pattern: str) -> Answer:
+        """Greedy among what the pattern allows; many at once are batched."""
+        return await self.reader.amatch(canvas, question, pattern)
 
     def forget(self) -> None:
         """Empties the reader's prefix cache."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from saccade.viz.lettering import MUTED, Block, Style, block
+from saccade.viz.lettering import MUTED, READ, Block, Style, block
 from saccade.viz.view import TraceView, counted, said, spent
 
 PAGE_PX = (1600, 1800)  # a page is never drawn larger
@@ -105,12 +105,14 @@ def _title(view: TraceView, em: float, width: int, boxes: bool) -> Block:
     if view.score is not None:
         facts.append(f"score {view.score:.2f}")
     facts += [counted(len(view.looks), "fixation"), spent(view)]
+    if view.evidence_uv is not None:
+        facts.append("red box: where it was read")
     if boxes:
         facts.append("dashed: where the answer stands")
     return block(
         [
             (view.question, Style(1.2 * em, bold=True, lines=4)),
-            (said(view.answer), Style(1.2 * em, colour="#0b5c8f" if view.answer.strip() else MUTED, lines=6)),
+            (said(view.answer), Style(1.2 * em, colour=READ if view.answer.strip() else MUTED, lines=6)),
             ("  ·  ".join(facts), Style(0.95 * em, colour=MUTED, lines=3)),
         ],
         width,

@@ -15,6 +15,8 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties, get_font
 
 INK, MUTED, FAINT = "#1a1d21", "#5b6470", "#d9dde2"
+READ = "#0b5c8f"  # what was read
+EVIDENCE = "#dd0022"  # the box of where: no fixation has this colour
 DPI = 72  # a point is a pixel: font sizes and line widths are pixels
 LEADING = 1.32  # line height over font size; DejaVu's ascent and descent together are 1.17
 ASCENT = 1.0  # from the top of a line to its baseline, over font size

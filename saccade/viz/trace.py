@@ -5,7 +5,8 @@
 
 What no fixation kept fades into grey; what one kept is left as it is, outlined in the fixation's colour. A ring marks
 each gaze (its middle is left free: the answer tends to stand there), a disc beside it bears the number, arrows join
-them in order. Where everything was kept at once (full, resize) the page is plain.
+them in order. Where everything was kept at once (full, resize) the page is plain. A red box is where the answer was
+read.
 """
 
 from collections.abc import Sequence
@@ -21,14 +22,15 @@ from torch import Tensor
 from saccade.picture import Picture
 from saccade.types import Grid, Trace
 from saccade.viz.layout import Box, Plan, arrange, badges, page_size
-from saccade.viz.lettering import FAINT, INK, font
+from saccade.viz.lettering import EVIDENCE, FAINT, INK, font
 from saccade.viz.pixels import COLOURS, heat, limits, lit, rgb, scaled
 from saccade.viz.sheet import Axes, axes_at, blank, render, save, scale, show, write
 from saccade.viz.view import TraceView
 
 __all__ = ["draw", "draw_trace", "render", "save"]
 
-Boxes = Sequence[tuple[float, float, float, float]]
+Uv = tuple[float, float, float, float]
+Boxes = Sequence[Uv]
 
 
 def draw_trace(
@@ -68,7 +70,10 @@ def draw(
     _list(sheet, view, plan)
     shown = axes_at(figure, plan.page, "page")
     show(shown, lit(page, view), plan.page)
-    _answer_boxes(shown, boxes_uv, plan.page)
+    if view.evidence_uv is not None:
+        _box(shown, view.evidence_uv, plan.page, EVIDENCE)
+    for box in boxes_uv:
+        _box(shown, box, plan.page, "black", dashes=(5, 3))
     _scanpath(shown, view, plan)
     if plan.heat is not None and importance is not None:
         field = np.asarray(importance, dtype=np.float64)
@@ -139,11 +144,12 @@ def _scanpath(axes: Axes, view: TraceView, plan: Plan) -> None:
         _badge(axes, x, y, number, plan)
 
 
-def _answer_boxes(axes: Axes, boxes_uv: Boxes, box: Box) -> None:
-    for x0, y0, x1, y1 in boxes_uv:
-        corner, width, height = (x0 * box.width, y0 * box.height), (x1 - x0) * box.width, (y1 - y0) * box.height
-        axes.add_patch(Rectangle(corner, width, height, fill=False, ec="white", lw=3.5, zorder=3))
-        axes.add_patch(Rectangle(corner, width, height, fill=False, ec="black", lw=1.5, ls=(0, (5, 3)), zorder=3))
+def _box(axes: Axes, box_uv: Uv, page: Box, colour: str, dashes: tuple[int, int] | None = None) -> None:
+    x0, y0, x1, y1 = box_uv
+    corner, width, height = (x0 * page.width, y0 * page.height), (x1 - x0) * page.width, (y1 - y0) * page.height
+    style = "-" if dashes is None else (0, dashes)
+    axes.add_patch(Rectangle(corner, width, height, fill=False, ec="white", lw=3.5, zorder=3))
+    axes.add_patch(Rectangle(corner, width, height, fill=False, ec=colour, lw=1.5, ls=style, zorder=3))
 
 
 def _dots(axes: Axes, view: TraceView, box: Box, radius: float) -> None:

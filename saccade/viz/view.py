@@ -8,10 +8,11 @@ A row of `DIR/answers/*.parquet`, as `Table.to_pylist()` gives it (other columns
                     "kept": [17, 18, 81, ...], "answer": "INV-2041", "confidence": 0.93}]}
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from saccade.annotation.evidence import Box, box_uv
 from saccade.errors import DataError
 from saccade.types import Grid, Trace
 
@@ -44,6 +45,7 @@ class TraceView:
     rows: int
     cols: int
     score: float | None = None  # None: not scored
+    evidence_uv: Box | None = None  # where the answer was read; None: nothing was, or nobody knows
 
     @classmethod
     def from_trace(cls, trace: Trace, grid: Grid, score: float | None = None) -> Self:
@@ -60,7 +62,9 @@ class TraceView:
             )
             for step in trace.steps
         )
-        return cls(trace.question, trace.answer.text, trace.answer.confidence, looks, grid.rows, grid.cols, score)
+        attended = [{"cell": cell, "share": share} for cell, share in trace.answer.attended]
+        view = cls(trace.question, trace.answer.text, trace.answer.confidence, looks, grid.rows, grid.cols, score)
+        return view._located(attended)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], grid: Grid | None = None) -> Self:
@@ -107,7 +111,18 @@ class TraceView:
                 f"question {row.get('id')!r} keeps token {strays[0]}; its grid of {view.rows} x {view.cols} ends at "
                 f"{view.num_cells - 1}"
             )
-        return view
+        return view._located(row.get("attended"))
+
+    def _located(self, attended: Sequence[Mapping[str, Any]] | None) -> Self:
+        """With the place where the answer was read."""
+        if not self.answer.strip():
+            return self
+        looks = [
+            {"gaze_x": look.gaze_uv[0], "gaze_y": look.gaze_uv[1], "reason": look.reason, "kept": look.kept}
+            for look in self.looks
+        ]
+        row = {"grid": {"rows": self.rows, "cols": self.cols}, "fixations": looks, "attended": attended}
+        return replace(self, evidence_uv=box_uv(row))
 
     @property
     def num_cells(self) -> int:

@@ -39,7 +39,9 @@ def page(rows: int = 8, cols: int = 10) -> tuple[Scene, Seen]:
     make = torch.Generator().manual_seed(7)
     queries = [Query(str(n), torch.randn(n, 6, generator=make), torch.ones(n)) for n in (2, 5, 1)]
     asked = tuple((Question(query.text, query.text), query) for query in queries)
-    return scene_of(picture, encoding, queries), Seen(picture, encoding, None, asked, encoding.num_patches, 0.0)
+    return scene_of(picture, encoding, queries), Seen(
+        picture, encoding, None, asked, encoding.num_patches, 0.0, picture.size_px
+    )
 
 
 def fingerprint(grid: Grid) -> Boxes:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from saccade.annotation.evidence import box_uv
+from saccade.annotation.evidence import box_px, box_uv
 
 GRID = {"rows": 10, "cols": 20}
 
@@ -42,3 +42,9 @@ def test_a_look_that_added_nothing_stands_on_the_one_before() -> None:
 def test_nothing_looked_at_is_no_box() -> None:
     assert box_uv(row([])) is None
     assert box_uv(row([look([])])) is None
+
+
+def test_pixels_lie_inside_the_image() -> None:
+    assert box_px(row([look([21, 178], reason="view: full")]), 400, 205) == (20, 20, 380, 184)
+    assert box_px(row([look(list(range(200)), reason="view: full")]), 33, 7) == (0, 0, 33, 7)
+    assert box_px(row([]), 400, 200) is None

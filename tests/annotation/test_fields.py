@@ -32,6 +32,7 @@ def test_the_example_is_read() -> None:
         ("fields: [{name: a, question: 'What?', typ: text}]", "typ"),
         ("fields: [{name: a, question: 'What?', type: colour}]", "type"),
         ("fields: [{name: a, question: 'What?', pattern: '('}]", "no regular expression"),
+        ("fields: [{name: a, question: 'What?', pattern: '(?=a)b'}]", "held to '..=a.b' .*look-around"),
         ("fields: [{name: a, question: 'What?', type: choice, choices: [x]}]", "at least two"),
         ("fields: [{name: a, question: 'What?', type: choice, choices: [yes, no]}]", "in quotes"),
         ("fields: [{name: a, question: 'What?', choices: [x, y]}]", "choices go with type: choice"),

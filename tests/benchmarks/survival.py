@@ -43,8 +43,6 @@ SETTINGS = {
     "in_flight": 4,
     "engine.max_new_tok": 8,
 }
-AGENTS = ("ray::RuntimeEnvAgent", "ray::DashboardAgent")
-"""Processes that Ray 2.60 leaves behind where a driver with a cluster of its own is killed."""
 WORKERS = {
     "encoder": "ray::EncoderActor",
     "looker": "ray::MapWorker(MapBatches(Look))",
@@ -169,7 +167,7 @@ def worker_killed(name: str) -> Callable[[Night], None]:
     return fault
 
 
-def outlived(processes: list[psutil.Process], timeout_s: float = 60) -> list[psutil.Process]:
+def outlived(processes: list[psutil.Process], timeout_s: float = 20) -> list[psutil.Process]:
     """Those that still run after a while. A zombie has ended: whoever adopted it may never ask for its status."""
 
     def running(process: psutil.Process) -> bool:
@@ -185,7 +183,7 @@ def outlived(processes: list[psutil.Process], timeout_s: float = 60) -> list[psu
 
 
 def driver_killed(night: Night) -> None:
-    """Its orphans must end by themselves, all but two small agents of Ray that hold no model: those are ended here."""
+    """Its orphans must end by themselves."""
     for kill in range(KILLS):
         process = night.start(*(("--resume",) if kill else ()))
         night.until(night.answered() + random.randint(0, 3))
@@ -193,11 +191,8 @@ def driver_killed(night: Night) -> None:
         orphans = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate()
-        alive = outlived(orphans)
-        if holding := [process for process in alive if process.name() not in AGENTS]:
-            raise RuntimeError(f"orphans: {holding}")
-        for agent in alive:
-            agent.kill()
+        if alive := outlived(orphans):
+            raise RuntimeError(f"orphans: {[(each, each.cmdline()) for each in alive]}")
     night.start("--resume")
     night.end()
 

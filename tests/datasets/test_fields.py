@@ -142,6 +142,16 @@ def test_only_what_is_listed_is_asked(scans: Path, tmp_path: Path) -> None:
     assert dataset.fingerprint() != before
 
 
+def test_a_pattern_is_asked_for_and_choices_win_over_it(scans: Path) -> None:
+    fields = [
+        {"name": "when", "question": "When?", "pattern": "[0-9]{4}"},
+        {"name": "kind", "question": "What?", "type": "yes/no", "pattern": "y.*"},
+    ]
+    dataset = Fields(images=open_images(str(scans)).spec(), fields=fields)
+    row = next(row for row in dataset.rows() if isinstance(row, Row))
+    assert [(q.pattern, q.choices) for q in row.questions] == [("[0-9]{4}", ()), (None, ("yes", "no"))]
+
+
 def test_where_images_lie_is_no_part_of_a_runs_identity(scans: Path) -> None:
     moved = scans.rename(scans.with_name("moved"))
     there, here = (Fields(images=open_images(str(moved)).spec(), fields=FIELDS).spec() for _ in range(2))

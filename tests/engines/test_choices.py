@@ -8,11 +8,12 @@ import torch
 from pipelines.execute.async_reader import Turns
 from pipelines.runs import manifest
 from saccade.config import Episode
-from saccade.engines.hf import HFEngine, among
+from saccade.engines._held import Choices
+from saccade.engines.hf import HFEngine
 from saccade.episode import episodes, run, see
 from saccade.errors import QuestionError
 from saccade.picture import Picture
-from saccade.types import Canvas, Part, Question, Trace
+from saccade.types import Answer, Canvas, Part, Question, Trace
 from tests import tiny
 
 PAGE = Picture.open(tiny.page(112, 84, seed=1))
@@ -39,12 +40,25 @@ def test_a_single_choice_is_certain(engine: HFEngine) -> None:
 
 
 def test_one_that_begins_another_can_be_either() -> None:
-    logprobs = torch.tensor([[-9.0, -1.0, -0.5, -2.0]])
-    allowed = [(3, 0), (3, 1, 0)]  # 0 ends an answer
-    assert among(logprobs, [[]], allowed).argmax(-1).tolist() == [3]  # the likelier 1 and 2 begin none
-    after = among(logprobs, [[3]], allowed)
-    assert after.exp().sum() == pytest.approx(1) and (after[0, 1] - after[0, 0]).item() == pytest.approx(8)
-    assert among(logprobs, [[3, 1]], allowed).tolist() == [[0, float("-inf"), float("-inf"), float("-inf")]]
+    logprobs = torch.tensor([-9.0, -1.0, -0.5, -2.0])
+    guide = Choices([(3, 0), (3, 1, 0)])  # 0 ends an answer
+    assert guide.among(logprobs, []).argmax() == 3  # the likelier 1 and 2 begin none
+    after = guide.among(logprobs, [3])
+    assert after.exp().sum() == pytest.approx(1) and (after[1] - after[0]).item() == pytest.approx(8)
+    assert guide.among(logprobs, [3, 1]).tolist() == [0, float("-inf"), float("-inf"), float("-inf")]
+
+
+def test_questions_with_choices_are_read_together(engine: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas = canvas_of(engine)
+    asks = [(canvas, f"What is {n}?", choices) for n, choices in enumerate((CHOICES, ("yes", "no"), CHOICES[::-1]))]
+    alone = [engine.choose(*ask) for ask in asks]
+    together, read = [], engine._together
+    monkeypatch.setattr(engine, "_together", lambda *some: together.append(len(some[1])) or read(*some))
+    made = engine.choose_many([*asks, (canvas, "word " * 100_000, CHOICES)])
+    assert together == [3] and isinstance(made.pop(), QuestionError)
+    for one, other, (_, _, choices) in zip(alone, made, asks, strict=True):
+        assert isinstance(other, Answer) and one.text == other.text and one.text in choices
+        torch.testing.assert_close(torch.tensor(one.logprobs), torch.tensor(other.logprobs), rtol=1e-4, atol=1e-5)
 
 
 def test_a_question_too_long_is_refused(engine: HFEngine) -> None:

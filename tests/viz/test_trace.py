@@ -16,6 +16,7 @@ from scipy import ndimage
 from saccade.errors import ConfigError
 from saccade.picture import Picture
 from saccade.viz.layout import badges
+from saccade.viz.lettering import EVIDENCE
 from saccade.viz.pixels import COLOURS, lit, rgb
 from saccade.viz.trace import draw, draw_trace, render, save
 from saccade.viz.view import TraceView
@@ -128,6 +129,24 @@ def test_the_ring_is_centred_on_the_gaze(gaze: tuple[float, float], shape: tuple
     assert not ring[round(wanted[0]), round(wanted[1])]  # hollow: what was looked at stays readable
 
 
+@pytest.mark.parametrize("box", [None, (0.25, 0.25, 0.75, 0.5)])
+def test_a_red_box_marks_where_the_answer_was_read(box: tuple[float, float, float, float] | None) -> None:
+    whole = view([(0.5, 0.5)], rows=4, cols=4, kept=[tuple(range(16))], reason="view: full")
+    figure = draw(replace(whole, evidence_uv=box), plain_picture(800, 800, (10, 200, 30)))
+    check_text(figure)
+    pixels, _, _ = panel(figure, "page")
+    red = abs(pixels.astype(int) - np.array(rgb(EVIDENCE))).sum(-1) < 60
+    assert any("where it was read" in text for text, _ in texts(figure)) == (box is not None)
+    if box is None:
+        assert not red.any()
+        return
+    rows, cols = np.nonzero(red)
+    size = pixels.shape[0]
+    found = cols.min() / size, rows.min() / size, cols.max() / size, rows.max() / size
+    assert found == pytest.approx(box, abs=3 / size)
+    assert not red[rows.min() + 5 : rows.max() - 5, cols.min() + 5 : cols.max() - 5].any()  # hollow
+
+
 def test_a_view_marks_no_gaze() -> None:
     whole = view([(0.5, 0.5)], rows=4, cols=4, kept=[tuple(range(16))], reason="view: resize")
     pixels, _, _ = panel(draw(whole, plain_picture(800, 800, (10, 200, 30))), "page")
@@ -183,7 +202,8 @@ def test_a_live_trace_and_its_row_give_the_same_file_every_time(tmp_path: Path) 
 def test_it_says_what_was_asked_and_answered() -> None:
     trace, grid = live_trace()
     drawn = [text for text, _ in texts(draw_trace(plain_picture(480, 640), grid, trace))]
-    assert drawn[:3] == ["Which letter?", "A", "confidence 0.75 · 2 fixations · 4 of 12 tokens (33 %)"]
+    facts = "confidence 0.75 · 2 fixations · 4 of 12 tokens (33 %) · red box: where it was read"
+    assert drawn[:2] == ["Which letter?", "A"] and " ".join(drawn).startswith(f"Which letter? A {facts}")
     assert {"cannot read", "residual query 0.50", "confidence 0.80 · 3 tokens at (0.50, 0.25)"} <= set(drawn)
 
 

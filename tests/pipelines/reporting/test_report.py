@@ -92,6 +92,24 @@ def test_a_report_says_what_was_measured(run: Path) -> None:
     assert "2 looks: ANLS 0.30" in words and "1 look: ANLS 0.00" in words  # what the first looks' answers were worth
 
 
+def test_where_an_answer_was_read_is_drawn_and_shown_by_itself(run: Path) -> None:
+    found = read(report(run, None, 4)).seen
+    crops = [about for tag, about in found if tag == "svg" and about.get("class") == "crop"]
+    boxes = [about for tag, about in found if tag == "rect" and about.get("class") == "box evidence"]
+    assert len(crops) == len(boxes) == 3  # the fourth could not be read
+    # Cells 20 to 25 are row 3, columns 2 to 5, and, joined by a corner, row 4, columns 0 and 1. A cell has 16 x 16 px.
+    shown = [float(number) for number in str(crops[0]["viewbox"]).split()]
+    assert shown == pytest.approx([0, 48 - 1.28, 96, 32 + 2.56], abs=0.06)
+    assert (boxes[0]["x"], boxes[0]["y"], boxes[0]["width"], boxes[0]["height"]) == ("0.0", "48.0", "96.0", "32.0")
+
+
+def test_most_of_a_page_is_not_shown_by_itself() -> None:
+    picture = Picture.open(np.zeros((128, 96, 3), np.uint8))
+    most = TraceView.from_row(answer(0, "x", 1.0, 0.9, looks=[look(0.5, 0.5, range(40), "x", 0.9, "view: full")]))
+    assert most.evidence_uv is not None and looks.crop_svg(most, picture, "page0") == ""
+    assert looks.crop_svg(TraceView.from_row(answer(0, "", 0.0, 0.0)), picture, "page0") == ""
+
+
 def test_the_numbers_a_run_ended_with_are_in_it(run: Path) -> None:
     summary = {
         "questions": 6,

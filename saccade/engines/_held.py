@@ -1,0 +1,85 @@
+"""Answers that are held to something while they are written: to one of a few texts, or to a pattern.
+
+The choices of a question are written as the tokenizer writes them, token by token among those that go on with one of
+them. A pattern is a regular expression: llguidance says which tokens may come next, as it does inside vLLM.
+
+A question with a pattern is read freely first. What matches, and what cannot be read, stays as it is, as sure as it is:
+held to a pattern from the start no model could say that it cannot read. Only another answer is written again, held.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saccade.annotation.patterns import matches, plain
+from saccade.types import Answer
+
+
+class Guide(ABC):
+    """What one answer is held to."""
+
+    most = 0
+    """Tokens that it may need, the closing one included, whatever an answer may have otherwise."""
+
+    @abstractmethod
+    def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
+        """(V,): log-probabilities of the next token among those that may follow what is `written`."""
+
+
+class Choices(Guide):
+    """One of a few texts, each given as its tokens with a closing one."""
+
+    def __init__(self, allowed: Sequence[tuple[int, ...]]) -> None:
+        self.allowed, self.most = allowed, max(map(len, allowed))
+
+    def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
+        """Those that go on with a choice."""
+        done = len(written)
+        going = {text[done] for text in self.allowed if text[:done] == tuple(written) and len(text) > done}
+        return _only(logprobs, torch.tensor(sorted(going), device=logprobs.device))
+
+
+class Pattern(Guide):
+    """A match of a regular expression."""
+
+    def __init__(self, vocabulary: Any, pattern: str) -> None:
+        """`vocabulary` is what `vocabulary_of` makes of a tokenizer."""
+        from llguidance import LLMatcher
+
+        self._matcher, self._taken = LLMatcher(vocabulary, LLMatcher.grammar_from_regex(plain(pattern))), 0
+
+    def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
+        """Those that go on with a match, and the closing one where there is a match already."""
+        self._matcher.consume_tokens(list(written[self._taken :]))
+        self._taken = len(written)
+        bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
+        allowed = ((bits[:, None] >> torch.arange(8)) & 1).flatten()[: len(logprobs)].nonzero().flatten()
+        return _only(logprobs, allowed.to(logprobs.device))
+
+
+def vocabulary_of(tokenizer: Any, num_tok: int) -> Any:
+    """The tokens of a tokenizer of transformers as llguidance has them; it takes a second."""
+    from llguidance.hf import from_tokenizer
+
+    return from_tokenizer(tokenizer, n_vocab=num_tok)
+
+
+def fits(answer: Answer, pattern: str) -> bool:
+    """Whether an answer may stay as it is: it matches, or nothing was read."""
+    return not answer.text or matches(pattern, answer.text)
+
+
+def after(first: Answer, held: Answer, pattern: str) -> Answer:
+    """The answer of two readings, which costs what both cost: the held one, unless it was cut before it was a match."""
+    counts = {name: getattr(first, name) + getattr(held, name) for name in ("prefill_tok", "cached_tok", "seconds")}
+    return replace(held if held.text and fits(held, pattern) else first, **counts)
+
+
+def _only(logprobs: Tensor, options: Tensor) -> Tensor:
+    masked = torch.full_like(logprobs, float("-inf"))
+    masked[options] = logprobs[options].log_softmax(-1)
+    return masked
