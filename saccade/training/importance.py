@@ -7,7 +7,6 @@ in the best tokens, and what the reader answers from them; beside the head untra
 trained at all.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +22,7 @@ from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder, Engine
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
-from saccade.heads.files import CARD, save
+from saccade.heads.files import save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance import Mix
 from saccade.settings import Settings
@@ -120,24 +119,6 @@ def new_head(settings: HeadSettings, encoder: Encoder, page: Page) -> Head:
     elif settings.kind == "mlp":
         sizes = {"levels": settings.levels}
     return KINDS[settings.kind](settings.at, width, scene.query_tokens.shape[-1], **sizes)
-
-
-def kind_of(folder: Path) -> str:
-    """Which kind of head a folder holds.
-
-    Raises:
-        ConfigError: none.
-    """
-    try:
-        name = json.loads((folder / CARD).read_text())["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{folder} holds no head: `saccade train head --output {folder}` makes one ({error})"
-        ) from error
-    for kind, head in KINDS.items():
-        if head.__name__ == name:
-            return kind
-    raise ConfigError(f"{folder} holds a {name}, which is no head of a scorer ({', '.join(KINDS)})")
 
 
 def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Sequence[Row]) -> Pages:

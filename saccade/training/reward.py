@@ -24,10 +24,10 @@ from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
-from saccade.heads.scoring import KINDS, Head
+from saccade.heads.scoring import KINDS, Head, kind_of
 from saccade.settings import Option, Settings, Short
 from saccade.training.course import claim, course, generator, picked
-from saccade.training.importance import HELD_OUT, HeadSettings, kind_of, pages_of
+from saccade.training.importance import HELD_OUT, HeadSettings, pages_of
 from saccade.training.plackett import (
     clipped_loss,
     draw,
