@@ -16,6 +16,7 @@ from saccade.errors import ConfigError, SaccadeError
 from saccade.geometry.grid import coarse_on
 from saccade.geometry.ink import ink_cells
 from saccade.geometry.levels import coarser_tok, stack
+from saccade.geometry.tiles import GLOBAL_TOK, TILES_TOK, tiles, together
 from saccade.lazy import Lazy
 from saccade.picture import Picture
 from saccade.queries import embed_questions
@@ -97,9 +98,9 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
         ConfigError: this model does not encode as the settings ask.
     """
     started = time.perf_counter()
-    resize = settings.view == "resize"
+    sizes = {"resize": settings.whole_budget_tok, "gundam": TILES_TOK}
     view = partial(_prepared, settings, encoder, picture)
-    views = [view(settings.whole_budget_tok if resize else None)]
+    views = [view(sizes.get(settings.view))]
     if settings.view == "foveate":
         views += [view(size) for size in coarser_tok(views[0].grid, settings.levels)]
     glimpsed = view(settings.glimpse) if settings.glimpse and settings.view == "foveate" else None
@@ -111,6 +112,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
         glimpse = encoder.encode([glimpsed])[0] if glimpsed is not None else None
 
         def encode() -> Encoding:
+            if settings.view == "gundam":
+                return _tiled(encoder, views[0], view(GLOBAL_TOK))
             return stack([encoder.encode([each])[0] for each in views])
 
         whole = Deferred(views[0].grid, encode)
@@ -122,8 +125,24 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse, "boxes" in settings.needs)
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
-    full_patches = encoder.family.whole_patches(picture) if resize else views[0].whole_patches
+    full_patches = encoder.family.whole_patches(picture) if settings.view in sizes else views[0].whole_patches
     return Seen(picture, whole, glimpse, queries, full_patches, seconds, encoder.family.gaze, lazy)
+
+
+def _tiled(encoder: Encoder, page: "Prepared", small: "Prepared") -> Encoding:
+    """Every tile of a page by itself, and the page small beside them; one view where the page is that small anyway.
+
+    Raises:
+        ConfigError: this model's tower encodes whole pictures only.
+    """
+    if not encoder.family.takes_cells or encoder.family.reduction is not None:
+        name = type(encoder.family).__name__
+        raise ConfigError(f"this vision tower of {name} takes whole pictures only: another --sampler than gundam")
+    if len(small.grid) >= len(page.grid):
+        return encoder.encode([page])[0]
+    cells = tiles(page.grid)
+    tiled = together([encoder.encode([page.some(each, "tile")])[0] for each in cells], cells, page.grid)
+    return stack([tiled, encoder.encode([small])[0]])
 
 
 @stage("pyramid")

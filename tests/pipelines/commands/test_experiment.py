@@ -174,8 +174,8 @@ def test_every_experiment_has_its_baselines() -> None:
     """full, ink, and resize and random at equal tokens; those of before that were, say which they lack."""
     assert ALL not in in_repository()
     names = (
-        "adaptive", "curve", "difficulty", "failures", "fixations", "gaze", "profile", "terms", "tokens", "trained",
-        "variable",
+        "adaptive", "curve", "difficulty", "failures", "fixations", "gaze", "gundam", "profile", "terms", "tokens",
+        "trained", "variable",
     )  # fmt: skip
     for name in names:
         variants = list(read_experiment(in_repository()[name]).variants)
