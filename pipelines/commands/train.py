@@ -57,7 +57,7 @@ class HeadConfig(Training, importance.HeadSettings, reward.RewardSettings):
 
 
 @train.command()
-@takes(HeadConfig, leave_out=("engine",))
+@takes(HeadConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def head(
     output: Annotated[Path, typer.Option("--output", "--out", help="Folder of the head, its curve and its state.")],
     *,
@@ -92,7 +92,7 @@ class JointConfig(Training, joint.JointSettings):
 
 
 @train.command(name="joint")
-@takes(JointConfig, leave_out=("engine",))
+@takes(JointConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def jointly(
     output: Annotated[
         Path, typer.Option(help="Folder of what is trained: one folder for each weight, with its curve.")
@@ -125,7 +125,7 @@ class BudgetConfig(Training, spending.SpendingSettings):
 
 
 @train.command()
-@takes(BudgetConfig, leave_out=("engine",))
+@takes(BudgetConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def budget(
     output: Annotated[Path, typer.Option(help="Folder of the budget, what was measured, its curve and its state.")],
     *,
@@ -152,7 +152,7 @@ class KeepConfig(Training, keeping.KeepSettings):
 
 
 @train.command()
-@takes(KeepConfig, leave_out=("engine",))
+@takes(KeepConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def keep(
     output: Annotated[Path, typer.Option(help="Folder of the networks, their curve and their state.")],
     *,

@@ -26,7 +26,7 @@ from saccade.eye import Eye
 from saccade.heads.files import save
 from saccade.heads.keep import KeepScores
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
-from saccade.metrics.scoring import score
+from saccade.metrics.scoring import score, title
 from saccade.settings import Settings
 from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
@@ -116,6 +116,7 @@ def train(
     names = [report[name].pop("pages") for name in folders][0]
     gain = bootstrap_difference(after, before, names)
     report["gain"] = None if gain is None else asdict(gain)
+    report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
     save(scores, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
     return report
 
@@ -140,7 +141,7 @@ def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page
                     names.append(page.image_id)
     mean = bootstrap_mean(scores, names)
     return {
-        "kept": round(sum(left) / len(left), 4), "anls": None if mean is None else asdict(mean), "scores": scores,
+        "kept": round(sum(left) / len(left), 4), "score": None if mean is None else asdict(mean), "scores": scores,
         "pages": names,
     }  # fmt: skip
 
@@ -150,8 +151,9 @@ def told(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
     share = settings.keep**settings.stages
     lines = [f"held-out pages, {share:.2f} of the tokens left at the end of the tower:"]
     for name in ("untrained", "trained"):
-        each = report[name]
-        lines.append(f"  {name:10s} keeps {each['kept']:.3f} of what is asked for, ANLS {interval_text(each['anls'])}")
+        each, metric = report[name], report["metric"]
+        read = interval_text(each["score"])
+        lines.append(f"  {name:10s} keeps {each['kept']:.3f} of what is asked for; {metric} {read}")
     gain = report["gain"]
     lines.append(f"  gain {interval_text(gain, sign=True)}")
     if gain is None or (gain["low"] or 0) <= 0:
