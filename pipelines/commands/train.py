@@ -19,7 +19,7 @@ from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
-from saccade.training import importance, joint, keeping, reward, spending
+from saccade.training import gating, importance, joint, keeping, reward, spending
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -173,6 +173,32 @@ def keep(
         report = keeping.train(wanted, spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo(keeping.told(report, wanted, output))
+
+
+class GateConfig(Training, gating.GateSettings):
+    """What the gates of a fusion are trained on, in which model's tower, and how."""
+
+
+@train.command()
+@takes(GateConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
+def gates(
+    output: Annotated[Path, typer.Option(help="Folder of fusion.yaml, the curve and the state.")],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train in which blocks of the vision tower tokens that are alike are pruned, and in which they are merged.
+
+    Every fifth page is held out: what is printed is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by --config OUTPUT/fusion.yaml.
+
+    Example: saccade train gates --r 32 --output heads/gates
+    """
+    chosen, spec, dataset, rows, origin = _prepared(GateConfig, settings)
+    with goes_on(output):
+        report = gating.train(_only(gating.GateSettings, chosen), spec, dataset, rows, output, origin)
+    draw_curve(output)
+    typer.echo(gating.told(report, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:

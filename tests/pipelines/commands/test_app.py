@@ -42,6 +42,7 @@ COMMANDS = [
     "train budget",
     "train head",
     "train joint",
+    "train gates",
     "train keep",
     "train nano",
     "tune",
