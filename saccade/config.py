@@ -18,9 +18,9 @@ from saccade.samplers import Sampler
 from saccade.settings import Option, Settings, Short
 from saccade.types import Need
 
-VIEWS = ("ink", "full", "resize")
+VIEWS = ("ink", "full", "resize", "gundam")
 """Accepted where a sampler is named: all tokens but those of blank cells (where the vision tower can leave them out),
-all tokens, or all of the image resized to the whole budget."""
+all tokens, all of the image resized to the whole budget, or tiles of it and the whole image small beside them."""
 
 LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "levels", "canvas", "rest"}
 """Settings of looks: who gives one of them and names no sampler looks, with `LOOKS`."""
@@ -52,7 +52,8 @@ class Episode(Settings):
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",
-        description=f"ink (all but blank cells), full, resize, or how a look chooses; {LOOKS} if looks are asked for.",
+        description="ink (no blank cells), full, resize, gundam (tiles), or how a look chooses, "
+        f"{LOOKS} if asked to look.",
     )
     scorer: str | tuple[Spec, ...] = Field(
         "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
@@ -130,6 +131,10 @@ class Episode(Settings):
             raise ConfigError(
                 f"--encoder lazy encodes the windows that a gaze falls on, and {what} needs the whole image: "
                 "give another sampler and --levels 1, or --encoder full"
+            )
+        if self.view == "gundam" and self.encoder != "full":
+            raise ConfigError(
+                f"--sampler gundam encodes whole tiles, --encoder {self.encoder} single cells or windows: leave one out"
             )
         if self.fixations == 0 and not (self.glimpse and self.view == "foveate"):
             raise ConfigError("fixations = 0 leaves nothing to read: give --glimpse K, or at least one look")

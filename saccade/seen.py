@@ -17,6 +17,7 @@ from saccade.geometry.grid import coarse_on
 from saccade.geometry.ink import ink_cells
 from saccade.geometry.levels import coarser_tok, stack
 from saccade.geometry.print_size import legible_tok
+from saccade.geometry.tiles import GLOBAL_TOK, TILES_TOK, tiles, together
 from saccade.lazy import Lazy
 from saccade.picture import Picture
 from saccade.queries import embed_questions
@@ -114,6 +115,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
         glimpse = encoder.encode([glimpsed])[0] if glimpsed is not None else None
 
         def encode() -> Encoding:
+            if settings.view == "gundam":
+                return _tiled(encoder, views[0], view(GLOBAL_TOK))
             return stack([encoder.encode([each])[0] for each in views])
 
         whole = Deferred(views[0].grid, encode)
@@ -132,8 +135,9 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
 
 def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> tuple[int | None, float]:
     """Tokens that the picture is shrunk to, None: it is seen as it is; and the print that decided it, in px, or 0."""
-    if settings.view == "resize":
-        return settings.whole_budget_tok, 0.0
+    fixed = {"resize": settings.whole_budget_tok, "gundam": TILES_TOK}
+    if settings.view in fixed:
+        return fixed[settings.view], 0.0
     print_px = settings.print_px
     if print_px is None and settings.view == "ink":
         print_px = encoder.family.print_px
@@ -142,6 +146,22 @@ def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> tuple[in
     pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb  # as the tower has them
     tokens = legible_tok(pixels, encoder.family.whole_grid(picture), print_px)
     return tokens, 0.0 if tokens is None else print_px
+
+
+def _tiled(encoder: Encoder, page: "Prepared", small: "Prepared") -> Encoding:
+    """Every tile of a page by itself, and the page small beside them; one view where the page is that small anyway.
+
+    Raises:
+        ConfigError: this model's tower encodes whole pictures only.
+    """
+    if not encoder.family.takes_cells or encoder.family.reduction is not None:
+        name = type(encoder.family).__name__
+        raise ConfigError(f"this vision tower of {name} takes whole pictures only: another --sampler than gundam")
+    if len(small.grid) >= len(page.grid):
+        return encoder.encode([page])[0]
+    cells = tiles(page.grid)
+    tiled = together([encoder.encode([page.some(each, "tile")])[0] for each in cells], cells, page.grid)
+    return stack([tiled, encoder.encode([small])[0]])
 
 
 @stage("pyramid")

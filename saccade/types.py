@@ -214,6 +214,9 @@ class Query:
     heard: Heard | None = None  # what it attends to on a glimpse of the image, where a scorer asks for it
     boxes_uv: tuple[Box, ...] = ()  # of its answer; an oracle's only, nobody else is told
     labels_uv: tuple[Box, ...] = ()  # of what is printed beside the answer and names it
+    parts: tuple[
+        tuple[int, int], ...
+    ] = ()  # first and last token + 1 of each thing asked for: "the date and the total"
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def _look(picture: Picture, question: str, engine: Engine, settings: Episode) ->
 def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
     grid = seen.grid
     if picture.width_px * picture.height_px > 1.1 * grid.width_px * grid.height_px:  # rounding to cells is not said
-        shrunk = "" if settings.view == "resize" else "; --max-px N lets it be larger"
+        shrunk = "" if settings.view in ("resize", "gundam") else "; --max-px N lets it be larger"
         if seen.print_px:
             shrunk = f", where its smallest print is {seen.print_px:g} px high; --print-px 0 shows it as it is"
         console.print(

@@ -27,6 +27,13 @@ def experiment(
         str, typer.Argument(help="A YAML file, or the name of one in configs/experiments/; all: every one there.")
     ],
     output: Annotated[Path, typer.Option(help="Folder of the run: answers/, results.json, table.md.")],
+    head: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a trained head, which gets a row (`trained`); repeat for more.")
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(min=0, help="Questions quoted of each class of failures; 0: none of data not to be copied."),
+    ] = None,
     *,
     settings: dict[str, Any],
     given: dict[str, Any],
@@ -40,9 +47,17 @@ def experiment(
     Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """
     if configuration == ALL:
+        if head or examples is not None:
+            raise ConfigError(f"`experiment {ALL}` takes neither --head nor --examples: give them to one experiment")
         everything(output, settings)
         return
     chosen = changed(read_experiment(find_experiment(configuration)), settings, "dataset" in given)
+    if head:
+        chosen = chosen.with_heads(head)
+    if examples is not None:
+        if chosen.failures is None:
+            raise ConfigError("--examples: this experiment tells no failures (`failures:`); `failures` does")
+        chosen = chosen.with_settings(failures=chosen.failures.with_settings(examples=examples).dump())
     table = to_markdown(run_experiment(chosen, output, console))
     console.print(table, highlight=False, markup=False, soft_wrap=True)
 

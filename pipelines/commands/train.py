@@ -20,7 +20,7 @@ from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
-from saccade.training import importance, joint, keeping, reward, spending
+from saccade.training import gating, importance, joint, keeping, reward, spending
 from saccade.training.calibrate import calibrate, told, written
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
@@ -64,7 +64,7 @@ class HeadConfig(Training, importance.HeadSettings, reward.RewardSettings):
 
 
 @train.command()
-@takes(HeadConfig, leave_out=("engine",))
+@takes(HeadConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def head(
     output: Annotated[Path, typer.Option("--output", "--out", help="Folder of the head, its curve and its state.")],
     *,
@@ -99,7 +99,7 @@ class JointConfig(Training, joint.JointSettings):
 
 
 @train.command(name="joint")
-@takes(JointConfig, leave_out=("engine",))
+@takes(JointConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def jointly(
     output: Annotated[
         Path, typer.Option(help="Folder of what is trained: one folder for each weight, with its curve.")
@@ -132,7 +132,7 @@ class BudgetConfig(Training, spending.SpendingSettings):
 
 
 @train.command()
-@takes(BudgetConfig, leave_out=("engine",))
+@takes(BudgetConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def budget(
     output: Annotated[Path, typer.Option(help="Folder of the budget, what was measured, its curve and its state.")],
     *,
@@ -159,7 +159,7 @@ class KeepConfig(Training, keeping.KeepSettings):
 
 
 @train.command()
-@takes(KeepConfig, leave_out=("engine",))
+@takes(KeepConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def keep(
     output: Annotated[Path, typer.Option(help="Folder of the networks, their curve and their state.")],
     *,
@@ -215,6 +215,32 @@ def calibration(
         report = calibrate(engine, dataset, rows)
     file.write_text(written(report) + "\n")
     typer.echo(f"{told(report)}\n{file}")
+
+
+class GateConfig(Training, gating.GateSettings):
+    """What the gates of a fusion are trained on, in which model's tower, and how."""
+
+
+@train.command()
+@takes(GateConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
+def gates(
+    output: Annotated[Path, typer.Option(help="Folder of fusion.yaml, the curve and the state.")],
+    *,
+    settings: dict[str, Any],
+) -> None:
+    """Train in which blocks of the vision tower tokens that are alike are pruned, and in which they are merged.
+
+    Every fifth page is held out: what is printed is of those.
+
+    Interrupted, it goes on when started again with the same words. The result is used by --config OUTPUT/fusion.yaml.
+
+    Example: saccade train gates --r 32 --output heads/gates
+    """
+    chosen, spec, dataset, rows, origin = _prepared(GateConfig, settings)
+    with goes_on(output):
+        report = gating.train(_only(gating.GateSettings, chosen), spec, dataset, rows, output, origin)
+    draw_curve(output)
+    typer.echo(gating.told(report, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:

@@ -42,6 +42,9 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
             _answer(folder, origin, dataset, spec, variants, experiment, console)
         rows = [flat(row) for row in stored.rows(output)] if any(folder.answers.glob("*.parquet")) else []
         results = summarise(rows, experiment)
+        if experiment.heads is not None:
+            for name, pages in experiment.trained_pages().items():
+                results["variants"][name]["trained_pages"] = pages
         results |= {"title": experiment.title, **origin, **provenance()}
         folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
         folder.table_md.write_text(to_markdown(results))

@@ -1,7 +1,8 @@
 """An experiment's configuration: one data set, one engine, and the variants of looking that one table compares."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from pydantic import Field, ValidationError
@@ -10,14 +11,23 @@ from pipelines.runs.engine import settled
 from pipelines.runs.failures import Failing
 from saccade.config import Episode
 from saccade.datasets import Dataset
-from saccade.engines import EngineSpec, choose_engine
+from saccade.engines import EngineSpec, checkpoint, choose_engine
 from saccade.errors import ConfigError, UnknownName
+from saccade.families import own_gaze
+from saccade.heads.scoring import SCORERS, kind_of, trained_on
 from saccade.registry import load, validation_text
 from saccade.settings import Settings
 
 ALL = "all"
 """What stands for every experiment in configs/experiments/."""
 CONFIGS = Path(__file__).parents[1] / "configs" / "experiments"
+
+
+class Headed(Settings):
+    """The rows of trained heads that the command line names."""
+
+    looks: dict[str, Any] = Field(description="Settings of `Episode`; the scorer is the head.")
+    against: str = Field(description="The row that each is compared with.")
 
 
 class Experiment(Settings):
@@ -43,6 +53,7 @@ class Experiment(Settings):
     spread: bool = Field(False, description="With `by`: a column says the standard deviation over its values.")
     expects: str = Field("", description="What was expected, and by whom: a sentence below the table.")
     expected: dict[str, float] = Field({}, description="Row name -> expected difference; a column says if it was met.")
+    heads: Headed | None = Field(None, description="How a head given on the command line looks (`--head FOLDER`).")
     failures: Failing | None = Field(None, description="Tells why one variant fails, by what others read.")
 
     def opened(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
@@ -52,7 +63,8 @@ class Experiment(Settings):
             ConfigError: a name or a setting is wrong; the message says where.
         """
         named = {"against": {*self.against, *self.against.values()}, "expected": set(self.expected)}
-        named["failures"] = set(self.failures.dump().values()) if self.failures else set()
+        named["failures"] = set(self.failures.variants) if self.failures else set()
+        named["heads"] = {self.heads.against} if self.heads else set()
         for key, names in named.items():
             if unknown := names - self.variants.keys():
                 raise ConfigError(f"{key}: no variant {', '.join(unknown)}. There are: {', '.join(self.variants)}")
@@ -70,6 +82,34 @@ class Experiment(Settings):
         for episode in made.values():
             episode.check_engine(spec)
         return load("datasets", self.dataset, Dataset), spec, made
+
+    def with_heads(self, folders: Sequence[Path]) -> Self:
+        """With a row for each trained head, called as its folder.
+
+        Raises:
+            ConfigError: the experiment has no place for heads, two are called the same, or a folder holds none.
+        """
+        if self.heads is None:
+            raise ConfigError("this experiment has no rows for trained heads (`heads:`); `trained` has")
+        variants, against = dict(self.variants), dict(self.against)
+        for folder in folders:
+            if (name := folder.resolve().name) in variants:
+                raise ConfigError(f"--head {folder}: there is a row {name!r} already; rows are called as their folders")
+            scorer = {"name": SCORERS[kind_of(folder)], "head": str(folder)}
+            variants[name], against[name] = {**self.heads.looks, "scorer": [scorer]}, self.heads.against
+        return self.with_settings(variants=variants, against=against)
+
+    def trained_pages(self) -> dict[str, int]:
+        """How many pages the heads of each row were trained on, of rows that look by some."""
+        _, spec, variants = self.opened()
+        found = {}
+        for name, episode in variants.items():
+            scorers = episode.with_gaze(own_gaze(checkpoint(spec.model))).strategies.score.scorers
+            heads = [head for _, scorer in scorers if (head := getattr(scorer, "head", None))]
+            pages = [trained_on(Path(head)) for head in heads]
+            if known := [number for number in pages if number is not None]:
+                found[name] = max(known)
+        return found
 
 
 def find_experiment(name: str) -> Path:

@@ -22,7 +22,6 @@ CLASSES = {
     "tokens": "the whole page is read, an oracle's looks are not: too few tokens",
 }
 HEADS = ("why", "questions", "share [95 %]", "for example")
-SHOWN = 6  # examples of each class
 
 
 class Failing(Settings):
@@ -31,6 +30,14 @@ class Failing(Settings):
     of: str = Field(description="The variant whose wrong answers are told apart.")
     oracle: str = Field(description="The variant with as many tokens and a gaze that knows.")
     everything: str = Field(description="The variant that shows the whole page.")
+    examples: int = Field(
+        6, ge=0, description="Questions of each class that are quoted; 0: none, of data not to be copied."
+    )
+
+    @property
+    def variants(self) -> tuple[str, str, str]:
+        """The variants it compares."""
+        return self.of, self.oracle, self.everything
 
 
 def classes(rows: Sequence[Mapping[str, Any]], failing: Failing) -> dict[str, Any]:
@@ -38,7 +45,7 @@ def classes(rows: Sequence[Mapping[str, Any]], failing: Failing) -> dict[str, An
 
     Questions that one of the three variants has not answered, or whose answers are hidden, are left out.
     """
-    named = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in failing.dump().values()}
+    named = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in failing.variants}
     of, oracle, everything = (named[name] for name in (failing.of, failing.oracle, failing.everything))
     scored = [key for key in of if all(_score(part.get(key)) is not None for part in (of, oracle, everything))]
     found = {key: _class(of[key], oracle[key], everything[key]) for key in scored}
@@ -47,7 +54,7 @@ def classes(rows: Sequence[Mapping[str, Any]], failing: Failing) -> dict[str, An
     for name in CLASSES:
         share = bootstrap_mean([float(found[key] == name) for key in scored], pages)
         own = sorted((key for key in scored if found[key] == name), key=lambda key: -(of[key].get("confidence") or 0.0))
-        examples = [_example(key, of, oracle, everything) for key in own[:SHOWN]]
+        examples = [_example(key, of, oracle, everything) for key in own[: failing.examples]]
         made["classes"][name] = {"share": share and asdict(share), "n": len(own), "examples": examples}
     return made
 
@@ -78,9 +85,11 @@ def _example(key: str, *variants: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 def to_markdown(failures: Mapping[str, Any]) -> str:
     """The classes as a table, with an example of each."""
-    heads = [f"why `{failures['of']}` fails", *HEADS[1:]]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(HEADS)]
-    lines += ["| " + " | ".join(row) + " |" for row in cells(failures)]
+    rows, heads = cells(failures), [f"why `{failures['of']}` fails", *HEADS[1:]]
+    if not any(row[-1] for row in rows):  # nothing is quoted
+        rows, heads = [row[:-1] for row in rows], heads[:-1]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -43,14 +43,23 @@ def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     edges, entries = results["bins"], results["variants"].values()
     heads = [f"{low:g}-{high:g} px" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     groups = results.get("groups", [])
+    trained = any("trained_pages" in entry for entry in entries)
     judged = any("verdict" in entry for entry in entries)
     spread = any(entry.get("spread") is not None for entry in entries)
     measured = {head: at for head, at in MEASURED.items() if all(at[0] in entry for entry in entries)}
-    columns = ["", "tokens", f"{results['metric']} [95 %]", "difference [95 %]", *(["expected"] if judged else [])]
+    columns = [
+        "",
+        *(["trained on"] if trained else []),
+        "tokens",
+        f"{results['metric']} [95 %]",
+        "difference [95 %]",
+        *(["expected"] if judged else []),
+    ]
     columns += ["exact", "coverage", *heads, *groups, *(["spread"] if spread else []), "looks", "prefill", "encoder"]
     rows = []
     for name, entry in results["variants"].items():
-        row = [name, _number(entry["visual_tok"], 0), interval_text(entry["score"]), _difference(entry)]
+        row = [name, *([_pages(entry)] if trained else []), _number(entry["visual_tok"], 0)]
+        row += [interval_text(entry["score"]), _difference(entry)]
         row += [_expected(entry)] if judged else []
         row += [_mean(entry["exact"]), _mean(entry["coverage"]), *map(interval_text, entry["bins"])]
         row += [interval_text(entry["groups"][group]) for group in groups]
@@ -105,6 +114,10 @@ def _difference(entry: Mapping[str, Any]) -> str:
 
 def _expected(entry: Mapping[str, Any]) -> str:
     return f"{entry['expected']:+.3g}: {entry['verdict']}" if "verdict" in entry else ""
+
+
+def _pages(entry: Mapping[str, Any]) -> str:
+    return f"{entry['trained_pages']:,} pages" if "trained_pages" in entry else "-"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -97,7 +97,7 @@ def scored_rows(
     for question, outcome in zip(questions, outcomes, strict=True):
         if isinstance(outcome, Trace):
             row = {**_answered(image_id, seen, question, outcome), "variant": variant}
-            if settings.view == "resize":  # it shows everything, but nothing at full resolution
+            if settings.view in ("resize", "gundam"):  # it shows everything, but nothing at full resolution
                 row["coverage"] = None
             rows.append(row)
             continue

@@ -35,6 +35,7 @@ from saccade.picture import Picture
 from saccade.reduction import Reduction
 from saccade.reduction._drop import Cut, drop_of
 from saccade.registry import find, load
+from saccade.tokens.clauses import parts_of
 from saccade.types import Answer, Canvas, Encoding, Part, Query
 
 
@@ -181,9 +182,12 @@ class HFEngine(Listening, Differentiable, Engine):
         """The question's own tokens, without the prompt around it."""
         if not question.strip():
             raise QuestionError("the question is empty")
-        ids = self.family.tokenizer(question, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        tokens = self.family.embed(torch.tensor(ids, device=self.device)).cpu()
-        return Query(question, tokens, torch.ones(len(ids)))
+        tokenizer = self.family.tokenizer
+        placed = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
+        spelled = tokenizer(question, add_special_tokens=False, split_special_tokens=True, **placed)
+        tokens = self.family.embed(torch.tensor(spelled["input_ids"], device=self.device)).cpu()
+        parts = parts_of(question, spelled["offset_mapping"]) if placed else ()
+        return Query(question, tokens, torch.ones(len(tokens)), parts=parts)
 
     # Reader
 

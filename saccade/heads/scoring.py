@@ -6,6 +6,8 @@ or after the merger), its widths, and notes on its training.
 Shapes: B images, N tokens, M patches per token (1 after the merger), C their width, T words, D their width, E inner.
 """
 
+import json
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, normalize, pad
 
 from saccade.errors import ConfigError
+from saccade.heads.files import CARD
 from saccade.heads.surroundings import Surroundings
 from saccade.tokens.similarity import over_words
 from saccade.types import Scene
@@ -202,3 +205,43 @@ class Cross(Head):
 
 
 KINDS: dict[str, type[Head]] = {head.kind: head for head in (Late, MLP, Cross)}
+SCORERS = {"late": "late", "mlp": "learned", "cross": "cross"}
+"""The scorer of each kind of head."""
+
+
+def kind_of(folder: Path) -> str:
+    """Which kind of head a folder holds.
+
+    Raises:
+        ConfigError: none.
+    """
+    name = read_card(folder).get("kind")
+    for kind, head in KINDS.items():
+        if head.__name__ == name:
+            return kind
+    raise ConfigError(f"{folder} holds a {name}, which is no head of a scorer ({', '.join(KINDS)})")
+
+
+def trained_on(folder: Path) -> int | None:
+    """How many pages the head of a folder was trained on, as its card says; None: it does not.
+
+    Raises:
+        ConfigError: the folder holds no head.
+    """
+    notes = read_card(folder).get("notes") or {}
+    pages = (notes.get("report") or {}).get("pages", notes.get("steps"))  # `train gaze`: each step is a page of its own
+    return None if pages is None else int(pages)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What stands beside the weights of a head.
+
+    Raises:
+        ConfigError: the folder holds no head.
+    """
+    try:
+        return dict(json.loads((folder / CARD).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{folder} holds no head: `saccade train head --output {folder}` makes one ({error})"
+        ) from error

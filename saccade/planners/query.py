@@ -1,6 +1,6 @@
 """Residual query: look for what of the question has not been found yet."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from saccade.planners import Planner, Score
 from saccade.tokens.similarity import cosine
 from saccade.types import Gaze, Scene, Step
 
+LEAST = 0.05
+"""Weight of a part that has been found: what lies around it is worth more than paper."""
+
 
 class ResidualQuery(Planner):
     """After each look every word's weight falls by the best cosine it had with a token shown: w *= 1 - max cosine.
@@ -18,9 +21,38 @@ class ResidualQuery(Planner):
     The first gaze is the most important token for the whole question; each next one the most important, with the
     weights left, among tokens not yet shown and outside the inhibited discs. The sampler gets the same importance.
     Scorers that ignore the question's weights leave only the discs and what was shown to move the gaze.
+
+    A question for several things ("the date and the total") is looked for part by part: each has an importance of its
+    own, by its own words, and its weight falls by the most of it that was shown, w = 1 - max importance. A token is
+    worth what it is worth to the part that wants it most.
     """
 
     def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
+        parts = scene.queries[0].parts
+        return self._by_parts(scene, score, parts) if len(parts) > 1 else self._by_words(scene, score)
+
+    def _by_parts(self, scene: Scene, score: Score, parts: Sequence[tuple[int, int]]) -> Generator[Gaze, Step, None]:
+        grid, steps = scene.grids[0], list[Step]()
+        own = []
+        for first, last in parts:
+            only = torch.zeros_like(scene.query_weight)
+            only[:, first:last] = scene.query_weight[:, first:last]
+            own.append(score(scene.weighted(only))[0])
+        worth = torch.stack(own)  # (P, N) of P parts
+        left = worth.new_ones(len(parts))
+        while True:
+            wanted = left[:, None] * worth
+            importance = wanted.amax(0)
+            index, note = next_fixation(importance, scene.valid[0], grid, steps, self.inhibition_radius)
+            reason = (
+                f"residual query {float(left.mean()):.2f}, part {int(wanted[:, index].argmax()) + 1} of {len(parts)}"
+            )
+            step = yield gaze_at(grid, index, reason + note, float(importance[index]), importance)
+            steps.append(step)
+            if len(step.selection.index):
+                left = torch.minimum(left, 1 - worth[:, step.selection.index].amax(1)).clamp(min=LEAST)
+
+    def _by_words(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
         grid, weight = scene.grids[0], scene.query_weight  # (1, T)
         steps: list[Step] = []
         while True:

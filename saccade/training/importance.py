@@ -7,7 +7,6 @@ in the best tokens, and what the reader answers from them; beside the head untra
 trained at all.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,12 +22,11 @@ from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder, Engine
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
-from saccade.heads.files import CARD, save
+from saccade.heads.files import save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance import Mix
 from saccade.settings import Settings
 from saccade.training.course import claim, course, generator, picked
-from saccade.training.fit import drawn, fit
 from saccade.training.losses import LOSSES
 from saccade.training.losses import listwise as listwise
 from saccade.training.maps import Maps
@@ -88,14 +86,6 @@ class HeadSettings(Settings):
     cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
 
 
-def train_head(
-    head: Head, examples: Sequence[Example], *, steps: int, rate: float = 3e-3, seed: int = 0, loss: str = "listwise"
-) -> list[float]:
-    """Fits a head in place with AdamW, one example a step in an order drawn from `seed`; the loss of each step."""
-    losses = (LOSSES[loss](head(scene), target, scene.present) for scene, target in drawn(examples, seed))
-    return fit(head, losses, steps, rate, weight_decay=0.01)
-
-
 @torch.no_grad()
 def answer_share(score: Callable[[Scene], Tensor], examples: Sequence[Example], keep: int = KEEP) -> float:
     """Share of the target that lies in the `keep` best tokens by (scene) -> (B, N), mean over questions."""
@@ -120,24 +110,6 @@ def new_head(settings: HeadSettings, encoder: Encoder, page: Page) -> Head:
     elif settings.kind == "mlp":
         sizes = {"levels": settings.levels}
     return KINDS[settings.kind](settings.at, width, scene.query_tokens.shape[-1], **sizes)
-
-
-def kind_of(folder: Path) -> str:
-    """Which kind of head a folder holds.
-
-    Raises:
-        ConfigError: none.
-    """
-    try:
-        name = json.loads((folder / CARD).read_text())["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{folder} holds no head: `saccade train head --output {folder}` makes one ({error})"
-        ) from error
-    for kind, head in KINDS.items():
-        if head.__name__ == name:
-            return kind
-    raise ConfigError(f"{folder} holds a {name}, which is no head of a scorer ({', '.join(KINDS)})")
 
 
 def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Sequence[Row]) -> Pages:
@@ -217,7 +189,7 @@ def judged(settings: HeadSettings, score: Callable[[Scene], Tensor], pages: Sequ
 
 
 def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Page]) -> dict[str, Any]:
-    """ANLS from the best tokens: by the head, by the default scorers, and the difference, with intervals over pages."""
+    """Scores from the best tokens by the head and by the default scorers, the difference, with intervals over pages."""
     default = Mix.parse(SCORERS["query and edges"])
     ways: dict[str, Callable[[Scene], Tensor]] = {"by the head": head, "by query and edges": default}
     read = {
@@ -228,6 +200,7 @@ def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Pa
         return {}
     gain = read["by the head"].over(read["by query and edges"])
     return {
+        "metric": read["by the head"].metric,
         "read": {name: asdict(mean) for name, each in read.items() if (mean := each.mean())},
         "gain": None if gain is None else asdict(gain),
         "said": {name: text_of(each.mean()) for name, each in read.items()} | {"gain": text_of(gain, sign=True)},
@@ -244,6 +217,6 @@ def told(report: dict[str, Any], output: Path) -> str:
         f"  {name:16s} " + "  ".join(f"{key} {value:.3f}" for key, value in report[name].items()) for name in ways
     ]
     if said := report.get("said"):
-        lines += [f"read from the best {report['keep']} tokens (ANLS):"]
+        lines += [f"read from the best {report['keep']} tokens ({report['metric']}):"]
         lines += [f"  {name:20s} {text}" for name, text in said.items()]
     return "\n".join([*lines, f"{output}"])

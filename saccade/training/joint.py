@@ -192,7 +192,8 @@ def _read(
     mean = found.mean()
     return found, {
         "tokens": round(sum(shown) / max(1, len(shown)), 1),
-        "anls": None if mean is None else asdict(mean),
+        "score": None if mean is None else asdict(mean),
+        "metric": found.metric,
         "said": text_of(mean),
     }
 
@@ -207,7 +208,8 @@ def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
 
 def told(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
     """What each weight gained, as the command says it."""
-    lines = [f"answers on held-out pages at {settings.least} tokens a look at most (ANLS):"]
+    metric = report["untrained"]["metric"]
+    lines = [f"answers on held-out pages at {settings.least} tokens a look at most ({metric}):"]
     for name, each in report.items():
         gain = f"  gain {each['gain_said']}" if "gain_said" in each else ""
         lines.append(f"  {name:12s} {each['said']:22s} {each['tokens']:6.1f} tokens{gain}")

@@ -7,7 +7,7 @@ what is asked for is left, and what is answered, beside networks that have learn
 (untrained networks drop as randomly as their weights were drawn).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from saccade.eye import Eye
 from saccade.heads.files import save
 from saccade.heads.keep import KeepScores
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
-from saccade.metrics.scoring import score
+from saccade.metrics.scoring import score, title
 from saccade.settings import Settings
 from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
@@ -60,18 +60,27 @@ def asked_for(page: Page, labels: float) -> Tensor:
     return worth / worth.sum().clamp(min=1e-9)
 
 
+def entering(engine: Encoder) -> Callable[[Sequence[Any]], tuple[Any, Any, Tensor]]:
+    """What gives a tower's blocks and the tokens that enter the first one.
+
+    Raises:
+        ConfigError: this family's tower takes no reduction.
+    """
+    found: Callable[[Sequence[Any]], tuple[Any, Any, Tensor]] | None = getattr(engine.family, "entering", None)
+    if found is None:
+        name = type(engine.family).__name__
+        raise ConfigError(f"the tower of {name} drops nothing on its way; those of Qwen2-VL, Qwen2.5-VL, Qwen3-VL do")
+    return found
+
+
 def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = drawn) -> tuple[list[Tensor], Tensor]:
     """Who is left after each stage, (1, N) with gradients, and which token of the page each of them is (N,).
 
     Raises:
         ConfigError: this family's tower takes no reduction.
     """
-    entering = getattr(engine.family, "entering", None)
-    if entering is None:
-        name = type(engine.family).__name__
-        raise ConfigError(f"the tower of {name} drops nothing on its way; those of Qwen2-VL, Qwen2.5-VL, Qwen3-VL do")
     with torch.no_grad():
-        blocks, tokens, order = entering([engine.prepare(page.picture)])
+        blocks, tokens, order = entering(engine)([engine.prepare(page.picture)])
     halves = [TowerHalves(blocks, layer, tokens.position, tokens.window) for layer in range(blocks.num_layers)]
     nothing = torch.zeros(len(page.encoding), dtype=torch.bool, device=tokens.states.device)
     states = tokens.states.detach().clone().unsqueeze(0)
@@ -116,31 +125,44 @@ def train(
     names = [report[name].pop("pages") for name in folders][0]
     gain = bootstrap_difference(after, before, names)
     report["gain"] = None if gain is None else asdict(gain)
+    report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
     save(scores, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
     return report
+
+
+def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], list[str]]:
+    """Scores of what is answered about the first pages, shown whole, and their names: until `most` questions are."""
+    scores, names = list[float](), list[str]()
+    if not most:
+        return scores, names
+    with spec.open() as engine:
+        eye = Eye(engine, Episode(sampler="full"))
+        for page in pages:
+            if len(scores) >= most:
+                break
+            questions = [question for question, _ in page.asked]
+            outcomes: list[Outcome] = eye.outcomes(page.picture, questions)
+            for question, outcome in zip(questions, outcomes, strict=True):
+                text = outcome.answer.text if isinstance(outcome, Trace) else ""
+                scores.append(score(text, question) or 0.0)
+                names.append(page.image_id)
+    return scores, names
 
 
 def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page]) -> dict[str, Any]:
     """With the reduction of a folder: how much of what is asked for is left, and the scores of what is answered."""
     reduction = {"name": "dynamicvit", "weights": str(folder), "keep": settings.keep}
-    left, scores, names = [], list[float](), list[str]()
-    with spec.with_settings(reduction=reduction).open() as engine:
-        eye = Eye(engine, Episode(sampler="full"))
+    left, tower = [], spec.with_settings(reduction=reduction)
+    with tower.open_encoder() as engine:
         for page in pages:
             (encoding,) = engine.encode([engine.prepare(page.picture)])
             worth = asked_for(page, settings.labels)
             cells = encoding.grid.row * encoding.grid.cols + encoding.grid.col
             left.append(float(worth[cells].sum()))
-            if len(scores) < settings.read:
-                questions = [question for question, _ in page.asked]
-                outcomes: list[Outcome] = eye.outcomes(page.picture, questions)
-                for question, outcome in zip(questions, outcomes, strict=True):
-                    text = outcome.answer.text if isinstance(outcome, Trace) else ""
-                    scores.append(score(text, question) or 0.0)
-                    names.append(page.image_id)
+    scores, names = answers(tower, pages, settings.read)
     mean = bootstrap_mean(scores, names)
     return {
-        "kept": round(sum(left) / len(left), 4), "anls": None if mean is None else asdict(mean), "scores": scores,
+        "kept": round(sum(left) / len(left), 4), "score": None if mean is None else asdict(mean), "scores": scores,
         "pages": names,
     }  # fmt: skip
 
@@ -150,8 +172,9 @@ def told(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
     share = settings.keep**settings.stages
     lines = [f"held-out pages, {share:.2f} of the tokens left at the end of the tower:"]
     for name in ("untrained", "trained"):
-        each = report[name]
-        lines.append(f"  {name:10s} keeps {each['kept']:.3f} of what is asked for, ANLS {interval_text(each['anls'])}")
+        each, metric = report[name], report["metric"]
+        read = interval_text(each["score"])
+        lines.append(f"  {name:10s} keeps {each['kept']:.3f} of what is asked for; {metric} {read}")
     gain = report["gain"]
     lines.append(f"  gain {interval_text(gain, sign=True)}")
     if gain is None or (gain["low"] or 0) <= 0:

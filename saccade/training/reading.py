@@ -14,7 +14,8 @@ from torch import Tensor
 from saccade.engines import Engine
 from saccade.errors import EngineDead, SaccadeError
 from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean, interval_text
-from saccade.metrics.scoring import score
+from saccade.metrics.scoring import score, title
+from saccade.samplers.topk import TopK
 from saccade.training.stored import Page
 from saccade.types import Canvas, Part, Scene, Selection
 
@@ -42,10 +43,15 @@ def read_answer(engine: Engine, page: Page, number: int, index: Tensor) -> float
 
 
 @torch.no_grad()
-def best(score: Score, scene: Scene, keep: int) -> Tensor:
-    """(B, K) the tokens that the sampler `topk` would take: the highest scores, the earlier of equals."""
-    ranked = score(scene).masked_fill(~scene.present, float("-inf"))
-    return ranked.argsort(dim=-1, descending=True, stable=True)[:, : min(keep, ranked.shape[-1])]
+def best(score: Score, scene: Scene, keep: int) -> tuple[Tensor, ...]:
+    """(K,) int64 of each image: the tokens that a look with the sampler `topk` takes."""
+    return taken(score(scene), scene, keep)
+
+
+def taken(worth: Tensor, scene: Scene, keep: int) -> tuple[Tensor, ...]:
+    """(K,) int64 of each image: what the sampler `topk` takes of tokens that are worth so much (B, N)."""
+    gaze_uv = worth.new_full((len(scene.grids), 2), 0.5)  # it does not look there
+    return tuple(selection.index for selection in TopK()(scene, worth, gaze_uv, keep))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +60,10 @@ class Reading:
 
     scores: tuple[float, ...]
     pages: tuple[str, ...]
+    metric: str  # what the scores are called
 
     def mean(self) -> Interval | None:
-        """ANLS with its interval over pages."""
+        """The mean score with its interval over pages."""
         return bootstrap_mean(self.scores, self.pages)
 
     def over(self, other: "Reading") -> Interval | None:
@@ -73,7 +80,8 @@ def read_pages(
     ]
     shown = track(asked, name, disable=not sys.stderr.isatty())
     scores = [read_answer(engine, page, number, chosen(page, number)) for page, number in shown]
-    return Reading(tuple(scores), tuple(page.image_id for page, _ in asked))
+    names = tuple(page.image_id for page, _ in asked)
+    return Reading(tuple(scores), names, title(page.asked[number][0].metric for page, number in asked))
 
 
 def top(score: Score, keep: int) -> Callable[[Page, int], Tensor]:

@@ -78,26 +78,42 @@ class _Gated(Fusion):
         return self._now[layer]
 
 
+class Gates(nn.Module):
+    """A gate for each block of a tower, from where a fusion has them. 0 and 1 start at 0.05 and 0.95: at the ends there
+    is no gradient."""
+
+    def __init__(self, fusion: Fusion, num_layers: int) -> None:
+        super().__init__()
+        start = torch.tensor([float(fusion.gate(layer, num_layers)) for layer in range(num_layers)])
+        self.fusion, self.logits = fusion, nn.Parameter(torch.logit(start.clamp(0.05, 0.95)))
+
+    def learning(self) -> Fusion:
+        """The fusion with the gates of now, and their gradients."""
+        gated = _Gated(**self.fusion.model_dump())
+        gated._now = self.logits.sigmoid()
+        return gated
+
+    def settled(self) -> Fusion:
+        """The fusion with the gates of now as plain settings."""
+        gates = tuple(round(float(gate), 4) for gate in self.logits.detach().sigmoid())
+        return Fusion(**{**self.fusion.model_dump(), "gates": gates})
+
+
 def train_gates(
     fusion: Fusion, loss_of: Callable[[Reduction], Tensor], num_layers: int, steps: int, rate: float = 0.1
 ) -> tuple[Fusion, list[float]]:
     """Learns a gate for each block of a tower, from where `fusion` has them; the fusion with them, and every loss.
 
     `loss_of` runs the tower with the reduction it is given (`saccade.families._vit.encode`) and says how bad that was.
-    Gates of 0 and 1 start at 0.05 and 0.95: at the ends there is no gradient.
     """
-    start = torch.tensor([float(fusion.gate(layer, num_layers)) for layer in range(num_layers)])
-    logits = nn.Parameter(torch.logit(start.clamp(0.05, 0.95)))
-    gated = _Gated(**fusion.model_dump())
+    gates = Gates(fusion, num_layers)
 
     def losses() -> Iterator[Tensor]:
         while True:
-            gated._now = logits.sigmoid()
-            yield loss_of(gated)
+            yield loss_of(gates.learning())
 
-    curve = fit(nn.ParameterList([logits]), losses(), steps, rate)
-    gates = tuple(round(float(gate), 4) for gate in logits.detach().sigmoid())
-    return Fusion(**{**fusion.model_dump(), "gates": gates}), curve
+    curve = fit(gates, losses(), steps, rate)
+    return gates.settled(), curve
 
 
 class Halves(Protocol):

@@ -3,7 +3,7 @@
 For each question several sets of tokens are drawn by the head's logits (`saccade.training.plackett`), the reader
 answers from each, and sets that were read better than the others become more likely:
 
-    reward = ANLS - cost * K / N,    loss = -advantage * log p(set) + sharpen * entropy of the head's softmax
+    reward = score - cost * K / N,    loss = -advantage * log p(set) + sharpen * entropy of the head's softmax
 
 With several budgets a small network draws K as well, for each question, and learns it from the same reward; with one K
 is the same for all draws of a question, and its cost decides nothing. S draws of a question, N tokens.
@@ -24,10 +24,10 @@ from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
-from saccade.heads.scoring import KINDS, Head
+from saccade.heads.scoring import KINDS, Head, kind_of
 from saccade.settings import Option, Settings, Short
 from saccade.training.course import claim, course, generator, picked
-from saccade.training.importance import HELD_OUT, HeadSettings, kind_of, pages_of
+from saccade.training.importance import HELD_OUT, HeadSettings, pages_of
 from saccade.training.plackett import (
     clipped_loss,
     draw,
@@ -82,7 +82,7 @@ class Drawn:
     levels: Tensor | None  # (S,) int64, which budget
     before: Tensor  # (S,) log-probability when it was drawn
     reward: Tensor  # (S,)
-    score: Tensor  # (S,) ANLS
+    score: Tensor  # (S,) by the question's own metric
 
 
 class Policy:
@@ -196,7 +196,7 @@ def train(
                 last[visit] = policy.draw(engine, learnt[at], number, outcome, generator(settings.seed, visit))
             drawn = last[visit]
             tokens = sum(len(order) for order in drawn.orders) / len(drawn.orders)
-            facts = {"reward": float(drawn.reward.mean()), "anls": float(drawn.score.mean()), "tokens": tokens}
+            facts = {"reward": float(drawn.reward.mean()), "score": float(drawn.score.mean()), "tokens": tokens}
             return loss(policy, drawn, outcome), facts
 
         steps, rate = settings.steps * outcome.epochs, settings.rate or RATE
@@ -231,7 +231,7 @@ def answered(pages: Pages) -> list[tuple[int, int]]:
 
 
 def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: int) -> dict[str, Any]:
-    """ANLS on held-out pages before and after, and the difference, with intervals over pages; tokens shown."""
+    """The score on held-out pages before and after, and the difference, with intervals over pages; tokens shown."""
     shown: list[int] = []
 
     def counted(page: Page, number: int) -> Tensor:
@@ -246,6 +246,7 @@ def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: in
         "before": None if means[0] is None else asdict(means[0]),
         "after": None if means[1] is None else asdict(means[1]),
         "gain": None if gain is None else asdict(gain),
+        "metric": first.metric,
         "tokens": round(sum(shown) / max(1, len(shown)), 1),
         "said": {"before": text_of(means[0]), "after": text_of(means[1]), "gain": text_of(gain, sign=True)},
     }
@@ -255,9 +256,10 @@ def told(report: dict[str, Any], output: Path) -> str:
     """What a training gained, as the command says it."""
     said = report["said"]
     sure = report["gain"] is not None and report["gain"]["low"] is not None and report["gain"]["low"] > 0
+    number = report["after"]["num_questions"] if report["after"] else 0
     return "\n".join(
         [
-            f"answers on {report['after']['num_questions'] if report['after'] else 0} held-out questions (ANLS):",
+            f"answers on {number} held-out questions ({report['metric']}):",
             *(f"  {name:8s} {said[name]}" for name in ("before", "after", "gain")),
             f"  {report['tokens']} tokens a look",
             "it pays on these pages" if sure else "no gain that the interval bears out: keep the head it started from",

@@ -1,6 +1,6 @@
 """Measures what each budget reads of each question, and trains the learned budget on it (`saccade train budget`).
 
-Every question is read at every budget, with the best tokens by a scorer: 1 - ANLS is the loss of that budget. From
+Every question is read at every budget, with the best tokens by a scorer: 1 - its score is the loss of that budget. From
 page and question a small network then predicts which budget is worth its tokens (`saccade.training.budget`). What is
 reported is of held-out pages: the network's choice beside each fixed budget.
 """
@@ -25,11 +25,12 @@ from saccade.errors import ConfigError
 from saccade.heads.budget import LEVELS, BudgetNet
 from saccade.heads.files import save
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.scoring import title
 from saccade.settings import Option, Settings, Short
 from saccade.training.budget import loss as budget_loss
 from saccade.training.course import claim, course, generator, kept_lines
 from saccade.training.importance import HELD_OUT
-from saccade.training.reading import Score, best, read_answer
+from saccade.training.reading import Score, read_answer, taken
 from saccade.training.stored import Pages, stored
 
 MEASURED = "measured.jsonl"
@@ -70,8 +71,11 @@ def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], 
             for number, (question, _) in enumerate(page.asked):
                 if not question.answers or (page.image_id, number) in done:
                     continue
-                order = best(score, page.some([number]), levels[-1])[0]
-                scores = [read_answer(engine, page, number, order[:level]) for level in levels]
+                scene = page.some([number])
+                with torch.no_grad():
+                    worth = score(scene)
+                shown = [taken(worth, scene, level)[0] for level in levels]
+                scores = [read_answer(engine, page, number, index) for index in shown]
                 lines.append({"page": page.image_id, "number": number, "scores": scores})
                 out.write(json.dumps(lines[-1]) + "\n")
                 out.flush()
@@ -108,6 +112,7 @@ def train(
 
         course({"budget": net}, loss_of, output, steps=settings.steps, rate=RATE, name="budget")
         report = judged(net, *_table(net, held_out, lines))
+        report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
     save(net, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
     return report
 
@@ -130,7 +135,7 @@ def _table(net: BudgetNet, pages: Pages, lines: Sequence[dict[str, Any]]) -> tup
 
 @torch.no_grad()
 def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str]) -> dict[str, Any]:
-    """ANLS and tokens of the network's choice and of each fixed budget; the gain over what as many tokens read.
+    """Score and tokens of the network's choice and of each fixed budget; the gain over what as many tokens read.
 
     As many tokens: the two fixed budgets around the choice's mean, mixed so that they cost as much.
     """
@@ -153,7 +158,8 @@ def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str
 
 def told(report: dict[str, Any], output: Path) -> str:
     """What the budget learned, as the command says it."""
-    lines = ["held-out pages (ANLS):", f"  chosen       {interval_text(report['chosen'])}  {report['tokens']} tokens"]
+    chosen = f"  chosen       {interval_text(report['chosen'])}  {report['tokens']} tokens"
+    lines = [f"held-out pages ({report['metric']}):", chosen]
     lines += [f"  {name:12s} {interval_text(each)}" for name, each in report.items() if name.endswith(" tokens")]
     gain = report["gain"]
     sure = gain is not None and gain["low"] is not None and gain["low"] > 0

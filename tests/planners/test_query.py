@@ -1,5 +1,7 @@
 """F1 on pages whose tokens are known."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -60,6 +62,22 @@ def test_everything_found_still_gives_a_gaze():
     flow = ResidualQuery().flow(scene, SCORE)
     gaze = flow.send(step([14, 21], 36, gaze=next(flow)))
     assert gaze.reason == "residual query 0.00" and gaze.score == 0
+
+
+def test_parts_are_looked_for_one_after_the_other():
+    # Nothing is like both words together; the first part's best is only half as good as the second's.
+    picture, encoding, query = item(6, 6, tokens=page(r0c0=(0.4, 0.0), r0c1=(0.3, 0.0), r5c5=(0.0, 0.8)).tokens[0])
+    query = replace(query, tokens=torch.eye(6)[:2], weight=torch.ones(2), parts=((0, 1), (1, 2)))
+    flow = ResidualQuery(inhibition_radius=0.0).flow(Scene.of([(picture, encoding, query)]), SCORE)
+    first = next(flow)
+    assert first.importance is not None and first.importance[[0, 1, 35]].tolist() == pytest.approx([1, 0.75, 1])
+    assert first.reason in ("residual query 1.00, part 1 of 2", "residual query 1.00, part 2 of 2")
+    shown = int(first.importance.argmax())
+    second = flow.send(step([shown], 36, gaze=first))
+    assert second.importance is not None and int(second.importance.argmax()) == 35 - shown
+    assert second.reason.startswith("residual query 0.5") and second.reason != first.reason
+    third = flow.send(step([35 - shown], 36, gaze=second))
+    assert third.uv == pytest.approx((3 / 12, 1 / 12)), "both are found: what is next best of either"
 
 
 def test_the_discs_move_scorers_that_ignore_the_question():

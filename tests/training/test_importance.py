@@ -14,7 +14,8 @@ from saccade.heads.files import load_cached, save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance.late import LateInteraction
 from saccade.tokens.ranking import rank
-from saccade.training.importance import Example, answer_share, train_head
+from saccade.training.course import course, picked
+from saccade.training.importance import Example, answer_share, listwise
 from saccade.types import Encoding, Query, Scene
 from tests import tiny
 from tests.helpers import item
@@ -56,12 +57,22 @@ def precision(head: Head, held_out: list[Example]) -> float:
     return sum(found) / len(found)
 
 
+def taught(head, pages, folder, steps):
+    """Fits a head as the command does; the loss of each step."""
+
+    def loss_of(step):
+        scene, target = pages[picked(len(pages), step, 0)]
+        return listwise(head(scene), target, scene.present), {}
+
+    return [line["loss"] for line in course({"head": head}, loss_of, folder, steps=steps, rate=1e-2)]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_head_learns_what_the_words_mean(kind, tmp_path):
     torch.manual_seed(0)
     head, held_out = KINDS[kind]("before", FEATURES, WORDS, inner=16), examples(range(100, 110))
     before = precision(head, held_out)
-    losses = train_head(head, examples(range(40)), steps=250, rate=1e-2)
+    losses = taught(head, examples(range(40)), tmp_path / "course", steps=250)
     assert before < 0.5 < 0.9 < precision(head, held_out), "chance is a quarter"
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
     save(head, tmp_path / kind, steps=250)
@@ -72,12 +83,12 @@ def test_a_head_learns_what_the_words_mean(kind, tmp_path):
         assert LateInteraction(head=str(tmp_path / kind)).raw(scene).shape == scene.present.shape
 
 
-def test_training_twice_gives_the_same_weights():
+def test_training_twice_gives_the_same_weights(tmp_path):
     heads = []
-    for _ in range(2):
+    for number in range(2):
         torch.manual_seed(0)
         head = KINDS["mlp"]("before", FEATURES, WORDS, inner=4)
-        train_head(head, examples(range(3)), steps=5)
+        taught(head, examples(range(3)), tmp_path / str(number), steps=5)
         heads.append(head.question.weight.detach())
     assert torch.equal(*heads)
 

@@ -93,7 +93,7 @@ def test_the_command(more, tmp_path, qwen2_5_vl):
     assert done.exit_code == 0, done.output
     assert "no gain that the interval bears out" in done.output
     lines = [json.loads(line) for line in (tmp_path / "rewarded" / "curve.jsonl").read_text().splitlines()]
-    assert len(lines) == (4 if more else 2) and all(0 <= line["anls"] <= 1 for line in lines)
+    assert len(lines) == (4 if more else 2) and all(0 <= line["score"] <= 1 for line in lines)
     if more:
         assert load(BudgetNet, tmp_path / "rewarded" / "budget").levels == (10, 20)
 

@@ -32,6 +32,8 @@ def test_gain_is_over_fixed_budgets_of_as_many_tokens():
     assert report["gain"]["mean"] == pytest.approx(
         1 - (0.75 * 1 + 0.25 * 0.25)
     )  # 17.5 tokens: three quarters of the way
+    report["metric"] = "VQA accuracy"
+    assert told(report, "out").startswith("held-out pages (VQA accuracy):")
     assert "17.5 tokens" in told(report, "out") and "chosen so often: 10 1, 20 3" in told(report, "out")
 
 

@@ -43,6 +43,7 @@ COMMANDS = [
     "train calibration",
     "train head",
     "train joint",
+    "train gates",
     "train keep",
     "train nano",
     "tune",

@@ -5,18 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 from rich.console import Console
 
-from pipelines.commands import experiment
+from pipelines.commands import app, experiment
 from pipelines.execute import local
 from pipelines.execute.experiment import run_experiment
 from pipelines.reporting.page import report
 from pipelines.reporting.subjects import show
 from pipelines.runs import stored
 from pipelines.runs.experiment import ALL, Experiment, in_repository, read_experiment
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError
+from saccade.heads.files import save
+from saccade.heads.scoring import Late
 from tests import tiny
 
 BUDGET = {"name": "fixed", "tokens": 10}
@@ -94,6 +98,50 @@ def test_failures_are_in_the_table_and_the_report(settings: dict[str, Any], tmp_
         Experiment(**settings, failures={**failing, "oracle": "tld"}).opened()
 
 
+def test_failures_of_data_that_may_not_be_copied_are_counted_alone(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = {"of": "looks", "oracle": "told", "everything": "full"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**settings, "failures": failing}))
+    monkeypatch.setattr(experiment, "console", Console(quiet=True))
+    words = [str(tmp_path / "mine.yaml"), "--output", str(tmp_path / "out")]
+    app.load("experiment").main([*words, "--examples", "0"], standalone_mode=False)
+    results = stored.results(tmp_path / "out" / "results.json")
+    assert [len(each["examples"]) for each in results["failures"]["classes"].values()] == [0, 0, 0, 0]
+    assert "| why `looks` fails | questions | share [95 %] |\n" in (tmp_path / "out" / "table.md").read_text()
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ConfigError, match="--examples: this experiment tells no failures"):
+        app.load("experiment").main([*words, "--examples", "0"], standalone_mode=False)
+
+
+def test_trained_heads_get_rows_with_the_pages_they_were_trained_on(settings: dict[str, Any], tmp_path: Path) -> None:
+    heads = {"looks": LOOKS, "against": "looks"}
+    model = Path(settings["engine"]["model"])
+    with HF(model=str(model)).open_encoder() as encoder:
+        width = encoder.query("Who?").tokens.shape[-1]
+    for name, notes in (("few", {"report": {"pages": 9}, "steps": 400}), ("unknown", {})):
+        torch.manual_seed(0)
+        save(Late("after", width, width), tmp_path / "heads" / name, **notes)
+    folders = [tmp_path / "heads" / name for name in ("few", "unknown")]
+    results = run_experiment(
+        Experiment(**settings, heads=heads).with_heads(folders), tmp_path / "out", Console(quiet=True)
+    )
+    assert list(results["variants"]) == ["full", "looks", "told", "few", "unknown"]
+    assert {name: entry.get("trained_pages") for name, entry in results["variants"].items() if "few" in name} == {
+        "few": 9
+    }
+    assert results["variants"]["few"]["against"] == "looks" and results["variants"]["few"]["errors"] == 0
+    lines = (tmp_path / "out" / "table.md").read_text().splitlines()
+    assert lines[0].startswith("|  | trained on | tokens |") and lines[5].startswith("| few | 9 pages | 10 |")
+    assert lines[6].startswith("| unknown | - | 10 |") and lines[2].startswith("| full | - |")
+    with pytest.raises(ConfigError, match="there is a row 'few' already"):
+        Experiment(**settings, heads=heads).with_heads([folders[0], tmp_path / "others" / "few"][:1] * 2)
+    with pytest.raises(ConfigError, match="no rows for trained heads"):
+        Experiment(**settings).with_heads(folders)
+    with pytest.raises(ConfigError, match="nothing holds no head"):
+        Experiment(**settings, heads=heads).with_heads([tmp_path / "nothing"])
+
+
 def test_what_is_expected_needs_a_comparison(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="expected: looks is compared with nothing"):
         Experiment(**settings, expected={"looks": 0.1}).opened()
@@ -125,7 +173,11 @@ def test_all_experiments_one_after_the_other(
 def test_every_experiment_has_its_baselines() -> None:
     """full, ink, and resize and random at equal tokens; those of before that were, say which they lack."""
     assert ALL not in in_repository()
-    for name in ("adaptive", "difficulty", "failures", "fixations", "gaze", "profile", "terms", "tokens", "variable"):
+    names = (
+        "adaptive", "curve", "difficulty", "failures", "fixations", "gaze", "gundam", "profile", "terms", "tokens",
+        "trained", "variable",
+    )  # fmt: skip
+    for name in names:
         variants = list(read_experiment(in_repository()[name]).variants)
         assert {"full", "ink"} <= set(variants), name
         sizes = [{each.partition("@")[2] for each in variants if each.startswith(way)} for way in ("resize", "random")]

@@ -1,0 +1,118 @@
+"""Trains whether tokens that are alike are pruned or merged in each block of the vision tower (`saccade train gates`),
+for the reduction `fusion`.
+
+Nobody labels anything: the tokens that leave the tower, each in the place of those that went into it, are to be what
+they are without fusion. Reported on held-out pages: how far they are from that, and what is answered, beside the gates
+that were not trained (the first half of the blocks prunes, the second merges).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from saccade.config import Episode
+from saccade.datasets import Dataset, Row
+from saccade.engines import Encoder
+from saccade.engines.hf import HF
+from saccade.families._walk import walk
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.scoring import title
+from saccade.reduction.fusion import Fusion
+from saccade.settings import Settings
+from saccade.training.course import claim, course, picked
+from saccade.training.importance import HELD_OUT
+from saccade.training.keeping import answers, entering
+from saccade.training.reduction import Gates
+from saccade.training.stored import Page, stored
+
+FILE = "fusion.yaml"
+
+
+class GateSettings(Settings):
+    """How it is trained."""
+
+    panel = "How it is trained"
+
+    r: int = Field(32, ge=1, description="Tokens that leave per block and image, at most.")
+    steps: int = Field(60, ge=0, description="Pages it is shown, one a step.")
+    rate: float = Field(0.1, gt=0, description="Learning rate at the start; it falls to nothing.")
+    seed: int = Field(0, ge=0, description="Of the order of pages.")
+    read: int = Field(96, ge=0, description="Held-out questions that are read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+
+
+def away(engine: Encoder, fusion: Fusion, page: Page) -> Tensor:
+    """() mean 1 - cosine between a page's tokens as the reader gets them and what they are without fusion.
+
+    A token that was pruned is 1 away: the reader gets nothing of it.
+    """
+    with torch.no_grad():
+        blocks, tokens, order = entering(engine)([engine.prepare(page.picture)])
+    left = walk(blocks, tokens, fusion, listen=False)
+    made = blocks.tower.merger(left.states.flatten(0, 1)).float()
+    kept, whole = left.into >= 0, page.encoding.tokens.to(made.device)[order].float()
+    near = cosine_similarity(made[left.into[kept]], whole[kept], dim=-1)
+    return 1 - near.sum() / len(whole)
+
+
+def train(
+    settings: GateSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
+) -> dict[str, Any]:
+    """Trains gates into `output`, from where they were left; how far tokens are moved, and what is read.
+
+    Raises:
+        ConfigError: the model's tower merges nothing, or `output` holds another training.
+        KeyboardInterrupt: asked to stop; the same call goes on.
+    """
+    claim(output, {**origin, "training": settings.dump()})
+    start = Fusion(r=settings.r)
+    with spec.open_encoder() as engine:
+        engine.family.model.requires_grad_(False)
+        pages = stored(settings.cache, Episode(sampler="topk", fixations=1), engine, dataset, rows)
+        learnt, held_out = pages.split(HELD_OUT)
+        gates = Gates(start, entering(engine)([engine.prepare(pages[0].picture)])[0].num_layers)
+
+        def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+            return away(engine, gates.learning(), learnt[picked(len(learnt), step, settings.seed)]), {}
+
+        course({"gates": gates}, loss_of, output, steps=settings.steps, rate=settings.rate, name="gates")
+        ways = {"untrained": start, "trained": gates.settled()}
+        with torch.no_grad():
+            report: dict[str, Any] = {
+                name: {"away": round(sum(float(away(engine, way, page)) for page in held_out) / len(held_out), 4)}
+                for name, way in ways.items()
+            }
+    scores, names = {}, list[str]()
+    for name, way in ways.items():
+        scores[name], names = answers(spec.with_settings(reduction=way.spec()), held_out, settings.read)
+        mean = bootstrap_mean(scores[name], names)
+        report[name]["score"] = None if mean is None else asdict(mean)
+    gain = bootstrap_difference(scores["trained"], scores["untrained"], names)
+    report |= {"gain": None if gain is None else asdict(gain), "gates": list(ways["trained"].gates or ())}
+    report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
+    made = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
+    (output / FILE).write_text(yaml.safe_dump(made, sort_keys=False))
+    return report
+
+
+def told(report: dict[str, Any], output: Path) -> str:
+    """What was learned, as the command says it."""
+    lines = ["held-out pages, distance from the tokens without fusion (1 - cosine), and what is read:"]
+    for name in ("untrained", "trained"):
+        each = report[name]
+        lines.append(f"  {name:10s} {each['away']:.3f}  {report['metric']} {interval_text(each['score'])}")
+    gain = report["gain"]
+    lines.append(f"  gain {interval_text(gain, sign=True)}")
+    lines.append(
+        "gates, block by block, 0 prunes and 1 merges: " + ", ".join(f"{gate:.2f}" for gate in report["gates"])
+    )
+    if gain is None or (gain["low"] or 0) <= 0:
+        lines.append("no gain in answers that the interval bears out")
+    return "\n".join([*lines, f"{output / FILE}"])
