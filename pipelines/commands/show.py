@@ -18,7 +18,8 @@ def show(
     what: Annotated[
         str,
         typer.Option(
-            metavar="PICTURE", help="trace, allocation, saliency, homunculus, similarity, pyramid, rate-distortion."
+            metavar="PICTURE",
+            help="trace, allocation, saliency, homunculus, similarity, pyramid, print-size, rate-distortion.",
         ),
     ] = "trace",
     id: Annotated[str | None, typer.Option(help="Which question of a run (default: the first answered).")] = None,
@@ -40,6 +41,7 @@ def show(
     homunculus: the page, each part as large as it matters.
     similarity: how alike the tokens are, and where.
     pyramid: the picture by scale.
+    print-size: the letters whose height is measured, and the page as small as it is shown.
     rate-distortion: accuracy against tokens, of an experiment, or of a run after each of its looks.
 
     Example: saccade show page.png --question "What is the total?" --what saliency --scorer query,edges,variance

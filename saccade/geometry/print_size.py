@@ -36,14 +36,20 @@ def print_height_px(rgb: NDArray[np.uint8]) -> float | None:
 
     Print whose letters are lower than 4 px is not seen; what is larger beside it is then what is measured.
     """
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    if np.median(grey) < 128:
-        grey = 255 - grey
-    height = letter_heights(_components(grey))
+    height = print_boxes(rgb)[:, 3]
     return x_height(height) if len(height) >= FEWEST else None
 
 
-def x_height(height: NDArray[np.float32]) -> float:
+def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(K, 4) left, top, width and height, in px, of the letters of a picture (H, W, 3), of those that are looked at."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if np.median(grey) < 128:
+        grey = 255 - grey
+    boxes = _components(grey)
+    return boxes[in_lines(boxes)]
+
+
+def x_height(height: NDArray[np.int32]) -> float:
     """The x-height of the smallest print among letters of these heights (K,)."""
     low = float(np.quantile(height, SMALL))
     same = height[(height >= low) & (height <= OUT[1] * low)]
@@ -51,8 +57,8 @@ def x_height(height: NDArray[np.float32]) -> float:
     return low if out >= CAPITALS else X_HEIGHT * low
 
 
-def letter_heights(boxes: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(K,) heights of those boxes (n, 4), as left, top, width and height, that have a like one beside them on a line.
+def in_lines(boxes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(K,) which of the boxes (n, 4), left, top, width and height, have a like one beside them on a line.
 
     Of more than `COMPARED` boxes as many are looked at, at even steps.
     """
@@ -64,7 +70,7 @@ def letter_heights(boxes: NDArray[np.int32]) -> NDArray[np.float32]:
     beside = (gap >= -LEVEL * high) & (gap <= high) & (np.abs(foot[some, None] - foot) <= LEVEL * low)
     beside &= high <= LIKE * low
     beside[np.arange(len(some)), some] = False
-    return np.asarray(height[some][beside.any(1)], np.float32)
+    return np.asarray(some[beside.any(1)])
 
 
 def _components(grey: NDArray[np.uint8]) -> NDArray[np.int32]:

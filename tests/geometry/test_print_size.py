@@ -8,7 +8,7 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.print_size import FEWEST, LEAST_SCALE, LEVEL, LIKE, legible_tok, letter_heights, print_height_px
+from saccade.geometry.print_size import LEAST_SCALE, LEVEL, LIKE, in_lines, legible_tok, print_height_px
 
 FONT = f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 TEXT = "the quick brown fox jumps over the lazy dog and all of its old friends"
@@ -85,8 +85,8 @@ def test_letters_are_those_with_a_like_one_beside_them() -> None:
         if -LEVEL * high <= gap <= high and level and high <= LIKE * low:
             wanted |= {i, j}
     assert 20 < len(wanted) < 280
-    assert letter_heights(boxes).tolist() == boxes[sorted(wanted), 3].tolist()
-    assert len(letter_heights(boxes[: FEWEST - 12])) == 0
+    assert in_lines(boxes).tolist() == sorted(wanted)
+    assert len(in_lines(boxes[:0])) == 0
 
 
 @pytest.mark.parametrize("print_px", [6.0, 8.0, 12.0])

@@ -11,10 +11,12 @@ import torch
 from matplotlib.figure import Figure
 
 from saccade.config import Episode
+from saccade.datasets import synthdoc
 from saccade.engines.hf import HFEngine
 from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, DataError
 from saccade.geometry.grid import plain_grid
+from saccade.geometry.print_size import print_height_px
 from saccade.importance import Mix
 from saccade.picture import Picture
 from saccade.registry import find, load, names
@@ -238,3 +240,14 @@ def test_nothing_scored_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plain_picture_has_a_pyramid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Subject, "picture", plain_picture(1, 1))
     check_text(load("viz.pictures", "pyramid", Drawing)(Subject(Episode())))
+
+
+def test_the_print_of_a_page_is_told_as_it_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = cv2.merge([synthdoc.render(9, 0, 512, x_height_px=16.0).image] * 3)
+    monkeypatch.setattr(Subject, "picture", Picture.open(pixels))
+    figure = load("viz.pictures", {"name": "print_size", "print_px": 8.0}, Drawing)(Subject(Episode()))
+    labels = " ".join(axes.get_label() for axes in figure.axes)
+    said = labels + " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+    height_px = print_height_px(pixels)
+    assert height_px is not None and f"smallest print {height_px:.1f} px" in said
+    assert f"{100 * (8 / height_px) ** 2:.0f} % of the pixels" in said and "Its smallest print 8 px high" in said
