@@ -4,8 +4,8 @@ Readers, people and models alike, gain nothing from print above a critical size,
 2011): a page of large letters can be read at a fraction of its pixels. A letter is a connected component of a page set
 in black and white that has another of its size beside it on the same line; of a line of text, the lower letters decide,
 so that what is measured is the x-height. Where nothing stands out above them, as "h" does above "a", they are capitals
-or digits, and the x-height of such print is lower. Specks, rules, pictures and stains stand alone. White print on black
-counts where the page is mostly dark.
+or digits, and the x-height of such print is lower. Dots, dashes and rules fill their boxes; pictures and stains stand
+alone. White print on black counts where the page is mostly dark.
 """
 
 import math
@@ -22,7 +22,10 @@ AROUND_PX = 31  # what a pixel is compared with
 DARKER = 15  # grey levels below its surroundings that make it ink
 LIKE = 1.8  # letters beside each other are so many times as high as each other, at most: "p" beside "h"
 LEVEL = 0.2  # of a letter's height, by which its neighbour's foot may be off the line
-SMALL = 0.1  # share of a page's letters that may be smaller than what is taken to be its smallest print
+SMALL = (
+    0.07  # share of a page's lines, by their length, that may be smaller than what is taken to be its smallest print
+)
+SOLID = 0.75  # share of its box that a dot, a dash or a rule fills, and no letter but such as "l" and "1"
 OUT = 1.2, 1.75  # times as high as the lower letters: what stands out above them in the same print
 CAPITALS = 0.15  # share of letters that stand out; where fewer do all are capitals
 X_HEIGHT = 0.73  # of a capital's height, in most type
@@ -36,8 +39,8 @@ def print_height_px(rgb: NDArray[np.uint8]) -> float | None:
 
     Print whose letters are lower than 4 px is not seen; what is larger beside it is then what is measured.
     """
-    height = print_boxes(rgb)[:, 3]
-    return x_height(height) if len(height) >= FEWEST else None
+    _, _, width, height = print_boxes(rgb).T
+    return x_height(height, width) if len(height) >= FEWEST else None
 
 
 def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -49,9 +52,11 @@ def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
     return boxes[in_lines(boxes)]
 
 
-def x_height(height: NDArray[np.int32]) -> float:
-    """The x-height of the smallest print among letters of these heights (K,)."""
-    low = float(np.quantile(height, SMALL))
+def x_height(height: NDArray[np.int32], width: NDArray[np.int32]) -> float:
+    """The x-height of the smallest print among letters of these heights and widths (K,)."""
+    order = np.argsort(height, kind="stable")
+    length = np.cumsum(width[order])
+    low = float(height[order][np.searchsorted(length, SMALL * length[-1])])
     same = height[(height >= low) & (height <= OUT[1] * low)]
     out = np.mean(same > OUT[0] * low + 0.25)  # a quarter: heights are whole pixels
     return low if out >= CAPITALS else X_HEIGHT * low
@@ -81,8 +86,8 @@ def _components(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
     boxes, area = stats[1:, :4], stats[1:, 4]  # the first is the paper
     width, height = boxes[:, 2], boxes[:, 3]
     letter = (height >= LEAST_PX) & (height <= MOST * len(grey)) & (width <= 12 * height)
-    rule = (area > 0.95 * width * height) & (width >= height)
-    return np.asarray(boxes[letter & ~rule], np.int32)
+    solid = (area > SOLID * width * height) & (height < 2 * width)
+    return np.asarray(boxes[letter & ~solid], np.int32)
 
 
 def legible_scale(rgb: NDArray[np.uint8], print_px: float) -> float:

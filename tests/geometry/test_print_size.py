@@ -60,6 +60,8 @@ def test_specks_rules_and_grain_are_no_print() -> None:
     for y, x in draw.integers(0, 600, (150, 2)):
         pixels[y : y + 5, x : x + 5] = 40
     pixels[300:304] = 0
+    for left in range(20, 900, 12):
+        pixels[330:334, left : left + 8] = 30  # a dashed rule
     pixels += 6 * draw.standard_normal(pixels.shape)
     assert print_height_px(pixels.clip(0, 255).astype(np.uint8)) == pytest.approx(12, abs=1.5)
 
