@@ -55,7 +55,8 @@ def classes(rows: Sequence[Mapping[str, Any]], failing: Failing) -> dict[str, An
         share = bootstrap_mean([float(found[key] == name) for key in scored], pages)
         own = sorted((key for key in scored if found[key] == name), key=lambda key: -(of[key].get("confidence") or 0.0))
         examples = [_example(key, of, oracle, everything) for key in own[: failing.examples]]
-        made["classes"][name] = {"share": share and asdict(share), "n": len(own), "examples": examples}
+        told = sum(_score(oracle[key]) >= RIGHT for key in own)  # type: ignore[operator]  # all of them are scored
+        made["classes"][name] = {"share": share and asdict(share), "n": len(own), "told": told, "examples": examples}
     return made
 
 
@@ -101,6 +102,8 @@ def cells(failures: Mapping[str, Any]) -> list[list[str]]:
         share = entry["share"]
         bounds = "" if not share or share["low"] is None else f" [{100 * share['low']:.0f}, {100 * share['high']:.0f}]"
         shown = f"{100 * share['mean']:.0f} %{bounds}" if share else "-"
+        if name == "reader" and entry.get("told"):
+            text += f"; {entry['told']} of them are read from an oracle's looks"
         wrong = entry["examples"] if name != "read" else ()
         made.append([text, str(entry["n"]), shown, _told(wrong[0]) if wrong else ""])
     return made

@@ -80,6 +80,12 @@ def test_parts_are_looked_for_one_after_the_other():
     assert third.uv == pytest.approx((3 / 12, 1 / 12)), "both are found: what is next best of either"
 
 
+def test_a_scorer_that_does_not_read_the_question_knows_no_parts():
+    picture, encoding, query = item(6, 6)
+    scene = Scene.of([(picture, encoding, replace(query, parts=((0, 1), (1, 2))))])
+    assert next(ResidualQuery().flow(scene, lambda s: s.received)).reason == "residual query 1.00"
+
+
 def test_the_discs_move_scorers_that_ignore_the_question():
     scene = bare(6, 6)
     flow = ResidualQuery(inhibition_radius=0.3).flow(scene, lambda s: s.received)

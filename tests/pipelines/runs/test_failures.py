@@ -24,6 +24,12 @@ def test_classes_by_hand() -> None:
     counts = {name: entry["n"] for name, entry in made["classes"].items()}
     assert counts == {"read": 1, "reader": 2, "gaze": 2, "tokens": 1} and made["n"] == 6
     assert made["classes"]["gaze"]["share"]["mean"] == 2 / 6
+    assert {name: entry["told"] for name, entry in made["classes"].items()} == {
+        "read": 0,
+        "reader": 1,
+        "gaze": 2,
+        "tokens": 0,
+    }
     assert [example["id"] for example in made["classes"]["gaze"]["examples"]] == ["q4", "q2"], "the surest first"
     assert sum(entry["n"] for entry in made["classes"].values()) == 6
 
@@ -40,5 +46,6 @@ def test_markdown() -> None:
     text = to_markdown(classes([{**each, "question": "What | is it?"} for each in ROWS], FAILING))
     lines = text.splitlines()
     assert lines[0].startswith("| why `looks` fails | questions | share [95 %]") and len(lines) == 6
+    assert "the reader; 1 of them are read from an oracle's looks | 2 |" in lines[3]
     assert "the gaze | 2 | 33 % [" in lines[4] and "What / is it? y (is x)" in lines[4]
     assert len({line.count("|") for line in lines}) == 1
