@@ -15,6 +15,8 @@ from tests.benchmarks import pareto, plugin, survival
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", ROOT / "configs/experiments/README.md")}
+TEXT = "\n".join(PAGES.values())
 
 
 def blocks(language: str) -> list[str]:
@@ -61,48 +63,47 @@ def test_every_room_is_in_the_tree() -> None:
             assert f"  {folder.name}/" in README, f"{folder.name}/ is not in the README's tree"
 
 
-def test_pictures_exist() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.parent.name)
+def test_pictures_and_files_exist(page: Path) -> None:
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", PAGES[page]) if "://" not in link]
+    assert len(links) > 5
+    for link in links:
+        assert (page.parent / link).exists(), link
 
 
-@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))
 def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
     assert table.strip() == to_markdown(stored.results(ROOT / path)).strip()
 
 
-@pytest.mark.parametrize(
-    ("path", "table"), re.findall(r"<!-- failures: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
-)
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- failures: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))
 def test_classes_of_failures_are_what_a_command_wrote(path: str, table: str) -> None:
     assert table.strip() == failures.to_markdown(stored.results(ROOT / path)["failures"]).strip()
 
 
-@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- curve: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- curve: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))
 def test_curves_are_what_a_command_wrote(path: str, table: str) -> None:
     assert table.strip() == curve.to_markdown(stored.results(ROOT / path)).strip()
 
 
-@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- pareto: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- pareto: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))
 def test_the_first_table_is_what_a_benchmark_wrote(path: str, table: str) -> None:
     assert table.strip() == pareto.markdown(json.loads((ROOT / path).read_text())).strip()
 
 
-@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- plugin: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL))
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- plugin: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))
 def test_the_table_of_plain_vllm_is_the_one_that_was_measured(path: str, table: str) -> None:
     assert table.strip() == plugin.markdown(json.loads((ROOT / path).read_text())).strip()
 
 
-@pytest.mark.parametrize(
-    ("path", "table"), re.findall(r"<!-- survival: (\S+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
-)
+@pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- survival: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))
 def test_the_table_of_faults_is_what_a_benchmark_wrote(path: str, table: str) -> None:
     made = json.loads((ROOT / path).read_text())
     assert table.strip() == survival.markdown(made).strip()
 
 
 @pytest.mark.parametrize(
-    ("path", "most", "table"), re.findall(r"<!-- coverage: (\S+) (\d+) -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    ("path", "most", "table"), re.findall(r"<!-- coverage: (\S+) (\d+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL)
 )
 def test_rankings_are_what_a_command_wrote(path: str, most: str, table: str) -> None:
     assert table.strip() == ranking.to_markdown(json.loads((ROOT / path).read_text()), int(most)).strip()
