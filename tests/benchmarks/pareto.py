@@ -7,11 +7,12 @@
 Each page is asked all its questions (`eight`), then only its first (`one`), by every way in turn, so that what else the
 machine does meets all of them alike. Seconds are of the wall clock, from the decoded picture to the last answer;
 nothing is kept from way to way. Differences in ANLS are to `full`, with intervals that resample pages. Writes
-results/pareto.json beside this file, or results/pareto-NAME.json for another data set.
+results/pareto.json beside this file and draws .assets/pareto.png; for another data set results/pareto-NAME.json.
 """
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -31,6 +33,9 @@ from saccade.episode import episodes, run, see
 from saccade.metrics.anls import anls
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean
 from saccade.types import Sample, Trace
+from saccade.viz.charts import MARKS, SMALL, chart, dress
+from saccade.viz.lettering import font
+from saccade.viz.pixels import COLOURS
 
 
 def resized(tokens: int, **settings: Any) -> Episode:
@@ -60,9 +65,17 @@ WAYS: dict[str, Episode] = {
     "looks, 3 x 273": Episode(fixations=3),
     "looks, 3 x 273, of ink": Episode(fixations=3, encoder="ink"),
     "looks, 3 x 111, print of 8 px": gazes(111, print_px=8, encoder="ink"),
-    **{f"resize@819, then ink below {at}": small_first(819, at) for at in (0.5, 0.8)},
+    **{f"resize@819, then ink below {at}": small_first(819, at) for at in (0.5, 0.7, 0.8, 0.9)},
     "small, then ink, print of 10 px": Episode(effort="high"),
 }
+
+
+SHOWN = (
+    "full", "ink", "ink, print of 7 px", "ink, print of 8 px", "full, print of 8 px", "resize@273", "resize@819",
+    "resize@1638", "ink of resize@1638", "random@819", "looks, 3 x 273", "looks, 3 x 111, print of 8 px",
+    "resize@819, then ink below 0.8", "small, then ink, print of 10 px",
+)  # fmt: skip
+"""Those in the table of the README; all of them are in the file and in the picture."""
 
 
 def timed(engine: HFEngine, settings: Episode, sample: Sample) -> tuple[float, list[Any]]:
@@ -118,7 +131,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         "|  | ANLS [95 %] | questions/s | right/s | tokens | encoder | questions/s, one per page |",
         "|---" * 7 + "|",
     ]
-    for name, found in result["eight"].items():
+    for name in (name for name in SHOWN if name in result["eight"]):
+        found = result["eight"][name]
         mean = found["anls"]
         alone = result["one"][name]["questions_per_s"]
         lines.append(
@@ -126,6 +140,43 @@ def markdown(result: Mapping[str, Any]) -> str:
             f"{found['right_per_s']:.1f} | {found['tokens']:.0f} | {found['encoder_passes']:.2f} | {alone:.1f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+PICTURE = Path(__file__).parents[2] / ".assets" / "pareto.png"
+LINES = {
+    "ink": ("ink", "ink, print of 10 px", "ink, print of 8 px", "ink, print of 7 px", "ink, print of 6 px"),
+    "resize": tuple(f"resize@{tokens}" for tokens in (1638, 819, 546, 273, 128)),
+    "small, then ink": tuple(f"resize@819, then ink below {at}" for at in (0.9, 0.8, 0.7, 0.5)),
+    "looks": ("looks, 3 x 273", "looks, 3 x 273, of ink", "looks, 3 x 111, print of 8 px"),
+    "full": ("full", "full, print of 8 px"),
+    "random": ("random@819",),
+}
+"""Ways that are points of one line of the picture, and its name."""
+
+
+def picture(result: Mapping[str, Any]) -> Figure:
+    """ANLS against questions per second, eight questions per page: up and to the right is better."""
+    figure = chart(7.4, 4.4)
+    axes = dress(figure.add_subplot(), "Answers per second, and how good", "questions per second", "ANLS")
+    axes.set_xscale("log")
+    said_at: list[tuple[float, float]] = []
+    for number, (label, names) in enumerate(LINES.items()):
+        found = {name: result["eight"][name] for name in names if name in result["eight"]}
+        at = [way["questions_per_s"] for way in found.values()], [way["anls"]["mean"] for way in found.values()]
+        style = {"marker": MARKS[number], "markersize": 5, "linewidth": 1.2, "color": COLOURS[number], "label": label}
+        axes.plot(*at, **style)
+        for name, x, y in zip(found, *at, strict=True):
+            if any(abs(math.log(x / other)) < 0.15 and abs(y - up) < 0.04 for other, up in said_at):
+                continue  # its name would stand on another's
+            said_at.append((x, y))
+            said = name.removeprefix(label).removeprefix(", ").removeprefix("@").replace("print of ", "")
+            told = {"xytext": (5, 5), "textcoords": "offset points", "font": font(SMALL - 1), "color": COLOURS[number]}
+            axes.annotate(said.removeprefix("resize@819, then ink "), (x, y), **told)
+    ticks = [3, 10, 30, 100]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_ylim(0, 1)
+    axes.legend(prop=font(SMALL), frameon=False, loc="lower left")
+    return figure
 
 
 def main() -> None:
@@ -161,6 +212,8 @@ def main() -> None:
         name = "pareto" if given.dataset == "synthdoc" else f"pareto-{Path(given.dataset).parent.name}"
         path = Path(__file__).parent / "results" / f"{name}.json"
         path.write_text(json.dumps(result, indent=1) + "\n")
+        if ways == WAYS and own:
+            picture(result).savefig(PICTURE)
 
 
 if __name__ == "__main__":
