@@ -22,7 +22,10 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)  # the file also says how it was measured
 
     print_px: float = Field(
-        0.0, ge=0, description="Lowest print, as its x-height, that it reads as well as any; 0: not known."
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Lowest x-height, in px, that it reads as well as any; 0: not known.",
     )
     confidence: Calibration = Calibration()
 
@@ -41,8 +44,11 @@ class Card(BaseModel):
         if file is None or not file.exists():
             return cls()
         try:
-            return cls.model_validate(json.loads(file.read_text()))
-        except (OSError, ValueError) as error:
+            fields = json.loads(file.read_text())
+            if not {"print_px", "confidence"} & set(fields):
+                raise ValueError("it has neither print_px nor confidence")
+            return cls.model_validate(fields)
+        except (OSError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"{file} does not say what was measured about a checkpoint: {str(error).splitlines()[0]}. Remove it, "
                 "or measure again with saccade train calibration"

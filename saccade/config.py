@@ -22,12 +22,15 @@ VIEWS = ("ink", "full", "resize", "gundam")
 """Accepted where a sampler is named: all tokens but those of blank cells (where the vision tower can leave them out),
 all tokens, all of the image resized to the whole budget, or tiles of it and the whole image small beside them."""
 
+SIZED = ("resize", "gundam")
+"""Views that have a size of their own, whatever the print."""
+
 LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "levels", "canvas", "rest"}
 """Settings of looks: who gives one of them and names no sampler looks, with `LOOKS`."""
 LOOKS = "hybrid"
 
 EFFORTS: dict[str, dict[str, Any]] = {
-    "low": {"sampler": "ink", "print_px": 7.0},
+    "low": {"print_px": 7.0},
     "medium": {},
     "high": {
         "sampler": LOOKS, "fixations": 0, "glimpse": 1228, "rest": "all", "encoder": "ink", "integrate": "confident",
@@ -89,7 +92,7 @@ class Episode(Settings):
         0.0, ge=0, description="A look chooses among so many times its tokens, those nearest to its gaze; 0: among all."
     )
     print_px: float | None = Field(  # None: ink as large as the checkpoint reads best, all else as it is
-        None, ge=0, description="Shrink until the smallest print is so high; 0: never."
+        None, ge=0, allow_inf_nan=False, description="Shrink until the smallest print is so high; 0: never."
     )
     levels: Annotated[int, RARELY] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
@@ -115,7 +118,10 @@ class Episode(Settings):
         if not isinstance(given, dict):
             return given
         effort = given.get("effort", "medium")
-        given = {**(EFFORTS.get(effort, {}) if isinstance(effort, str) else {}), **given}
+        stood_for = EFFORTS.get(effort, {}) if isinstance(effort, str) else {}
+        if _name(given.get("sampler")) in SIZED:  # it has a size of its own
+            stood_for = {name: value for name, value in stood_for.items() if name != "print_px"}
+        given = {**stood_for, **given}
         return {"sampler": LOOKS, **given} if _looks(given) else given
 
     @model_validator(mode="after")
@@ -135,6 +141,11 @@ class Episode(Settings):
         if self.view == "gundam" and self.encoder != "full":
             raise ConfigError(
                 f"--sampler gundam encodes whole tiles, --encoder {self.encoder} single cells or windows: leave one out"
+            )
+        if self.print_px and self.view in SIZED:
+            raise ConfigError(
+                f"--print-px {self.print_px:g} shrinks a page until its print is so high, and the sampler "
+                f"{self.view!r} to a size of its own: leave one out"
             )
         if self.fixations == 0 and not (self.glimpse and self.view == "foveate"):
             raise ConfigError("fixations = 0 leaves nothing to read: give --glimpse K, or at least one look")
@@ -212,8 +223,8 @@ class Episode(Settings):
 
     @property
     def view(self) -> str:
-        """ink, full, resize, or foveate (a sampler chooses tokens of the full view)."""
-        name = self.sampler if isinstance(self.sampler, str) else self.sampler.get("name", "")
+        """ink, full, resize, gundam, or foveate (a sampler chooses tokens of the full view)."""
+        name = _name(self.sampler)
         return name if name in VIEWS else "foveate"
 
     @property
@@ -225,6 +236,11 @@ class Episode(Settings):
     def whole_budget_tok(self) -> int:
         """Visual tokens that all fixations of one question may use together."""
         return self.fixations * self.strategies.budget.most_tok
+
+
+def _name(spec: Any) -> str:
+    """The name in the spelling of a strategy."""
+    return str(spec.get("name", "")) if isinstance(spec, dict) else str(spec)
 
 
 def _looks(given: dict[str, Any]) -> bool:

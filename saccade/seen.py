@@ -48,7 +48,7 @@ class Seen:
     size_px: tuple[int, int]  # (width, height) of the picture as displayed; no process needs to open it again for that
     gaze: str | None = None  # folder of the checkpoint's own head of the scorer `late`
     lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
-    print_px: float = 0.0  # x-height of its smallest print, if it was shrunk until it was no higher
+    print_px: float = 0.0  # x-height that its smallest print was shrunk to, if it was, and not to a quarter before
     paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
     paid_s: float = 0.0
 
@@ -106,8 +106,9 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     views = [view(most_tok)]
     if settings.view == "foveate":
         views += [view(size) for size in coarser_tok(views[0].grid, settings.levels)]
-    glimpsed = view(settings.glimpse) if settings.glimpse and settings.view == "foveate" else None
-    lazy = Lazy.start(encoder, picture, views[0], settings.glimpse) if settings.encoder == "lazy" else None
+    glimpse_tok = settings.glimpse if most_tok is None else min(settings.glimpse, max(1, most_tok // 2))
+    glimpsed = view(glimpse_tok) if settings.glimpse and settings.view == "foveate" else None
+    lazy = Lazy.start(encoder, picture, views[0], glimpse_tok) if settings.encoder == "lazy" else None
     whole: Encoding | Deferred
     if lazy is not None:
         whole, glimpse = lazy.encodings[0], lazy.encodings[1] if glimpsed is not None else None

@@ -23,9 +23,13 @@ def test_a_file(tmp_path: Path) -> None:
     assert card.print_px == 7 and card.confidence([math.log(0.8)]) == pytest.approx(0.8**2 / (0.8**2 + 0.2**2))
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", '{"print_px": -1}', '{"confidence": {"mean": -1}}', "{", '{"print_px": "large"}']
-)
+WRONG = (
+    "[]", "{}", "{", '{"mean": 2.0, "least": 0.0}', '{"print_px": Infinity}', '{"print_px": -1}',
+    '{"print_px": "large"}', '{"confidence": {"mean": -1}}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRONG)
 def test_a_file_that_is_none_of_these_says_what_to_do(tmp_path: Path, text: str) -> None:
     file = tmp_path / CARD_FILE
     file.write_text(text)

@@ -255,6 +255,7 @@ def test_the_eye(engine: HFEngine, picture: Picture) -> None:
         ({"sampler": "hybird"}, "no samplers named 'hybird'. In saccade/samplers/: .*hybrid"),
         ({"sampler": {"name": "hybrid", "ratoi": 0.5}}, "ratoi"),
         ({"scorer": "query:-1"}, "weight must be a positive number"),
+        ({"sampler": "resize", "print_px": 8}, "leave one out"),
         ({"planner": "nowhere"}, "no planners named 'nowhere'"),
         ({"canvas": "shared", "glimpse": 2000}, "leaves nothing of a canvas capped at 1638"),
     ],
@@ -297,7 +298,7 @@ def test_ink_is_shown_as_large_as_the_checkpoint_reads_best(
         == tokens(sampler="ink", print_px=0)
     )
     assert (tokens(sampler="full"), tokens(sampler="topk")) == (unknown["full"], unknown["topk"]), "only ink follows it"
-    assert tokens(effort="low") == tokens(sampler="ink", print_px=7.0)
+    assert tokens(effort="low", sampler="ink") == tokens(sampler="ink", print_px=7.0)
 
 
 def test_who_is_sure_of_the_glimpse_never_looks_and_pays_for_nothing_else(engine: HFEngine, picture: Picture) -> None:

@@ -1,5 +1,6 @@
 """Train the models that saccade ships, and the small modules that scorers, budgets and reductions are made of."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,7 +191,7 @@ class CalibrationConfig(Training):
 @takes(CalibrationConfig, leave_out=("engine",))
 def calibration(
     output: Annotated[
-        Path | None, typer.Option(help="File (default: saccade.json beside the weights, of a checkpoint folder).")
+        Path | None, typer.Option(help="File (default: saccade.json in the folder that --model names).")
     ] = None,
     *,
     settings: dict[str, Any],
@@ -207,13 +208,17 @@ def calibration(
     Example: saccade train calibration --model Qwen/Qwen2.5-VL-3B-Instruct --dataset docvqa --limit 300 --output q.json
     """
     chosen, spec, dataset, rows, _ = _prepared(CalibrationConfig, {"dataset": BOTH_SIZES, **settings})
-    if output is None and not Path(checkpoint(spec.model)).is_dir():
-        raise ConfigError(f"{spec.model} is no folder that could hold a saccade.json: give --output FILE")
-    file = output or Path(checkpoint(spec.model)) / CARD_FILE
+    if output is None and (spec.model == "nano" or not Path(spec.model).is_dir()):
+        raise ConfigError(f"{spec.model} is no folder of yours that could hold a saccade.json: give --output FILE")
+    file = output or Path(spec.model) / CARD_FILE
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ConfigError(f"{file} cannot be written: {file.parent} is no folder, or one that may not be written to")
     with spec.with_settings(card={}).open() as engine:  # whatever was measured before
         assert isinstance(engine, HFEngine)
         report = calibrate(engine, dataset, rows)
-    file.write_text(written(report) + "\n")
+    part = file.with_suffix(".part")
+    part.write_text(written(report) + "\n")
+    part.replace(file)
     typer.echo(f"{told(report)}\n{file}")
 
 

@@ -74,6 +74,7 @@ def run_tuning(
     deciding, reported = halves(rows, wanted.seed)
     origin = {
         "tuning": wanted.dump(), "looks": looks.dump(), "weights": fingerprint(checkpoint(spec.model)),
+        "engine": spec.identity(),
         "data": dataset.fingerprint(), "questions": sum(len(row.questions) for row in rows),
     }  # fmt: skip
     with spec.open() as engine:

@@ -109,7 +109,7 @@ def _sessions(process: psutil.Process) -> set[str]:
 
 
 def _is_rays(process: psutil.Process, ray_folder: str) -> bool:
-    return any(part.startswith(ray_folder) for part in process.cmdline()[:3])
+    return any(part.startswith(ray_folder + os.sep) for part in process.cmdline()[:3])
 
 
 if __name__ == "__main__":

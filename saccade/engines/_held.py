@@ -74,9 +74,14 @@ def fits(answer: Answer, pattern: str) -> bool:
 
 
 def after(first: Answer, held: Answer, pattern: str) -> Answer:
-    """The answer of two readings, which costs what both cost: the held one, unless it was cut before it was a match."""
+    """The answer of two readings, which costs what both cost: the held one, unless it was cut before it was a match.
+
+    How sure it is among what matches says nothing of the page: it is no surer than the first reading leaves room for.
+    """
     counts = {name: getattr(first, name) + getattr(held, name) for name in ("prefill_tok", "cached_tok", "seconds")}
-    return replace(held if held.text and fits(held, pattern) else first, **counts)
+    if not held.text or not fits(held, pattern):
+        return replace(first, **counts)
+    return replace(held, confidence=min(held.confidence, 1 - first.confidence), **counts)
 
 
 def _only(logprobs: Tensor, options: Tensor) -> Tensor:

@@ -256,7 +256,7 @@ class VLLMReader(Reader):
         (request,) = await self._llm.renderer.render_cmpl_async([parse_model_prompt(self._llm.model_config, prompt)])
         return request
 
-    async def _generate(self, request: Any, choices: Sequence[str], pattern: str | None) -> Any:
+    async def _generate(self, request: Any, choices: Sequence[str] = (), pattern: str | None = None) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 

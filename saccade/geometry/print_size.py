@@ -31,7 +31,8 @@ CAPITALS = 0.15  # share of letters that stand out; where fewer do all are capit
 X_HEIGHT = 0.73  # of a capital's height, in most type
 FEWEST = 12  # letters; fewer are no print
 LEAST_SCALE = 1 / 4
-COMPARED = 1500  # letters that are looked at, spread over the page; each among all
+FEW = 16  # letters of lower print that decide all the same: a line at the foot of the page
+COMPARED = 4000  # letters that are looked at, spread over the page; each among all
 
 
 def print_height_px(rgb: NDArray[np.uint8]) -> float | None:
@@ -53,10 +54,14 @@ def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 
 def x_height(height: NDArray[np.int32], width: NDArray[np.int32]) -> float:
-    """The x-height of the smallest print among letters of these heights and widths (K,)."""
+    """The x-height of the smallest print among letters of these heights and widths (K,).
+
+    It has a number of letters, or a share of all print by its length; what is lower and less counts as dirt.
+    """
     order = np.argsort(height, kind="stable")
     length = np.cumsum(width[order])
-    low = float(height[order][np.searchsorted(length, SMALL * length[-1])])
+    ranked = height[order]
+    low = float(min(ranked[np.searchsorted(length, SMALL * length[-1])], ranked[min(FEW, len(ranked)) - 1]))
     same = height[(height >= low) & (height <= OUT[1] * low)]
     out = np.mean(same > OUT[0] * low + 0.25)  # a quarter: heights are whole pixels
     return low if out >= CAPITALS else X_HEIGHT * low
@@ -67,15 +72,19 @@ def in_lines(boxes: NDArray[np.int32]) -> NDArray[np.int64]:
 
     Of more than `COMPARED` boxes as many are looked at, at even steps.
     """
-    left, top, width, height = boxes.astype(np.float32).T
+    left, top, width, height = boxes.astype(np.float64).T
     right, foot = left + width, top + height
     some = np.arange(0, len(boxes), max(1, -(-len(boxes) // COMPARED)))
-    high, low = np.maximum(height[some, None], height), np.minimum(height[some, None], height)
-    gap = np.maximum(left - right[some, None], left[some, None] - right)
-    beside = (gap >= -LEVEL * high) & (gap <= high) & (np.abs(foot[some, None] - foot) <= LEVEL * low)
-    beside &= high <= LIKE * low
-    beside[np.arange(len(some)), some] = False
-    return np.asarray(some[beside.any(1)])
+    order = np.argsort(foot, kind="stable")  # only those whose feet are that near are compared
+    reach = LEVEL * height[some]
+    first = np.searchsorted(foot[order], foot[some] - reach, "left")
+    count = np.searchsorted(foot[order], foot[some] + reach, "right") - first
+    one = np.repeat(some, count)
+    other = order[np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)]
+    high, low = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
+    gap = np.maximum(left[other] - right[one], left[one] - right[other])
+    beside = (gap >= -LEVEL * high) & (gap <= high) & (np.abs(foot[one] - foot[other]) <= LEVEL * low)
+    return np.unique(one[beside & (high <= LIKE * low) & (one != other)])
 
 
 def _components(grey: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -18,8 +18,8 @@ LEAST = 0.05
 class ResidualQuery(Planner):
     """After each look every word's weight falls by the best cosine it had with a token shown: w *= 1 - max cosine.
 
-    The first gaze is the most important token for the whole question; each next one the most important, with the
-    weights left, among tokens not yet shown and outside the inhibited discs. The sampler gets the same importance.
+    The first gaze is the most important token; each next one the most important, with the weights left, among tokens
+    not yet shown and outside the inhibited discs. The sampler gets the same importance.
     Scorers that ignore the question's weights leave only the discs and what was shown to move the gaze.
 
     A question for several things ("the date and the total") is looked for part by part: each has an importance of its

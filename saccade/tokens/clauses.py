@@ -3,8 +3,12 @@
 import re
 from collections.abc import Sequence
 
-BETWEEN = re.compile(r"(?:[,;?.!]+\s+|\s+(?=(?:and|or)\s))(?:(?:and|or)\s+)?")
-"""A mark that is followed by a space, or the word `and` or `or`. Wrongly cut, a name is looked for by its halves."""
+BETWEEN = re.compile(
+    r",?\s+(?:and|or)\s+|,\s+(?=.*\s(?:and|or)\s)|[;?!]+\s+(?:(?:and|or)\s+)?|(?<=\w{4})\.\s+(?=[A-Z])"
+)
+"""`and` or `or`, a comma in a list that ends so, or the end of a sentence, which no short word ends: "no. 5"."""
+MOST = 4
+"""Parts; a question of more is looked for as one, for each costs a scoring of the page."""
 
 
 def parts_of(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -23,4 +27,4 @@ def parts_of(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[tuple[int, 
         inside = [number for number, (start, end) in enumerate(offsets) if start < last and end > first]
         if inside:
             found.append((inside[0], inside[-1] + 1))
-    return tuple(found)
+    return tuple(found) if len(found) <= MOST else ((found[0][0], found[-1][1]),)

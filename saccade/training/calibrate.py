@@ -19,6 +19,7 @@ from saccade.datasets import Dataset, Row
 from saccade.engines.hf import HFEngine
 from saccade.errors import ConfigError, SaccadeError
 from saccade.eye import Eye
+from saccade.geometry.print_size import legible_tok
 from saccade.metrics.calibration import Calibration, expected_calibration_error, reliability
 from saccade.metrics.scoring import score, title
 from saccade.picture import Picture
@@ -76,11 +77,12 @@ def calibrate(engine: HFEngine, dataset: Dataset, rows: Sequence[Row]) -> dict[s
         )
     engine.calibration = Calibration()  # what is fitted is the probability as it comes
     eye = Eye(engine, Episode(stop_at=NEVER_SURE))
-    scores = print_scores(eye, pages)
-    engine.family.print_px = critical(scores)  # confidence is that of pages as they will be shown
+    scores, shrunk = print_scores(eye, pages), print_shrunk(engine, pages)
+    engine.family.print_px = critical(scores, shrunk)  # confidence is that of pages as they will be shown
     return {
         "print_px": engine.family.print_px,
         "score_by_print_px": {f"{print_px:g}": round(mean, 4) for print_px, mean in scores.items()},
+        "shrunk_by_print_px": {f"{print_px:g}": number for print_px, number in shrunk.items()},
         "score": title(question.metric for question in questions),
         "data": {**dataset.spec(), "questions": len(questions), "images": len(pages)},
         "confidence": confidence_of(eye, pages),
@@ -113,10 +115,25 @@ def print_scores(eye: Eye, pages: Sequence[Page]) -> dict[float, float]:
     return {print_px: statistics.mean(found) for print_px, found in scores.items()}
 
 
-def critical(scores: Mapping[float, float]) -> float:
-    """The lowest print that is read as well as any; 0: as large as it is the page is read better."""
-    well = [print_px for print_px, mean in scores.items() if mean >= max(scores.values()) - AS_GOOD]
-    return min((print_px for print_px in well if print_px), default=0.0)
+def print_shrunk(engine: HFEngine, pages: Sequence[Page]) -> dict[float, int]:
+    """How many of the pages are smaller at each height of print: the others say nothing of it."""
+    family, shrunk = engine.family, dict.fromkeys(PRINT_PX, 0)
+    for page in pages:
+        pixels, grid = Picture.open(page.picture, limit_px=family.limit_px).rgb, family.whole_grid(page.picture)
+        for print_px in PRINT_PX:
+            shrunk[print_px] += bool(print_px) and legible_tok(pixels, grid, print_px) is not None
+    return shrunk
+
+
+def critical(scores: Mapping[float, float], shrunk: Mapping[float, int]) -> float:
+    """The lowest print that is read as well as any, and so is all larger print; 0: none, or too few pages tell."""
+    found, enough = 0.0, max(scores.values()) - AS_GOOD
+    for print_px in sorted(filter(None, scores), reverse=True):
+        if scores[print_px] < enough:
+            break
+        if shrunk[print_px] >= LEAST_PAGES:
+            found = print_px
+    return found
 
 
 def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from saccade.picture import Picture
 from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
 
 GRID = ("centre_uv", "extent_uv", "level", "row", "col")
+VIEW = ("sampler", "encoder", "levels", "ink_tolerance", "print_px")  # settings that decide what is encoded
 SIDES = ("rows", "cols", "width_px", "height_px")
 SCHEMA = pa.schema(
     [("image_id", pa.string()), ("source", pa.string()), ("questions", pa.string()), ("about", pa.string()),
@@ -126,7 +127,7 @@ def stored(
     """
     depends = {
         "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
-        "view": {name: getattr(settings, name) for name in ("encoder", "levels", "ink_tolerance")},
+        "view": {name: getattr(settings, name) for name in VIEW},
         "taught": dict(taught or {}),
     }  # fmt: skip
     folder = cache / digest(depends)

@@ -54,7 +54,7 @@ def resized(tokens: int) -> Episode:
 
 WAYS: dict[str, Episode] = {
     "full": Episode(sampler="full", stop_at=2),
-    "ink": Episode(stop_at=2),
+    "ink": Episode(stop_at=2, print_px=0),
     "resize@273": resized(273),
     "resize@819": resized(819),
     **{f"small page, {n} of ink": Episode(glimpse=273, fixations=n, encoder="ink", stop_at=2) for n in range(1, 6)},

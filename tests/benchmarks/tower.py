@@ -31,7 +31,7 @@ from saccade.types import Question
 PAGES = 4
 WAYS = {
     "full": Episode(sampler="full"),
-    "ink": Episode(),
+    "ink": Episode(print_px=0),
     "resize@819": Episode(sampler="resize", fixations=1, budget={"name": "fixed", "tokens": 819}),
 }
 

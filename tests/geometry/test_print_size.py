@@ -2,13 +2,14 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.print_size import LEAST_SCALE, LEVEL, LIKE, in_lines, legible_tok, print_height_px
+from saccade.geometry.print_size import LEAST_SCALE, LEVEL, LIKE, _components, in_lines, legible_tok, print_height_px
 
 FONT = f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 TEXT = "the quick brown fox jumps over the lazy dog and all of its old friends"
@@ -47,6 +48,16 @@ def test_small_print_counts_and_a_few_words_of_it_do_not() -> None:
     assert print_height_px(mixed) == pytest.approx(8, abs=1)
     once = page(*[(TEXT, 16)] * 9, ("no fly", 8), size=(1200, 608))
     assert print_height_px(once) == pytest.approx(16, abs=2)
+    foot = page(*[(TEXT[:30], 30)] * 5, ("the number of this bill is 48213", 10), size=(1600, 608))
+    assert print_height_px(foot) == pytest.approx(10, abs=1), "one line at the foot of large print"
+
+
+def test_a_page_full_of_noise_is_measured_in_no_time() -> None:
+    """Each component is compared with its line alone: against all of them it would be gigabytes."""
+    noise = np.random.default_rng(5).integers(0, 256, (1500, 1500, 1)).astype(np.uint8)
+    grey = cv2.GaussianBlur(noise, (0, 0), 1.2)
+    assert len(_components(grey)) > 5000
+    print_height_px(np.repeat(grey[..., None], 3, axis=-1))
 
 
 @pytest.mark.parametrize("text", ["COMMON SENSE IS NEVER SO", "1234567890 0987654321", TEXT[:24]])

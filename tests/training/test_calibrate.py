@@ -19,15 +19,24 @@ from saccade.training.calibrate import WAYS, critical, pages_of, told, written
 
 
 @pytest.mark.parametrize(
-    ("scores", "wanted"),
+    ("scores", "shrunk", "wanted"),
     [
-        ({6.0: 0.5, 8.0: 0.79, 10.0: 0.795, 0.0: 0.7}, 8.0),
-        ({6.0: 0.5, 8.0: 0.6, 10.0: 0.7, 0.0: 0.8}, 0.0),
-        ({6.0: 0.3, 8.0: 0.3, 10.0: 0.3, 0.0: 0.3}, 6.0),
+        ({6.0: 0.5, 8.0: 0.79, 10.0: 0.795, 0.0: 0.7}, 9, 8.0),
+        ({6.0: 0.5, 8.0: 0.6, 10.0: 0.7, 0.0: 0.8}, 9, 0.0),
+        ({6.0: 0.3, 8.0: 0.3, 10.0: 0.3, 0.0: 0.3}, 9, 6.0),
+        ({6.0: 0.3, 8.0: 0.3, 10.0: 0.3, 0.0: 0.3}, 3, 0.0),  # too few pages were smaller
+        ({6.0: 0.895, 8.0: 0.84, 10.0: 0.9, 0.0: 0.9}, 9, 10.0),  # luck at 6
     ],
 )
-def test_the_critical_size_is_the_lowest_that_is_read_as_well_as_any(scores: dict[float, float], wanted: float) -> None:
-    assert critical(scores) == wanted
+def test_the_critical_size_is_the_lowest_that_is_read_as_well_as_any(
+    scores: dict[float, float], shrunk: int, wanted: float
+) -> None:
+    assert critical(scores, {print_px: shrunk for print_px in scores}) == wanted
+
+
+def test_large_print_that_no_page_has_says_nothing() -> None:
+    scores = {6.0: 0.8, 8.0: 0.8, 10.0: 0.8, 0.0: 0.8}
+    assert critical(scores, {6.0: 2, 8.0: 5, 10.0: 9, 0.0: 0}) == 8.0
 
 
 def test_pages_are_also_asked_what_they_do_not_answer() -> None:
@@ -62,11 +71,10 @@ def test_what_is_measured_is_what_a_checkpoint_is_used_by(measured: Path) -> Non
     assert 0.5 < max(report["score_by_print_px"].values()) <= 1 and set(report["score_by_print_px"]) >= {"5", "8", "0"}
     assert report["confidence"]["num_fitted"] > 20 < report["confidence"]["num_held_out"]
     with HF(model=str(measured)).open() as engine:
-        assert (
-            engine.family.print_px
-            == report["print_px"]
-            == critical({float(px): score for px, score in report["score_by_print_px"].items()})
-        )
+        by_px = [
+            {float(px): each for px, each in report[f"{what}_by_print_px"].items()} for what in ("score", "shrunk")
+        ]
+        assert engine.family.print_px == report["print_px"] == critical(by_px[0], by_px[1])
         assert engine.calibration.mean == report["confidence"]["mean"]
     assert "calibration error" in told(report)
 
@@ -85,7 +93,12 @@ def test_a_card_elsewhere_is_told_in_the_settings(measured: Path) -> None:
 
 
 def test_too_little_to_measure_by_is_said(tmp_path: Path) -> None:
-    line = ["train", "calibration", "--page-px", "256", "--limit", "5", "--output", str(tmp_path / "card.json")]
-    done = CliRunner().invoke(app, line)
-    assert done.exit_code != 0 and "at least 40 questions" in str(done.exception or done.output)
-    assert not (tmp_path / "card.json").exists()
+    line = ["train", "calibration", "--page-px", "256", "--limit", "5"]
+    for output, said in (
+        (["--output", str(tmp_path / "card.json")], "at least 40 questions"),
+        (["--output", str(tmp_path / "new" / "card.json")], "is no folder"),
+        ([], "give --output FILE"),
+    ):
+        done = CliRunner().invoke(app, [*line, *output])
+        assert done.exit_code != 0 and said in str(done.exception or done.output)
+    assert not list(tmp_path.iterdir())
