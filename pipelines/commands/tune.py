@@ -16,7 +16,7 @@ from pipelines.execute.local import answer, collect
 from pipelines.runs.config import Data, Looking
 from pipelines.runs.provenance import provenance
 from saccade.config import Episode
-from saccade.datasets import Dataset, Row, limit, open_dataset
+from saccade.datasets import Dataset, Row, digest, limit, open_dataset
 from saccade.engines import Engine, EngineSpec, checkpoint
 from saccade.families import fingerprint
 from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, told, trials
@@ -74,7 +74,7 @@ def run_tuning(
     deciding, reported = halves(rows, wanted.seed)
     origin = {
         "tuning": wanted.dump(), "looks": looks.dump(), "weights": fingerprint(checkpoint(spec.model)),
-        "engine": spec.identity(),
+        "engine": digest(spec.identity()),
         "data": dataset.fingerprint(), "questions": sum(len(row.questions) for row in rows),
     }  # fmt: skip
     with spec.open() as engine:
