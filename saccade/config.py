@@ -92,7 +92,7 @@ class Episode(Settings):
         0.0, ge=0, description="A look chooses among so many times its tokens, those nearest to its gaze; 0: among all."
     )
     print_px: float | None = Field(  # None: ink as large as the checkpoint reads best, all else as it is
-        None, ge=0, allow_inf_nan=False, description="Shrink until the smallest print is so high; 0: never."
+        None, ge=0, allow_inf_nan=False, description="x-height the smallest print is shrunk to, in px; 0: never."
     )
     levels: Annotated[int, RARELY] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
