@@ -126,14 +126,16 @@ def print_shrunk(engine: HFEngine, pages: Sequence[Page]) -> dict[float, int]:
 
 
 def critical(scores: Mapping[float, float], shrunk: Mapping[float, int]) -> float:
-    """The lowest print that is read as well as any, and so is all larger print; 0: none, or too few pages tell."""
-    found, enough = 0.0, max(scores.values()) - AS_GOOD
+    """The lowest print that is read as well as any; 0: all is read worse than pages as they are, or too few pages tell.
+
+    Below a height at which pages are read worse than as they are nothing counts: what is read well there is luck.
+    """
+    going_on, well = True, {}
     for print_px in sorted(filter(None, scores), reverse=True):
-        if scores[print_px] < enough:
-            break
-        if shrunk[print_px] >= LEAST_PAGES:
-            found = print_px
-    return found
+        going_on &= scores[print_px] >= scores[0.0] - AS_GOOD
+        if going_on and shrunk[print_px] >= LEAST_PAGES:
+            well[print_px] = scores[print_px]
+    return min((print_px for print_px, score in well.items() if score >= max(well.values()) - AS_GOOD), default=0.0)
 
 
 def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:

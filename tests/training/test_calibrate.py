@@ -26,6 +26,7 @@ from saccade.training.calibrate import WAYS, critical, pages_of, told, written
         ({6.0: 0.3, 8.0: 0.3, 10.0: 0.3, 0.0: 0.3}, 9, 6.0),
         ({6.0: 0.3, 8.0: 0.3, 10.0: 0.3, 0.0: 0.3}, 3, 0.0),  # too few pages were smaller
         ({6.0: 0.895, 8.0: 0.84, 10.0: 0.9, 0.0: 0.9}, 9, 10.0),  # luck at 6
+        ({6.0: 0.82, 7.0: 0.87, 8.0: 0.89, 10.0: 0.87, 0.0: 0.876}, 9, 8.0),
     ],
 )
 def test_the_critical_size_is_the_lowest_that_is_read_as_well_as_any(
