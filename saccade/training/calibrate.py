@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rich.progress import track
 
 from saccade.config import Episode
@@ -139,18 +140,18 @@ def critical(scores: Mapping[float, float], shrunk: Mapping[float, int]) -> floa
 
 
 def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:
-    """The map fitted on every second page, and the error before and after on the others, in all and per view."""
-    halves: tuple[list[Said], list[Said]] = ([], [])
-    for number, page in enumerate(track(pages, "confidence")):
-        halves[number % 2].extend(answers_of(eye, page))
-    fitted = Calibration.fit([said.logprobs for said in halves[0]], [said.score for said in halves[0]])
-    held_out = halves[1]
+    """The map fitted on half of the pages, drawn by lot, and the error before and after on the others."""
+    lot = np.random.default_rng(0).permutation(len(pages))  # data sets take turns: every second page may be of one kind
+    said = [answers_of(eye, pages[number]) for number in track(lot, "confidence")]
+    learnt = [each for answers in said[: len(lot) // 2] for each in answers]
+    held_out = [each for answers in said[len(lot) // 2 :] for each in answers]
+    fitted = Calibration.fit([each.logprobs for each in learnt], [each.score for each in learnt])
     bins = reliability([fitted(said.logprobs) for said in held_out], [said.score for said in held_out])
     return {
         "mean": fitted.mean,
         "least": fitted.least,
         "intercept": fitted.intercept,
-        "num_fitted": len(halves[0]),
+        "num_fitted": len(learnt),
         "num_held_out": len(held_out),
         "error_before": _error(Calibration(), held_out),
         "error_after": _error(fitted, held_out),
@@ -158,7 +159,7 @@ def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:
             view: _error(fitted, [said for said in held_out if said.view == view]) for view in WAYS
         },
         "foreign": {
-            "asked": len(WAYS) * sum(len(page.questions) - len(page.answered) for page in pages[1::2]),
+            "asked": len(WAYS) * sum(len(pages[n].questions) - len(pages[n].answered) for n in lot[len(lot) // 2 :]),
             "answered": sum(said.foreign for said in held_out),
             "sure": sum(said.foreign and fitted(said.logprobs) >= SURE for said in held_out),
         },
