@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,9 @@ def first_process() -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_command_ends_with_a_word(number: signal.Signals, first: bool, tmp_path: Path) -> None:
     command = [*(first_process() if first else ()), sys.executable, "-W", "ignore", "-c", WAITING, str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    asked_here = partial(signal.signal, number, signal.SIG_DFL)  # a shell has its background jobs ignore Ctrl-C
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, preexec_fn=asked_here, **pipes)
     try:
         assert process.stdout is not None and process.stdout.readline() == "running\n"
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
