@@ -186,7 +186,8 @@ def driver_killed(night: Night) -> None:
     """Its orphans must end by themselves."""
     for kill in range(KILLS):
         process = night.start(*(("--resume",) if kill else ()))
-        night.until(night.answered() + random.randint(0, 3))
+        done = night.answered()  # the kills that are left share the images that are left
+        night.until(done + random.randint(0, min(3, (IMAGES - done) // (KILLS - kill))))
         time.sleep(random.uniform(0, 0.5))
         orphans = psutil.Process(process.pid).children(recursive=True)
         process.kill()
