@@ -40,8 +40,7 @@ def print_height_px(rgb: NDArray[np.uint8]) -> float | None:
 
     Print whose letters are lower than 4 px is not seen; what is larger beside it is then what is measured.
     """
-    _, _, width, height = print_boxes(rgb).T
-    return x_height(height, width) if len(height) >= FEWEST else None
+    return x_height(print_boxes(rgb))
 
 
 def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -53,11 +52,14 @@ def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
     return boxes[in_lines(boxes)]
 
 
-def x_height(height: NDArray[np.int32], width: NDArray[np.int32]) -> float:
-    """The x-height of the smallest print among letters of these heights and widths (K,).
+def x_height(boxes: NDArray[np.int32]) -> float | None:
+    """The x-height of the smallest print among letters with these boxes (K, 4); None: they are too few to be print.
 
     It has a number of letters, or a share of all print by its length; what is lower and less counts as dirt.
     """
+    if len(boxes) < FEWEST:
+        return None
+    _, _, width, height = boxes.T
     order = np.argsort(height, kind="stable")
     length = np.cumsum(width[order])
     ranked = height[order]
@@ -99,12 +101,11 @@ def _components(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
     return np.asarray(boxes[letter & ~solid], np.int32)
 
 
-def legible_scale(rgb: NDArray[np.uint8], print_px: float) -> float:
-    """What both sides of a picture (H, W, 3) are multiplied by, so that its smallest print is `print_px` high.
+def legible_scale(height_px: float | None, print_px: float) -> float:
+    """What both sides of a picture are multiplied by, so that its smallest print, `height_px` high, is `print_px` high.
 
-    Never over 1, and never under a quarter: what is not print has to be seen, too. 1 where there is no print.
+    Never over 1, and never under a quarter: what is not print has to be seen, too. 1 where there is no print (None).
     """
-    height_px = print_height_px(rgb)
     return 1.0 if height_px is None else min(1.0, max(LEAST_SCALE, print_px / height_px))
 
 
@@ -117,5 +118,5 @@ def legible_tok(rgb: NDArray[np.uint8], grid: Grid, print_px: float) -> int | No
     if rgb.shape[0] * rgb.shape[1] > area_px:
         rgb = np.asarray(cv2.resize(rgb, (grid.width_px, grid.height_px), interpolation=cv2.INTER_AREA), np.uint8)
     enlarged = math.sqrt(area_px / (rgb.shape[0] * rgb.shape[1]))  # by the tower's processor
-    scale = legible_scale(rgb, print_px / enlarged)
+    scale = legible_scale(print_height_px(rgb), print_px / enlarged)
     return None if scale == 1 else max(1, int(scale**2 * len(grid)))

@@ -22,7 +22,7 @@ from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, pack, 
 from saccade.engines.vllm_plugin.sparse import patches
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.print_size import legible_scale
+from saccade.geometry.print_size import legible_scale, print_height_px
 from saccade.picture import Picture, resized
 
 INDEX = "saccade_index"  # (K,) int64 per image
@@ -158,7 +158,7 @@ def _fields(wanted: Foveation, picture: Picture, rows: int, cols: int, cell_px: 
 
 def _legible(rgb: np.ndarray, print_px: float) -> Image.Image:
     """A picture (H, W, 3), shrunk until its smallest print has this x-height."""
-    scale = legible_scale(rgb, print_px)
+    scale = legible_scale(print_height_px(rgb), print_px)
     height, width = (max(1, round(side * scale)) for side in rgb.shape[:2])
     return Image.fromarray(resized(rgb, width, height))
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from saccade.geometry.print_size import legible_scale, print_boxes, print_height_px
+from saccade.geometry.print_size import legible_scale, print_boxes, x_height
 from saccade.picture import resized
 from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import COLOURS, Pixels, scaled
@@ -24,10 +24,11 @@ class PrintSize(Drawing):
     def __call__(self, subject: Subject) -> Figure:
         """The figure."""
         picture = subject.picture
-        page, height_px = picture.rgb, print_height_px(picture.rgb)
+        page = picture.rgb
         boxes = print_boxes(page)
+        height_px = x_height(boxes)
         size = panel_size(picture.width_px, picture.height_px, 2)
-        scale = legible_scale(page, self.print_px)
+        scale = legible_scale(height_px, self.print_px)
         small = resized(page, *(max(1, round(side * scale)) for side in page.shape[1::-1]))
         found = "no print that can be measured" if height_px is None else f"smallest print {height_px:.1f} px high"
         shown = [
