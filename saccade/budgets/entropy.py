@@ -5,6 +5,7 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.budgets import MAX_TOK, Budget
+from saccade.tokens.entropy import ROUNDING, WIDTH, token_entropy
 from saccade.tokens.sketch import unit_sketch
 from saccade.types import Scene
 
@@ -13,17 +14,14 @@ FLOOR = 0.6
 0.79 of a page of 512 px, where they read what the page reads, and 0.40 to 0.57 of one of 1024 px, where they read less
 (training pages). The often named 0.2734 has no published source, and no page that was tried falls below it."""
 GROWTH = 1.25
-WIDTH = 64  # of the features that entropy is taken of
-ROUNDING = 1e-6  # nats
 
 
 class Entropy(Budget):
     """`tokens`, and a quarter more as long as the token entropy lies below `floor` of its maximum, up to `most`.
 
-    Token entropy is that of the eigenvalues of the tokens' mean outer product, features scaled to length 1: 0 when all
-    are alike, the logarithm of their number when they are orthogonal (von Neumann entropy). It is taken of the page
-    averaged down to so many cells, and its maximum is what the page has with nothing averaged: a blank page has
-    nothing to lose and gets no more.
+    Token entropy (`saccade.tokens.entropy`) is taken of the page averaged down to so many cells, and its maximum is
+    what the page has with nothing averaged: a blank page has nothing to lose and gets no more. What merging itself may
+    take is the `floor` of the samplers `slots` and `dominant` and of the reduction `tome`.
     """
 
     tokens: int = Field(273, ge=1, le=MAX_TOK, description="Visual tokens per fixation, at least.")
@@ -48,19 +46,6 @@ class Entropy(Budget):
     @property
     def most_tok(self) -> int:
         return max(self.tokens, self.most)
-
-
-def token_entropy(tokens: Tensor) -> Tensor:
-    """() nats: -sum p ln p over the eigenvalues p of the mean outer product of tokens (K, d), scaled to length 1.
-
-    Zero tokens do not count.
-    """
-    unit = torch.nn.functional.normalize(tokens.double(), dim=-1)
-    unit = unit[unit.square().sum(-1) > 0]
-    if len(unit) == 0:
-        return tokens.new_zeros(())
-    share = torch.linalg.eigvalsh(unit.mT @ unit / len(unit)).clamp(min=0)
-    return -torch.xlogy(share, share).sum().clamp(max=0)
 
 
 def average(tokens: Tensor, row: Tensor, col: Tensor, rows: int, cols: int, keep: int) -> Tensor:

@@ -8,11 +8,14 @@ blocks with holes, and merging after it would save the tower nothing.
 
 from typing import ClassVar, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from saccade.reduction import Reduction, Stage
-from saccade.tokens.merging import match, slots, strongest
+from saccade.tokens.entropy import ROUNDING, WIDTH, token_entropy
+from saccade.tokens.merging import match, merge, slots, strongest
+from saccade.tokens.sketch import unit_sketch
 
 
 class ToMe(Reduction):
@@ -25,6 +28,10 @@ class ToMe(Reduction):
     )
     threshold: float | None = Field(None, ge=-1, le=1, description="Cosine from which keys count as similar.")
     weight: Literal["size", "norm"] = Field("size", description="What counts in the mean: size, or size x importance.")
+
+    floor: float = Field(
+        0, ge=0, le=1, description="Share of the token entropy of as many keys unmerged that a block leaves."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -43,10 +50,32 @@ class ToMe(Reduction):
             return None
         similarity, partner = match(stage.keys.flatten(2), stage.valid, stage.fixed)
         merged = strongest(similarity, stage.image, r, self.threshold)
+        if self.floor:
+            merged = self._guarded(stage, similarity, partner, merged)
         weight = stage.size
         if self.weight == "norm":  # a token's importance: how strong its states are
             weight = weight * (stage.states.float().norm(dim=-1).mean(-1) + 1e-6)
         return slots(partner, merged, stage.valid), weight
+
+    def _guarded(self, stage: Stage, similarity: Tensor, partner: Tensor, merged: Tensor) -> Tensor:
+        """(G, S) bool: who merges, halved in an image until what merging leaves holds the floor."""
+        unit = unit_sketch(stage.keys.flatten(2), WIDTH)
+        held = torch.zeros_like(merged)
+        for image in sorted(set(stage.image.tolist())):
+            here = stage.image == image
+            keys, size, own, found = unit[here], stage.size[here], stage.valid[here], merged[here]
+            while found.any():
+                source = slots(partner[here], found, own)
+                count = source.amax(-1) + 1
+                into = (source + (count.cumsum(0) - count)[:, None])[own]
+                means = merge(keys[own], into, size[own], int(count.sum()))
+                needed = self.floor * float(token_entropy(keys[own & ~found]))
+                if float(token_entropy(means)) >= needed - ROUNDING:
+                    break
+                left = similarity[here].masked_fill(~found, float("-inf"))
+                found = strongest(left, torch.zeros_like(count), int(found.sum()) // 2)
+            held[here] = found
+        return held
 
     def _r(self, layer: int) -> int | None:
         """A list that is too short ends with zeros."""

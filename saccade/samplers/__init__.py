@@ -12,7 +12,11 @@ from torch import Tensor
 
 from saccade.clock import stage
 from saccade.registry import Strategy
+from saccade.tokens.entropy import WIDTH, unmixed
+from saccade.tokens.sketch import unit_sketch
 from saccade.types import Need, Scene, Selection
+
+FLOOR = "Share of the token entropy of as many tokens unmerged that the merged ones hold; what mixes most is undone."
 
 
 class Sampler(Strategy):
@@ -83,3 +87,11 @@ def select(priority: Tensor, scene: Scene, keep: int) -> list[Selection]:
 def numbers(kept: Tensor) -> tuple[Tensor, ...]:
     """(K,) int64 of each image: the tokens that are `kept` (B, N) bool."""
     return torch.split(kept.nonzero()[:, 1], kept.sum(-1).tolist())
+
+
+def guarded(chosen: list[Selection], scene: Scene, floor: float) -> list[Selection]:
+    """Selections that merge, held to `floor` of the token entropy that as many tokens have unmerged; 0: as they are."""
+    if floor == 0:
+        return chosen
+    unit = unit_sketch(scene.tokens, WIDTH)
+    return [unmixed(each, unit[b, : len(each.source)], floor) if each.merges else each for b, each in enumerate(chosen)]

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.samplers import Sampler, best, numbers
+from saccade.samplers import FLOOR, Sampler, best, guarded, numbers
 from saccade.tokens.diversity import rows
 from saccade.tokens.sketch import unit_sketch
 from saccade.types import Need, Scene, Selection
@@ -29,6 +29,7 @@ class Dominant(Sampler):
         "received", description="What dominates: attention received in the encoder, or what the scorer says."
     )
     num_dims: int = Field(64, ge=8, le=1024, description="Width to which wider features are folded.")
+    floor: float = Field(0, ge=0, le=1, description=FLOOR)
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -50,7 +51,8 @@ class Dominant(Sampler):
             rest = scene.valid & ~kept & contextual.any(-1, keepdim=True)
             source = torch.where(rest, merged, source)
         index = numbers(kept)
-        return [Selection(index[b], source[b, : len(grid)].clone()) for b, grid in enumerate(scene.grids)]
+        chosen = [Selection(index[b], source[b, : len(grid)].clone()) for b, grid in enumerate(scene.grids)]
+        return guarded(chosen, scene, self.floor)
 
     def _parts(self, scene: Scene, importance: Tensor, keep: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, N) bool dominant and contextual tokens, and the latter's numbers (B, m), the last one repeated."""

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.geometry.grid import aspects
-from saccade.samplers import Sampler, numbers
+from saccade.samplers import FLOOR, Sampler, guarded, numbers
 from saccade.tokens.sketch import unit_sketch
 from saccade.tokens.slots import budgets, cluster, complexity, heads, runs
 from saccade.types import Need, Scene, Selection
@@ -33,6 +33,7 @@ class Slots(Sampler):
     compact: float = Field(0.1, ge=0, description="What being one cell apart adds to 1 - cosine.")
     rounds: int = Field(2, ge=1, le=20, description="Rounds of clustering.")
     num_dims: int = Field(32, ge=8, le=1024, description="Width to which wider features are folded.")
+    floor: float = Field(0, ge=0, le=1, description=FLOOR)
 
     def priority(self, scene: Scene, importance: Tensor, gaze_uv: Tensor, keep: int) -> Tensor:
         run, weight = self._runs(scene, importance, keep)
@@ -45,10 +46,11 @@ class Slots(Sampler):
         of_run = torch.zeros_like(slot).scatter_(1, run.masked_fill(~kept, slot.shape[1] - 1), slot * kept)
         source = of_run.gather(1, run.clamp(min=0)).masked_fill(run < 0, -1)
         index = numbers(kept)
-        return [
+        chosen = [
             Selection(index[b], source[b, : len(grid)].clone(), weight[b, : len(grid)].clone())
             for b, grid in enumerate(scene.grids)
         ]
+        return guarded(chosen, scene, self.floor)
 
     def _runs(self, scene: Scene, importance: Tensor, keep: int) -> tuple[Tensor, Tensor]:
         """(B, N) int64 runs, and (B, N) weights."""

@@ -1,24 +1,13 @@
 """The entropy floor: entropies by hand, and who gets more."""
 
-import math
-
-import pytest
 import torch
 
-from saccade.budgets.entropy import Entropy, average, token_entropy
+from saccade.budgets.entropy import Entropy, average
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
+from saccade.tokens.entropy import token_entropy
 from saccade.types import Scene
 from tests.helpers import item
-
-
-def test_token_entropy_by_hand():
-    assert float(token_entropy(torch.eye(4))) == pytest.approx(math.log(4))
-    assert float(token_entropy(torch.ones(5, 3))) == pytest.approx(0, abs=1e-9)
-    assert float(token_entropy(torch.tensor([[2.0, 0], [1, 0], [0, 3], [5, 0]]))) == pytest.approx(
-        -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
-    )
-    assert float(token_entropy(torch.zeros(3, 2))) == 0
 
 
 def test_averages_are_those_of_cells():

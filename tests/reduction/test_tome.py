@@ -7,6 +7,7 @@ from saccade.errors import ConfigError
 from saccade.reduction import Reduction, Stage
 from saccade.reduction.tome import ToMe
 from saccade.registry import load
+from saccade.tokens.entropy import token_entropy
 from saccade.tokens.merging import merge
 
 
@@ -72,3 +73,19 @@ def test_the_mean_is_by_size_or_by_size_and_importance():
 def test_what_is_refused(settings):
     with pytest.raises(ConfigError, match="tome"):
         load("reduction", {"name": "tome", **settings}, Reduction)
+
+
+def test_a_floor_merges_less_where_more_would_be_lost():
+    """Where every pair is one kind all may merge; where pairs mix two kinds, as many as leave enough."""
+    kinds = torch.eye(4)
+    alike = kinds[[0, 0, 1, 1, 2, 2]]  # every pair is one kind
+    mixed = kinds[[1, 1, 2, 2, 3, 3]]
+    mixed[:4:2] = 0.6 * mixed[:4:2] + 0.8 * kinds[0]  # two even tokens bring the same; the third pair is alike
+    keys = torch.stack([alike, mixed])[:, :, None]
+    every = torch.ones(2, 6).bool()
+    given = Stage(0, 1, keys, keys, torch.ones(2, 6), every, ~every, torch.tensor([0, 1]))
+    assert gone(ToMe(r=3).inside(given), given) == [3, 3]
+    means = [(mixed[even] + mixed[even + 1]) / 2 for even in (0, 2, 4)]
+    share = float(token_entropy(torch.stack(means)) / token_entropy(mixed[1::2]))
+    assert gone(ToMe(r=3, floor=share - 1e-3).inside(given), given) == [3, 3]
+    assert gone(ToMe(r=3, floor=share + 1e-3).inside(given), given) == [3, 1], "half of three pairs, the most alike"

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from saccade.samplers.dominant import Dominant
 from saccade.samplers.slots import LEAST_WEIGHT, Slots
+from saccade.tokens.entropy import token_entropy
 from saccade.tokens.slots import budgets
 from saccade.types import Scene
 from tests.helpers import bare, importance_of, item
@@ -118,3 +120,26 @@ def test_shown_tokens_stay_out():
     shown[0, ::3] = True
     found = Slots(side=2)(scene.without(shown), importance_of(36), NOWHERE, 10)[0]
     assert (found.source[::3] == -1).all() and (found.source[~shown[0]] >= 0).all() and len(found) == 10
+
+
+def checkered(side: int, dims: int) -> torch.Tensor:
+    """(side^2, 12) tokens of `dims` axes and their opposites in turn, so that any mean is nearly the common part."""
+    number = torch.arange(side**2)
+    sign = ((number // side + number) % 2 * 2 - 1).float().unsqueeze(1)
+    return sign * torch.eye(12)[number * 5 % dims] + 0.15
+
+
+@pytest.mark.parametrize("sampler", [Slots(side=2), Dominant(ratio=0.2)], ids=["slots", "dominant"])
+def test_a_floor_undoes_means_until_enough_entropy_is_left(sampler):
+    """Held to half of what pruning would keep more than merging; as many tokens; other images are judged apart."""
+    tokens, other = checkered(8, 12), item(6, 6, tokens=checkered(6, 8))
+    scene, importance, nowhere = Scene.of([item(8, 8, tokens=tokens), other]), importance_of(64, 36), torch.zeros(2, 2)
+    unit = torch.nn.functional.normalize(tokens, dim=-1)
+    free = sampler(scene, importance, nowhere, 5)
+    merged, pruned = (float(token_entropy(each)) for each in (free[0].mean(unit), unit[free[0].index]))
+    floor = (merged + pruned) / 2 / pruned
+    guarded = type(sampler)(**{**sampler.dump(), "floor": floor})
+    held = guarded(scene, importance, nowhere, 5)
+    assert merged < floor * pruned <= float(token_entropy(held[0].mean(unit))) + 1e-5
+    assert torch.equal(held[0].index, free[0].index) and (held[0].source < 0).any(), "what is not averaged is gone"
+    assert torch.equal(held[1].source, guarded(Scene.of([other]), importance[1:, :36], nowhere[1:], 5)[0].source)
