@@ -10,6 +10,8 @@ from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
 from saccade.geometry.ink import TOLERANCE
 from saccade.geometry.levels import MAX_LEVELS
+from saccade.heads.files import holds, load_cached
+from saccade.heads.pyramid import LearnedPyramid
 from saccade.importance import Listener, Mix
 from saccade.integration import Integrator
 from saccade.planners import Planner
@@ -97,6 +99,9 @@ class Episode(Settings):
     levels: Annotated[int, RARELY] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
     )
+    pyramid: Annotated[str | None, holds(LearnedPyramid), HIDDEN] = Field(
+        None, description="Folder of trained filters that make the coarser levels; None: they are resized."
+    )
     encoder: Annotated[Literal["full", "ink", "lazy"], RARELY] = Field(
         "full", description="The whole image, all but its blank cells, or windows where it looks."
     )
@@ -147,6 +152,8 @@ class Episode(Settings):
                 f"--print-px {self.print_px:g} shrinks a page until its print is so high, and the sampler "
                 f"{self.view!r} to a size of its own: leave one out"
             )
+        if self.pyramid and self.levels > (known := load_cached(LearnedPyramid, self.pyramid).levels):
+            raise ConfigError(f"the pyramid in {self.pyramid} has {known} levels, and --levels is {self.levels}")
         if self.fixations == 0 and not (self.glimpse and self.view == "foveate"):
             raise ConfigError("fixations = 0 leaves nothing to read: give --glimpse K, or at least one look")
         if self.listens is not None and not self.glimpse:

@@ -18,8 +18,10 @@ from saccade.geometry.ink import ink_cells
 from saccade.geometry.levels import coarser_tok, stack
 from saccade.geometry.print_size import legible_tok
 from saccade.geometry.tiles import GLOBAL_TOK, TILES_TOK, tiles, together
+from saccade.heads.files import load_cached
+from saccade.heads.pyramid import LearnedPyramid
 from saccade.lazy import Lazy
-from saccade.picture import Picture
+from saccade.picture import Picture, resized
 from saccade.queries import embed_questions
 from saccade.types import Encoding, Grid, Query, Question
 
@@ -105,7 +107,8 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     most_tok, print_px = _most_tok(settings, encoder, picture)
     views = [view(most_tok)]
     if settings.view == "foveate":
-        views += [view(size) for size in coarser_tok(views[0].grid, settings.levels)]
+        sizes = coarser_tok(views[0].grid, settings.levels)
+        views += [view(size, (level, views[0].grid)) for level, size in enumerate(sizes, start=1)]
     glimpse_tok = settings.glimpse if most_tok is None else min(settings.glimpse, max(1, most_tok // 2))
     glimpsed = view(glimpse_tok) if settings.glimpse and settings.view == "foveate" else None
     lazy = Lazy.start(encoder, picture, views[0], glimpse_tok) if settings.encoder == "lazy" else None
@@ -166,9 +169,21 @@ def _tiled(encoder: Encoder, page: "Prepared", small: "Prepared") -> Encoding:
 
 
 @stage("pyramid")
-def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: int | None = None) -> "Prepared":
-    """A view of a picture as the settings want it encoded. Raises ConfigError: this model's tower cannot."""
+def _prepared(
+    settings: Episode,
+    encoder: Encoder,
+    picture: Picture,
+    max_tok: int | None = None,
+    coarser: tuple[int, Grid] | None = None,
+) -> "Prepared":
+    """A view of a picture as the settings want it encoded; `coarser`: which level of a pyramid, and its finest grid.
+
+    Raises:
+        ConfigError: this model's tower cannot encode like that.
+    """
     view = encoder.prepare(picture, max_tok)
+    if coarser is not None and settings.pyramid is not None:
+        view = _filtered(settings.pyramid, encoder, picture, view, *coarser)
     cells = encoder.family.takes_cells and encoder.family.reduction is None
     if settings.encoder == "ink" and not encoder.family.takes_cells:
         name = type(encoder.family).__name__
@@ -178,3 +193,16 @@ def _prepared(settings: Episode, encoder: Encoder, picture: Picture, max_tok: in
         inked = ink_cells(pixels, view.grid, settings.ink_tolerance)
         view = view if len(inked) == len(view.grid) else view.some(inked, "ink")
     return replace(view, received="received" in settings.needs)
+
+
+def _filtered(
+    pyramid: str, encoder: Encoder, picture: Picture, view: "Prepared", level: int, finest: Grid
+) -> "Prepared":
+    """A coarser view, with the pixels that a trained pyramid makes of the finest one in place of the resized ones."""
+    filters = load_cached(LearnedPyramid, pyramid)
+    pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb
+    made = filters.picture(resized(pixels, finest.width_px, finest.height_px), level)
+    made = resized(made, view.grid.width_px, view.grid.height_px)  # a level's sides are whole tokens
+    found = encoder.family.prepare(Picture.open(made), len(view.grid))  # no view of the page itself, which may be kept
+    name = f"{view.view}|pyramid-{filters.fingerprint}"
+    return replace(found, picture_hash=view.picture_hash, view=name)

@@ -37,10 +37,16 @@ def refuse(kind: str, spec: Any) -> None:
     fields = find(kind, name, Strategy).model_fields
     for key, value in settings.items():
         marks = fields[key].metadata if key in fields else []
-        if any(isinstance(mark, FileSetting) for mark in marks) and value is not None:
-            raise ConfigError(f"{key}: files are the server's own to name")
+        if value is not None:
+            refuse_file(key, marks)
         if not any(getattr(mark, limit, None) is not None for mark in marks for limit in ("le", "lt")):
             _refuse_large(key, value)
+
+
+def refuse_file(name: str, marks: Sequence[Any]) -> None:
+    """Raises ConfigError: the field `name` with these marks (metadata) names a file."""
+    if any(isinstance(mark, FileSetting) for mark in marks):
+        raise ConfigError(f"{name}: files are the server's own to name")
 
 
 def refuse_scorers(given: Any) -> None:

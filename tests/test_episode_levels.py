@@ -1,6 +1,7 @@
 """Episodes over several levels of one picture: what is encoded, charged, shown; and that one level changes nothing."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +13,11 @@ from saccade.config import Episode
 from saccade.engines import Reader
 from saccade.engines.hf import HFEngine
 from saccade.episode import Seen, episodes, run, see
+from saccade.errors import ConfigError
 from saccade.geometry.levels import counts
-from saccade.picture import Picture
+from saccade.heads.files import load, save
+from saccade.heads.pyramid import LearnedPyramid
+from saccade.picture import Picture, resized
 from saccade.registry import find, names
 from saccade.samplers import Sampler
 from saccade.types import Answer, Canvas, Part, Question, Scene, Selection, Trace
@@ -198,3 +202,45 @@ def test_a_learned_budget_reaches_the_sampler(engine: HFEngine, picture: Picture
         room = torch.bincount(level).unsqueeze(0)
         taken = torch.bincount(level[trace.steps[0].selection.index], minlength=3).tolist()
         assert taken == counts(torch.tensor([shares]), 20, room)[0].tolist()
+
+
+@pytest.fixture(scope="module")
+def filters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained pyramid of three levels: it darkens."""
+    folder, pyramid = tmp_path_factory.mktemp("filters"), LearnedPyramid(3)
+    with torch.no_grad():
+        for change in pyramid.change:
+            change[[0, 1, 2], [0, 1, 2], 2, 2] = -0.25
+    save(pyramid, folder)
+    return folder
+
+
+def test_coarser_levels_are_those_of_a_trained_pyramid(engine: HFEngine, picture: Picture, filters: Path) -> None:
+    plain, (before, _), _ = looked(engine, picture, levels=3, sampler="pyramid")
+    seen, (after, _), _ = looked(engine, picture, levels=3, sampler="pyramid", pyramid=str(filters))
+    assert torch.equal(seen.grid.level, plain.grid.level) and torch.equal(seen.grid.centre_uv, plain.grid.centre_uv)
+    fine = seen.grid.level == 0
+    assert torch.equal(seen.encoding.tokens[fine], plain.encoding.tokens[fine]), "the page itself is as it was"
+    encoding = plain.encoding
+    finest = resized(picture.rgb, encoding.grid.cols * 28, encoding.grid.rows * 28)
+    levels = LearnedPyramid(3)
+    levels.load_state_dict(load(LearnedPyramid, filters).state_dict())
+    pixels = levels(torch.from_numpy(finest).permute(2, 0, 1)[None] / 255)
+    for level in (1, 2):
+        here = plain.grid.level == level
+        one = plain.grid.some(here.nonzero().flatten())
+        rows, cols = (int(round(1 / float(one.extent_uv[0, axis]))) for axis in (1, 0))
+        shown = (pixels[level][0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy()
+        alone = engine.encode([engine.prepare(Picture.open(resized(shown, cols * 28, rows * 28)))])[0]
+        assert torch.equal(seen.encoding.tokens[here], alone.tokens)
+        assert not torch.equal(seen.encoding.tokens[here], plain.encoding.tokens[here])
+    assert (
+        seen.encoding.fingerprint != encoding.fingerprint and after.cost.encoder_patches == before.cost.encoder_patches
+    )
+
+
+def test_a_pyramid_with_fewer_levels_than_looks_ask_for_is_refused(filters: Path) -> None:
+    with pytest.raises(ConfigError, match="has 3 levels, and --levels is 4"):
+        Episode(levels=4, sampler="pyramid", pyramid=str(filters))
+    with pytest.raises(ConfigError, match="holds no LearnedPyramid"):
+        Episode(levels=2, sampler="pyramid", pyramid=str(filters / "nothing"))

@@ -210,8 +210,13 @@ def given_in(context: typer.Context) -> dict[str, Any]:
     }
 
 
-def passed_on(app: typer.Typer, name: str, words: str, module: str) -> None:
-    """Adds a command whose words go to a module's own `main(argv)`, `--help` among them: nothing is declared twice."""
+def passed_on(
+    app: typer.Typer, name: str, words: str, module: str, then: Callable[[Any], None] = lambda made: None
+) -> None:
+    """Adds a command whose words go to a module's own `main(argv)`, `--help` among them: nothing is declared twice.
+
+    `then` gets what it returned.
+    """
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
     _, _, stem = module.rpartition(".")
 
@@ -219,6 +224,6 @@ def passed_on(app: typer.Typer, name: str, words: str, module: str) -> None:
     def run(context: typer.Context) -> None:
         before, sys.argv = sys.argv, [f"saccade {words}"]  # argparse takes its name from there
         try:
-            importlib.import_module(module).main(context.args)
+            then(importlib.import_module(module).main(context.args))
         finally:
             sys.argv = before

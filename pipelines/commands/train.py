@@ -47,8 +47,15 @@ MODULES = {
 }
 """Commands whose options are those of a module of saccade/training, which runs alone as well (`python -m`)."""
 
+
+def drawn(made: Any) -> None:
+    """The curve of a training that says in which folder it wrote one."""
+    if isinstance(made, dict) and "folder" in made:
+        draw_curve(Path(made["folder"]))
+
+
 for name_, module_ in MODULES.items():
-    passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}")
+    passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}", drawn)
 
 
 OWN_PAGES = {"split": "train", "seed": 500, "num_pages": 80, "page_px": 512}

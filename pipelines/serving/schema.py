@@ -253,5 +253,7 @@ def _refuse_untrusted(knobs: Mapping[str, Any]) -> None:
                 untrusted.refuse_scorers(knobs[name])
             elif name in STRATEGIES and knobs[name] not in (None, *VIEWS):
                 untrusted.refuse(STRATEGIES[name], knobs[name])
+            elif knobs[name] is not None and name in Episode.model_fields:
+                untrusted.refuse_file(name, Episode.model_fields[name].metadata)
         except ConfigError as error:
             raise Refusal(400, f"saccade.{name}: {str(error)[:1000]}", f"saccade.{name}", "invalid_setting") from error

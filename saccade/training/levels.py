@@ -3,6 +3,7 @@
     python -m saccade.training.levels --what allocator --pages 64 --out heads/allocator    # B5
     python -m saccade.training.levels --what crosslevel --pages 64 --out heads/crosslevel  # P5
     python -m saccade.training.levels --what filters --pages 64 --out heads/filters        # P4
+    python -m saccade.training.levels --what filters --read 64 --out heads/filters    # and what is read with it
     saccade ask page.png "What is the total?" --levels 3 --sampler pyramid \\
         --set budget.name=allocator --set budget.weights=heads/allocator
 
@@ -12,8 +13,10 @@ Pages are synthdoc's under seeds of their own; figures are of held-out pages.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import track
@@ -22,24 +25,20 @@ from torch import Tensor, nn
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
-from saccade.engines import Encoder
+from saccade.engines import Encoder, checkpoint
 from saccade.engines.hf import HF
 from saccade.episode import see
+from saccade.families import fingerprint
 from saccade.geometry.grid import in_boxes
 from saccade.geometry.levels import soft_keep
 from saccade.heads.allocator import LevelNet
 from saccade.heads.crosslevel import CrossLevel
 from saccade.heads.files import save
-from saccade.training.importance import answer_share
-from saccade.training.pyramid import (
-    LearnedPyramid,
-    LevelExample,
-    lost_detail,
-    train_allocator,
-    train_crosslevel,
-    train_pyramid,
-    useful_loss,
-)
+from saccade.heads.pyramid import LearnedPyramid
+from saccade.training.comparing import compared, reported, told
+from saccade.training.course import claim, course, picked
+from saccade.training.importance import answer_share, listwise
+from saccade.training.pyramid import RATE, LevelExample, allocator_loss, lost_detail, useful_loss
 from saccade.types import Grid, Query, Question, Scene
 
 SEED = 600  # of the pages; tables use 0
@@ -88,34 +87,68 @@ def crops(dataset: SynthDoc) -> list[Tensor]:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> dict[str, float]:
-    """Trains one, writes it, prints what it learned."""
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Trains one, writes it, prints what it learned; returns its report and its folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", choices=("allocator", "crosslevel", "filters"), default="allocator")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--levels", type=int, default=3)
     parser.add_argument("--keep", type=int, default=273, help="tokens a look keeps")
-    parser.add_argument("--scorer", default="query:0.3,edges:0.7", help="importance within a level (allocator)")
+    parser.add_argument(
+        "--scorer", default="query:0.3,edges:0.7", help="importance within a level (allocator, filters)"
+    )
     parser.add_argument("--separate", action="store_true", help="an encoder for each level (crosslevel)")
     parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out")
     parser.add_argument("--page-px", type=int, default=512)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was trained")
+    parser.add_argument("--read", type=int, default=0, help="held-out questions that are read with it and without")
+    parser.add_argument("--out", type=Path, required=True, help="folder of what was trained, its curve and its state")
     given = parser.parse_args(argv)
+    origin = {key: value for key, value in vars(given).items() if key not in ("out", "read", "model")}
+    claim(given.out, {**origin, "weights": fingerprint(checkpoint(given.model))})
     pages = [
         SynthDoc(page_px=given.page_px, num_pages=number, seed=seed)
         for seed, number in ((SEED, given.pages), (SEED + 1, max(1, given.pages // 4)))
     ]
     torch.manual_seed(0)
-    net, before, after = _filters(given, pages) if given.what == "filters" else _of_tokens(given, pages)
-    report = {"untrained": before, "trained": after}
-    save(net, given.out, **{key: str(value) for key, value in vars(given).items()}, **report)
+    lesson = _filters(given, pages) if given.what == "filters" else _of_tokens(given, pages)
+    save(lesson.module, given.out / "untrained")
+    report: dict[str, Any] = {"untrained": lesson.held_out()}
+    every = max(1, given.steps // 10)
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
+        measured = step % every == 0 or step == given.steps - 1
+        facts = {"held_out": lesson.held_out()} if measured else {}
+        return lesson.loss(picked(lesson.num, step, 0)), facts
+
+    course({"module": lesson.module}, loss_of, given.out, steps=given.steps, rate=lesson.rate, name=given.what)
+    report["trained"] = lesson.held_out()
     what = "detail lost" if given.what == "filters" else "share of the answer's tokens kept"
-    print(f"{given.out}: {what} on held-out pages, untrained {before:.4g}, trained {after:.4g}")
-    return report
+    print(
+        f"{given.out}: {what} on held-out pages, untrained {report['untrained']:.4g}, trained {report['trained']:.4g}"
+    )
+    notes = {key: str(value) for key, value in vars(given).items() if key != "read"}
+    save(lesson.module, given.out, **notes, **report)
+    if given.read:
+        readings = compared(_ways(given), pages[1], given.read)
+        report["read"] = reported(readings)
+        save(lesson.module, given.out, **notes, **report)
+        print(told(readings))
+    return {**report, "folder": str(given.out)}
 
 
-def _filters(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> tuple[nn.Module, float, float]:
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is trained, how, and how it is judged on held-out pages."""
+
+    module: nn.Module
+    num: int  # examples
+    loss: Callable[[int], Tensor]  # of one of them
+    held_out: Callable[[], float]
+    rate: float
+
+
+def _filters(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> Lesson:
     trained, held_out = map(crops, pages)
     pyramid = LearnedPyramid(given.levels)
 
@@ -123,12 +156,10 @@ def _filters(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> tuple[nn.M
     def lost() -> float:
         return float(torch.stack([lost_detail(pyramid(image)) for image in held_out]).mean())
 
-    before = lost()
-    train_pyramid(pyramid, trained, steps=given.steps)
-    return pyramid, before, lost()
+    return Lesson(pyramid, len(trained), lambda number: lost_detail(pyramid(trained[number])), lost, 1e-2)
 
 
-def _of_tokens(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> tuple[nn.Module, float, float]:
+def _of_tokens(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> Lesson:
     settings = Episode(sampler="pyramid", levels=given.levels, scorer=given.scorer)
     with HF(model=given.model).open_encoder() as encoder:
         trained, held_out = (level_examples(settings, encoder, dataset) for dataset in pages)
@@ -136,14 +167,48 @@ def _of_tokens(given: argparse.Namespace, pages: Sequence[SynthDoc]) -> tuple[nn
     if given.what == "allocator":
         start = tuple((level + 1) / 10 for level in range(given.levels))  # 10/20/30/40, scaled by the softmax
         net = LevelNet(word_width, levels=given.levels, start=start)
-        before = useful_share(net, held_out, given.keep)
-        train_allocator(net, trained, keep=given.keep, steps=given.steps, width_tok=given.keep / 8)
-        return net, before, useful_share(net, held_out, given.keep)
+
+        def of_shares(number: int) -> Tensor:
+            scene, importance, useful = trained[number]
+            return allocator_loss(net, scene, importance, useful, given.keep, given.keep / 8)
+
+        return Lesson(net, len(trained), of_shares, lambda: useful_share(net, held_out, given.keep), RATE)
     cross = CrossLevel(width, word_width, levels=given.levels, separate=given.separate)
     held = [(scene, useful) for scene, _, useful in held_out]
-    before = answer_share(cross, held, given.keep)
-    train_crosslevel(cross, [(scene, useful) for scene, _, useful in trained], steps=given.steps)
-    return cross, before, answer_share(cross, held, given.keep)
+
+    def of_worth(number: int) -> Tensor:
+        scene, _, useful = trained[number]
+        return listwise(cross(scene), useful, scene.present)
+
+    return Lesson(cross, len(trained), of_worth, lambda: answer_share(cross, held, given.keep), RATE)
+
+
+def _ways(given: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
+    """What is read with and without what was trained: one look over all levels, and one over the page as it is."""
+    engine, budget = HF(model=given.model), {"name": "fixed", "tokens": given.keep}
+    one = Episode(sampler="topk", fixations=1, budget=budget, scorer=given.scorer)
+    levels = one.with_settings(sampler="topk" if given.what == "crosslevel" else "pyramid", levels=given.levels)
+    before, after = str(given.out / "untrained"), str(given.out)
+    if given.what == "filters":
+        ways = {
+            "Gaussian, untrained": levels.with_settings(pyramid=before),
+            "trained": levels.with_settings(pyramid=after),
+            "resized": levels,
+        }
+    elif given.what == "crosslevel":
+        ways = {
+            name: levels.with_settings(scorer=[{"name": "crosslevel", "weights": folder}])
+            for name, folder in (("untrained", before), ("trained", after))
+        }
+        ways["without attention"] = levels
+    else:
+        ways = {
+            name: levels.with_settings(budget={"name": "allocator", "weights": folder, "tokens": given.keep})
+            for name, folder in (("untrained", before), ("trained", after))
+        }
+        ways["40/30/20/10"] = levels
+    ways["one level"] = one
+    return {name: (engine, looks) for name, looks in ways.items()}
 
 
 if __name__ == "__main__":

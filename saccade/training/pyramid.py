@@ -11,15 +11,18 @@ each token, how useful it is to the answer: 1 where an answer box lies, or any m
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saccade.geometry.levels import soft_keep
-from saccade.geometry.pyramid import mirror, pyr_down, pyr_up
+from saccade.geometry.pyramid import pyr_up
 from saccade.heads.allocator import LevelNet
 from saccade.heads.crosslevel import CrossLevel
+from saccade.heads.pyramid import LearnedPyramid
 from saccade.training.fit import drawn, fit
 from saccade.training.importance import Example, listwise
 from saccade.types import Scene
+
+RATE = 3e-3  # learning rate of what works on tokens
 
 LevelExample = tuple[Scene, Tensor, Tensor]
 """Scene, importance (B, N) in [0, 1], usefulness (B, N) >= 0."""
@@ -39,7 +42,7 @@ def train_allocator(
     *,
     keep: int,
     steps: int,
-    rate: float = 3e-3,
+    rate: float = RATE,
     width_tok: float = 4.0,
     seed: int = 0,
     loss_of: Callable[[Tensor, Scene, Tensor], Tensor] = useful_loss,
@@ -51,39 +54,22 @@ def train_allocator(
     """
 
     def loss(example: LevelExample) -> Tensor:
-        scene, importance, useful = example
-        kept = soft_keep(importance, scene.level, scene.valid, net(scene), keep, width_tok)
-        return loss_of(kept, scene, useful)
+        return allocator_loss(net, *example, keep, width_tok, loss_of)
 
     return fit(net, map(loss, drawn(examples, seed)), steps, rate, weight_decay=0.01)
 
 
-class LearnedPyramid(nn.Module):
-    """A pyramid whose down-sampling is trained (P4): the Gaussian one plus a 5 x 5 filter a level, all zeros at first.
-
-    Before training it is `geometry.pyramid.gaussian` to the last bit. Filters mix channels.
-    """
-
-    def __init__(self, levels: int = 4, channels: int = 3) -> None:
-        super().__init__()
-        self.levels, self.channels = levels, channels
-        shape = (channels, channels, 5, 5)
-        self.change = nn.ParameterList(nn.Parameter(torch.zeros(shape)) for _ in range(levels - 1))
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """What `__init__` takes."""
-        return {"levels": self.levels, "channels": self.channels}
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, C, H, W) float32 -> its levels, the image first, each next one half as wide and high, rounded up."""
-        made = [images]
-        for change in self.change:
-            wide = made[-1]
-            for dim in (-2, -1):
-                wide = wide.index_select(dim, mirror(wide.shape[dim], 2, wide.device))
-            made.append(pyr_down(made[-1]) + nn.functional.conv2d(wide, change, stride=2))
-        return made
+def allocator_loss(
+    net: LevelNet,
+    scene: Scene,
+    importance: Tensor,
+    useful: Tensor,
+    keep: int,
+    width_tok: float,
+    loss_of: Callable[[Tensor, Scene, Tensor], Tensor] = useful_loss,
+) -> Tensor:
+    """What the shares of a scene's levels lose of what is useful, with a gradient that reaches them."""
+    return loss_of(soft_keep(importance, scene.level, scene.valid, net(scene), keep, width_tok), scene, useful)
 
 
 def lost_detail(levels: Sequence[Tensor]) -> Tensor:
@@ -115,7 +101,7 @@ def train_pyramid(
 
 
 def train_crosslevel(
-    net: CrossLevel, examples: Sequence[Example], *, steps: int, rate: float = 3e-3, seed: int = 0
+    net: CrossLevel, examples: Sequence[Example], *, steps: int, rate: float = RATE, seed: int = 0
 ) -> list[float]:
     """Fits cross-level attention (P5) to how useful each token (B, N) of a scene is; the loss of each step.
 

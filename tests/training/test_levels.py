@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from saccade.heads.files import load
+from saccade.heads.pyramid import LearnedPyramid
 from saccade.training.levels import main, usefulness
-from saccade.training.pyramid import LearnedPyramid
 from saccade.types import Question
 from tests.levels import pyramid_item
 

@@ -11,10 +11,11 @@ from saccade.errors import ConfigError
 from saccade.geometry.pyramid import gaussian
 from saccade.heads.crosslevel import CrossLevel, fourier
 from saccade.heads.files import load, save
+from saccade.heads.pyramid import LearnedPyramid
 from saccade.importance.crosslevel import CrossLevelAttention
 from saccade.tokens.ranking import normalise
 from saccade.training.importance import Example, listwise
-from saccade.training.pyramid import LearnedPyramid, lost_detail, train_crosslevel, train_pyramid
+from saccade.training.pyramid import lost_detail, train_crosslevel, train_pyramid
 from saccade.types import Query, Scene
 from tests.helpers import item
 from tests.levels import pyramid_item

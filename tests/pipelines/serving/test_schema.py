@@ -64,6 +64,7 @@ def test_knobs_go_over_the_servers_settings() -> None:
         ({"planner": "os.path"}, "is not one of saccade's own"),
         ({"scorer": "query:0.5,antigravity.x"}, "is not one of saccade's own"),
         ({"scorer": [{"name": "a.b"}]}, "is not one of saccade's own"),
+        ({"levels": 2, "pyramid": "/etc"}, "saccade.pyramid: pyramid: files are the server's own to name"),
         ({"scorer": [{"name": "late", "head": "/etc"}]}, "saccade.scorer: head: files are the server's own to name"),
         ({"scorer": "attention", "glimpse": 16}, "only the engine hf gives it"),
         ({"sampler": {"name": "logpolar", "num_rho": 10**9}}, "num_rho is 1000000000; a request may say at most 1024"),

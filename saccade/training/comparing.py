@@ -1,0 +1,56 @@
+"""What some ways of looking read of the same held-out questions, and how much more than the first of them."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.progress import track
+
+from saccade.config import Episode
+from saccade.datasets import Dataset, Row, limit
+from saccade.engines.hf import HF
+from saccade.eye import Eye
+from saccade.metrics.bootstrap import interval_text
+from saccade.metrics.scoring import score, title
+from saccade.training.reading import Reading
+from saccade.types import Trace
+
+
+def compared(ways: Mapping[str, tuple[HF, Episode]], dataset: Dataset, most: int) -> dict[str, Reading]:
+    """The first `most` questions answered in each way, in the order of the ways; an answer that fails scores 0."""
+    samples = [dataset.sample(row) for row in limit(dataset.rows(), most) if isinstance(row, Row)]
+    found = {}
+    for name, (spec, looks) in ways.items():
+        scores, pages = list[float](), list[str]()
+        with spec.open() as engine:
+            eye = Eye(engine, looks)
+            for sample in track(samples, name, disable=not sys.stderr.isatty()):
+                outcomes = eye.outcomes(sample.picture, sample.questions)
+                for question, outcome in zip(sample.questions, outcomes, strict=True):
+                    text = outcome.answer.text if isinstance(outcome, Trace) else ""
+                    scores.append(score(text, question) or 0.0)
+                    pages.append(sample.image_id)
+        metric = title(question.metric for sample in samples for question in sample.questions)
+        found[name] = Reading(tuple(scores), tuple(pages), metric)
+    return found
+
+
+def reported(readings: Mapping[str, Reading]) -> dict[str, Any]:
+    """Each way's mean and what it gains over the first, as files hold them."""
+    first = next(iter(readings.values()))
+    made = {name: (reading.mean(), reading.over(first)) for name, reading in readings.items()}
+    return {
+        name: {"score": mean and asdict(mean), "gain": gain and asdict(gain)} for name, (mean, gain) in made.items()
+    }
+
+
+def told(readings: Mapping[str, Reading]) -> str:
+    """A line for each way, as commands say it."""
+    first, report = next(iter(readings)), reported(readings)
+    metric, num = readings[first].metric, len(readings[first].scores)
+    lines = [f"{metric} of {num} held-out questions:"]
+    for name, each in report.items():
+        gain = "" if name == first else f", {interval_text(each['gain'], sign=True)} to {first}"
+        lines.append(f"  {name:24s} {interval_text(each['score'])}{gain}")
+    return "\n".join(lines)
