@@ -158,6 +158,19 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Coded:
+    """Tokens as a trained codec has squeezed them: what is stored and sent in their place."""
+
+    codes: Tensor  # (N, C) float16
+    codec: str  # folder of the codec that gives the tokens back
+    dtype: torch.dtype  # of the tokens
+
+    def some(self, index: Tensor) -> Self:
+        """Of the tokens (K,) int64."""
+        return replace(self, codes=self.codes[index])
+
+
+@dataclass(frozen=True, slots=True)
 class Encoding:
     """One image as a family's vision tower sees it. Nothing in it depends on a question."""
 
@@ -170,6 +183,7 @@ class Encoding:
     fingerprint: str  # of the encoder: model, precision, view, pixel limit
     num_patches: int  # encoder patches this cost: those that entered the tower, also where tokens merge inside it
     deepstack: Tensor | None = None  # (N, L, D), added to the tokens' states after decoder layers 1 to L (Qwen3-VL)
+    coded: Coded | None = None  # what `tokens` were made of again (the reduction `autoencoder`)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -182,7 +196,8 @@ class Encoding:
     def cpu(self) -> Self:
         """Its own tensors on the CPU."""
         moved: dict[str, Any] = {name: tensor.cpu() for name, tensor in self.tensors.items()}
-        return replace(self, **moved)
+        coded = self.coded and replace(self.coded, codes=self.coded.codes.cpu())
+        return replace(self, **moved, coded=coded)
 
 
 ENCODED = tuple(field.name for field in fields(Encoding) if "Tensor" in str(field.type))
@@ -239,6 +254,7 @@ class Part:
     col: Tensor  # (K,) int64
     key: str
     deepstack: Tensor | None = None  # (K, L, D) as in `Encoding`
+    coded: Coded | None = None  # as in `Encoding`; means of several tokens have none
 
     @classmethod
     def of(cls, encoding: Encoding, selection: Selection | None = None) -> Self:
@@ -246,18 +262,21 @@ class Part:
         grid, levels, chosen = encoding.grid, encoding.deepstack, b"all"
         identity = f"{encoding.picture_hash}|{encoding.fingerprint}|{grid.rows}x{grid.cols}|".encode()
         if selection is None:
-            return cls(encoding.tokens, grid.row, grid.col, hashlib.sha256(identity + chosen).hexdigest(), levels)
+            key = hashlib.sha256(identity + chosen).hexdigest()
+            return cls(encoding.tokens, grid.row, grid.col, key, levels, encoding.coded)
         chosen = _bytes(selection.index)
         row, col = selection.cells(grid)
+        coded = None
         if not selection.merges:
             tokens = encoding.tokens[selection.index]
+            coded = encoding.coded and encoding.coded.some(selection.index)
             levels = None if levels is None else levels[selection.index]
         else:
             chosen += b"|merged|" + _bytes(selection.source)
             chosen += b"" if selection.weight is None else b"|" + _bytes(selection.weight.double())
             tokens = selection.mean(encoding.tokens)
             levels = None if levels is None else selection.mean(levels)
-        return cls(tokens, row, col, hashlib.sha256(identity + chosen).hexdigest(), levels)
+        return cls(tokens, row, col, hashlib.sha256(identity + chosen).hexdigest(), levels, coded)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]

@@ -1,4 +1,8 @@
-"""Nouns between processes: tensors become arrays, which Ray passes through shared memory without copying them."""
+"""Nouns between processes: tensors become arrays, which Ray passes through shared memory without copying them.
+
+Tokens that a trained codec gives back (`saccade.types.Coded`) stay behind: their codes travel, an eighth of the bytes
+or less, and the receiver makes the tokens of them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -7,6 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+
+from saccade.reduction.autoencoder import rebuilt
+from saccade.types import Encoding, Part
 
 T = TypeVar("T")
 
@@ -53,5 +60,8 @@ def _each(value: Any, kind: type, change: Any) -> Any:
         made = object.__new__(type(value))
         for field in fields(value):
             object.__setattr__(made, field.name, _each(getattr(value, field.name), kind, change))
+        if isinstance(made, Encoding | Part) and made.coded is not None:
+            tokens: Any = rebuilt(made.coded) if kind is Packed else None
+            object.__setattr__(made, "tokens", tokens)
         return made
     return value

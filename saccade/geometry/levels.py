@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from saccade.geometry.grid import coarse_on
-from saccade.types import Encoding, Grid, Scene
+from saccade.types import Coded, Encoding, Grid, Scene
 
 MAX_LEVELS = 4
 PER_TOKEN = ("centre_uv", "extent_uv", "level", "row", "col")
@@ -46,8 +46,15 @@ def stack(encodings: Sequence[Encoding]) -> Encoding:
         grid=_joined(grids),
         fingerprint="+".join(e.fingerprint for e in encodings),  # caches must not take one pyramid for another
         num_patches=sum(e.num_patches for e in encodings),
+        coded=_coded([e.coded for e in encodings]),
         **tensors,
     )
+
+
+def _coded(each: Sequence[Coded | None]) -> Coded | None:
+    """The codes of all levels, where all have some."""
+    found = [coded for coded in each if coded is not None]
+    return replace(found[0], codes=torch.cat([coded.codes for coded in found])) if len(found) == len(each) else None
 
 
 def _joined(grids: Sequence[Grid]) -> Grid:

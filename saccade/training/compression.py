@@ -5,11 +5,12 @@
 
 and then, with either, `saccade ask page.png "..." --sampler full --set engine.reduction.name=autoencoder
 --set engine.reduction.weights=runs/codec`. What is learned is to rebuild the tokens; how well is measured on pages that
-were not trained on, as the share of the tokens' variance that is lost. Answers are the business of an experiment.
+were not trained on, as the share of the tokens' variance that is lost, and with `--read` by what is answered.
 """
 
 import argparse
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import Encoder
@@ -26,6 +28,8 @@ from saccade.errors import ConfigError
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.heads.queries import Queries
+from saccade.training.comparing import compared, reported, told
+from saccade.training.course import CURVE
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
 from saccade.types import Encoding
 
@@ -36,14 +40,18 @@ BATCH_TOK = 4096  # tokens an autoencoder sees in one step
 
 def encodings(encoder: Encoder, num_pages: int, page_px: int, split: Literal["train", "validation"]) -> list[Encoding]:
     """Generated pages as the model's tower sees them; the two splits never meet."""
-    dataset = SynthDoc(page_px=page_px, num_pages=num_pages, questions_per_page=1, split=split)
+    dataset = _dataset(num_pages, page_px, split, 1)
     samples = [dataset.sample(row) for row in dataset.rows() if isinstance(row, Row)]
     made = [encoder.encode([encoder.prepare(sample.picture)])[0] for sample in samples]
     return [replace(page, tokens=page.tokens.clone()) for page in made]  # the tower's own cannot be trained on
 
 
-def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0) -> Trained:
-    """A codec of `size` numbers a token, or a resampler of `size` queries, trained on these pages over and over.
+def _dataset(num_pages: int, page_px: int, split: Literal["train", "validation"], questions: int) -> SynthDoc:
+    return SynthDoc(page_px=page_px, num_pages=num_pages, questions_per_page=questions, split=split)
+
+
+def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0) -> tuple[Trained, list[float]]:
+    """A codec of `size` numbers a token, or a resampler of `size` queries, trained on these pages; each step's loss.
 
     0 steps leave the resampler as it was drawn and the codec at the principal components, the best that is linear.
 
@@ -54,13 +62,11 @@ def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0
     width = pages[0].tokens.shape[-1]
     if kind == AUTOENCODER:
         codec, tokens = Codec(width, size), torch.cat([page.tokens for page in pages])
-        train_autoencoder(codec, _drawn(tokens), steps)
-        return codec
+        return codec, train_autoencoder(codec, _drawn(tokens), steps)
     if kind == RESAMPLER:
         module = Queries(width, size)
         batches = ((page.tokens[None], page.grid.centre_uv[None]) for page in itertools.cycle(pages))
-        train_resampler(module, batches, steps)
-        return module
+        return module, train_resampler(module, batches, steps)
     raise ConfigError(f"{kind!r} is neither {AUTOENCODER} nor {RESAMPLER}")
 
 
@@ -101,17 +107,37 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--steps", type=int, default=500, help="[500]")
     parser.add_argument("--pages", type=int, default=64, help="to train on; a quarter as many are held out [64]")
     parser.add_argument("--page-px", type=int, default=512, help="longer side of a page [512]")
+    parser.add_argument("--read", type=int, default=0, help="held-out questions read with and without it [0]")
     given = parser.parse_args(argv)
     with HF(model=given.model).open_encoder() as encoder:
         pages = encodings(encoder, given.pages, given.page_px, "train")
         unseen = encodings(encoder, max(1, given.pages // 4), given.page_px, "validation")
     size = given.code if given.kind == AUTOENCODER else given.queries
-    before, module = train(given.kind, pages, 0, size), train(given.kind, pages, given.steps, size)
+    before, _ = train(given.kind, pages, 0, size)
+    module, losses = train(given.kind, pages, given.steps, size)
     notes = {"model": given.model, "steps": given.steps, "pages": given.pages, "page_px": given.page_px}
     notes |= {"lost_untrained": lost(before, unseen), "lost": lost(module, unseen)}
+    save(before, given.out / "untrained", model=given.model)
     save(module, given.out, **notes)
+    lines = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(losses))
+    (given.out / CURVE).write_text("".join(lines))
     print(f"{given.kind}: {notes['lost']:.3f} of the variance is lost, untrained {notes['lost_untrained']:.3f}")
-    return notes
+    if given.read:
+        held_out = _dataset(max(1, given.pages // 4), given.page_px, "validation", 8)
+        readings = compared(_ways(given), held_out, given.read)
+        notes["answers"] = reported(readings)
+        save(module, given.out, **notes)
+        print(told(readings))
+    return {**notes, "folder": str(given.out)}
+
+
+def _ways(given: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
+    """All tokens of a page, as they are and through what was trained."""
+    looks = Episode(sampler="full")
+    ways: dict[str, Any] = {"as they are": None}
+    for name, folder in (("untrained", given.out / "untrained"), ("trained", given.out)):
+        ways[name] = {"name": given.kind, "weights": str(folder)}
+    return {name: (HF(model=given.model, reduction=reduction), looks) for name, reduction in ways.items()}
 
 
 if __name__ == "__main__":

@@ -31,10 +31,11 @@ from saccade.engines import Encoder
 from saccade.episode import see
 from saccade.errors import ConfigError, SaccadeError
 from saccade.picture import Picture
-from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
+from saccade.reduction.autoencoder import rebuilt
+from saccade.types import ENCODED, Coded, Encoding, Grid, Query, Question, Scene
 
 GRID = ("centre_uv", "extent_uv", "level", "row", "col")
-VIEW = ("sampler", "encoder", "levels", "ink_tolerance", "print_px")  # settings that decide what is encoded
+VIEW = ("sampler", "encoder", "levels", "pyramid", "ink_tolerance", "print_px")  # settings that decide what is encoded
 SIDES = ("rows", "cols", "width_px", "height_px")
 SCHEMA = pa.schema(
     [("image_id", pa.string()), ("source", pa.string()), ("questions", pa.string()), ("about", pa.string()),
@@ -174,6 +175,8 @@ def write(
     found: list[dict[str, Any]] = []
     if encoding is not None:
         tensors = {**encoding.tensors, **{f"grid.{name}": getattr(encoding.grid, name) for name in GRID}}
+        if encoding.coded is not None:
+            tensors["tokens"] = encoding.coded.codes  # the tokens are made of them when the page is read
         if encoding.grid.source is not None:
             tensors["grid.source"] = encoding.grid.source
         for number, (_, query) in enumerate(asked):
@@ -181,6 +184,8 @@ def write(
         tensors |= {} if worth is None else {"worth": worth}
         about = {name: getattr(encoding.grid, name) for name in SIDES}
         about |= {name: getattr(encoding, name) for name in ("picture_hash", "fingerprint", "num_patches")}
+        if encoding.coded is not None:
+            about["coded"] = {"codec": encoding.coded.codec, "dtype": str(encoding.coded.dtype).removeprefix("torch.")}
         found = [
             {"image_id": row.image_id, "source": row.source, "about": json.dumps(about),
              "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
@@ -198,6 +203,9 @@ def read(file: Path, picture: Callable[[str], Picture]) -> Page:
     placed: dict[str, Any] = {name: about.pop(name) for name in SIDES}
     placed |= {name: tensors[f"grid.{name}"] for name in GRID}
     grid = Grid(**placed, source=tensors.get("grid.source"))
+    if (by := about.pop("coded", None)) is not None:
+        coded = Coded(tensors["tokens"], by["codec"], getattr(torch, by["dtype"]))
+        about["coded"], tensors["tokens"] = coded, rebuilt(coded)
     encoding = Encoding(**{name: tensors.get(name) for name in ENCODED}, grid=grid, **about)  # type: ignore[arg-type]
     asked = []
     for number, fields in enumerate(json.loads(row["questions"])):

@@ -18,7 +18,8 @@ def test_trained_is_better_than_untrained_and_is_used(tmp_path: Path) -> None:
     assert few["lost"] < few["lost_untrained"]
     codec = main(["autoencoder", "--code", "4", "--steps", "60", *small, str(tmp_path / "codec")])
     assert codec["lost"] < codec["lost_untrained"] < 1, "no better than the best linear codec on pages not trained on"
-    assert json.loads((tmp_path / "codec" / CARD).read_text())["notes"] == codec
+    assert json.loads((tmp_path / "codec" / CARD).read_text())["notes"] == {k: codec[k] for k in codec if k != "folder"}
+    assert len((tmp_path / "codec" / "curve.jsonl").read_text().splitlines()) == 60
     page = Picture.open(tiny.page(256, 256))
     with HF(reduction={"name": "resampler", "weights": str(tmp_path / "few")}).open() as engine:
         assert len(engine.encode([engine.prepare(page)])[0]) == 24
@@ -33,3 +34,10 @@ def test_trained_is_better_than_untrained_and_is_used(tmp_path: Path) -> None:
 def test_a_kind_that_is_not(tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["perceiver", "--out", str(tmp_path)])
+
+
+def test_answers_with_and_without_it(qwen2_5_vl: Path, tmp_path: Path) -> None:
+    small = ["--pages", "2", "--page-px", "256", "--steps", "3", "--code", "4", "--read", "2"]
+    report = main(["autoencoder", "--model", str(qwen2_5_vl), *small, "--out", str(tmp_path)])
+    assert list(report["answers"]) == ["as they are", "untrained", "trained"]
+    assert json.loads((tmp_path / CARD).read_text())["notes"]["answers"] == report["answers"]

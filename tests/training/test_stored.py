@@ -7,7 +7,10 @@ import torch
 
 from saccade.config import Episode
 from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError
+from saccade.heads.codec import Codec
+from saccade.heads.files import save
 from saccade.training.stored import stored
 from saccade.training.targets import label_boxes
 from saccade.types import ENCODED, Scene
@@ -67,3 +70,18 @@ def test_every_fifth_page_is_held_out_and_the_last_where_there_are_fewer(tmp_pat
     assert held_out.files == [found.files[1]] and len(learnt) == 2
     with pytest.raises(ConfigError, match="1 page with usable questions"):
         found[:1].split(5)
+
+
+def test_a_codec_s_numbers_are_stored_in_the_place_of_tokens(tmp_path, qwen2_5_vl):
+    with HF(model=str(qwen2_5_vl)).open_encoder() as plain:
+        whole = pages(tmp_path / "plain", plain)
+    codec = Codec(whole[0].encoding.tokens.shape[1], 4)
+    codec.start(whole[0].encoding.tokens)
+    save(codec, tmp_path / "codec")
+    reduction = {"name": "autoencoder", "weights": str(tmp_path / "codec")}
+    with HF(model=str(qwen2_5_vl), reduction=reduction).open() as engine:
+        coded = pages(tmp_path / "coded", engine)
+        (fresh,) = engine.encode([engine.prepare(DATA.picture("0"))])
+    assert torch.equal(coded[0].encoding.tokens, fresh.tokens) and coded[0].encoding.coded.codes.shape[1] == 4
+    assert coded.files[0].parent.name != whole.files[0].parent.name, "pages of the two are never taken for each other"
+    assert coded.files[0].stat().st_size < whole.files[0].stat().st_size

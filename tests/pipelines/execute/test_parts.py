@@ -21,11 +21,13 @@ from pipelines.runs.config import RunConfig, changes
 from pipelines.runs.files import replaced
 from saccade.config import Episode
 from saccade.datasets import Row, Skip
-from saccade.engines.hf import HFEngine
+from saccade.engines.hf import HF, HFEngine
 from saccade.episode import see
 from saccade.errors import ConfigError
+from saccade.heads.codec import Codec
+from saccade.heads.files import save
 from saccade.picture import Picture
-from saccade.types import Encoding, Part, Question
+from saccade.types import Encoding, Part, Question, Selection
 from tests import tiny
 
 
@@ -233,3 +235,28 @@ def test_engines_open_on_the_clusters_gpus(
     assert (shared.encoder_gpus, shared.reader_gpus, resources.cluster_threads(2)) == (share, share, 4)
     with pytest.raises(ConfigError, match="Ray chooses the GPU of each worker"):
         config.with_settings(engine={"device": "cuda:1"})
+
+
+def test_codes_travel_in_the_place_of_tokens(qwen2_5_vl: Path, tmp_path: Path) -> None:
+    """What an encoder sends and what a reader gets, with a codec of 4 numbers a token: the same tokens, fewer bytes."""
+    with HF(model=str(qwen2_5_vl)).open() as plain:
+        tokens = plain.encode([plain.prepare(Picture.open(tiny.page(440, 400)))])[0].tokens
+    codec = Codec(tokens.shape[1], 4)
+    codec.start(tokens)
+    save(codec, tmp_path)
+    reduction = {"name": "autoencoder", "weights": str(tmp_path)}
+    with HF(model=str(qwen2_5_vl), reduction=reduction).open_encoder() as encoder:
+        seen = see(Episode(sampler="full"), encoder, Picture.open(tiny.page(440, 400)), [Question("a", "Total?")])
+    encoding = seen.encoding
+    torch.testing.assert_close(encoding.tokens, codec(tokens), rtol=1e-2, atol=1e-2)
+    sent = freeze(replace(seen, picture=None))
+    assert sent.whole.tokens is None and torch.equal(thaw(sent).encoding.tokens, encoding.tokens)
+    part = Part.of(encoding, Selection.keep(torch.tensor([3, 5, 90]), len(encoding)))
+    packed = freeze(part)
+    torch.testing.assert_close(thaw(packed).tokens, encoding.tokens[[3, 5, 90]])
+    assert packed.tokens is None and packed.coded.codes.array.nbytes == 3 * 4 * 2
+    assert thaw(packed).key == part.key
+    source = torch.full((len(encoding),), -1)
+    source[3:5], source[90] = 0, 1
+    merged = Part.of(encoding, Selection(torch.tensor([3, 90]), source))
+    assert merged.coded is None and torch.equal(thaw(freeze(merged)).tokens, merged.tokens), "a mean has no code"
