@@ -19,6 +19,7 @@ from saccade.heads.allocator import LevelNet
 from saccade.heads.budget import BudgetNet
 from saccade.heads.crosslevel import CrossLevel
 from saccade.heads.files import save
+from saccade.heads.pyramid import LearnedPyramid
 from saccade.importance import Mix
 from saccade.registry import names
 from tests.importance.heads import tiny_head
@@ -84,6 +85,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tiny_trained(folder / "heads" / name, name)
     for name, module in (("allocator", LevelNet(6)), ("budget", BudgetNet(6)), ("crosslevel", CrossLevel(6, 6))):
         save(module, folder / "heads" / name)
+    save(LearnedPyramid(), folder / "heads" / "filters")
     return folder
 
 
