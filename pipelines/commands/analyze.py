@@ -15,6 +15,7 @@ from pipelines.runs import stored
 from pipelines.runs.config import Data, Looking
 from pipelines.runs.files import replaced
 from pipelines.runs.provenance import provenance
+from saccade.analysis.people import Paths, read_people
 from saccade.datasets import Row, limit, open_dataset
 from saccade.errors import ConfigError
 from saccade.picture import Picture, suffixes
@@ -38,6 +39,10 @@ def analyze(
         str, typer.Argument(help="An image, a data set (`saccade list datasets`, or a path), or the folder of a run.")
     ],
     output: Annotated[Path, typer.Option(help="Folder for the pictures and analysis.json.")] = Path("analysis"),
+    people: Annotated[
+        Path | None,
+        typer.Option(help="People's scanpaths of the images: JSON Lines (image, gazes_uv), or SALICON's fixations/."),
+    ] = None,
     *,
     settings: dict[str, Any],
     given: dict[str, Any],
@@ -55,7 +60,7 @@ def analyze(
     """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is a file: give a folder")
-    found = _measured(target, settings, given)
+    found = _measured(target, settings, given, {} if people is None else read_people(people))
     for part in report(found.numbers):
         console.print(part, highlight=False)
     found.draw(output)
@@ -66,7 +71,7 @@ def analyze(
         raise KeyboardInterrupt("interrupted: the numbers are of what was done until then")
 
 
-def _measured(target: str, settings: dict[str, Any], given: dict[str, Any]) -> analysis.Found:
+def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], people: Paths) -> analysis.Found:
     """What the target is (a run, an image, a data set), measured; `given`: the options that were given."""
     path, num_questions = Path(target).expanduser(), settings.pop("limit")
     data = settings.pop("dataset", {})
@@ -75,7 +80,7 @@ def _measured(target: str, settings: dict[str, Any], given: dict[str, Any]) -> a
         if looks:
             raise ConfigError(f"{target} is a run: it is analysed as it was done, without {', '.join(looks)}")
         stored.check(path)
-        return analysis.of_rows(str(path), stored.rows(path, cells=True))
+        return analysis.of_rows(str(path), stored.rows(path, cells=True), people)
     if path.is_file() and path.suffix.lower() in suffixes():
         if extra := (given.keys() - looks.keys()) - {"question"}:
             raise ConfigError(f"{target} is an image, which does not go with {', '.join(sorted(extra))}")
@@ -85,10 +90,11 @@ def _measured(target: str, settings: dict[str, Any], given: dict[str, Any]) -> a
         episode, spec = asking(settings)
         question = Question(path.stem, given["question"] if asked else UNASKED)
         sample = Sample(path.stem, Picture.open(path), (question,))
-        return analysis.of_image(target, episode, spec, sample, asked=asked)
+        return analysis.of_image(target, episode, spec, sample, asked=asked, people=people)
     episode, spec = asking(settings)
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})
     rows = [row for row in limit(dataset.rows(), num_questions) if isinstance(row, Row)]
     progress = Console(stderr=True)
     quiet = len(rows) < 2 or not progress.is_terminal
-    return analysis.of_dataset(target, episode, spec, dataset, track(rows, "images", console=progress, disable=quiet))
+    shown = track(rows, "images", console=progress, disable=quiet)
+    return analysis.of_dataset(target, episode, spec, dataset, shown, people)

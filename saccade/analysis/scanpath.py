@@ -113,3 +113,23 @@ def scanpath_statistics(paths: Sequence[Scanpath]) -> ScanpathStatistics:
 
 def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
+
+
+def sequence_score(first_px: Tensor, second_px: Tensor) -> float:
+    """How alike two sequences of gazes (L, 2) in px are, in place and order: 0 to 1, 1 for the same sequence.
+
+    The best alignment of the two (Needleman & Wunsch 1970), as ScanMatch scores it (Cristino et al. 2010): a pair of
+    gazes is worth 1 less its distance over the parafovea's radius, at least 0, a gaze without a partner nothing, and
+    the sum is divided by the longer sequence's length. Durations and ScanMatch's bins are left out.
+    """
+    longest = max(len(first_px), len(second_px))
+    if longest == 0:
+        return 1.0
+    away = torch.cdist(first_px.double(), second_px.double()) / (PARAFOVEA_DEG * PX_PER_DEG)
+    worth = (1 - away).clamp(min=0).tolist()
+    best = [0.0] * (len(second_px) + 1)  # of the gazes so far against the first 0, 1, ... of the others
+    for row in worth:
+        before, best = best, [0.0]
+        for number, value in enumerate(row):
+            best.append(max(before[number] + value, before[number + 1], best[number]))
+    return best[-1] / longest

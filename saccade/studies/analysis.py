@@ -7,6 +7,7 @@ measures are is in `saccade.analysis`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from saccade.analysis.eccentricity import bands
 from saccade.analysis.information import BottleneckPoint, bottleneck_curve, page_entropy, question_information
 from saccade.analysis.layers import LayerLikeness, redundancy, states
+from saccade.analysis.people import Paths, alike, name_of
 from saccade.analysis.pruning import KEEPS, WAYS, Reading, rate_curve, readings, smallest_rate
 from saccade.analysis.scanpath import HUMAN, Scanpath, scanpath, scanpath_statistics
 from saccade.config import Episode
@@ -33,6 +35,7 @@ PAGES_OF_LAYERS = 4  # whose blocks are compared: all pairs of patches of all bl
 BOTTLENECK_TOK = (32, 64, 128, 273, 546, 1092)
 
 Numbers = dict[str, Any]
+NOBODY: Paths = {}
 
 
 @dataclass
@@ -52,13 +55,18 @@ class Found:
     looks: list[tuple[Grid, tuple[float, float], Tensor]] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
     settings: Numbers = field(default_factory=dict)
+    people: Paths = field(default_factory=dict)  # of whom each path is compared with those on its image
+    alike: list[tuple[float, float | None]] = field(default_factory=list)
 
-    def path_of(self, view: TraceView, grid: Grid) -> None:
+    def path_of(self, view: TraceView, grid: Grid, image_id: str) -> None:
         """Takes the gazes of one trace, and what its first look kept: later ones choose from what is left."""
         aimed = [look for look in view.looks if look.aimed]
         if not aimed:
             return
-        self.paths.append(scanpath([look.gaze_uv for look in aimed], grid.width_px, grid.height_px))
+        gazes, size = [look.gaze_uv for look in aimed], (grid.width_px, grid.height_px)
+        self.paths.append(scanpath(gazes, *size))
+        if people := self.people.get(name_of(image_id)):
+            self.alike.append(alike(torch.tensor(gazes), people, size))
         kept = torch.zeros(view.num_cells, dtype=torch.bool)
         kept[list(aimed[0].kept)] = True
         if aimed[0].kept:
@@ -78,6 +86,13 @@ class Found:
             made["layers"] = {"threshold": THRESHOLD, "pages": len(self.layers), "blocks": self._blocks()}
         if self.paths:
             made["scanpath"] = {**asdict(scanpath_statistics(self.paths)), "human": HUMAN}
+        if self.people:
+            among = [score for _, score in self.alike if score is not None]
+            made["people"] = {
+                "paths": len(self.alike),
+                "with_people": fmean(score for score, _ in self.alike) if self.alike else None,
+                "among_people": fmean(among) if among else None,
+            }
         if self.looks:
             found = [asdict(band) for band in bands(self.looks)]
             found[-1]["high_deg"] = None  # JSON has no infinity
@@ -122,26 +137,30 @@ class Found:
             save(charts.rates(curves, [smallest_rate(curve) for curve in curves], KEEPS), output / "rate.png")
 
 
-def of_image(target: str, settings: Episode, spec: EngineSpec, sample: Sample, *, asked: bool) -> Found:
+def of_image(
+    target: str, settings: Episode, spec: EngineSpec, sample: Sample, *, asked: bool, people: Paths = NOBODY
+) -> Found:
     """Measures one image; `asked`: its question is a user's, so numbers that depend on it mean something.
 
     Raises:
         ConfigError: settings that cannot be analysed.
         SaccadeError: the image or its question cannot be used.
     """
-    found = Found(target, asked=asked, settings=check(settings).dump())
+    found = Found(target, asked=asked, settings=check(settings).dump(), people=people)
     with spec.open() as engine:
         measure(found, settings, engine, sample, read=False)
     return _some(found)
 
 
-def of_dataset(target: str, settings: Episode, spec: EngineSpec, dataset: Dataset, rows: Iterable[Row]) -> Found:
+def of_dataset(
+    target: str, settings: Episode, spec: EngineSpec, dataset: Dataset, rows: Iterable[Row], people: Paths = NOBODY
+) -> Found:
     """Measures the images of a data set, and reads their questions with shares of the tokens. Ctrl-C ends it early.
 
     Raises:
         ConfigError: settings that cannot be analysed, or no usable question.
     """
-    found = Found(target, settings=check(settings).dump())
+    found = Found(target, settings=check(settings).dump(), people=people)
     with spec.open() as engine:
         try:
             for row in rows:
@@ -203,21 +222,21 @@ def measure(found: Found, settings: Episode, engine: Engine, sample: Sample, *, 
             keeps = [keep for keep in BOTTLENECK_TOK if keep < len(seen.encoding)]
             found.points = bottleneck_curve(scene, [*keeps, len(seen.encoding)]) if found.asked else []
         found.information.append(bits)
-        found.path_of(TraceView.from_trace(outcome, seen.encoding.grid), seen.encoding.grid)
+        found.path_of(TraceView.from_trace(outcome, seen.encoding.grid), seen.encoding.grid, sample.image_id)
         found.questions += 1
     found.readings += scores
 
 
-def of_rows(target: str, rows: Iterable[Mapping[str, Any]]) -> Found:
+def of_rows(target: str, rows: Iterable[Mapping[str, Any]], people: Paths = NOBODY) -> Found:
     """Scanpaths and eccentricity of stored rows of answers; no model is needed."""
-    found = Found(target)
+    found = Found(target, people=people)
     for row in rows:
         if row["error"]:
             found.errors.append(f"{row['id']}: {row['error']}")
             continue
         size = row["grid"]
         grid = plain_grid(size["rows"], size["cols"], size["width_px"], size["height_px"])
-        found.path_of(TraceView.from_row(row), grid)
+        found.path_of(TraceView.from_row(row), grid, row["image_id"])
         found.questions += 1
     return found
 

@@ -20,6 +20,7 @@ def report(numbers: Numbers) -> Iterator[Group | Text]:
         "layers": _layers,
         "rate": _rate,
         "scanpath": _scanpath,
+        "people": _people,
         "eccentricity": _eccentricity,
     }
     for name, part in parts.items():
@@ -113,6 +114,18 @@ def _scanpath(found: Numbers) -> Iterator[Group | Text]:
         "Degrees: a screen of 33.3 px/deg. A regression goes up, or left on its line. The figures of people are those "
         "of the project's first notes, which also give 50 % of a scene after 30 saccades but no radius."
     )
+
+
+def _people(found: Numbers) -> Iterator[Group | Text]:
+    if found["with_people"] is None:
+        yield _said("People's scanpaths are of other images: they are known by their files' names, without endings.")
+        return
+    made = _table("sequence score, 0 to 1", "", "questions")
+    made.add_row("with people's scanpaths", f"{found['with_people']:.3f}", str(found["paths"]))
+    among = found["among_people"]
+    made.add_row("people's with each other", "-" if among is None else f"{among:.3f}", "")
+    yield _titled("In the order of people", made)
+    yield _said("Best alignment; 1: the same gazes in the same order; gazes 5 degrees apart or more are not alike.")
 
 
 def _eccentricity(found: Numbers) -> Iterator[Group | Text]:

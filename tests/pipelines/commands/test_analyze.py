@@ -120,9 +120,26 @@ def test_a_run_is_analyzed_from_what_it_stored(tmp_path: Path) -> None:
     assert found["scanpath"]["mean_uv"] == pytest.approx(48 / 128)
     near = found["eccentricity"]["bands"][0]  # the first row of cells lies within 2 degrees of (24, 32) px
     assert near["kept"] == pytest.approx(5 / 6)
-    assert pictures(tmp_path / "out") == {"scanpath", "eccentricity"}
+    assert pictures(tmp_path / "out") == {"scanpath", "eccentricity"} and "people" not in found
     with pytest.raises(ConfigError, match="is a run: it is analysed as it was done, without model"):
         analyzed(tmp_path / "out", str(run), "--model", "nano")
+
+
+def test_a_run_beside_people_s_scanpaths(tmp_path: Path) -> None:
+    """One of two people looked where the run did, the other at half of it, and then elsewhere."""
+    looks = [written_run.look(0.25, 0.25, range(6), "", 0.1), written_run.look(0.75, 0.25, range(20, 26), "7", 0.9)]
+    row = written_run.answer(0, "7", 1.0, 0.9, looks=looks)
+    run, people = written_run.written(tmp_path / "run", [row]), tmp_path / "people.jsonl"
+    paths = [[[0.25, 0.25], [0.75, 0.25], [0.1, 0.9]], [[0.25, 0.25]]]
+    people.write_text(
+        "".join(json.dumps({"image": f"scans/{row['image_id']}", "gazes_uv": path}) + "\n" for path in paths)
+    )
+    text, found = analyzed(tmp_path / "out", str(run), "--people", str(people))
+    assert found["people"] == {"paths": 1, "with_people": pytest.approx(0.75), "among_people": pytest.approx(0.5)}
+    assert "0.750" in text and "0.500" in text
+    people.write_text(json.dumps({"image": "another", "gazes_uv": [[0, 0]]}))
+    text, found = analyzed(tmp_path / "out", str(run), "--people", str(people))
+    assert found["people"]["with_people"] is None and "are of other images" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
