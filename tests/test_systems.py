@@ -19,6 +19,7 @@ from saccade.heads.allocator import LevelNet
 from saccade.heads.budget import BudgetNet
 from saccade.heads.crosslevel import CrossLevel
 from saccade.heads.files import save
+from saccade.heads.projection import Projection
 from saccade.heads.pyramid import LearnedPyramid
 from saccade.importance import Mix
 from saccade.registry import names
@@ -86,6 +87,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, module in (("allocator", LevelNet(6)), ("budget", BudgetNet(6)), ("crosslevel", CrossLevel(6, 6))):
         save(module, folder / "heads" / name)
     save(LearnedPyramid(), folder / "heads" / "filters")
+    save(Projection(6, 6), folder / "heads" / "vit")
     return folder
 
 

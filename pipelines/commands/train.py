@@ -42,6 +42,7 @@ MODULES = {
     "gaze": "gaze",
     "levels": "levels",
     "codec": "compression",
+    "projection": "projection",
     "calibration": "calibrate",
     "quantiles": "quantiles",
 }

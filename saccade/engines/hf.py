@@ -10,10 +10,10 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from saccade.card import CARD_FILE
@@ -29,6 +29,9 @@ from saccade.engines._staged import Staged
 from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file, own_gaze
+from saccade.families._foreign import Foreign
+from saccade.heads.files import holds, load_cached
+from saccade.heads.projection import Projection
 from saccade.machine import resolved_device
 from saccade.metrics.calibration import Calibration
 from saccade.picture import Picture
@@ -46,6 +49,10 @@ class HF(Checkpoint):
     windows: ClassVar[bool] = True
 
     drop: str | dict[str, Any] | None = Field(None, description="What drops tokens inside the decoder: fastv, ...")
+    vit: str | None = Field(None, description="A ViT (folder, or a name on the hub) that encodes in the tower's place.")
+    projection: Annotated[str | None, holds(Projection)] = Field(
+        None, description="Folder of what `saccade train projection` made of the ViT's features."
+    )
     together: int = tuning(16, ge=1, description="Questions about one canvas that are read together.")
     num_canvases: int = tuning(16, ge=1, description="Canvases whose keys and values are kept.")
 
@@ -53,6 +60,12 @@ class HF(Checkpoint):
     @classmethod
     def _drop(cls, value: Any) -> Any:
         return value and drop_of(value).spec()
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.vit is None) != (self.projection is None):
+            raise ValueError("vit and projection go together: saccade train projection --vit VIT --out PROJECTION")
+        return self
 
     @contextmanager
     def open(self) -> Iterator["HFEngine"]:
@@ -91,6 +104,10 @@ class HF(Checkpoint):
             model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
         card = self.measured(checkpoint_file(path, CARD_FILE))
         model.gaze, model.print_px = own_gaze(path), card.print_px
+        if self.vit is not None:
+            trained = None if self.projection is None else load_cached(Projection, self.projection)
+            foreign = Foreign.over(model, self.vit, trained, self._device())
+            foreign.print_px, model = model.print_px, foreign  # its gaze is one over features that are not there
         if self.reduction is not None:
             model.reduce(load("reduction", self.reduction, Reduction))
         engine = HFEngine(model, self, card.confidence)
