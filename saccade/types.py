@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from saccade.coded import Coded
 from saccade.picture import Picture
 
 CELL_ROUNDING = 1e-4
@@ -158,19 +159,6 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
-    """Tokens as a trained codec has squeezed them: what is stored and sent in their place."""
-
-    codes: Tensor  # (N, C) float16
-    codec: str  # folder of the codec that gives the tokens back
-    dtype: torch.dtype  # of the tokens
-
-    def some(self, index: Tensor) -> Self:
-        """Of the tokens (K,) int64."""
-        return replace(self, codes=self.codes[index])
-
-
-@dataclass(frozen=True, slots=True)
 class Encoding:
     """One image as a family's vision tower sees it. Nothing in it depends on a question."""
 
@@ -196,8 +184,7 @@ class Encoding:
     def cpu(self) -> Self:
         """Its own tensors on the CPU."""
         moved: dict[str, Any] = {name: tensor.cpu() for name, tensor in self.tensors.items()}
-        coded = self.coded and replace(self.coded, codes=self.coded.codes.cpu())
-        return replace(self, **moved, coded=coded)
+        return replace(self, **moved, coded=self.coded and self.coded.cpu())
 
 
 ENCODED = tuple(field.name for field in fields(Encoding) if "Tensor" in str(field.type))
@@ -229,9 +216,7 @@ class Query:
     heard: Heard | None = None  # what it attends to on a glimpse of the image, where a scorer asks for it
     boxes_uv: tuple[Box, ...] = ()  # of its answer; an oracle's only, nobody else is told
     labels_uv: tuple[Box, ...] = ()  # of what is printed beside the answer and names it
-    parts: tuple[
-        tuple[int, int], ...
-    ] = ()  # first and last token + 1 of each thing asked for: "the date and the total"
+    parts: tuple[tuple[int, int], ...] = ()  # first and last token + 1 of each thing asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +251,9 @@ class Part:
             return cls(encoding.tokens, grid.row, grid.col, key, levels, encoding.coded)
         chosen = _bytes(selection.index)
         row, col = selection.cells(grid)
-        coded = None
+        coded = None if selection.merges else encoding.coded and encoding.coded.some(selection.index)
         if not selection.merges:
             tokens = encoding.tokens[selection.index]
-            coded = encoding.coded and encoding.coded.some(selection.index)
             levels = None if levels is None else levels[selection.index]
         else:
             chosen += b"|merged|" + _bytes(selection.source)
@@ -284,9 +268,7 @@ class Part:
     @property
     def wide(self) -> Tensor:
         """(K, D * (1 + L)): each token with its DeepStack levels after it, as engines take them."""
-        if self.deepstack is None:
-            return self.tokens
-        return torch.cat([self.tokens, self.deepstack.flatten(1)], dim=-1)
+        return self.tokens if self.deepstack is None else torch.cat([self.tokens, self.deepstack.flatten(1)], dim=-1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file, own_gaze
 from saccade.families._foreign import Foreign
-from saccade.heads.files import holds, load_cached
+from saccade.heads.files import holds
 from saccade.heads.projection import Projection
 from saccade.machine import resolved_device
 from saccade.metrics.calibration import Calibration
@@ -50,9 +50,7 @@ class HF(Checkpoint):
 
     drop: str | dict[str, Any] | None = Field(None, description="What drops tokens inside the decoder: fastv, ...")
     vit: str | None = Field(None, description="A ViT (folder, or a name on the hub) that encodes in the tower's place.")
-    projection: Annotated[str | None, holds(Projection)] = Field(
-        None, description="Folder of what `saccade train projection` made of the ViT's features."
-    )
+    projection: Annotated[str | None, holds(Projection)] = Field(None, description="Folder of the ViT's projection.")
     together: int = tuning(16, ge=1, description="Questions about one canvas that are read together.")
     num_canvases: int = tuning(16, ge=1, description="Canvases whose keys and values are kept.")
 
@@ -104,10 +102,8 @@ class HF(Checkpoint):
             model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
         card = self.measured(checkpoint_file(path, CARD_FILE))
         model.gaze, model.print_px = own_gaze(path), card.print_px
-        if self.vit is not None:
-            trained = None if self.projection is None else load_cached(Projection, self.projection)
-            foreign = Foreign.over(model, self.vit, trained, self._device())
-            foreign.print_px, model = model.print_px, foreign  # its gaze is one over features that are not there
+        if self.vit is not None and self.projection is not None:
+            model = Foreign.trained(model, self.vit, self.projection, self._device())
         if self.reduction is not None:
             model.reduce(load("reduction", self.reduction, Reduction))
         engine = HFEngine(model, self, card.confidence)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from saccade.errors import ConfigError, describe
 from saccade.families import Family, Prepared, fingerprint
+from saccade.heads.files import load_cached
 from saccade.heads.projection import Projection
 from saccade.picture import Picture, resized
 from saccade.types import Canvas, Encoding, Grid
@@ -36,6 +37,13 @@ class Foreign(Family):
     def open(cls, path: str, device: torch.device, dtype: torch.dtype, max_px: int | None) -> "Family":
         """Never asked: `over` makes one."""
         raise NotImplementedError
+
+    @classmethod
+    def trained(cls, own: Family, path: str, projection: str, device: torch.device) -> "Foreign":
+        """With the projection of a folder. Raises as `over`."""
+        made = cls.over(own, path, load_cached(Projection, projection), device)
+        made.print_px = own.print_px  # not its gaze, which is one over features that are not there
+        return made
 
     @classmethod
     def over(cls, own: Family, path: str, projection: Projection | None, device: torch.device) -> "Foreign":

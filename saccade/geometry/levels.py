@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saccade.coded import Coded
 from saccade.geometry.grid import coarse_on
-from saccade.types import Coded, Encoding, Grid, Scene
+from saccade.types import Encoding, Grid, Scene
 
 MAX_LEVELS = 4
 PER_TOKEN = ("centre_uv", "extent_uv", "level", "row", "col")

@@ -11,11 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from saccade.coded import Coded
 from saccade.heads.codec import Codec
 from saccade.heads.files import holds, load_cached
 from saccade.reduction import Reduction
 from saccade.reduction.resampler import check_width
-from saccade.types import Coded, Encoding
+from saccade.types import Encoding
 
 
 class Autoencoder(Reduction):

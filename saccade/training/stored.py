@@ -25,6 +25,7 @@ from safetensors.torch import load as unpacked
 from safetensors.torch import save as packed
 from torch import Tensor
 
+from saccade.coded import Coded
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest
 from saccade.engines import Encoder
@@ -32,7 +33,7 @@ from saccade.episode import see
 from saccade.errors import ConfigError, SaccadeError
 from saccade.picture import Picture
 from saccade.reduction.autoencoder import rebuilt
-from saccade.types import ENCODED, Coded, Encoding, Grid, Query, Question, Scene
+from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
 
 GRID = ("centre_uv", "extent_uv", "level", "row", "col")
 VIEW = ("sampler", "encoder", "levels", "pyramid", "ink_tolerance", "print_px")  # settings that decide what is encoded
