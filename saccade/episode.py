@@ -81,11 +81,11 @@ Flow = Generator[Ask | More, Answer | None, list[Outcome]]
 """An episode under way: it yields what it wants read and is sent the answer. `More` is sent nothing."""
 
 
-GLIMPSE = "glimpse"
+GLIMPSE = "view: glimpse"
 """The reason of the step that reads the glimpse alone, before any look."""
-REST = "the rest"
+REST = "view: the rest"
 """The reason of the look that shows all that is left."""
-AGAIN = "again"
+AGAIN = "view: the page again"
 """The reason of the step that reads the page at another size, on a canvas of its own."""
 
 

@@ -115,8 +115,10 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     for line in text.lines(TraceView.from_trace(trace, grid)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in trace.cost.seconds.items())
+    page_tok = max(len(grid), grid.rows * grid.cols)
+    share = f" of {page_tok}" if trace.cost.visual_tok <= page_tok else ""  # the page may be shown again, and larger
     console.print(
-        f"{trace.cost.visual_tok} of {max(len(grid), grid.rows * grid.cols)} visual tokens, "
+        f"{trace.cost.visual_tok}{share} visual tokens, "
         f"{trace.cost.prefill_tok} prefilled, "
         f"{trace.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",

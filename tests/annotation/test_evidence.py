@@ -40,7 +40,7 @@ def test_a_look_that_added_nothing_stands_on_the_one_before() -> None:
 
 
 def test_the_page_read_once_more_stands_on_the_view_before() -> None:
-    looks = [look([21, 178], reason="view: ink"), look([], reason="again")]
+    looks = [look([21, 178], reason="view: ink"), look([], reason="view: the page again")]
     assert box_uv(row(looks)) == pytest.approx((1 / 20, 1 / 10, 19 / 20, 9 / 10))
 
 
