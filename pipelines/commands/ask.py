@@ -115,9 +115,9 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     for line in text.lines(TraceView.from_trace(trace, grid)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in trace.cost.seconds.items())
+    glimpsed = f", {len(seen.glimpse)} of them the glimpse's" if seen.glimpse is not None else ""
     console.print(
-        f"{trace.cost.visual_tok} of {max(len(grid), grid.rows * grid.cols)} visual tokens, "
-        f"{trace.cost.prefill_tok} prefilled, "
+        f"{trace.cost.visual_tok} visual tokens{glimpsed}, {trace.cost.prefill_tok} prefilled, "
         f"{trace.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
         highlight=False,
@@ -128,7 +128,7 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
 def _print_json(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
     """The row that a run stores, without what only a data set's question has."""
     (row,) = scored_rows("", seen, [Question("ask", trace.question)], [trace], settings)
-    told = {"page": picture.page, **row}
+    told = {**row, "page": picture.page}
     for name in ("id", "image_id", "answers", "score", "exact", "coverage", "metadata", "variant", "error"):
         del told[name]
     console.print(json.dumps(told), highlight=False, markup=False, soft_wrap=True)

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -57,7 +56,7 @@ def answer_left(
         task = progress.add_task("images", total=len(left))
         for number, row in left:
             made = answer(row, dataset, engine, variants, limit_px, partial(_say, encoded, row.image_id), timed, memory)
-            commit(pa.Table.from_pylist(made, rows.SCHEMA), number, folder.staging(attempt), folder.answers)
+            commit(rows.table(made, dataset.path(row.source)), number, folder.staging(attempt), folder.answers)
             progress.advance(task)
 
 

@@ -166,7 +166,7 @@ def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> 
     return (
         f'<figure class="card example">{shown}<div class="q">{cut(row["question"])}</div>'
         f'<div class="a"><span{marks}>{cut(said(row["answer"] or ""))}</span>{wanted}</div>'
-        f'<div class="fact">{cut(facts)}</div>{_looks(row)}</figure>'
+        f'<div class="fact">{cut(facts)}</div><div class="fact">{cut(stored.place(row))}</div>{_looks(row)}</figure>'
     )
 
 

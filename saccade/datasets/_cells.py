@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from saccade.datasets._arrow import is_text
 from saccade.datasets._images import embedded, path_of
 from saccade.datasets._pages import MARK, split
 from saccade.datasets._walk import located
@@ -63,6 +64,27 @@ def image_of(root: str, source: str) -> bytes:
                 )
     assert first is not None
     return first[2]
+
+
+def file_of(root: str, source: str) -> Path | None:
+    """The file that a column of paths names for a source; None: its pixels stand in the column, or nobody can say."""
+    file, rows = next(places(source))
+    path = Path(root) / file
+    try:
+        with opened(path) as parquet:
+            if not is_text(parquet.schema_arrow.field("image").type):
+                return None
+        _, value = next(_streamed(str(path), rows[:1]))
+        named = path_of(value) if embedded(value) is None else None
+    except (
+        OSError,
+        ConfigError,
+        DataError,
+        pa.ArrowException,
+        StopIteration,
+    ):  # opening the picture says what is wrong
+        return None
+    return None if named is None else located(path.parent, named)
 
 
 def same_images(root: str, repeated: Sequence[Sequence[str]]) -> bool:

@@ -130,7 +130,7 @@ def test_ask(tmp_path: Path, qwen2_5_vl: Path) -> None:
     result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert len(re.findall(r"gaze \(0\.\d\d, 0\.\d\d\) +20 tokens", result.output)) == 2
-    assert "40 of 99 visual tokens" in result.output
+    assert "40 of 99 tokens" in result.output and "\n40 visual tokens, " in result.output
     with Image.open(tmp_path / "looked.png") as drawn:
         assert min(drawn.size) > 200
 

@@ -219,7 +219,7 @@ def test_outlines_by_hand() -> None:
 
 def test_a_cell_belongs_to_the_look_that_kept_it_first() -> None:
     row = answer(0, "x", 1.0, 0.5, looks=[look(0, 0, range(4), "x", 1), look(1, 1, range(2, 8), "x", 1)])
-    assert looks.owners(TraceView.from_row(row))[:2].ravel().tolist() == [0] * 4 + [1] * 4 + [-1] * 4
+    assert TraceView.from_row(row).owners()[:2].ravel().tolist() == [0] * 4 + [1] * 4 + [-1] * 4
 
 
 def test_pages_share_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
