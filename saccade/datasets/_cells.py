@@ -17,6 +17,7 @@ from saccade.datasets._arrow import is_text
 from saccade.datasets._images import embedded, path_of
 from saccade.datasets._pages import MARK, split
 from saccade.datasets._walk import located
+from saccade.decoding.header import stands_in
 from saccade.errors import ConfigError, DataError, PictureError
 from saccade.picture import MAX_FILE_BYTES, Picture
 
@@ -107,7 +108,18 @@ def opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {error}") from error
+        what = _what_it_is(path)
+        reason = error if what is None else f"it is {what}"
+        raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {reason}") from error
+
+
+def _what_it_is(path: Path) -> str | None:
+    """What stands in the place of a Parquet file, if that is known."""
+    try:
+        with path.open("rb") as file:
+            return stands_in(file.read(1024))
+    except OSError:
+        return None
 
 
 def _image(value: Any, path: str, row: int) -> bytes:
