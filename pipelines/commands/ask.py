@@ -112,6 +112,11 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
             f"{picture.width_px} x {picture.height_px} px, shown at {grid.width_px} x {grid.height_px} px{shrunk}",
             style="dim", highlight=False, soft_wrap=True,
         )  # fmt: skip
+    if seen.glimpse is not None and settings.glimpse > grid.rows * grid.cols:
+        console.print(
+            f"--glimpse {settings.glimpse} is more than this page has: it is shown all {len(seen.glimpse)} tokens",
+            style="dim", highlight=False, soft_wrap=True,
+        )  # fmt: skip
     for line in text.lines(TraceView.from_trace(trace, grid)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in trace.cost.seconds.items())
