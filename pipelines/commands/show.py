@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from pipelines.reporting.subjects import show as draw
+from pipelines.runs.stored import place, results_file, row
 
 console = Console()
 
@@ -47,4 +48,6 @@ def show(
     Example: saccade show page.png --question "What is the total?" --what saliency --scorer query,edges,variance
     """
     path = draw(target, what, output, question_id=id, variant=variant, question=question, scorer=scorer, model=model)
+    if target.is_dir() and (results_file(target) is None or id is not None or variant is not None):
+        console.print(place(row(target, id, variant)), markup=False, highlight=False, soft_wrap=True)
     console.print(f"drawn in {path}", highlight=False, soft_wrap=True)

@@ -49,7 +49,8 @@ class Look:
             found = await self._rows(listed, sight, encoder)
         finally:
             self.encoders.open[encoder] -= 1
-        table = pa.Table.from_pylist([found[question.id] for question in listed.questions], rows.SCHEMA)
+        path = self.dataset.path(source)
+        table = rows.table([found[question.id] for question in listed.questions], path)
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_stream(buffer, rows.SCHEMA) as stream:
             stream.write_table(table)

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from saccade.annotation.fields import FieldSpec
+from saccade.annotation.fields import DateOrder, FieldSpec
 from saccade.annotation.patterns import matches
 
 Flag = Literal[
@@ -43,6 +43,19 @@ def parse(field: FieldSpec, text: str) -> Parsed:
     if parsed.flag is None and field.pattern is not None and not matches(field.pattern, text):
         return Parsed(parsed.value, "pattern", parsed.currency)
     return parsed
+
+
+def agrees(answer: str, accepted: str) -> bool | None:
+    """Whether an answer is the number or the date that is accepted, however either is written; None: it is neither."""
+    wanted, _, other = _amount(accepted)
+    if wanted is not None and not other:
+        return _amount(answer)[0] == wanted
+    orders: tuple[DateOrder, ...] = ("DMY", "MDY", "YMD")
+    fields = [FieldSpec(name="date", question="When?", type="date", date_order=order) for order in orders]
+    dates = [(_date(field, answer).value, _date(field, accepted).value) for field in fields]
+    if all(wanted is None for _, wanted in dates):
+        return None
+    return any(said is not None and said == wanted for said, wanted in dates)
 
 
 def _text(field: FieldSpec, text: str) -> Parsed:

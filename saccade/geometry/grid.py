@@ -32,6 +32,25 @@ def coarse_on(coarse: Grid, fine: Grid, level: int = 1) -> Grid:
     )
 
 
+def level_sizes(grid: Grid) -> tuple[tuple[int, int], ...]:
+    """(rows, cols) of each level above 0, finest first; () where there is none."""
+    sizes = []
+    for level in range(1, 1 + (int(grid.level.max()) if len(grid) else 0)):
+        cols, rows = (1 / grid.extent_uv[grid.level == level].amin(0)).round().long().tolist()
+        sizes.append((rows, cols))
+    return tuple(sizes)
+
+
+def covered(cell: int, rows: int, cols: int, coarse_rows: int, coarse_cols: int) -> list[int]:
+    """Cells, row * cols + col, whose centres lie under the coarse token that stands at a cell (`coarse_on`)."""
+    row, col = divmod(cell, cols)
+    spans = []
+    for place, fine, coarse in ((row, rows, coarse_rows), (col, cols, coarse_cols)):
+        index = int((place + 0.5) * coarse / fine)  # the token's own: its centre lies within half a cell of the cell's
+        spans.append(range(*(math.ceil(edge * fine / coarse - 0.5) for edge in (index, index + 1))))
+    return [y * cols + x for y in spans[0] for x in spans[1]]
+
+
 def gaze_at(grid: Grid, index: int, reason: str, score: float, importance: Tensor | None = None) -> Gaze:
     """A gaze at the centre of token `index`; `importance` (N,) is what its look favours."""
     x, y = grid.centre_uv[index].tolist()

@@ -54,14 +54,15 @@ class Found:
     settings: Numbers = field(default_factory=dict)
 
     def path_of(self, view: TraceView, grid: Grid) -> None:
-        """Takes the gazes of one trace, and what its first look kept: later ones choose from what is left."""
+        """Takes the gazes of one trace, and what its first look kept at full resolution: later ones choose from what
+        is left."""
         aimed = [look for look in view.looks if look.aimed]
         if not aimed:
             return
         self.paths.append(scanpath([look.gaze_uv for look in aimed], grid.width_px, grid.height_px))
         kept = torch.zeros(view.num_cells, dtype=torch.bool)
-        kept[list(aimed[0].kept)] = True
-        if aimed[0].kept:
+        kept[list(aimed[0].sharp)] = True
+        if aimed[0].sharp:
             plain = plain_grid(view.rows, view.cols, grid.width_px, grid.height_px)
             self.looks.append((plain, aimed[0].gaze_uv, kept))
 

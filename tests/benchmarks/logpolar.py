@@ -110,7 +110,7 @@ def row(direction: str, ms: dict[str, float], first_ms: float, difference: np.nd
 
 def main() -> None:
     """Measures, prints, writes the results file."""
-    asked = argparse.ArgumentParser(description=__doc__)
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--repeats", type=int, default=30)
     asked.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "logpolar.json")
     given = asked.parse_args()

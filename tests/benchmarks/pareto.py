@@ -193,7 +193,7 @@ def picture(result: Mapping[str, Any]) -> Figure:
 
 def main() -> None:
     """Measures, prints, writes the results file (only with the default number of pages)."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="synthdoc", help="name or path")
     parser.add_argument("--pages", type=int, default=38, help="at most")
     parser.add_argument("--page-px", type=int, default=1024, help="longer side of generated pages")

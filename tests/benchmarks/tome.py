@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import ViTConfig, ViTModel
 
 from pipelines.runs.provenance import provenance
 from saccade.config import Episode
@@ -114,6 +113,8 @@ def pays_up_to(times: dict[str, Any], read: dict[str, Any]) -> dict[str, int]:
 
 def vits(layers: int | None, images: int, repeats: int) -> dict[str, Any]:
     """Images a second with each r; `layers` cuts the towers short, for a trial."""
+    from transformers import ViTConfig, ViTModel  # after saccade.families, which repairs a torchvision of another torch
+
     made: dict[str, Any] = {}
     for name, shape in SHAPES.items():
         config = ViTConfig(**{**shape, **({"num_hidden_layers": layers} if layers else {})})

@@ -1,5 +1,7 @@
 """Grids by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,10 +10,12 @@ from saccade.geometry.grid import (
     aspects,
     box_coverage,
     coarse_on,
+    covered,
     distance_uv,
     gaze_at,
     in_boxes,
     inhibit,
+    level_sizes,
     offset_uv,
     plain_grid,
     pool,
@@ -31,6 +35,29 @@ def test_coarse_tokens_stand_at_the_floor_of_their_centre():
     coarse = coarse_on(plain_grid(2, 2, 64, 64), plain_grid(4, 4, 64, 64))
     assert (coarse.row.tolist(), coarse.col.tolist(), coarse.level.tolist()) == ([1, 1, 3, 3], [1, 3, 1, 3], [1] * 4)
     assert (coarse.rows, coarse.cols) == (4, 4)
+
+
+@pytest.mark.parametrize("fine", [(1, 1), (1, 9), (7, 5), (16, 14), (33, 48)])
+@pytest.mark.parametrize("coarse", [(1, 1), (1, 3), (3, 2), (7, 5), (16, 14)])
+def test_what_a_coarse_token_covers_is_known_from_its_cell(fine: tuple[int, int], coarse: tuple[int, int]):
+    if coarse[0] > fine[0] or coarse[1] > fine[1]:
+        pytest.skip("no coarser one")
+    page = plain_grid(*fine, 64, 64)
+    small = coarse_on(plain_grid(*coarse, 64, 64), page)
+    inside, own = ((each.centre_uv.double() * torch.tensor(coarse[::-1])).floor() for each in (page, small))
+    for token in range(len(small)):
+        cell = int(small.row[token] * fine[1] + small.col[token])
+        wanted = (inside == own[token]).all(-1).nonzero().squeeze(1).tolist()
+        assert covered(cell, *fine, *coarse) == wanted and cell in wanted
+
+
+def test_the_size_of_each_level():
+    page = plain_grid(16, 14, 64, 64)
+    assert level_sizes(page) == ()
+    levels = [coarse_on(plain_grid(*size, 64, 64), page, n) for n, size in enumerate([(8, 7), (4, 3)], 1)]
+    names = ("centre_uv", "extent_uv", "level", "row", "col")
+    stacked = {name: torch.cat([getattr(each, name) for each in (page, *levels)]) for name in names}
+    assert level_sizes(replace(page, **stacked)) == ((8, 7), (4, 3))
 
 
 def test_gaze_is_at_the_tokens_centre():

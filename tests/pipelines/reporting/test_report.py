@@ -103,6 +103,19 @@ def test_where_an_answer_was_read_is_drawn_and_shown_by_itself(run: Path) -> Non
     assert (boxes[0]["x"], boxes[0]["y"], boxes[0]["width"], boxes[0]["height"]) == ("0.0", "48.0", "96.0", "32.0")
 
 
+def test_numbers_and_dates_are_right_when_they_are_the_same_ones(tmp_path: Path) -> None:
+    said = [("9.00", "38.00", 0.6), ("1,234.50", "1234.5", 0.4), ("12/01/2019", "11/01/2019", 0.9)]
+    said += [("11 Jan 2019", "11/01/2019", 0.1), ("Siver Ltd", "Silver Ltd", 0.9), ("9.00", "9.04", 1.0)]
+    made = [
+        answer(number, text, score, 0.9) | {"answers": [wanted], "metric": "relaxed" if score == 1 else "anls"}
+        for number, (text, wanted, score) in enumerate(said)
+    ]
+    page = report(written(tmp_path / "data" / "run", made), None, 6).read_text()
+    painted = re.findall(r'class="(right|wrong)">([^<]*)</span> <em>for ([^<]*)</em>', page)
+    right = {(text, wanted) for kind, text, wanted in painted if kind == "right"}
+    assert len(painted) == len(said) and right == {said[number][:2] for number in (1, 3, 4, 5)}
+
+
 def test_most_of_a_page_is_not_shown_by_itself() -> None:
     picture = Picture.open(np.zeros((128, 96, 3), np.uint8))
     most = TraceView.from_row(answer(0, "x", 1.0, 0.9, looks=[look(0.5, 0.5, range(40), "x", 0.9, "view: full")]))
@@ -219,7 +232,7 @@ def test_outlines_by_hand() -> None:
 
 def test_a_cell_belongs_to_the_look_that_kept_it_first() -> None:
     row = answer(0, "x", 1.0, 0.5, looks=[look(0, 0, range(4), "x", 1), look(1, 1, range(2, 8), "x", 1)])
-    assert looks.owners(TraceView.from_row(row))[:2].ravel().tolist() == [0] * 4 + [1] * 4 + [-1] * 4
+    assert TraceView.from_row(row).owners()[:2].ravel().tolist() == [0] * 4 + [1] * 4 + [-1] * 4
 
 
 def test_pages_share_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
