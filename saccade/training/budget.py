@@ -1,9 +1,9 @@
-"""Trains the learned budget (B4): the expected task loss, and what straying from a target number of tokens costs.
+"""Trains the learned budget: the expected task loss, and what straying from a target number of tokens costs.
 
 L = sum_k p_k loss_k + lambda ((tokens / target) - 1)^2, where p is the network's distribution over budgets, loss_k the
 measured loss of an image and question at budget k (for instance 1 - ANLS at each budget, in evaluation mode), and
 tokens the mean of sum_k p_k tokens_k over the batch: easy pictures may pay for hard ones. Expectations instead of
-samples, so that the gradient is exact; `.int()` of a prediction, as in the seeds, would have none.
+samples, so that the gradient is exact; a prediction rounded to a whole number of tokens would have none.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Trains a resampler or an autoencoder (R6) on any supported model's own tokens, of pages that this package generates.
+"""Trains a resampler or an autoencoder on any supported model's own tokens, of pages that this package generates.
 
     python -m saccade.training.compression autoencoder --code 64 --out runs/codec
     python -m saccade.training.compression resampler --queries 273 --out runs/few

@@ -1,14 +1,14 @@
 """Trains what a pyramid can learn on generated pages, and says what it learned over its untrained self.
 
-    python -m saccade.training.levels --what allocator --pages 64 --out heads/allocator    # B5
-    python -m saccade.training.levels --what crosslevel --pages 64 --out heads/crosslevel  # P5
-    python -m saccade.training.levels --what filters --pages 64 --out heads/filters        # P4
+    python -m saccade.training.levels --what allocator --pages 64 --out heads/allocator    # shares of the levels
+    python -m saccade.training.levels --what crosslevel --pages 64 --out heads/crosslevel  # attention across them
+    python -m saccade.training.levels --what filters --pages 64 --out heads/filters        # down-sampling
     saccade ask page.png "What is the total?" --levels 3 --sampler pyramid \\
         --set budget.name=allocator --set budget.weights=heads/allocator
 
 A token is useful when an answer box lies under it and the print there can be read at its level: an x-height of
 `READABLE_PX` and more. Its worth is the area it covers, so that a readable answer is worth as much on every level.
-Pages are synthdoc's under seeds of their own; figures are of held-out pages.
+Pages are synthdoc's, under random seeds of their own; figures are of held-out pages.
 """
 
 import argparse

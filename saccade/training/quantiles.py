@@ -1,4 +1,4 @@
-"""Derives the tables of `saccade.budgets.adaptive` (B2) from pictures that this repository generates.
+"""Derives the tables of `saccade.budgets.adaptive` from pictures that this repository generates.
 
     python -m saccade.training.quantiles
 

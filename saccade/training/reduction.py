@@ -1,5 +1,5 @@
-"""What reductions learn: small training functions for the resampler and the autoencoder (R6), fusion gates (R3) and
-DynamicViT (R2). Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
+"""What reductions learn: small training functions for the resampler and the autoencoder, fusion gates and
+DynamicViT. Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

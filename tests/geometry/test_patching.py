@@ -1,4 +1,4 @@
-"""Adaptive patching (R4) against a quadtree written as a recursion, and counts worked by hand."""
+"""Adaptive patching against a quadtree written as a recursion, and counts worked by hand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Halting (R5) against one image at a time, and blocks whose movement is known."""
+"""Halting against one image at a time, and blocks whose movement is known."""
 
 import math
 
