@@ -39,7 +39,7 @@ from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Reading, read_pages, text_of
 from saccade.training.reward import answered, start_of
-from saccade.training.stored import Page, Pages, stored
+from saccade.training.stored import Page, Pages, frozen
 from saccade.types import Canvas, Part
 
 SCORER, ALLOCATOR, RESULTS = "scorer", "allocator", "results.json"
@@ -132,11 +132,8 @@ def train(
         KeyboardInterrupt: asked to stop; the same call goes on.
     """
     claim(output, {**origin, "training": settings.dump()})
-    with spec.open() as engine:
-        assert isinstance(engine, HFEngine)
-        engine.family.model.requires_grad_(False)
-        looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
-        pages = stored(settings.cache, looks, engine, dataset, rows)
+    looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
+    with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
         learnt, held_out = pages.split(HELD_OUT)
         asked = answered(learnt)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
