@@ -46,6 +46,8 @@ SET = Annotated[
 
 
 METAVARS = {int: "N", float: "X", Path: "PATH"}
+MOST_CHOICES = 22
+"""Characters of a list of choices in the column of metavars; a longer one stands in the help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,24 @@ class Flag:
         """The same with a command's own default."""
         return replace(self, default=default, help=re.sub(r" \(default: .*\)\.$", ".", self.help))
 
+    @property
+    def told(self) -> str:
+        """Its help, its default included; typer would give the default a line of its own."""
+        if self.takes is bool or self.default is None:
+            return self.help
+        default = ", ".join(self.default) if isinstance(self.default, list) else self.default
+        if self.help.endswith(")."):
+            return f"{self.help[:-2]}; default: {default})."
+        return f"{self.help if self.help.endswith('...') else self.help.removesuffix('.')} (default: {default})."
+
     def parameter(self) -> inspect.Parameter:
         """It as typer reads it from a signature."""
         spelled = "--" + self.name.replace("_", "-")
         kind = self.takes if self.takes is bool else self.takes | None
         option = typer.Option(
             spelled,
-            help=self.help,
+            help=self.told,
+            show_default=False,
             metavar=None if self.takes is bool else self.metavar,
             rich_help_panel=self.panel,
             autocompletion=_completer(self.completes) if self.completes else None,
@@ -115,11 +128,14 @@ def _flag(name: str, field: FieldInfo, panel: str, completes: str = "") -> Flag:
     takes, choices = _type(field.annotation)
     limits = [getattr(item, side) for side in ("ge", "le") for item in field.metadata if hasattr(item, side)]
     between = f"{limits[0]}-{limits[1]}" if len(limits) == 2 else ""
+    told = _help(field.description or "")
+    if choices is not None and len(choices) > MOST_CHOICES:
+        told, choices = f"{told.removesuffix('.')}: {choices.replace('|', ', ')}.", "NAME"
     return Flag(
         name,
         takes,
         str(_shown(default)) if takes is str and default is not None else _shown(default),
-        _help(field.description or ""),
+        told,
         panel,
         choices or between or ("NAME" if completes else METAVARS.get(takes, "TEXT")),
         completes,

@@ -1,6 +1,6 @@
 """How well a checkpoint reads synthdoc validation pages: greedy answers of the engine hf, by view.
 
-    python -m saccade.training.evaluate --checkpoint saccade/nano --page-px 512 --pages 40 --views all,ink
+    python -m saccade.training.evaluate --checkpoint saccade/nano --page-px 512 --views all,ink
 
 Views: `all` tokens; `ink`, only cells that hold ink are encoded and shown; `resize@K`, the page in at most K tokens;
 `near@K`, the K tokens nearest to the answer (where a perfect eye would look) of the page encoded whole; `look@K`, the
@@ -9,7 +9,6 @@ answer is "cannot read". A view with `:PX` at its end is of the page shrunk unti
 `ink:8` is what the checkpoint is shown without further settings.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,8 +32,10 @@ from saccade.picture import Picture
 from saccade.training.dense import CLASSES, OWN, dense_head, page_labels
 from saccade.training.loop import autocast
 from saccade.training.model import encode, load_head, patchify
+from saccade.training.parser import parser_of
 from saccade.types import Canvas, Encoding, Part, Question, Selection
 
+VIEWS = "all,ink,resize@273,near@273,look@273,away@273"
 X_BINS = ((6, 8), (8, 11), (11, 15), (15, 31))  # x-height in px
 Ints = NDArray[np.int64]
 
@@ -165,15 +166,15 @@ def summary(results: list[dict[str, Any]], view: str) -> dict[str, float]:
 
 def main(argv: list[str] | None = None) -> None:
     """Prints a line a view; writes all results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"))
-    parser.add_argument("--page-px", type=int, default=512)
-    parser.add_argument("--pages", type=int, default=40)
-    parser.add_argument("--views", default="all,ink,resize@273,near@273,look@273,away@273")
+    parser = parser_of(__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
+    parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
+    parser.add_argument("--pages", type=int, default=40, help="how many pages [40]")
+    parser.add_argument("--views", default=VIEWS, help=f"what is shown, as above [{VIEWS}]")
     parser.add_argument("--real", action="store_true", help="worn pages (synthdoc_real) instead of clean ones")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="of the pages [0]")
+    parser.add_argument("--out", type=Path, help="JSON file for all answers")
     given = parser.parse_args(argv)
     pages: dict[str, Any] = {"page_px": given.page_px, "num_pages": given.pages, "seed": given.seed}
     data = SynthDocReal(**pages, fonts=given.fonts) if given.real else SynthDoc(**pages)
