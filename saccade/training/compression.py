@@ -43,7 +43,7 @@ def encodings(encoder: Encoder, num_pages: int, page_px: int, split: Literal["tr
 
 
 def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0) -> Trained:
-    """A codec of `size` numbers a token, or a resampler of `size` queries, trained on these pages over and over.
+    """A codec of `size` numbers per token, or a resampler of `size` queries, trained on these pages over and over.
 
     0 steps leave the resampler as it was drawn and the codec at the principal components, the best that is linear.
 

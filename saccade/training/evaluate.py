@@ -165,7 +165,7 @@ def summary(results: list[dict[str, Any]], view: str) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Prints a line a view; writes all results."""
+    """Prints a line per view; writes all results."""
     parser = parser_of(__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
     parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")

@@ -13,7 +13,7 @@ of a few sets; the price is a bias, that a token's worth is judged at the border
 too, would train a reader's view that no look ever has.
 
 Large looks teach a scorer little, since next to everything is shown, and single questions are noise: steps of one
-question at ten times the rate unlearned what boxes had taught (0.67 to 0.31 at 70 tokens a look).
+question at ten times the rate unlearned what boxes had taught (0.67 to 0.31 at 70 tokens per look).
 """
 
 import json
@@ -108,7 +108,7 @@ class Chooser:
 def task(
     engine: HFEngine, chooser: Chooser, page: Page, number: int, keep: int, weight: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """() the loss of one question at `keep` tokens a look, and what it is made of."""
+    """() the loss of one question at `keep` tokens per look, and what it is made of."""
     scene, question = page.some([number]), page.asked[number][0]
     logits, shares = chooser.head(scene), chooser.net(scene)
     spent = keep * shares.sum(-1).double()  # (1,)
@@ -206,7 +206,7 @@ def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
 def told(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
     """What each weight gained, as the command says it."""
     metric = report["untrained"]["metric"]
-    lines = [f"answers on held-out pages at {settings.least} tokens a look at most ({metric}):"]
+    lines = [f"answers on held-out pages at {settings.least} tokens per look at most ({metric}):"]
     for name, each in report.items():
         gain = f"  gain {each['gain_said']}" if "gain_said" in each else ""
         lines.append(f"  {name:12s} {each['said']:22s} {each['tokens']:6.1f} tokens{gain}")

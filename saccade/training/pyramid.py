@@ -59,7 +59,7 @@ def train_allocator(
 
 
 class LearnedPyramid(nn.Module):
-    """A pyramid whose down-sampling is trained: the Gaussian one plus a 5 x 5 filter a level, all zeros at first.
+    """A pyramid whose down-sampling is trained: the Gaussian one plus a 5 x 5 filter per level, all zeros at first.
 
     Before training it is `geometry.pyramid.gaussian` to the last bit. Filters mix channels.
     """

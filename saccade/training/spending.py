@@ -63,7 +63,7 @@ class SpendingSettings(Settings):
 
 
 def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> list[dict[str, Any]]:
-    """A line a question: page, number, and the score at each budget; read where `file` lacks them."""
+    """One line per question: page, number, and the score at each budget; read where `file` lacks them."""
     lines = kept_lines(file)
     done = {(line["page"], line["number"]) for line in lines}
     with file.open("a") as out:
