@@ -38,7 +38,7 @@ from pipelines.serving.schema import parse
 from saccade.config import Episode
 
 found = {}
-for command in ("ask", "batch", "serve", "analyze", "levels"):
+for command in ("ask", "batch", "annotate", "serve", "analyze", "levels"):
     found[command] = "--patience" in CliRunner().invoke(cli.app, [command, "--help"], terminal_width=100).output
 found["list"] = "patience" in CliRunner().invoke(cli.app, ["list", "settings"]).output
 found["file"] = asking(merged(Path("settings.yaml"), {}, None))[0].patience == 5
