@@ -146,10 +146,10 @@ def _short(short: Short, panel: str, folder: str) -> Flag:
     """The option of a setting inside a strategy, or of a field that is given under another name."""
     if short.of:
         inner = find(folder, short.of, Strategy).model_fields[short.name]
-        made = _flag(short.name, inner, panel)
+        flag = _flag(short.name, inner, panel)
         if short.takes is str:
-            made = replace(made, takes=str, default=str(made.default))
-        return replace(made, help=short.help or made.help, metavar=short.metavar or made.metavar)
+            flag = replace(flag, takes=str, default=str(flag.default))
+        return replace(flag, help=short.help or flag.help, metavar=short.metavar or flag.metavar)
     metavar = short.metavar or METAVARS.get(short.takes, "TEXT")
     return Flag(short.name, short.takes or str, None, short.help, panel, metavar)
 
@@ -188,13 +188,13 @@ def takes(
     own = dict(defaults or {})
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        made = [flag for one in settings for flag in flags(one) if flag.name not in leave_out]
-        made = [flag.with_default(own[flag.name]) if flag.name in own else flag for flag in made]
-        parameters = [flag.parameter() for flag in made]
+        options = [flag for each in settings for flag in flags(each) if flag.name not in leave_out]
+        options = [flag.with_default(own[flag.name]) if flag.name in own else flag for flag in options]
+        parameters = [flag.parameter() for flag in options]
         signature = inspect.signature(command)
-        mine = [each for key, each in signature.parameters.items() if key not in ("settings", "given")]
-        known = {flag.name for flag in made}
-        plain = {name for one in settings for name in one.model_fields}
+        of_command = [each for key, each in signature.parameters.items() if key not in ("settings", "given")]
+        known = {flag.name for flag in options}
+        plain = {name for each in settings for name in each.model_fields}
 
         @functools.wraps(command)
         def run(context: typer.Context, **values: Any) -> None:
@@ -202,7 +202,7 @@ def takes(
             parts: dict[str, Any] = {"settings": merged(values["config"], given, values["set"], own, plain)}
             if "given" in signature.parameters:
                 parts["given"] = given
-            command(**{each.name: values[each.name] for each in mine}, **parts)
+            command(**{each.name: values[each.name] for each in of_command}, **parts)
 
         where = inspect.Parameter.KEYWORD_ONLY
         more = [
@@ -210,7 +210,7 @@ def takes(
             inspect.Parameter("set", where, default=None, annotation=SET),
         ]
         first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        every = [first, *(each.replace(kind=where) for each in mine), *parameters, *more]
+        every = [first, *(each.replace(kind=where) for each in of_command), *parameters, *more]
         run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         run.__annotations__ = {}
         return run

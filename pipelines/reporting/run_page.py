@@ -49,7 +49,7 @@ def _about(settings: dict[str, Any]) -> str:
 
 
 def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
-    """The tiles, and behind them the table that the run ended with."""
+    """The tiles, then the table that the run ended with."""
     score = bootstrap_mean([row["score"] for row in rows], [row["image_id"] for row in rows])
     tiles = []
     if score is not None:
