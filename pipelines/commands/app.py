@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from pipelines.execute.faults import cause
+from pipelines.execute.diagnosis import cause
 
 SHARED = ("app", "options", "settings")
 """Files of this folder that are not commands."""

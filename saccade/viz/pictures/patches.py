@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from saccade.geometry.patching import SIZES_PX, THRESHOLDS, Patches, adaptive_patches
+from saccade.geometry.quadtree import SIZES_PX, THRESHOLDS, Patches, adaptive_patches
 from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import COLOURS, Pixels, scaled
 from saccade.viz.sheet import Panel, panel_size, panels

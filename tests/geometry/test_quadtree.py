@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from saccade.geometry.patching import adaptive_patches, complexity
+from saccade.geometry.quadtree import adaptive_patches, complexity
 
 
 def quadtree(image: Tensor, top: int, left: int, sizes: list[int], limits: list[float]) -> list[tuple[int, int, int]]:
