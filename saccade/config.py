@@ -32,11 +32,8 @@ LOOKS = "hybrid"
 EFFORTS: dict[str, dict[str, Any]] = {
     "low": {"print_px": 7.0},
     "medium": {},
-    "high": {
-        "sampler": LOOKS, "fixations": 0, "glimpse": 1228, "rest": "all", "encoder": "ink", "integrate": "confident",
-        "stop_at": 0.8, "print_px": 10.0,
-    },
-}  # fmt: skip
+    "high": {"reread": 1.5, "stop_at": 0.9},
+}
 """Settings that an effort stands for; whatever is given beside it wins."""
 
 Spec = str | dict[str, Any]
@@ -51,7 +48,7 @@ class Episode(Settings):
 
     effort: Literal["low", "medium", "high"] = Field(
         "medium",
-        description="low: ink of a small page; medium: at its best size; high: a small page, then ink where unsure.",
+        description="low: ink of a small page; medium: at its best size; high: once more and larger where unsure.",
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",
@@ -88,6 +85,13 @@ class Episode(Settings):
     )
     rest: Annotated[Literal["none", "all"], RARELY] = Field(
         "none", description="all: a question that is unsure after its looks is shown all the rest."
+    )
+    reread: Annotated[float, RARELY] = Field(
+        0.0,
+        ge=0,
+        le=4,
+        description="Where an answer stays unsure, the page is shown again this many times as large, and the surer "
+        "answer counts; 0: never.",
     )
     fovea: Annotated[float, RARELY] = Field(
         0.0, ge=0, description="Each look chooses among this many times its tokens, the nearest to its gaze; 0: all."

@@ -15,10 +15,10 @@ from pipelines.execute.plan import Plan
 from pipelines.execute.readers import Canvases, Readers
 from pipelines.runs import manifest, rows
 from saccade.datasets import Dataset, Row
-from saccade.episode import Flow, arun, episodes
+from saccade.episode import Flow, More, arun, episodes
 from saccade.errors import EngineDead
 from saccade.registry import load
-from saccade.seen import Seen
+from saccade.seen import Put, Seen
 from saccade.types import Question, Trace
 
 Batch = dict[str, np.ndarray]  # one row: the graph's blocks hold one image each
@@ -82,7 +82,7 @@ class _Image:
 
     def __init__(self, look: Look, listed: Row, encoder: int, seen: Seen) -> None:
         self.look, self.listed, self.encoder, self.seen = look, listed, encoder, seen
-        self.coming: asyncio.Task[None] | None = None  # the view that was put off, asked for once
+        self.coming: dict[Put, asyncio.Task[None]] = {}  # what was put off, asked for once
 
     async def outcomes(self, asked: Sequence[Question]) -> list[Trace | Exception]:
         """One outcome per asked question, in order."""
@@ -105,15 +105,15 @@ class _Image:
             except Exception as error:  # a strategy failed on this image
                 return [error] * num_questions
 
-    async def _more(self, seen: Seen) -> None:
-        """Has the encoder make the view; questions that want it meanwhile wait for the same one."""
-        if self.coming is None:
-            self.coming = asyncio.ensure_future(self._made())
-        await self.coming
+    async def _more(self, more: More) -> None:
+        """Has the encoder make what was put off; questions that want it meanwhile wait for the same one."""
+        if more.what not in self.coming:
+            self.coming[more.what] = asyncio.ensure_future(self._made(more.what))
+        await self.coming[more.what]
 
-    async def _made(self) -> None:
-        made = await self.look.encoders.more(self.encoder, self.listed)
-        self.seen.made(made.encoding, made.seconds)
+    async def _made(self, what: Put) -> None:
+        made = await self.look.encoders.more(self.encoder, self.listed, what)
+        self.seen.made(what, made.encoding, made.seconds)
 
 
 def _cell(value: Any) -> np.ndarray:

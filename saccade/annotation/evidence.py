@@ -22,14 +22,15 @@ def box_uv(row: Mapping[str, Any]) -> Box | None:
     looks, grid = row["fixations"] or (), row["grid"]
     if not looks or not grid:
         return None
-    rows, cols, last = grid["rows"], grid["cols"], looks[-1]
+    rows, cols = grid["rows"], grid["cols"]
     if attended := row.get("attended"):
         most = max(attended, key=lambda each: (each["share"], -each["cell"]))
         cells = [each["cell"] for each in attended if each["share"] >= ATTENDED_SHARE * most["share"]]
         return _box(_joined(cells, most["cell"], rows, cols), rows, cols)
-    kept = last["kept"] or next((look["kept"] for look in reversed(looks) if look["kept"]), None)
-    if not kept:
+    last = next((look for look in reversed(looks) if look["kept"]), None)
+    if last is None:
         return None
+    kept = last["kept"]
     if str(last["reason"]).startswith(("view:", "blind:")):
         return _box(kept, rows, cols)
     at = np.array([last["gaze_y"] * rows - 0.5, last["gaze_x"] * cols - 0.5])

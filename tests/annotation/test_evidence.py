@@ -39,6 +39,11 @@ def test_a_look_that_added_nothing_stands_on_the_one_before() -> None:
     assert box_uv(row([look([0, 1], 0.0, 0.0), look([])])) == pytest.approx((0, 0, 2 / 20, 1 / 10))
 
 
+def test_the_page_read_once_more_stands_on_the_view_before() -> None:
+    looks = [look([21, 178], reason="view: ink"), look([], reason="again")]
+    assert box_uv(row(looks)) == pytest.approx((1 / 20, 1 / 10, 19 / 20, 9 / 10))
+
+
 def test_nothing_looked_at_is_no_box() -> None:
     assert box_uv(row([])) is None
     assert box_uv(row([look([])])) is None

@@ -32,7 +32,8 @@ from saccade.machine import num_cpus
 
 WAYS = {
     "full": Episode(sampler="full"),
-    "ink": Episode(sampler="full", encoder="ink"),
+    "default": Episode(),
+    "default, again": Episode(reread=1.5, stop_at=0.9),
     "glimpse, then ink": Episode(
         glimpse=273, fixations=0, rest="all", encoder="ink", integrate="confident", stop_at=0.5
     ),
