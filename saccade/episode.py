@@ -8,7 +8,6 @@ read.
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +20,7 @@ from saccade.engines import Reader
 from saccade.engines._held import after, fits
 from saccade.errors import EngineDead, SaccadeError
 from saccade.geometry.fovea import nearest, token_eccentricity_deg
+from saccade.geometry.grid import shares_on
 from saccade.seen import Put
 from saccade.seen import Seen as Seen
 from saccade.seen import see as see
@@ -30,7 +30,6 @@ from saccade.types import (
     Cost,
     Encoding,
     Gaze,
-    Grid,
     Heard,
     Part,
     Query,
@@ -80,7 +79,6 @@ class More:
 Flow = Generator[Ask | More, Answer | None, list[Outcome]]
 """An episode under way: it yields what it wants read and is sent the answer. `More` is sent nothing."""
 
-
 GLIMPSE = "view: glimpse"
 """The reason of the step that reads the glimpse alone, before any look."""
 REST = "view: the rest"
@@ -116,7 +114,7 @@ def episode(settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query
             yield from looker.read(canvas, shown, look)
     for looker in lookers:
         if not looker.sure and not looker.failed and looker.read_tok < len(canvas):
-            yield from looker.read_again(canvas, shown)  # others have added to the canvas since
+            yield from looker.catch_up(canvas, shown)  # others have added to the canvas since
     for looker in lookers:
         if seen.again is not None and not looker.sure and not looker.failed:
             if seen.deferred("again"):
@@ -221,8 +219,7 @@ class _Looker:
 
     def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
         """Asks about the glimpse alone; who is sure of it never looks."""
-        look = self._overall(GLIMPSE)
-        answer = yield from self._ask(canvas, shown, look)
+        answer = yield from self._ask(canvas, shown, look := self._overall(GLIMPSE))
         if answer is not None:
             self._took(Step(look.gaze, look.selection, answer))
 
@@ -233,7 +230,7 @@ class _Looker:
         rests = self.settings.rest == "all" and step.gaze.reason != REST
         self.looking = not self.sure and (self.looks < self.num_looks or rests)
 
-    def read_again(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
+    def catch_up(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
         """The last step's answer, from a canvas on which other questions have looked since."""
         last = self.steps[-1]
         answer = yield from self._ask(canvas, shown, Look(last.gaze, last.selection))
@@ -243,19 +240,15 @@ class _Looker:
     def reread(self, page: Encoding) -> Generator[Ask, Answer | None, None]:
         """Asks about the page at another size, on a canvas of its own."""
         canvas = Canvas(page.grid.rows, page.grid.cols).add(Part.of(page))
-        look = self._overall(AGAIN)
-        self.again = yield from self._read(canvas, look)
+        self.again = yield from self._read(canvas, look := self._overall(AGAIN))
         if self.again is not None:
-            attended = _on(self.seen.grid, canvas, self.again.attended)
-            self.again = replace(self.again, attended=attended)
+            self.again = replace(self.again, attended=shares_on(self.seen.grid, canvas, self.again.attended))
             self.steps.append(Step(look.gaze, look.selection, self.again))
 
     def _overall(self, reason: str) -> Look:
         """A look at all of the image that adds none of the tokens which looks choose from."""
-        return Look(
-            Gaze((0.5, 0.5), reason, 0.0, extent_uv=1.0),
-            Selection.keep(torch.empty(0, dtype=torch.int64), self.num_tok),
-        )
+        nothing = Selection.keep(torch.empty(0, dtype=torch.int64), self.num_tok)
+        return Look(Gaze((0.5, 0.5), reason, 0.0, extent_uv=1.0), nothing)
 
     def _ask(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer | None, Answer | None]:
         answer = yield from self._read(canvas, look)
@@ -300,16 +293,6 @@ class _Looker:
             },
         )
         return Trace(self.question.id, self.question.text, tuple(self.steps), answer, cost, self.shown)
-
-
-def _on(grid: Grid, canvas: Canvas, cells: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    """Cells of a canvas and their shares, as cells of a grid of another size: those at their centres."""
-    shares: defaultdict[int, float] = defaultdict(float)
-    for cell, share in cells:
-        row, col = divmod(cell, canvas.cols)
-        at = int((row + 0.5) * grid.rows / canvas.rows) * grid.cols + int((col + 0.5) * grid.cols / canvas.cols)
-        shares[at] += share
-    return tuple(shares.items())
 
 
 def run(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:

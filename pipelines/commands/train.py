@@ -38,13 +38,7 @@ class Training(Data, Model):
 
 train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
-MODULES = {
-    "gaze": "gaze",
-    "levels": "levels",
-    "codec": "compression",
-    "calibration": "calibrate",
-    "quantiles": "quantiles",
-}
+MODULES = {"gaze": "gaze", "levels": "levels", "codec": "compression", "quantiles": "quantiles"}
 """Commands whose options are those of a module of saccade/training, which runs alone as well (`python -m`)."""
 
 for name_, module_ in MODULES.items():

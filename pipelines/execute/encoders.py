@@ -1,7 +1,7 @@
 """The encoders: a pool of named actors that hold a vision tower each, asked by every looker for what it needs.
 
-What an image needs first is its glimpse, or with none its view. The view behind a glimpse is made when a question asks
-for it. An encoder keeps an image that it may be asked about again; one that was restarted prepares it anew.
+What an image needs first is its glimpse, or with none its view. The view after a glimpse is encoded when a question
+asks for it. An encoder keeps an image that it may be asked about again; one that was restarted prepares it anew.
 """
 
 import asyncio

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.execute.async_reader import is_gone
-from pipelines.execute.faults import is_full
+from pipelines.execute.diagnosis import is_full
 from pipelines.runs import manifest, rows
 from pipelines.runs.files import commit
 from pipelines.runs.folder import RunFolder

@@ -1,4 +1,4 @@
-"""The stage of the graph that looks. One row an image, exactly one row out per row in, same `number`."""
+"""The stage of the graph that looks. One row per image, exactly one row out per row in, same `number`."""
 
 import asyncio
 from collections.abc import Sequence

@@ -50,7 +50,7 @@ def _about(settings: dict[str, Any]) -> str:
 
 
 def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
-    """The tiles, and behind them the table that the run ended with."""
+    """The tiles, then the table that the run ended with."""
     score = bootstrap_mean([row["score"] for row in rows], [row["image_id"] for row in rows])
     tiles = []
     if score is not None:
@@ -64,9 +64,10 @@ def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
     if answered:
         tokens = [row["visual_tok"] for row in answered]
         share = [row["visual_tok"] / (row["grid"]["rows"] * row["grid"]["cols"]) for row in answered]
-        note = f"tokens a question, {100 * sum(share) / len(share):.0f} % of the page's"
+        note = f"tokens per question, {100 * sum(share) / len(share):.0f} % of the page's"
         tiles.append(tile(f"{sum(tokens) / len(tokens):,.0f}", note))
-        tiles.append(tile(f"{sum(len(row['fixations']) for row in answered) / len(answered):.1f}", "looks a question"))
+        looks = sum(len(row["fixations"]) for row in answered) / len(answered)
+        tiles.append(tile(f"{looks:.1f}", "looks per question"))
     errors = len(rows) - len(answered)
     tiles.append(tile(str(errors), f"of {counted(len(rows), 'question')} ended in an error", bad=errors > 0))
     summary = folder / "summary.json"
@@ -116,7 +117,7 @@ def _cost(answered: Sequence[Row]) -> str:
     }
     total = sum(stages.values()) or 1.0
     bars = [(name, value, f"{value:.1f} s, {100 * value / total:.0f} %") for name, value in stages.items()]
-    return shares(bars) + f"<p>{total / len(answered):.3f} s a question.</p>"
+    return shares(bars) + f"<p>{total / len(answered):.3f} s per question.</p>"
 
 
 def _examples(folder: Path, settings: dict[str, Any], answered: Sequence[Row], count: int) -> str:

@@ -1,4 +1,4 @@
-"""The encoders and readers as the front uses them: behind Serve's handles, or in this process."""
+"""The encoders and readers as the front uses them: replicas of Ray Serve, or in this process."""
 
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ class Backends(Protocol):
 
 
 class Remote:
-    """Replicas behind Serve's handles. A replica that dies is asked for once more, of another one."""
+    """Replicas of Ray Serve. One that dies is asked for once more, of another one."""
 
     def __init__(self, encoder: Any, reader: Any) -> None:
         self.encoder, self.reader = encoder, reader

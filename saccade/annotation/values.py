@@ -95,13 +95,13 @@ def _date(field: FieldSpec, text: str) -> Parsed:
         "REQUIRE_PARTS": ["day", "month", "year"],
         "STRICT_PARSING": True,
     }
-    found = dateparser.parse(text, languages=list(field.languages), settings=settings)
-    return Parsed(None, "not_a_date") if found is None else Parsed(found.date())
+    date = dateparser.parse(text, languages=list(field.languages), settings=settings)
+    return Parsed(None, "not_a_date") if date is None else Parsed(date.date())
 
 
 def _choice(field: FieldSpec, text: str) -> Parsed:
-    found = next((each for each in field.choices if _same(each) == _same(text)), None)
-    return Parsed(None, "not_a_choice") if found is None else Parsed(found)
+    choice = next((each for each in field.choices if _same(each) == _same(text)), None)
+    return Parsed(None, "not_a_choice") if choice is None else Parsed(choice)
 
 
 def _yes_no(field: FieldSpec, text: str) -> Parsed:

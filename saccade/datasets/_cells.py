@@ -29,7 +29,7 @@ BETWEEN = "//"  # between files of a source; no path below a folder holds it
 
 
 def joined(sources: Sequence[str]) -> str:
-    """One source of those of all rows of an image: "file#row,row//file#row", with the page behind it."""
+    """One source of those of all rows of an image: "file#row,row//file#row", with the page after it."""
     rows: dict[str, list[str]] = {}
     for source in sources:
         file, _, row = split(source)[0].rpartition("#")

@@ -156,7 +156,7 @@ def _parsed(path: str, changed: int) -> list[Any]:
 
 
 def _values(text: str) -> list[Any]:
-    """The values of a text, one behind the other; of one array, or one object that holds one, what is in it."""
+    """The values of a text, one after the other; of one array, or one object that holds one, what is in it."""
     decoder, at, found = json.JSONDecoder(), 0, list[Any]()
     while at < len(text):
         if text[at] in " \t\r\n,":  # between objects; a comma after each is seen too

@@ -178,7 +178,7 @@ def _some(found: Found) -> Found:
 
 
 def measure(found: Found, settings: Episode, engine: Engine, sample: Sample, *, read: bool) -> None:
-    """Adds one image. A question that cannot be asked is an error of its own; `read`: A4 and A6 as well.
+    """Adds one image. A question that cannot be asked is an error of its own; `read`: also what pruning costs.
 
     Raises:
         SaccadeError: the image cannot be used.

@@ -1,4 +1,4 @@
-"""Trains a resampler or an autoencoder (R6) on any supported model's own tokens, of pages that this package generates.
+"""Train a resampler or an autoencoder on any supported model's own tokens, on pages generated here.
 
     python -m saccade.training.compression autoencoder --code 64 --out runs/codec
     python -m saccade.training.compression resampler --queries 273 --out runs/few
@@ -8,7 +8,6 @@ and then, with either, `saccade ask page.png "..." --sampler full --set engine.r
 were not trained on, as the share of the tokens' variance that is lost. Answers are the business of an experiment.
 """
 
-import argparse
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +25,7 @@ from saccade.errors import ConfigError
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.heads.queries import Queries
+from saccade.training.parser import parser_of
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
 from saccade.types import Encoding
 
@@ -43,7 +43,7 @@ def encodings(encoder: Encoder, num_pages: int, page_px: int, split: Literal["tr
 
 
 def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0) -> Trained:
-    """A codec of `size` numbers a token, or a resampler of `size` queries, trained on these pages over and over.
+    """A codec of `size` numbers per token, or a resampler of `size` queries, trained on these pages over and over.
 
     0 steps leave the resampler as it was drawn and the codec at the principal components, the best that is linear.
 
@@ -88,19 +88,15 @@ def lost(module: Trained, pages: list[Encoding]) -> float:
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """The command; returns what it wrote beside the weights."""
-    parser = argparse.ArgumentParser(
-        prog="python -m saccade.training.compression",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("kind", choices=[AUTOENCODER, RESAMPLER])
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
     parser.add_argument("--model", default="nano", help="whose tokens [nano]")
-    parser.add_argument("--code", type=int, default=64, help="numbers a token, of an autoencoder [64]")
-    parser.add_argument("--queries", type=int, default=273, help="tokens a page, of a resampler [273]")
-    parser.add_argument("--steps", type=int, default=500, help="[500]")
+    parser.add_argument("--code", type=int, default=64, help="numbers per token, of an autoencoder [64]")
+    parser.add_argument("--queries", type=int, default=273, help="tokens per page, of a resampler [273]")
+    parser.add_argument("--steps", type=int, default=500, help="of the optimizer [500]")
     parser.add_argument("--pages", type=int, default=64, help="to train on; a quarter as many are held out [64]")
-    parser.add_argument("--page-px", type=int, default=512, help="longer side of a page [512]")
+    parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
     given = parser.parse_args(argv)
     with HF(model=given.model).open_encoder() as encoder:
         pages = encodings(encoder, given.pages, given.page_px, "train")

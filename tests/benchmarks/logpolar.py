@@ -1,4 +1,4 @@
-"""The log-polar map and its way back against cv2.warpPolar: the same picture, bins and gaze, in one run (G4).
+"""The log-polar map and its way back against cv2.warpPolar: the same picture, bins and gaze, in one run.
 
     python -m tests.benchmarks.logpolar [--repeats 30] [--output results/logpolar.json]
 

@@ -1,4 +1,4 @@
-"""Published peers (R7) beside saccade's own selection: same model, pages and questions, one run.
+"""Published peers beside saccade's own selection: same model, pages and questions, one run.
 
     python -m tests.benchmarks.peers                     # 512-px pages, about 300 questions; quiet machine
     python -m tests.benchmarks.peers --pages 1           # does it run

@@ -1,4 +1,4 @@
-"""What ToMe (R1) saves and costs: the bundled model's encoder time and answers against r, and the speed of plain ViTs.
+"""What ToMe saves and costs: the bundled model's encoder time and answers against r, and the speed of plain ViTs.
 
     python -m tests.benchmarks.tome                       # 1024-px pages, about 100 questions; quiet machine
     python -m tests.benchmarks.tome --pages 1 --vit-layers 1 --repeats 1      # does it run

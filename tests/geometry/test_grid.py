@@ -19,8 +19,9 @@ from saccade.geometry.grid import (
     offset_uv,
     plain_grid,
     pool,
+    shares_on,
 )
-from saccade.types import Grid
+from saccade.types import Canvas, Grid
 
 
 def test_plain_grid_is_in_raster_order():
@@ -103,3 +104,11 @@ def test_pool_means_under_each_token_at_its_level():
 def test_pool_repeats_maps_smaller_than_the_grid():
     values = np.array([[1.0, 5.0]], dtype=np.float32)
     assert pool(values, plain_grid(2, 4, 8, 4)).tolist() == [1.0, 1.0, 5.0, 5.0] * 2
+
+
+def test_shares_of_cells_follow_their_centres_to_a_grid_of_another_size() -> None:
+    coarse, fine = plain_grid(2, 2, 32, 32), plain_grid(4, 6, 96, 64)
+    on_fine = shares_on(fine, Canvas(2, 2), [(0, 0.25), (3, 0.75)])
+    assert on_fine == ((1 * 6 + 1, 0.25), (3 * 6 + 4, 0.75))
+    on_coarse = dict(shares_on(coarse, Canvas(4, 6), [(0, 0.2), (8, 0.3), (23, 0.5)]))
+    assert on_coarse == {0: 0.5, 3: 0.5}, "cells that fall into one add up"

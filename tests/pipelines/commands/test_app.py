@@ -48,7 +48,7 @@ COMMANDS = [
     "train nano",
     "tune",
 ]
-PASSED_ON = ["evaluate", "train levels", "train codec", "train quantiles"]
+PASSED_ON = ["evaluate", "train gaze", "train levels", "train codec", "train quantiles"]
 """Their options are those of a module of saccade/training."""
 
 DECLARED = ["numpy>=2.0", "ray[data,serve]>=2.60,<2.61", "transformers>=5.16.1,<5.20", 'pytest>=8; extra == "test"']

@@ -82,10 +82,10 @@ def test_a_report_says_what_was_measured(run: Path) -> None:
     words = read(path).words
     assert "0.30 ANLS [" in words and "n = 6" in words  # (1 + 0.8) / 6: errors count as wrong
     assert "17 % exact answers" in words and "50 % of the answer boxes looked at" in words
-    assert "13 tokens a question, 27 % of the page's" in words  # (3 x 16 + 4) / 4 of 48
-    assert "1.8 looks a question" in words and "2 of 6 questions ended in an error" in words
+    assert "13 tokens per question, 27 % of the page's" in words  # (3 x 16 + 4) / 4 of 48
+    assert "1.8 looks per question" in words and "2 of 6 questions ended in an error" in words
     assert "This run has not ended" in words  # no summary.json
-    assert "encode 2.0 s, 50 %" in words and "1.000 s a question" in words
+    assert "encode 2.0 s, 50 %" in words and "1.000 s per question" in words
     assert "2 PictureError: too small" in words
     for name in ("Accuracy against tokens", "What confidence was worth", "Scores", "Tokens", "Looks", "Best", "Worst"):
         assert name in words
