@@ -34,11 +34,8 @@ LOOKS = "hybrid"
 EFFORTS: dict[str, dict[str, Any]] = {
     "low": {"print_px": 7.0},
     "medium": {},
-    "high": {
-        "sampler": LOOKS, "fixations": 0, "glimpse": 1228, "rest": "all", "encoder": "ink", "integrate": "confident",
-        "stop_at": 0.8, "print_px": 10.0,
-    },
-}  # fmt: skip
+    "high": {"reread": 1.5, "stop_at": 0.9},
+}
 """Settings that an effort stands for; whatever is given beside it wins."""
 
 Spec = str | dict[str, Any]
@@ -53,12 +50,12 @@ class Episode(Settings):
 
     effort: Literal["low", "medium", "high"] = Field(
         "medium",
-        description="low: ink, small; medium: ink at its best size; high: small, then ink where unsure.",
+        description="low: ink of a small page; medium: at its best size; high: once more and larger where unsure.",
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",
-        description="ink (no blank cells), full, resize, gundam (tiles), or how a look chooses, "
-        f"{LOOKS} if asked to look.",
+        description="ink (no blank cells), full, resize, gundam (tiles), or how looks choose; "
+        f"{LOOKS} where a setting of looks is given.",
     )
     scorer: str | tuple[Spec, ...] = Field(
         "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
@@ -77,24 +74,35 @@ class Episode(Settings):
                     of="fixed",
                     takes=str,
                     metavar="N|MODE",
-                    help="Visual tokens per fixation: a number; tiny (73), small (111), base (273), large (421); auto.",
+                    help="Visual tokens per fixation: a number, tiny (73), small (111), base (273), large (421), or "
+                    "auto: more for a complex picture, fewer for a plain one.",
                 ),
             ),
         ),
     ] = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation, by a budget.")
     fixations: int = Field(3, ge=0, le=64, description="Looks per question, at most.")
-    stop_at: float = Field(0.7, ge=0, description="Stop when this sure of the answer; above 1: never.")
+    stop_at: float = Field(0.7, ge=0, description="Confidence at which looking stops; above 1: never.")
     glimpse: Annotated[int, RARELY] = Field(
-        0, ge=0, description="Coarse tokens of the whole image, read before any look; who is sure of it never looks."
+        0, ge=0, description="Coarse tokens of the whole image, read before any look; a sure answer ends it there."
     )
     rest: Annotated[Literal["none", "all"], RARELY] = Field(
-        "none", description="all: who is unsure after its looks is shown all the rest."
+        "none", description="all: a question that is unsure after its looks is shown all the rest."
+    )
+    reread: Annotated[float, RARELY] = Field(
+        0.0,
+        ge=0,
+        le=4,
+        description="Where an answer stays unsure, the page is shown again this many times as large, and the surer "
+        "answer counts; 0: never.",
     )
     fovea: Annotated[float, RARELY] = Field(
-        0.0, ge=0, description="A look chooses among so many times its tokens, those nearest to its gaze; 0: among all."
+        0.0, ge=0, description="Each look chooses among this many times its tokens, the nearest to its gaze; 0: all."
     )
     print_px: float | None = Field(  # None: ink as large as the checkpoint reads best, all else as it is
-        None, ge=0, allow_inf_nan=False, description="x-height the smallest print is shrunk to, in px; 0: never."
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Shrink the page until its smallest print has this x-height, in px; 0: never.",
     )
     levels: Annotated[int, RARELY] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
@@ -103,7 +111,7 @@ class Episode(Settings):
         None, description="Folder of trained filters that make the coarser levels; None: they are resized."
     )
     encoder: Annotated[Literal["full", "ink", "lazy"], RARELY] = Field(
-        "full", description="The whole image, all but its blank cells, or windows where it looks."
+        "full", description="What is encoded: the whole image, all but blank cells, or windows where it looks."
     )
     ink_tolerance: Annotated[float, HIDDEN] = Field(
         TOLERANCE, ge=0, le=255, description="Grey levels that a blank cell may span; more: fewer cells hold ink."
@@ -113,7 +121,7 @@ class Episode(Settings):
     )
     canvas_cap: Annotated[int, HIDDEN] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
     integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
-        "canvas", description="How the answers become one (`saccade list integration`)."
+        "canvas", description="How the answers of all looks become one (`saccade list integration`)."
     )
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""The episode: see -> read the glimpse -> [plan -> score -> select -> encode -> read]* -> integrate.
+"""The episode: see -> read the glimpse -> [plan -> score -> select -> encode -> read]* -> integrate -> reread.
 
 `episode` is a generator that yields what it wants read and is sent the answer, and yields when it wants more encoded
 than the glimpse; it knows neither engines, asyncio nor Ray. `run` and `arun` drive it. One question of one image is the
@@ -20,12 +20,15 @@ from saccade.engines import Reader
 from saccade.engines._held import after, fits
 from saccade.errors import EngineDead, SaccadeError
 from saccade.geometry.fovea import nearest, token_eccentricity_deg
+from saccade.geometry.grid import shares_on
+from saccade.seen import Put
 from saccade.seen import Seen as Seen
 from saccade.seen import see as see
 from saccade.types import (
     Answer,
     Canvas,
     Cost,
+    Encoding,
     Gaze,
     Heard,
     Part,
@@ -63,19 +66,25 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """What an episode wants before its first look: the encoding of an image of which only the glimpse is encoded."""
+    """What an episode wants encoded: of an image what was put off until somebody is unsure."""
 
     seen: Seen
+    what: Put = "whole"
+
+    def here(self) -> None:
+        """Makes it in this process."""
+        self.seen.encode(self.what)
 
 
 Flow = Generator[Ask | More, Answer | None, list[Outcome]]
 """An episode under way: it yields what it wants read and is sent the answer. `More` is sent nothing."""
 
-
-GLIMPSE = "glimpse"
+GLIMPSE = "view: glimpse"
 """The reason of the step that reads the glimpse alone, before any look."""
-REST = "the rest"
+REST = "view: the rest"
 """The reason of the look that shows all that is left."""
+AGAIN = "view: the page again"
+"""The reason of the step that reads the page at another size, on a canvas of its own."""
 
 
 def episode(settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query | SaccadeError]]) -> Flow:
@@ -95,7 +104,7 @@ def episode(settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query
     cap = settings.canvas_cap if settings.shared else len(seen.grid) + len(canvas)
     while any(looker.looking for looker in lookers):
         for looker in [looker for looker in lookers if looker.looking]:
-            if seen.deferred:
+            if seen.deferred("whole"):
                 yield More(seen)
             look = looker.choose(taken, cap - len(canvas))
             if len(look.selection):
@@ -105,7 +114,12 @@ def episode(settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query
             yield from looker.read(canvas, shown, look)
     for looker in lookers:
         if not looker.sure and not looker.failed and looker.read_tok < len(canvas):
-            yield from looker.read_again(canvas, shown)  # others have added to the canvas since
+            yield from looker.catch_up(canvas, shown)  # others have added to the canvas since
+    for looker in lookers:
+        if seen.again is not None and not looker.sure and not looker.failed:
+            if seen.deferred("again"):
+                yield More(seen, "again")
+            yield from looker.reread(seen.encode("again"))
     return [looker.outcome(seen) for looker in lookers]
 
 
@@ -120,6 +134,7 @@ class _Looker:
         self.failed: SaccadeError | None = None
         self.steps: list[Step] = []
         self.answers: list[Answer] = []
+        self.again: Answer | None = None  # from the page at another size
         self.shown = torch.zeros(self.num_tok, dtype=torch.bool)
         self.plan_s = 0.0
         self.heard: list[Heard] = []  # what was read for the scorer, before the first look
@@ -204,9 +219,7 @@ class _Looker:
 
     def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
         """Asks about the glimpse alone; who is sure of it never looks."""
-        gaze = Gaze((0.5, 0.5), GLIMPSE, 0.0, extent_uv=1.0)
-        look = Look(gaze, Selection.keep(torch.empty(0, dtype=torch.int64), self.num_tok))
-        answer = yield from self._ask(canvas, shown, look)
+        answer = yield from self._ask(canvas, shown, look := self._overall(GLIMPSE))
         if answer is not None:
             self._took(Step(look.gaze, look.selection, answer))
 
@@ -217,22 +230,40 @@ class _Looker:
         rests = self.settings.rest == "all" and step.gaze.reason != REST
         self.looking = not self.sure and (self.looks < self.num_looks or rests)
 
-    def read_again(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
+    def catch_up(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
         """The last step's answer, from a canvas on which other questions have looked since."""
         last = self.steps[-1]
         answer = yield from self._ask(canvas, shown, Look(last.gaze, last.selection))
         if answer is not None:
             self.steps[-1] = replace(last, answer=answer)
 
+    def reread(self, page: Encoding) -> Generator[Ask, Answer | None, None]:
+        """Asks about the page at another size, on a canvas of its own."""
+        canvas = Canvas(page.grid.rows, page.grid.cols).add(Part.of(page))
+        self.again = yield from self._read(canvas, look := self._overall(AGAIN))
+        if self.again is not None:
+            self.again = replace(self.again, attended=shares_on(self.seen.grid, canvas, self.again.attended))
+            self.steps.append(Step(look.gaze, look.selection, self.again))
+
+    def _overall(self, reason: str) -> Look:
+        """A look at all of the image that adds none of the tokens which looks choose from."""
+        nothing = Selection.keep(torch.empty(0, dtype=torch.int64), self.num_tok)
+        return Look(Gaze((0.5, 0.5), reason, 0.0, extent_uv=1.0), nothing)
+
     def _ask(self, canvas: Canvas, shown: Tensor, look: Look) -> Generator[Ask, Answer | None, Answer | None]:
+        answer = yield from self._read(canvas, look)
+        if answer is not None:
+            self.answers.append(answer)
+            self.shown = shown[0].clone()
+        return answer
+
+    def _read(self, canvas: Canvas, look: Look) -> Generator[Ask, Answer | None, Answer | None]:
         try:
             answer = yield Ask(canvas, self.question.text, look, self.question.choices, self.question.pattern)
         except SaccadeError as error:
             self.failed, self.looking = error, False
             return None
         assert answer is not None
-        self.answers.append(answer)
-        self.shown = shown[0].clone()
         return answer
 
     @property
@@ -244,11 +275,13 @@ class _Looker:
         """The trace, or the error that ended it: then the next question pays for what they share."""
         if self.failed is not None:
             return self.failed
-        answer = self.strategies.integrate(self.steps)
+        again = [] if self.again is None else [self.again]
+        looked = self.strategies.integrate(self.steps[: len(self.steps) - len(again)])
+        answer = max([looked, *again], key=lambda each: (each.readable, each.confidence))
         patches, encode_s = seen.bill()
-        read: list[Answer | Heard] = [*self.answers, *self.heard]
+        read: list[Answer | Heard] = [*self.answers, *again, *self.heard]
         cost = Cost(
-            visual_tok=max(answer.visual_tok for answer in self.answers),
+            visual_tok=max(each.visual_tok for each in self.answers) + sum(each.visual_tok for each in again),
             prefill_tok=sum(each.prefill_tok for each in read),
             cached_tok=sum(each.cached_tok for each in read),
             encoder_patches=patches,
@@ -256,7 +289,7 @@ class _Looker:
             seconds={
                 "encode": encode_s,
                 "plan": self.plan_s + sum(heard.seconds for heard in self.heard),
-                "read": sum(answer.seconds for answer in self.answers),
+                "read": sum(each.seconds for each in [*self.answers, *again]),
             },
         )
         return Trace(self.question.id, self.question.text, tuple(self.steps), answer, cost, self.shown)
@@ -281,7 +314,7 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
         try:
             ask = go()
             while isinstance(ask, More):
-                ask.seen.encoding  # noqa: B018  made here
+                ask.here()
                 ask = next(flows[number])
             asks[number] = ask
         except StopIteration as stop:
@@ -324,25 +357,25 @@ def _matched(reader: Reader, ask: Ask, answer: Answer | SaccadeError) -> Answer 
         return error
 
 
-async def made_here(seen: Seen) -> None:
-    """Makes a deferred encoding in this process."""
-    seen.encoding  # noqa: B018
+async def made_here(more: More) -> None:
+    """Makes what was put off in this process."""
+    more.here()
 
 
 async def arun(
     flow: Flow,
     read: Callable[[Ask], Awaitable[Answer]],
-    encode: Callable[[Seen], Awaitable[None]] = made_here,
+    encode: Callable[[More], Awaitable[None]] = made_here,
 ) -> list[Outcome]:
     """Drives an episode with a reader elsewhere; many may run at once.
 
-    `encode` makes the encoding of an image of which only the glimpse is encoded, or has another process make it.
+    `encode` makes what was put off, or has another process make it.
     """
     try:
         ask = next(flow)
         while True:
             if isinstance(ask, More):
-                await encode(ask.seen)
+                await encode(ask)
                 ask = next(flow)
                 continue
             try:

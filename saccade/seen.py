@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
 from saccade.clock import stage
 from saccade.config import Episode
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from saccade.families import Prepared  # which imports transformers
 
 
+Put = Literal["whole", "again"]
+"""What may be put off: the view itself while there is a glimpse, and the page at another size."""
+PUT_OFF: tuple[Put, ...] = ("whole", "again")
+
+
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """An encoding that is made when a question first needs more than the glimpse."""
+    """An encoding that is made when a question first needs it."""
 
-    grid: Grid
     encode: Callable[[], Encoding] | None  # None: another process makes it, and gives it to `Seen.made`
+    grid: Grid | None = None  # where its tokens will stand; None: known when it is made
 
 
 @dataclass(slots=True)
@@ -51,40 +56,53 @@ class Seen:
     gaze: str | None = None  # folder of the checkpoint's own head of the scorer `late`
     lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
     print_px: float = 0.0  # x-height that its smallest print was shrunk to, if it was, and not to a quarter before
+    again: Encoding | Deferred | None = None  # the page at another size, for who is unsure in the end
     paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
     paid_s: float = 0.0
 
     @property
     def encoding(self) -> Encoding:
         """All tokens that looks may choose from; made now if it was deferred."""
-        if isinstance(self.whole, Deferred):
-            assert self.whole.encode is not None, "made elsewhere"
+        return self.encode("whole")
+
+    def encode(self, what: Put) -> Encoding:
+        """What was put off, made now unless it has been made before."""
+        deferred = getattr(self, what)
+        if isinstance(deferred, Deferred):
+            assert deferred.encode is not None, "made elsewhere"
             started = time.perf_counter()
-            encoding = self.whole.encode()
-            self.made(encoding, time.perf_counter() - started)
-        assert isinstance(self.whole, Encoding)
-        return self.whole
+            encoding = deferred.encode()
+            self.made(what, encoding, time.perf_counter() - started)
+        encoded = getattr(self, what)
+        assert isinstance(encoded, Encoding)
+        return encoded
 
-    @property
-    def deferred(self) -> bool:
-        """Whether `encoding` has still to be made."""
-        return isinstance(self.whole, Deferred)
+    def deferred(self, what: Put) -> bool:
+        """Whether it has still to be made."""
+        return isinstance(getattr(self, what), Deferred)
 
-    def made(self, encoding: Encoding, seconds: float) -> None:
+    def made(self, what: Put, encoding: Encoding, seconds: float) -> None:
         """Takes the encoding that was deferred, and what it cost; a second one is not taken."""
-        if self.deferred:
-            self.whole, self.seconds = encoding, self.seconds + seconds
+        if self.deferred(what):
+            setattr(self, what, encoding)
+            self.seconds += seconds
+
+    def elsewhere(self) -> Self:
+        """A copy for another process, which asks this one for what has been put off; without the picture."""
+        put_off = {what: Deferred(None, getattr(self, what).grid) for what in PUT_OFF if self.deferred(what)}
+        return replace(self, picture=None, **put_off)  # type: ignore[arg-type]
 
     @property
     def grid(self) -> Grid:
         """Where the tokens of `encoding` stand, whether it has been made or not."""
+        assert self.whole.grid is not None
         return self.whole.grid
 
     @property
     def encoder_patches(self) -> int:
         """Encoder patches paid for this image by now."""
-        whole = 0 if isinstance(self.whole, Deferred) else self.whole.num_patches
-        return whole + (self.glimpse.num_patches if self.glimpse is not None else 0)
+        paid = (self.whole, self.glimpse, self.again)
+        return sum(each.num_patches for each in paid if isinstance(each, Encoding))
 
     def bill(self) -> tuple[int, float]:
         """Encoder patches and seconds since the last bill."""
@@ -123,18 +141,41 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
                 return _tiled(encoder, views[0], view(GLOBAL_TOK))
             return stack([encoder.encode([each])[0] for each in views])
 
-        whole = Deferred(views[0].grid, encode)
+        whole = Deferred(encode, views[0].grid)
         known = len(views) == 1 and encoder.family.reduction is None  # how many tokens there will be
         if glimpse is None or not known or settings.listens is not None:
             whole = encode()
+    grid = whole.grid
+    assert grid is not None
     if glimpse is not None:
-        glimpse = replace(glimpse, grid=coarse_on(glimpse.grid, whole.grid))
-    queries = embed_questions(encoder, questions, settings.listens, whole.grid, glimpse, "boxes" in settings.needs)
+        glimpse = replace(glimpse, grid=coarse_on(glimpse.grid, grid))
+    queries = embed_questions(encoder, questions, settings.listens, grid, glimpse, "boxes" in settings.needs)
     listened_s = sum(query.heard.seconds for _, query in queries if isinstance(query, Query) and query.heard)
     seconds = time.perf_counter() - started - listened_s  # charged to the question that asked for it
     full_patches = views[0].whole_patches if most_tok is None else encoder.family.whole_patches(picture)
     size = picture.size_px
-    return Seen(picture, whole, glimpse, queries, full_patches, seconds, size, encoder.family.gaze, lazy, print_px)
+    again = _again(settings, encoder, picture, most_tok)
+    return Seen(
+        picture, whole, glimpse, queries, full_patches, seconds, size, encoder.family.gaze, lazy, print_px, again
+    )
+
+
+def _again(settings: Episode, encoder: Encoder, picture: Picture, most_tok: int | None) -> Deferred | None:
+    """The page at another size, all of its ink where the tower can; None where that would be the same again."""
+    shrunk = most_tok is not None or settings.reread < 1
+    if not settings.reread or (not shrunk and settings.view != "foveate"):
+        return None
+    whole_tok = len(encoder.family.whole_grid(picture))
+    again_tok = int((most_tok or whole_tok) * settings.reread**2)
+    max_tok = max(1, again_tok) if again_tok < whole_tok else None
+
+    def encode() -> Encoding:
+        view = encoder.prepare(picture, max_tok)
+        if settings.view != "full" and _takes_some(encoder):
+            view = _inked(settings, encoder, picture, view)
+        return encoder.encode([view])[0]
+
+    return Deferred(encode)
 
 
 def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> tuple[int | None, float]:
@@ -184,14 +225,11 @@ def _prepared(
     view = encoder.prepare(picture, max_tok)
     if coarser is not None and settings.pyramid is not None:
         view = _filtered(settings.pyramid, encoder, picture, view, *coarser)
-    cells = encoder.family.takes_cells and encoder.family.reduction is None
     if settings.encoder == "ink" and not encoder.family.takes_cells:
         name = type(encoder.family).__name__
         raise ConfigError(f"the vision tower of {name} takes whole pictures only: --encoder full")
-    if settings.encoder == "ink" or (settings.view == "ink" and cells):
-        pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb  # as the tower has them
-        inked = ink_cells(pixels, view.grid, settings.ink_tolerance)
-        view = view if len(inked) == len(view.grid) else view.some(inked, "ink")
+    if settings.encoder == "ink" or (settings.view == "ink" and _takes_some(encoder)):
+        view = _inked(settings, encoder, picture, view)
     return replace(view, received="received" in settings.needs)
 
 
@@ -206,3 +244,15 @@ def _filtered(
     found = encoder.family.prepare(Picture.open(made), len(view.grid))  # no view of the page itself, which may be kept
     name = f"{view.view}|pyramid-{filters.fingerprint}"
     return replace(found, picture_hash=view.picture_hash, view=name)
+
+
+def _takes_some(encoder: Encoder) -> bool:
+    """Whether single cells can be left out without being asked for."""
+    return encoder.family.takes_cells and encoder.family.reduction is None
+
+
+def _inked(settings: Episode, encoder: Encoder, picture: Picture, view: "Prepared") -> "Prepared":
+    """The view without blank cells."""
+    pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb  # as the tower has them
+    inked = ink_cells(pixels, view.grid, settings.ink_tolerance)
+    return view if len(inked) == len(view.grid) else view.some(inked, "ink")

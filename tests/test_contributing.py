@@ -24,6 +24,51 @@ assert "added" in cli.names() and cli.load("added") is not None
 """
 
 
+IN_TWO = {
+    "saccade/types.py": (
+        ("    attended: tuple[tuple[int, float], ...] = ()\n", "    length: int = 7\n"),
+        ("    deepstack: Tensor | None = None  # (N, L, D), added", "    ones: Tensor | None = None\n"),
+    ),
+    "pipelines/runs/rows.py": (
+        ('        ("peak_mb", pa.float64()),', '        ("length", pa.int32()),\n'),
+        ('        "readable": trace.answer.readable,\n', '        "length": trace.answer.length,\n'),
+    ),
+    "saccade/families/_qwen_tower.py": (
+        (
+            "fingerprint, patches, deepstack)",
+            "        encodings[-1] = replace(encodings[-1], ones=torch.ones(num, 1))\n",
+        ),
+        ("from collections.abc import Sequence\n", "from dataclasses import replace\n"),
+    ),
+}
+"""Lines of the files that the page names, and what is put after each, to store a field and to carry a tensor."""
+
+CARRIED = """
+from pathlib import Path
+import pyarrow.parquet as pq
+from typer.testing import CliRunner
+from pipelines.commands import app as cli
+from pipelines.execute.wire import freeze, thaw
+from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines.hf import HF
+from saccade.geometry.levels import stack
+from saccade.training.stored import read, write
+words = ["batch", "--in-process", "--limit", "1", "--page-px", "256", "--output", "run"]
+done = CliRunner().invoke(cli.app, words)
+assert done.exit_code == 0, done.output
+assert pq.read_table("run/answers").column("length").to_pylist() == [7]
+data = SynthDoc(page_px=256, num_pages=1)
+(row,) = data.rows()
+with HF().open_encoder() as engine:
+    (encoding,) = engine.encode([engine.prepare(data.picture(row.source))])
+assert encoding.ones.shape == (len(encoding), 1)
+write(Path("page.parquet"), row, encoding, [], None)
+for back in (thaw(freeze(encoding)), read(Path("page.parquet"), data.picture).encoding):
+    assert back.ones.equal(encoding.ones)
+assert len(stack([encoding, encoding]).ones) == 2 * len(encoding)
+"""
+
+
 def test_every_path_exists() -> None:
     paths = [path for path in re.findall(r"`([\w./]+)`", PAGE) if "/" in path]
     assert len(paths) > 20
@@ -62,6 +107,24 @@ def test_one_file_adds_one_of_each_kind(tmp_path: Path) -> None:
     assert len(kinds) == 9
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     code = [sys.executable, "-W", "ignore", "-c", LISTED.format(kinds=kinds)]
+    done = subprocess.run(code, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_files_add_a_stored_field_or_a_tensor(tmp_path: Path) -> None:
+    named = {path for row in ROWS[-2:] for path in re.findall(r"`([\w/.]+)`", row[2])}
+    assert named == set(IN_TWO) and [row[1] for row in ROWS[-2:]] == ["2", "2"]
+    for top in ("saccade", "pipelines"):
+        shutil.copytree(ROOT / top, tmp_path / top, ignore=shutil.ignore_patterns("__pycache__", "configs"))
+    for path, changes in IN_TWO.items():
+        text = (tmp_path / path).read_text()
+        for line, added in changes:
+            assert text.count(line) == 1, line
+            end = text.index("\n", text.index(line)) + 1
+            text = text[:end] + added + text[end:]
+        (tmp_path / path).write_text(text)
+    code = [sys.executable, "-W", "ignore", "-c", CARRIED]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(code, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Generator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from saccade.config import Episode
 from saccade.datasets.synthdoc import render
 from saccade.engines import Reader
 from saccade.engines.hf import HFEngine
-from saccade.episode import GLIMPSE, REST, Ask, arun, episodes, run, see
+from saccade.episode import AGAIN, GLIMPSE, REST, Ask, arun, episodes, run, see
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
 from saccade.eye import Eye
 from saccade.geometry.grid import gaze_at
@@ -342,6 +343,79 @@ def test_a_glimpse_and_then_everything(engine: HFEngine, picture: Picture) -> No
     assert len(keys) == 1, "all of them are shown the same"
     with pytest.raises(ConfigError, match="nothing to read"):
         Episode(fixations=0)
+
+
+def again(engine: HFEngine, printed: Picture, reader: Script, **settings: object) -> list[Trace]:
+    return traces(engine, printed, reader, print_px=8, reread=1.5, **settings)
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_who_is_unsure_in_the_end_is_shown_the_page_again_and_the_surer_answer_counts(
+    engine: HFEngine, printed: Picture, better: bool
+) -> None:
+    whole = engine.family.whole_grid(printed)
+    small = legible_tok(printed.rgb, whole, 8)
+    assert small is not None
+    second = {True: 0.6, False: 0.2}[better]
+    sure = ASKED[0].text
+    reader = Script(lambda question, tok: 0.9 if question == sure else 0.4 if tok <= small else second)
+    first, *others = again(engine, printed, reader, sampler="full")
+    assert len(first.steps) == 1 and first.cost.visual_tok <= small
+    sizes = [len(canvas) for question, canvas in reader.asked if question != sure]
+    assert sizes[2:] == sizes[3:] * 2 and small < sizes[3] <= int(1.5**2 * small), (
+        "one read of each canvas per question"
+    )
+    for trace in others:
+        assert [step.gaze.reason for step in trace.steps] == ["view: full", AGAIN]
+        assert trace.answer.text == f"{sizes[3] if better else sizes[0]} seen"
+        assert trace.cost.visual_tok == sizes[0] + sizes[3] and trace.cost.prefill_tok == 2 * 5, "both reads are paid"
+    paid = sum(trace.cost.encoder_patches for trace in (first, *others))
+    assert paid == 4 * (sizes[0] + sizes[3]), "each size is encoded once for all questions"
+
+
+def test_the_page_again_is_one_canvas_at_its_own_size(engine: HFEngine, printed: Picture) -> None:
+    """After looks it is all ink of the page as it is; the same page again is never read twice."""
+    reader = Script()
+    (looked, *_) = traces(engine, printed, reader, sampler="topk", fixations=1, reread=1.0)
+    last = reader.asked[-1][1]
+    assert len(last.parts) == 1 and len(last) < len(engine.family.whole_grid(printed)), "no blank cells"
+    assert [step.gaze.reason for step in looked.steps][1:] == [AGAIN]
+    assert looked.shown.sum() == 20, "what looks have shown"
+    for view in ("ink", "full"):
+        (once, *_) = traces(engine, printed, Script(), sampler=view, reread=1.5)
+        assert len(once.steps) == 1, "it was as large as it is already"
+    small = Script()
+    traces(engine, printed, small, sampler="full", reread=0.5, questions=ASKED[:1])
+    assert 0.2 < len(small.asked[1][1]) / len(small.asked[0][1]) <= 0.25
+
+
+def test_cells_attended_to_on_the_page_again_are_told_where_they_lie_on_the_page(
+    engine: HFEngine, printed: Picture
+) -> None:
+    class Attentive(Script):
+        def read(self, canvas: Canvas, question: str) -> Answer:
+            corner = canvas.rows * canvas.cols - 1
+            said = super().read(canvas, question)
+            return replace(said, confidence=len(canvas) / 1e4, attended=((0, 0.25), (corner, 0.75)))
+
+    (trace, *_) = again(engine, printed, Attentive(), sampler="full", questions=ASKED[:1])
+    assert trace.steps[-1].answer is trace.answer
+    cells = dict(trace.answer.attended)
+    grid = see(Episode(sampler="full", print_px=8), engine, printed, ASKED[:1]).grid
+    corners = {0: 0.25, grid.rows * grid.cols - 1: 0.75}
+    assert cells == corners
+
+
+def test_an_error_on_the_page_again_costs_that_question_only(engine: HFEngine, printed: Picture) -> None:
+    class Failing(Script):
+        def read(self, canvas: Canvas, question: str) -> Answer:
+            said = super().read(canvas, question)
+            if question == ASKED[1].text and len([q for q, _ in self.asked if q == question]) == 2:
+                raise EngineError("out of memory")
+            return said
+
+    made = outcomes(engine, printed, Failing(), sampler="full", print_px=8, reread=1.5)
+    assert [isinstance(each, EngineError) for each in made] == [False, True, False]
 
 
 def test_the_surest_of_glimpse_and_looks_is_chosen(engine: HFEngine, picture: Picture) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.execute.wire import freeze, thaw
-from pipelines.runs.rows import scored_rows
+from pipelines.runs.rows import scored_rows, table
 from saccade.budgets import Budget
 from saccade.config import Episode
 from saccade.engines import Reader
@@ -22,7 +22,7 @@ from saccade.registry import find, names
 from saccade.samplers import Sampler
 from saccade.types import Answer, Canvas, Part, Question, Scene, Selection, Trace
 from saccade.viz.trace import draw_trace
-from saccade.viz.view import TraceView
+from saccade.viz.view import TraceView, spent
 from tests import tiny
 from tests.helpers import importance_of
 from tests.levels import pyramid_item
@@ -123,7 +123,7 @@ def test_the_model_answers_from_several_levels(engine: HFEngine, picture: Pictur
     assert isinstance(trace, Trace)
     assert trace.cost.visual_tok == 40
     view = TraceView.from_trace(trace, see(chosen, engine, picture, ASKED[:1]).encoding.grid)
-    assert all(0 <= cell < view.num_cells for cell in view.kept)
+    assert len(view.kept) == 40 and all(0 <= cell < view.num_cells for cell, _ in view.kept)
 
 
 @pytest.mark.parametrize("canvas", ["private", "shared"])
@@ -185,10 +185,26 @@ def test_levels_cross_processes_and_are_stored_and_drawn(engine: HFEngine, pictu
     assert Part.of(again.encoding).key == Part.of(seen.encoding).key
     (trace,) = run(episodes(chosen, again), Quiet())
     assert isinstance(trace, Trace)
-    (row,) = scored_rows("image", seen, ASKED[:1], [trace], chosen)
+    made = scored_rows("image", seen, ASKED[:1], [trace], chosen)
+    (row,) = table(made, None).to_pylist()
     view = TraceView.from_row(row)
-    assert view.looks == TraceView.from_trace(trace, seen.encoding.grid).looks
+    assert view == replace(
+        TraceView.from_trace(trace, seen.encoding.grid), confidence=view.confidence, looks=view.looks
+    )
     assert [look.num_tok for look in view.looks] == [20, 20]
+    grid = seen.encoding.grid
+    for look, step, stored in zip(view.looks, trace.steps, row["fixations"], strict=True):
+        assert stored["levels"] == grid.level[step.selection.index].tolist() and set(stored["levels"]) == {0, 1, 2}
+        assert look.tokens == tuple(zip(stored["kept"], stored["levels"], strict=True))
+    sizes = [224, *(size["rows"] * size["cols"] for size in row["grid"]["levels"])]
+    assert sizes == torch.bincount(grid.level).tolist() and view.num_tok == len(grid)
+    assert spent(view) == f"40 of {len(grid)} tokens ({100 * 40 / len(grid):.0f} %)"
+    # A cell is shown if its centre lies under a token that was kept, whatever its level.
+    shown = torch.cat([step.selection.index for step in trace.steps])
+    low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2
+    centre = grid.centre_uv[grid.level == 0] + 1e-5  # on the border between two tokens: of the second
+    under = ((low[shown, None] < centre) & (centre < high[shown, None])).all(-1).any(0)
+    assert (view.owners().ravel() >= 0).tolist() == under.tolist()
     importance = torch.rand(len(seen.encoding))
     assert draw_trace(picture, seen.encoding.grid, trace, importance) is not None
 

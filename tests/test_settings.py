@@ -26,11 +26,11 @@ def test_ink_is_shown_until_looks_are_asked_for() -> None:
 
 
 def test_what_is_given_beside_an_effort_wins() -> None:
-    low, high = Episode(effort="low"), Episode(effort="high", glimpse=273)
+    low, high = Episode(effort="low"), Episode(effort="high", reread=2)
     assert (low.view, low.print_px, Episode(effort="low", print_px=5).print_px) == ("ink", 7, 5)
     assert (Episode(effort="low", fixations=3).sampler, Episode(effort="low", fixations=3).print_px) == (LOOKS, 7)
     assert Episode(effort="low", sampler="resize").print_px is None, "it has a size of its own"
-    assert (high.glimpse, high.fixations, high.rest, high.encoder) == (273, 0, "all", "ink")
+    assert (high.view, high.reread, high.stop_at) == ("ink", 2, 0.9)
     assert high.with_settings(effort="low") == low and low.with_settings(effort="medium") == Episode()
     assert Episode(**low.dump()) == low
     with pytest.raises(ValidationError, match="effort"):

@@ -3,8 +3,11 @@
 import ast
 import importlib
 import importlib.util
+import io
 import re
 import shlex
+import subprocess
+import tokenize
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,29 @@ def each(column: int) -> pytest.MarkDecorator:
 def test_every_id_is_a_row() -> None:
     everything = [f"{room}{number}" for room, last in ROOMS.items() for number in range(1, last + 1)]
     assert sorted(row[0] for row in ROWS) == sorted(everything)
+
+
+def said(path: Path) -> str:
+    """What a file says in words: a text as it stands, of code its docstrings and comments."""
+    text = path.read_text("utf-8")
+    if path.suffix != ".py":
+        return text
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    return "\n".join([*docstrings, *comments, *re.findall(r"\((?:[A-Z]\d+, )*[A-Z]\d+\)", text)])
+
+
+def test_ids_stand_on_this_page_alone() -> None:
+    ids = {row[0] for row in ROWS} - {"V1", "V2"}  # a part of the cortex, and runners of vLLM
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    texts = [ROOT / name for name in listed if name.endswith((".py", ".md", ".yaml", ".html", ".cff"))]
+    pattern = re.compile(rf"\b(?:{'|'.join(ids)})\b")
+    assert len(texts) > 500
+    for path in texts:
+        if path != ROOT / "saccade" / "SYSTEMS.md":
+            assert not pattern.findall(said(path)), f"{path} speaks of an id: say what it is"
 
 
 def test_every_row_is_whole() -> None:
@@ -133,7 +159,7 @@ def check_module(name: str, asked: list[str]) -> None:
         command = typer.main.get_command(importlib.import_module(name).app)
         known = {option for parameter in command.params for option in parameter.opts}
     else:
-        known = set(re.findall(r'add_argument\("(--[a-z-]+)"', source))
+        known = set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', source))
     assert set(asked) <= known
 
 

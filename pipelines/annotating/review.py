@@ -29,6 +29,7 @@ from pipelines.annotating.corrections import Correction, append_correction
 from pipelines.annotating.pages import Page, Value, read_pages
 from pipelines.annotating.places import Places
 from pipelines.annotating.settings import dataset_of
+from pipelines.pages.template import template
 from saccade.annotation.values import parse
 from saccade.errors import SaccadeError, describe
 
@@ -128,7 +129,7 @@ def review_app(queue: Queue) -> FastAPI:
 
     @app.get("/")
     def page() -> HTMLResponse:
-        return HTMLResponse(HTML.read_text(encoding="utf-8"))
+        return HTMLResponse(template(HTML))
 
     @app.get("/items")
     def items() -> dict[str, Any]:

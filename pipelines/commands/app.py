@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-from pipelines.execute.faults import cause
+from pipelines.execute.diagnosis import cause
 
 SHARED = ("app", "options", "settings")
 """Files of this folder that are not commands."""
@@ -36,12 +36,12 @@ def names() -> list[str]:
 
 def load(name: str) -> Any:
     """The click command of a name."""
-    made = getattr(importlib.import_module(f"pipelines.commands.{name}"), name)
-    if not isinstance(made, typer.Typer):
-        one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        one.command(name)(made)
-        made = one
-    return typer.main.get_command(made)
+    command = getattr(importlib.import_module(f"pipelines.commands.{name}"), name)
+    if not isinstance(command, typer.Typer):
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(name)(command)
+        command = alone
+    return typer.main.get_command(command)
 
 
 def sentence(name: str) -> str:

@@ -112,12 +112,17 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
             f"{picture.width_px} x {picture.height_px} px, shown at {grid.width_px} x {grid.height_px} px{shrunk}",
             style="dim", highlight=False, soft_wrap=True,
         )  # fmt: skip
+    if seen.glimpse is not None and settings.glimpse > grid.rows * grid.cols:
+        console.print(
+            f"--glimpse {settings.glimpse} is more than this page has: it is shown all {len(seen.glimpse)} tokens",
+            style="dim", highlight=False, soft_wrap=True,
+        )  # fmt: skip
     for line in text.lines(TraceView.from_trace(trace, grid)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in trace.cost.seconds.items())
+    glimpsed = f", {len(seen.glimpse)} of them the glimpse's" if seen.glimpse is not None else ""
     console.print(
-        f"{trace.cost.visual_tok} of {max(len(grid), grid.rows * grid.cols)} visual tokens, "
-        f"{trace.cost.prefill_tok} prefilled, "
+        f"{trace.cost.visual_tok} visual tokens{glimpsed}, {trace.cost.prefill_tok} prefilled, "
         f"{trace.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
         highlight=False,
@@ -128,7 +133,7 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
 def _print_json(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
     """The row that a run stores, without what only a data set's question has."""
     (row,) = scored_rows("", seen, [Question("ask", trace.question)], [trace], settings)
-    told = {"page": picture.page, **row}
+    told = {**row, "page": picture.page}
     for name in ("id", "image_id", "answers", "score", "exact", "coverage", "metadata", "variant", "error"):
         del told[name]
     console.print(json.dumps(told), highlight=False, markup=False, soft_wrap=True)

@@ -40,9 +40,9 @@ def experiment(
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.
 
-    Options given here win over the file's settings. Interrupted, it makes the table of what is done, and goes on when
-    started again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other, and
-    writes one report of them: OUTPUT/report.html and report.md.
+    Options given here win over the file's settings. The first image says how long all will take. Interrupted, it
+    makes the table of what is done, and goes on when started again with the same --output. `all` answers each
+    experiment in OUTPUT/NAME, one after the other, and writes one report of them: OUTPUT/report.html and report.md.
 
     Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """

@@ -46,6 +46,8 @@ SET = Annotated[
 
 
 METAVARS = {int: "N", float: "X", Path: "PATH"}
+MOST_CHOICES = 22
+"""Characters of a list of choices in the column of metavars; a longer one stands in the help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,24 @@ class Flag:
         """The same with a command's own default."""
         return replace(self, default=default, help=re.sub(r" \(default: .*\)\.$", ".", self.help))
 
+    @property
+    def told(self) -> str:
+        """Its help, its default included; typer would give the default a line of its own."""
+        if self.takes is bool or self.default is None:
+            return self.help
+        default = ", ".join(self.default) if isinstance(self.default, list) else self.default
+        if self.help.endswith(")."):
+            return f"{self.help[:-2]}; default: {default})."
+        return f"{self.help if self.help.endswith('...') else self.help.removesuffix('.')} (default: {default})."
+
     def parameter(self) -> inspect.Parameter:
         """It as typer reads it from a signature."""
         spelled = "--" + self.name.replace("_", "-")
         kind = self.takes if self.takes is bool else self.takes | None
         option = typer.Option(
             spelled,
-            help=self.help,
+            help=self.told,
+            show_default=False,
             metavar=None if self.takes is bool else self.metavar,
             rich_help_panel=self.panel,
             autocompletion=_completer(self.completes) if self.completes else None,
@@ -115,11 +128,14 @@ def _flag(name: str, field: FieldInfo, panel: str, completes: str = "") -> Flag:
     takes, choices = _type(field.annotation)
     limits = [getattr(item, side) for side in ("ge", "le") for item in field.metadata if hasattr(item, side)]
     between = f"{limits[0]}-{limits[1]}" if len(limits) == 2 else ""
+    told = _help(field.description or "")
+    if choices is not None and len(choices) > MOST_CHOICES:
+        told, choices = f"{told.removesuffix('.')}: {choices.replace('|', ', ')}.", "NAME"
     return Flag(
         name,
         takes,
         str(_shown(default)) if takes is str and default is not None else _shown(default),
-        _help(field.description or ""),
+        told,
         panel,
         choices or between or ("NAME" if completes else METAVARS.get(takes, "TEXT")),
         completes,
@@ -130,10 +146,10 @@ def _short(short: Short, panel: str, folder: str) -> Flag:
     """The option of a setting inside a strategy, or of a field that is given under another name."""
     if short.of:
         inner = find(folder, short.of, Strategy).model_fields[short.name]
-        made = _flag(short.name, inner, panel)
+        flag = _flag(short.name, inner, panel)
         if short.takes is str:
-            made = replace(made, takes=str, default=str(made.default))
-        return replace(made, help=short.help or made.help, metavar=short.metavar or made.metavar)
+            flag = replace(flag, takes=str, default=str(flag.default))
+        return replace(flag, help=short.help or flag.help, metavar=short.metavar or flag.metavar)
     metavar = short.metavar or METAVARS.get(short.takes, "TEXT")
     return Flag(short.name, short.takes or str, None, short.help, panel, metavar)
 
@@ -172,13 +188,13 @@ def takes(
     own = dict(defaults or {})
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        made = [flag for one in settings for flag in flags(one) if flag.name not in leave_out]
-        made = [flag.with_default(own[flag.name]) if flag.name in own else flag for flag in made]
-        parameters = [flag.parameter() for flag in made]
+        options = [flag for each in settings for flag in flags(each) if flag.name not in leave_out]
+        options = [flag.with_default(own[flag.name]) if flag.name in own else flag for flag in options]
+        parameters = [flag.parameter() for flag in options]
         signature = inspect.signature(command)
-        mine = [each for key, each in signature.parameters.items() if key not in ("settings", "given")]
-        known = {flag.name for flag in made}
-        plain = {name for one in settings for name in one.model_fields}
+        of_command = [each for key, each in signature.parameters.items() if key not in ("settings", "given")]
+        known = {flag.name for flag in options}
+        plain = {name for each in settings for name in each.model_fields}
 
         @functools.wraps(command)
         def run(context: typer.Context, **values: Any) -> None:
@@ -186,7 +202,7 @@ def takes(
             parts: dict[str, Any] = {"settings": merged(values["config"], given, values["set"], own, plain)}
             if "given" in signature.parameters:
                 parts["given"] = given
-            command(**{each.name: values[each.name] for each in mine}, **parts)
+            command(**{each.name: values[each.name] for each in of_command}, **parts)
 
         where = inspect.Parameter.KEYWORD_ONLY
         more = [
@@ -194,7 +210,7 @@ def takes(
             inspect.Parameter("set", where, default=None, annotation=SET),
         ]
         first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        every = [first, *(each.replace(kind=where) for each in mine), *parameters, *more]
+        every = [first, *(each.replace(kind=where) for each in of_command), *parameters, *more]
         run.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         run.__annotations__ = {}
         return run

@@ -7,8 +7,13 @@ import typer
 from rich.console import Console
 
 from pipelines.reporting.subjects import show as draw
+from pipelines.runs.stored import place, results_file, row
+from saccade.registry import names, sentence
 
 console = Console()
+
+PICTURES = {name.replace("_", "-"): sentence("viz.pictures", name) for name in names("viz.pictures")}
+"""What can be drawn, and what it shows."""
 
 
 def show(
@@ -19,7 +24,7 @@ def show(
         str,
         typer.Option(
             metavar="PICTURE",
-            help="trace, allocation, saliency, homunculus, similarity, pyramid, print-size, rate-distortion.",
+            help=f"{', '.join(PICTURES)}.",
         ),
     ] = "trace",
     id: Annotated[str | None, typer.Option(help="Which question of a run (default: the first answered).")] = None,
@@ -35,16 +40,14 @@ def show(
 ) -> None:
     """Draw where it looked, or what made it look there.
 
-    trace: the kept tokens, the gazes in order, what was read.
-    allocation: the picture, its importance, the kept tokens.
-    saliency: every scorer of the mix beside the mix.
-    homunculus: the page, each part as large as it matters.
-    similarity: how alike the tokens are, and where.
-    pyramid: the picture by scale.
-    print-size: the letters whose height is measured, and the page as small as it is shown.
-    rate-distortion: accuracy against tokens, of an experiment, or of a run after each of its looks.
+    {pictures}
 
     Example: saccade show page.png --question "What is the total?" --what saliency --scorer query,edges,variance
     """
     path = draw(target, what, output, question_id=id, variant=variant, question=question, scorer=scorer, model=model)
+    if target.is_dir() and (results_file(target) is None or id is not None or variant is not None):
+        console.print(place(row(target, id, variant)), markup=False, highlight=False, soft_wrap=True)
     console.print(f"drawn in {path}", highlight=False, soft_wrap=True)
+
+
+show.__doc__ = (show.__doc__ or "").format(pictures="\n    ".join(f"{name}: {text}" for name, text in PICTURES.items()))

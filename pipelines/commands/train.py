@@ -43,7 +43,6 @@ MODULES = {
     "levels": "levels",
     "codec": "compression",
     "projection": "projection",
-    "calibration": "calibrate",
     "quantiles": "quantiles",
 }
 """Commands whose options are those of a module of saccade/training, which runs alone as well (`python -m`)."""

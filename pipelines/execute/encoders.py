@@ -1,7 +1,7 @@
 """The encoders: a pool of named actors that hold a vision tower each, asked by every looker for what it needs.
 
-What an image needs first is its glimpse, or with none its view. The view behind a glimpse is made when a question asks
-for it. An encoder keeps an image that it may be asked about again; one that was restarted prepares it anew.
+What an image needs first is its glimpse, or with none its view. The view after a glimpse is encoded when a question
+asks for it. An encoder keeps an image that it may be asked about again; one that was restarted prepares it anew.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from saccade.errors import EngineError, SaccadeError, describe
 from saccade.families import Prepared
 from saccade.machine import resolved_device
 from saccade.registry import load
-from saccade.seen import Deferred, Seen, see
+from saccade.seen import PUT_OFF, Put, Seen, see
 from saccade.types import Encoding, Question
 
 PREPARERS = 2
@@ -65,7 +65,7 @@ class EncoderActor(EngineActor):
     def open(self) -> None:
         """The data set, the tower, and what counts its passes."""
         plan = self.plan
-        self.kept: OrderedDict[str, Seen] = OrderedDict()  # images whose view has been put off
+        self.kept: OrderedDict[str, Seen] = OrderedDict()  # images of which something has been put off
         self.counted: set[str] = set()
         self.dataset = load("datasets", plan.dataset, Dataset)
         most = plan.encode_batch or BATCH[resolved_device(plan.engine.device).type != "cpu"]
@@ -80,20 +80,18 @@ class EncoderActor(EngineActor):
         sight = await self._sight(listed)
         if sight.seen is None:
             return sight
-        seen = replace(sight.seen, picture=None)  # type: ignore[arg-type]
-        if isinstance(seen.whole, Deferred):
+        if any(map(sight.seen.deferred, PUT_OFF)):
             self._keep(listed.image_id, sight.seen)
-            seen.whole = Deferred(seen.grid, None)
-        return freeze(replace(sight, seen=seen))
+        return freeze(replace(sight, seen=sight.seen.elsewhere()))
 
-    async def more(self, listed: Row) -> Made | SaccadeError:
-        """The view that `see` put off, or the error that costs the questions which asked for it."""
-        seen = self.kept.pop(listed.image_id, None) or (await self._sight(listed)).seen
+    async def more(self, listed: Row, what: Put) -> Made | SaccadeError:
+        """What `see` put off, or the error that costs the questions which asked for it."""
+        seen = self.kept.get(listed.image_id) or (await self._sight(listed)).seen
         if seen is None:
             return EngineError(f"{listed.image_id!r} cannot be opened again")
         before = seen.seconds
         try:
-            encoding = await asyncio.get_running_loop().run_in_executor(self.preparers, lambda: seen.encoding)
+            encoding = await asyncio.get_running_loop().run_in_executor(self.preparers, seen.encode, what)
         except Exception as error:
             return _told(survived(error, self.plan))
         return freeze(Made(encoding, seen.seconds - before))
@@ -166,9 +164,9 @@ class Encoders:
         """What an image's episodes start from; without its picture. Raises EngineDead."""
         return thaw(await self._called(number, "see", listed))  # type: ignore[no-any-return]
 
-    async def more(self, number: int, listed: Row) -> Made:
-        """The view that was put off. Raises SaccadeError; EngineDead: the encoder died, and died again."""
-        made = await self._called(number, "more", listed)
+    async def more(self, number: int, listed: Row, what: Put) -> Made:
+        """What was put off. Raises SaccadeError; EngineDead: the encoder died, and died again."""
+        made = await self._called(number, "more", listed, what)
         if isinstance(made, SaccadeError):
             raise made
         return thaw(made)  # type: ignore[no-any-return]

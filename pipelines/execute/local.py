@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TextIO
 
-import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.execute.async_reader import is_gone
-from pipelines.execute.faults import is_full
+from pipelines.execute.diagnosis import is_full
 from pipelines.runs import manifest, rows
 from pipelines.runs.files import commit
 from pipelines.runs.folder import RunFolder
@@ -28,6 +28,9 @@ from saccade.picture import Picture
 from saccade.types import Encoding, Question
 
 Asked = Sequence[Question]
+
+SHORT_S = 60
+"""What takes less is not announced."""
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
@@ -55,10 +58,28 @@ def answer_left(
     passes = folder.passes(attempt, str(os.getpid()))
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, passes.open("a") as encoded:
         task = progress.add_task("images", total=len(left))
-        for number, row in left:
+        announced = False
+        for done, (number, row) in enumerate(left, 1):
+            started = perf_counter()
             made = answer(row, dataset, engine, variants, limit_px, partial(_say, encoded, row.image_id), timed, memory)
-            commit(pa.Table.from_pylist(made, rows.SCHEMA), number, folder.staging(attempt), folder.answers)
+            commit(rows.table(made, dataset.path(row.source)), number, folder.staging(attempt), folder.answers)
             progress.advance(task)
+            if not announced and all(each["error"] is None for each in made):  # a broken image takes no time
+                announced = True
+                if said := estimate(perf_counter() - started, len(left) - done):
+                    console.print(said, highlight=False, soft_wrap=True)
+
+
+def estimate(first_s: float, left: int) -> str:
+    """How long the images that are left will take, by what the first took; "": it is not worth a line."""
+    all_s = first_s * left
+    if all_s < SHORT_S:
+        return ""
+    minutes = round(all_s / 60)
+    takes = f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+    return (
+        f"the first image took {first_s:.0f} s, so the other {left:,} take about {takes}, or less: it warms up as well"
+    )
 
 
 def _say(encoded: TextIO, image_id: str) -> None:

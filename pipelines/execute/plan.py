@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.execute.async_reader import is_gone
-from pipelines.execute.faults import is_full
+from pipelines.execute.diagnosis import is_full
 from pipelines.runs.layout import Layout
 from saccade.config import Episode
 from saccade.engines import EngineSpec

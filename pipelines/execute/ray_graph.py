@@ -19,7 +19,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipelines.execute import faults
+from pipelines.execute import diagnosis
 from pipelines.execute.encoders import EncoderActor
 from pipelines.execute.ledger import Ledger
 from pipelines.execute.plan import Plan
@@ -201,7 +201,7 @@ def _cause(error: Exception) -> Exception:
         inner = getattr(seen, "cause", None)
         if isinstance(inner, SaccadeError):
             return inner
-        if inner is not None and (text := faults.cause(inner)):
+        if inner is not None and (text := diagnosis.cause(inner)):
             return EngineDead(text)
         seen = inner if isinstance(inner, BaseException) else seen.__cause__
     return EngineDead(f"a worker ended the run: {describe(error)}")

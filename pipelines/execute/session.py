@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from pipelines.execute import faults
+from pipelines.execute import diagnosis
 from pipelines.execute.address import check_address, refused
 from pipelines.execute.orphans import ended_with_driver
 from saccade.errors import ConfigError, EngineDead
@@ -33,7 +33,7 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
         return
     if address is not None:
         check_address(address)
-    elif why := faults.before_ray():
+    elif why := diagnosis.before_ray():
         raise ConfigError(why)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as an exception

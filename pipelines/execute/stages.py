@@ -1,4 +1,4 @@
-"""The stage of the graph that looks. One row an image, exactly one row out per row in, same `number`."""
+"""The stage of the graph that looks. One row per image, exactly one row out per row in, same `number`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from pipelines.execute.plan import Plan
 from pipelines.execute.readers import Canvases, Readers
 from pipelines.runs import manifest, rows
 from saccade.datasets import Dataset, Row
-from saccade.episode import Flow, arun, episodes
+from saccade.episode import Flow, More, arun, episodes
 from saccade.errors import EngineDead
 from saccade.registry import load
-from saccade.seen import Seen
+from saccade.seen import Put, Seen
 from saccade.types import Question, Trace
 
 Batch = dict[str, np.ndarray]  # one row: the graph's blocks hold one image each
@@ -49,7 +49,8 @@ class Look:
             found = await self._rows(listed, sight, encoder)
         finally:
             self.encoders.open[encoder] -= 1
-        table = pa.Table.from_pylist([found[question.id] for question in listed.questions], rows.SCHEMA)
+        path = self.dataset.path(source)
+        table = rows.table([found[question.id] for question in listed.questions], path)
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_stream(buffer, rows.SCHEMA) as stream:
             stream.write_table(table)
@@ -82,7 +83,7 @@ class _Image:
 
     def __init__(self, look: Look, listed: Row, encoder: int, seen: Seen) -> None:
         self.look, self.listed, self.encoder, self.seen = look, listed, encoder, seen
-        self.coming: asyncio.Task[None] | None = None  # the view that was put off, asked for once
+        self.coming: dict[Put, asyncio.Task[None]] = {}  # what was put off, asked for once
 
     async def outcomes(self, asked: Sequence[Question]) -> list[Trace | Exception]:
         """One outcome per asked question, in order."""
@@ -105,15 +106,15 @@ class _Image:
             except Exception as error:  # a strategy failed on this image
                 return [error] * num_questions
 
-    async def _more(self, seen: Seen) -> None:
-        """Has the encoder make the view; questions that want it meanwhile wait for the same one."""
-        if self.coming is None:
-            self.coming = asyncio.ensure_future(self._made())
-        await self.coming
+    async def _more(self, more: More) -> None:
+        """Has the encoder make what was put off; questions that want it meanwhile wait for the same one."""
+        if more.what not in self.coming:
+            self.coming[more.what] = asyncio.ensure_future(self._made(more.what))
+        await self.coming[more.what]
 
-    async def _made(self) -> None:
-        made = await self.look.encoders.more(self.encoder, self.listed)
-        self.seen.made(made.encoding, made.seconds)
+    async def _made(self, what: Put) -> None:
+        made = await self.look.encoders.more(self.encoder, self.listed, what)
+        self.seen.made(what, made.encoding, made.seconds)
 
 
 def _cell(value: Any) -> np.ndarray:

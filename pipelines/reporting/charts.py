@@ -151,7 +151,7 @@ def tenths(values: Sequence[float]) -> list[tuple[float, float, int]]:
 
 
 def shares(parts: Sequence[tuple[str, float, str]]) -> str:
-    """Lying bars: (name, amount, what is written behind it), longest as wide as the room."""
+    """Lying bars: (name, amount, what is written after it), longest as wide as the room."""
     most = max((amount for _, amount, _ in parts), default=0.0) or 1.0
     height = 16 + 34 * len(parts)
     made = [f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Bars">']

@@ -20,7 +20,7 @@ def gaze_error(curves: Sequence[Curve]) -> str:
 
 def accuracy(curves: Sequence[Curve]) -> str:
     """Score against visual tokens, with intervals; several curves on a logarithmic axis and with a legend."""
-    name, unit = "visual tokens a question", "with {:,.0f} tokens"
+    name, unit = "visual tokens per question", "with {:,.0f} tokens"
     return _plotted(curves, name, unit, "Accuracy against tokens", log=len(curves) > 1)
 
 

@@ -49,7 +49,7 @@ def compared(results: Mapping[str, Any]) -> str:
         f'<p class="lead note">{escape(footnote(results))}</p>',
     ]
     if stages := profile(results):
-        parts += [table(["milliseconds a question", *stages[0][1:]], stages[1])]
+        parts += [table(["milliseconds per question", *stages[0][1:]], stages[1])]
     if told := results.get("failures"):
         parts += [table([f"why {told['of']} fails", *failures.HEADS[1:]], failures.cells(told), words=(0, 3))]
     return "".join(parts)
@@ -97,7 +97,7 @@ def _of_rows(rows: Rows, metric: str) -> list[str]:
                 mean = sum(values) / len(values)
                 spread = f"{mean:,.4g}" if values[0] == values[-1] else f"{mean:,.4g} ({values[0]:,} to {values[-1]:,})"
                 bars.append((variant, mean, spread))
-        made.append(card(name, shares(bars), f"Mean {unit} a question, lowest and highest in brackets."))
+        made.append(card(name, shares(bars), f"Mean {unit} per question, lowest and highest in brackets."))
     return made
 
 

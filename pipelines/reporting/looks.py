@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saccade.picture import Picture
-from saccade.viz.pixels import COLOURS, VEIL, VEILED
+from saccade.viz.pixels import COLOURS, VEIL, veils
 from saccade.viz.view import TraceView
 
 LONGEST_PX = 1600  # of a stored page
@@ -78,9 +78,9 @@ def look_svg(view: TraceView, picture: Picture, page: str, boxes_uv: Boxes) -> s
         f'aria-label="{escape(f"Where it looked: {view.question}")}"><use href="#{page}"/><g class="over">'
     ]
     if not view.plain:
-        owner = owners(view)
+        owner = view.owners()
         parts.append(
-            f'<image class="veil" href="{veil(owner)}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
+            f'<image class="veil" href="{veil(view)}" width="{width}" height="{height}" preserveAspectRatio="none"/>'
         )
         parts.append(f'<g transform="scale({width / view.cols:.6g} {height / view.rows:.6g})">')
         for number in range(len(view.looks)):
@@ -134,19 +134,12 @@ def _gazes(view: TraceView, width: int, height: int) -> str:
     return "".join(parts)
 
 
-def owners(view: TraceView) -> NDArray[np.int64]:
-    """(rows, cols): the look that first kept each cell, -1 for none."""
-    owner = np.full(view.num_cells, -1)
-    for number, look in enumerate(view.looks):
-        kept = np.array(look.kept, dtype=np.int64)
-        owner[kept[owner[kept] < 0]] = number
-    return owner.reshape(view.rows, view.cols)
-
-
-def veil(owner: NDArray[np.int64]) -> str:
-    """A grey pixel on every cell that was not kept."""
-    grey = np.zeros((*owner.shape, 4), np.uint8)
-    grey[owner < 0] = (*VEIL, round(255 * VEILED))
+def veil(view: TraceView) -> str:
+    """A grey pixel on every cell that was not kept, a fainter one where only coarse tokens showed it."""
+    grey = np.zeros((view.rows, view.cols, 4), np.uint8)
+    faded = veils(view).reshape(view.rows, view.cols)
+    grey[..., :3], grey[..., 3] = VEIL, (255 * faded).round()
+    grey[faded == 0] = 0
     return data_uri(Image.fromarray(grey), "png", optimize=True)
 
 

@@ -10,6 +10,7 @@ import re
 from html import escape
 from pathlib import Path
 
+from pipelines.pages.template import template
 from pipelines.reporting import experiment_page, run_page
 from pipelines.runs import stored
 from pipelines.runs.files import replaced
@@ -40,8 +41,7 @@ def report(target: Path, output: Path | None, examples: int) -> Path:
 
 def page(title: str, body: str) -> str:
     """The whole document around a body of HTML. `title` is text."""
-    template = TEMPLATE.read_text(encoding="utf-8")
-    before, after = template.split("{{body}}")
+    before, after = template(TEMPLATE).split("{{body}}")
     script = re.search(r"<script>(.*)</script>", after, re.DOTALL)
     assert script is not None  # page.html holds it
     digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()

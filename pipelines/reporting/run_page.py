@@ -16,6 +16,7 @@ from pipelines.reporting.html import card, cut, folded, header, pairs, section, 
 from pipelines.reporting.looks import Pages
 from pipelines.reporting.summary_table import facts
 from pipelines.runs import stored
+from saccade.annotation.values import agrees
 from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.metrics.scoring import title
 from saccade.viz.curves import of_looks
@@ -49,7 +50,7 @@ def _about(settings: dict[str, Any]) -> str:
 
 
 def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
-    """The tiles, and behind them the table that the run ended with."""
+    """The tiles, then the table that the run ended with."""
     score = bootstrap_mean([row["score"] for row in rows], [row["image_id"] for row in rows])
     tiles = []
     if score is not None:
@@ -63,9 +64,10 @@ def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
     if answered:
         tokens = [row["visual_tok"] for row in answered]
         share = [row["visual_tok"] / (row["grid"]["rows"] * row["grid"]["cols"]) for row in answered]
-        note = f"tokens a question, {100 * sum(share) / len(share):.0f} % of the page's"
+        note = f"tokens per question, {100 * sum(share) / len(share):.0f} % of the page's"
         tiles.append(tile(f"{sum(tokens) / len(tokens):,.0f}", note))
-        tiles.append(tile(f"{sum(len(row['fixations']) for row in answered) / len(answered):.1f}", "looks a question"))
+        looks = sum(len(row["fixations"]) for row in answered) / len(answered)
+        tiles.append(tile(f"{looks:.1f}", "looks per question"))
     errors = len(rows) - len(answered)
     tiles.append(tile(str(errors), f"of {counted(len(rows), 'question')} ended in an error", bad=errors > 0))
     summary = folder / "summary.json"
@@ -115,7 +117,7 @@ def _cost(answered: Sequence[Row]) -> str:
     }
     total = sum(stages.values()) or 1.0
     bars = [(name, value, f"{value:.1f} s, {100 * value / total:.0f} %") for name, value in stages.items()]
-    return shares(bars) + f"<p>{total / len(answered):.3f} s a question.</p>"
+    return shares(bars) + f"<p>{total / len(answered):.3f} s per question.</p>"
 
 
 def _examples(folder: Path, settings: dict[str, Any], answered: Sequence[Row], count: int) -> str:
@@ -158,16 +160,24 @@ def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]
 def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> str:
     """One answer: its page with the looks, what was asked, said and expected."""
     shown = looked(folder, settings, row, pages)
-    right = row["score"] is not None and row["score"] >= 0.5
-    marks = "" if row["score"] is None else f' class="{"right" if right else "wrong"}"'
+    marks = "" if row["score"] is None else f' class="{"right" if _right(row) else "wrong"}"'
     wanted = f" <em>for {cut(' or '.join(row['answers']))}</em>" if row["answers"] else ""
     score = "" if row["score"] is None else f"{_metric([row])} {row['score']:.2f}, "
     facts = f"{score}{100 * row['confidence']:.0f} % sure, {row['visual_tok']:,} tokens, {row['id']}"
     return (
         f'<figure class="card example">{shown}<div class="q">{cut(row["question"])}</div>'
         f'<div class="a"><span{marks}>{cut(said(row["answer"] or ""))}</span>{wanted}</div>'
-        f'<div class="fact">{cut(facts)}</div>{_looks(row)}</figure>'
+        f'<div class="fact">{cut(facts)}</div><div class="fact">{cut(stored.place(row))}</div>{_looks(row)}</figure>'
     )
+
+
+def _right(row: Row) -> bool:
+    """Whether an answer counts as right. Letters in common do not make 9.00 of 38.00, nor one day of another."""
+    if row["metric"] in (None, "anls"):
+        told = [agrees(row["answer"] or "", accepted) for accepted in row["answers"] or ()]
+        if any(each is not None for each in told):
+            return any(told)
+    return float(row["score"]) >= 0.5
 
 
 def _looks(row: Row) -> str:

@@ -47,11 +47,11 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if summary["coverage"] is not None:
         yield "answer boxes covered", _interval(summary["coverage"])
     if tok is not None:
-        yield "visual tokens", f"min {tok['min']}, mean {tok['mean']:.0f}, max {tok['max']} a question"
+        yield "visual tokens", f"min {tok['min']}, mean {tok['mean']:.0f}, max {tok['max']} per question"
         spread = ", ".join(f"{times} x {count}" for count, times in looks["counts"].items())
         yield "fixations used", f"mean {looks['mean']:.2f} (questions x fixations: {spread})"
         passes = summary["encoder_passes_per_image"]
-        yield "encoder patches", f"{summary['encoder_patches_per_image']:.0f} an image ({passes:.2f} full passes)"
+        yield "encoder patches", f"{summary['encoder_patches_per_image']:.0f} per image ({passes:.2f} full passes)"
         yield "prefilled tokens", f"{summary['prefill_tok']} ({summary['cached_share']:.0%} of prompts cached)"
     if summary["images_per_s"]:
         yield "speed", f"{summary['images_per_s']:.2f} images/s, {summary['seconds']:.0f} s after start-up"

@@ -1,4 +1,4 @@
-"""The list of a run's images: Parquet, one row an image, in the data set's order. Written once, by the driver.
+"""The list of a run's images: Parquet, one row per image, in the data set's order. Written once, by the driver.
 
     number (int64), image_id, source (string), questions (string, JSON)
 

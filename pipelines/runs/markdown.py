@@ -27,7 +27,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
     columns, rows = cells(results)
     text = [_table(columns, rows), "", f"{results.get('title', '')}: {footnote(results)}", ""]
     if stages := profile(results):
-        text += [_table(*stages), "", "Milliseconds a question in each stage; `rest` is what no stage counts.", ""]
+        text += [_table(*stages), "", "Milliseconds per question in each stage; `rest` is what no stage counts.", ""]
     if results.get("failures"):
         text += [failures.to_markdown(results["failures"])]
     return "\n".join(text)
@@ -74,7 +74,7 @@ COSTS = (("fixations", 1), ("prefill_tok", 0), ("encoder_passes", 2))
 
 
 def profile(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]] | None:
-    """Milliseconds a question of each stage, one row a variant; None where the experiment has no profile."""
+    """Milliseconds per question of each stage, one row a variant; None where the experiment has no profile."""
     if not (results.get("experiment") or {}).get("profile"):
         return None
     rows = []
@@ -96,8 +96,8 @@ def footnote(results: Mapping[str, Any]) -> str:
         f"n = {scored['num_questions']} questions on {scored['num_pages']} pages; "
         f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
         f"{_px_note(sizes, metric)}coverage: share of the answer box shown at full resolution. "
-        "looks, prefill: fixations and prompt tokens computed, a question. encoder: passes an image, 1 = every patch "
-        f"of the full view once. {''.join(notes)}{expects and f'Expected: {expects} '}"
+        "looks, prefill: fixations and prompt tokens computed, per question. encoder: passes per image, 1 = every "
+        f"patch of the full view once. {''.join(notes)}{expects and f'Expected: {expects} '}"
         f"Commit {results.get('commit')}, {results.get('processor')}."
     )
 

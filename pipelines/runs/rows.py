@@ -1,7 +1,8 @@
 """Rows of `answers/*.parquet`: one per question, from what became of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from saccade.annotation.evidence import box_px
 from saccade.config import Episode
 from saccade.episode import Seen
 from saccade.errors import describe
+from saccade.geometry.grid import level_sizes
 from saccade.metrics.coverage import coverage
 from saccade.metrics.exact import exact
 from saccade.metrics.scoring import score
@@ -22,12 +24,15 @@ FIXATION = pa.struct(
         ("reason", pa.string()),
         ("tokens", pa.int32()),  # that this look added
         ("kept", pa.list_(pa.int32())),  # which: canvas cells, row * cols + col
+        ("levels", pa.list_(pa.int32())),  # of each of them, 0 is full resolution; null: all are
         ("answer", pa.string()),
         ("confidence", pa.float32()),
     ]
 )
 ATTENDED = pa.struct([("cell", pa.int32()), ("share", pa.float32())])
-GRID = pa.struct([(name, pa.int32()) for name in ("rows", "cols", "width_px", "height_px")])
+SIDES = ("rows", "cols", "width_px", "height_px")
+LEVEL = pa.struct([("rows", pa.int32()), ("cols", pa.int32())])
+GRID = pa.struct([*((name, pa.int32()) for name in SIDES), ("levels", pa.list_(LEVEL))])  # above 0; null: none
 STAGE = pa.struct([("name", pa.string()), ("seconds", pa.float64())])
 SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
 SCHEMA = pa.schema(
@@ -57,16 +62,24 @@ SCHEMA = pa.schema(
         ("stages", pa.list_(STAGE)),  # of `saccade.clock`, a question; null: nobody measured
         ("peak_mb", pa.float64()),  # of tensors alive at once for this image and way of looking; null: nobody measured
         ("metric", pa.string()),  # of `score`, by its name; null in rows of before there were several: anls
-        # Null in rows of before there were these three, and in error rows:
+        # Null in rows of before there were these, and the first three in error rows:
         ("width_px", pa.int32()),  # of the image as displayed, before it was shrunk to what the model is shown
         ("height_px", pa.int32()),
         ("evidence_px", pa.list_(pa.int32())),  # x0, y0, x1, y1 in that image: where the answer was read; null: nowhere
+        ("path", pa.string()),  # of the image's file; null: it is in no file of its own
+        ("page", pa.int32()),  # of a file that has several, from 1; null: the file has one
     ]
 )
 
 
 ONE = "default"
 """The variant of a run that looks in one way."""
+
+
+def table(rows: Sequence[Mapping[str, Any]], path: Path | None) -> pa.Table:
+    """The rows of one image, whose file is `path`, as they are stored; bytes that are no Unicode are written out."""
+    where = None if path is None else str(path.absolute()).encode("utf-8", "backslashreplace").decode()
+    return pa.Table.from_pylist([{**row, "path": where} for row in rows], SCHEMA)
 
 
 def error_row(image_id: str, question: Question, error: str, variant: str = ONE) -> dict[str, Any]:
@@ -126,7 +139,7 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "encoder_passes": cost.encoder_passes,
         "seconds": {key: cost.seconds.get(key, 0.0) for key in ("encode", "plan", "read")},
         "error": None,
-        "grid": {name: getattr(seen.grid, name) for name in (field.name for field in GRID)},
+        "grid": {**{name: getattr(seen.grid, name) for name in SIDES}, "levels": _levels(seen.grid)},
         "fixations": [_fixation(step, seen.grid) for step in trace.steps],
         "attended": [{"cell": cell, "share": share} for cell, share in trace.answer.attended] or None,
         "width_px": seen.size_px[0],
@@ -143,17 +156,24 @@ def _given(image_id: str, question: Question) -> dict[str, Any]:
         "answers": None if question.answers is None else list(question.answers),
         "metadata": json.dumps(dict(question.metadata), default=str) if question.metadata else None,
         "metric": question.metric,
+        "page": question.metadata.get("page"),
     }
 
 
+def _levels(grid: Grid) -> list[dict[str, int]] | None:
+    return [{"rows": rows, "cols": cols} for rows, cols in level_sizes(grid)] or None
+
+
 def _fixation(step: Step, grid: Grid) -> dict[str, Any]:
-    cells = grid.row * grid.cols + grid.col  # a coarse token stands for the cell at its centre
+    cells = grid.row * grid.cols + grid.col  # a coarse token stands at the cell of its centre
+    levels = grid.level[step.selection.index]
     return {
         "gaze_x": step.gaze.uv[0],
         "gaze_y": step.gaze.uv[1],
         "reason": step.gaze.reason,
         "tokens": len(step.selection),
         "kept": cells[step.selection.index].tolist(),
+        "levels": levels.tolist() if bool(levels.any()) else None,
         "answer": step.answer.text,
         "confidence": step.answer.confidence,
     }

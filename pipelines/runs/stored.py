@@ -75,6 +75,14 @@ def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
+def place(row: Mapping[str, Any]) -> str:
+    """Which page a row is about: its file (the image's id, where it has none), page and size, where they are known."""
+    parts = [row["path"] or row["image_id"]]
+    parts += [] if row["page"] is None else [f"page {row['page']}"]
+    parts += [] if row["width_px"] is None else [f"{row['width_px']:,} x {row['height_px']:,} px"]
+    return ", ".join(parts)
+
+
 def check(run: Path) -> None:
     """Raises ConfigError if a folder is not that of a run, or nothing is answered in it yet."""
     layout = Layout(run)

@@ -39,6 +39,7 @@ from saccade.errors import ConfigError, EngineDead
 from saccade.families import Family
 from saccade.registry import find
 
+NAME = "saccade"
 MOST_ONGOING = 10_000
 """Requests that reach the ingress together: its own queue decides which of them are answered."""
 
@@ -148,7 +149,7 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # what matters reaches us as an exception
         try:
             serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=LOGGING)
-            handle = serve.run(app(config), name="saccade", route_prefix="/")
+            handle = _started(config)
         except (RuntimeError, TimeoutError, ray.exceptions.RayError) as error:
             serve.shutdown()
             raise EngineDead(f"the endpoint did not start: {error}") from error
@@ -158,6 +159,23 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
             # Ray reports every actor that Serve ends as if it had failed.
             ended.enter_context(hushed())
             serve.shutdown()
+
+
+def _started(config: ServeConfig) -> Any:
+    """Serve's handle of the ingress, once all is up; interrupted, as soon as requests are taken: they are answered."""
+    try:
+        return serve.run(app(config), name=NAME, route_prefix="/")
+    except KeyboardInterrupt:
+        if not _takes_requests():
+            raise
+        return serve.get_app_handle(NAME)
+
+
+def _takes_requests() -> bool:
+    """Whether the ingress is up: it may be so seconds before `serve.run` says that all is."""
+    found = serve.status().applications.get(NAME)
+    ingress = found and found.deployments.get(Ingress.__name__)
+    return bool(ingress) and ingress.replica_states.get("RUNNING", 0) > 0
 
 
 def check_free(host: str, port: int) -> None:
@@ -188,7 +206,7 @@ def run(config: ServeConfig, host: str, port: int, console: Console) -> None:
         if stopped.is_set():
             raise KeyboardInterrupt("stopped without waiting")
         stopped.set()
-        if not answering.is_set():
+        if not answering.is_set():  # ends the start, unless requests are taken already
             raise KeyboardInterrupt("stopped before it answered")
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""The encoders and readers as the front uses them: behind Serve's handles, or in this process."""
+"""The encoders and readers as the front uses them: replicas of Ray Serve, or in this process."""
 
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from pipelines.serving.reader import ReaderReplica, Said
 from pipelines.serving.settings import ServeConfig
 from saccade.config import Episode
 from saccade.errors import EngineDead, EngineError, SaccadeError, describe
+from saccade.seen import Put
 from saccade.types import Canvas
 
 
@@ -19,9 +20,9 @@ class Backends(Protocol):
     """Who encodes and who reads. `affinity` is the picture's hash: one picture's requests go to one replica."""
 
     async def see(
-        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, whole: bool = False
+        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, more: Put | None = None
     ) -> Sight:
-        """What an episode starts from; without its picture, and without what is put off unless that is `whole`.
+        """What an episode starts from; without its picture, and without what is put off but `more`.
 
         Raises:
             SaccadeError: the picture or the question cannot be used, or the model failed.
@@ -34,16 +35,16 @@ class Backends(Protocol):
 
 
 class Remote:
-    """Replicas behind Serve's handles. A replica that dies is asked for once more, of another one."""
+    """Replicas of Ray Serve. One that dies is asked for once more, of another one."""
 
     def __init__(self, encoder: Any, reader: Any) -> None:
         self.encoder, self.reader = encoder, reader
 
     async def see(
-        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, whole: bool = False
+        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, more: Put | None = None
     ) -> Sight:
         """As `Backends.see`."""
-        return thaw(await _called(self.encoder, "see", affinity, data, settings, question, whole))  # type: ignore[no-any-return]
+        return thaw(await _called(self.encoder, "see", affinity, data, settings, question, more))  # type: ignore[no-any-return]
 
     async def read(self, canvas: Canvas, question: str, with_pieces: bool, affinity: str) -> Said:
         """As `Backends.read`. A request holds the whole canvas, so another reader can answer it as well."""
@@ -75,10 +76,10 @@ class Local:
         self.encoder, self.reader = EncoderReplica(config, threads), ReaderReplica(config, threads)
 
     async def see(
-        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, whole: bool = False
+        self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, more: Put | None = None
     ) -> Sight:
         """As `Backends.see`."""
-        return thaw(_raised(await self.encoder.see(data, settings, question, whole)))  # type: ignore[no-any-return]
+        return thaw(_raised(await self.encoder.see(data, settings, question, more)))  # type: ignore[no-any-return]
 
     async def read(self, canvas: Canvas, question: str, with_pieces: bool, affinity: str) -> Said:
         """As `Backends.read`."""

@@ -22,7 +22,7 @@ from saccade.episode import Seen, see
 from saccade.errors import SaccadeError
 from saccade.families import Prepared
 from saccade.picture import Picture
-from saccade.seen import Deferred
+from saccade.seen import Put
 from saccade.types import Encoding, Question
 
 Key = tuple[str, str, str]  # picture hash, encoder fingerprint, view (`Prepared.key`)
@@ -90,28 +90,25 @@ class EncoderReplica(Replica):
         self.outlines: OrderedDict[tuple[str, int | None], Prepared] = OrderedDict()
 
     async def see(
-        self, data: bytes | np.ndarray, settings: Episode, question: str, whole: bool = False
+        self, data: bytes | np.ndarray, settings: Episode, question: str, more: Put | None = None
     ) -> Sight | SaccadeError:
         """What an episode starts from, or the error that costs this request.
 
-        What is put off until the glimpse has been read cannot leave this process: it is made if `whole` is asked for.
+        What is put off until a question is unsure cannot leave this process: it is made if it is the `more` asked for.
         """
         view = View(self)
 
         def work() -> Seen:
             seen = see(settings, view, Picture.open(data), [Question("0", question)])
-            if whole:
-                seen.encoding  # noqa: B018  made here
-            elif seen.deferred:
-                seen.whole = Deferred(seen.grid, None)
-            return seen
+            if more is not None:
+                seen.encode(more)
+            return seen.elsewhere()
 
         try:
             seen = await asyncio.get_running_loop().run_in_executor(self.preparers, work)
         except Exception as error:
             return self.failed(error)
-        bare = replace(seen, picture=None)  # type: ignore[arg-type]
-        return Sight(freeze(bare), view.hits, view.misses, self.cache.size_bytes)
+        return Sight(freeze(seen), view.hits, view.misses, self.cache.size_bytes)
 
     def outline(self, picture_hash: str, max_tok: int | None) -> Prepared | None:
         """A view of a picture as it was prepared before, without its pixels."""

@@ -95,7 +95,7 @@ def _body(response: http.client.HTTPResponse, max_bytes: int, deadline: float) -
     while chunk := response.read1(CHUNK_BYTES):
         data += chunk
         if len(data) > max_bytes:
-            raise Refusal(413, f"the image behind the URL has more than {max_bytes:,} bytes", "messages")
+            raise Refusal(413, f"the image at the URL has more than {max_bytes:,} bytes", "messages")
         if time.monotonic() > deadline:
             raise _refused("the image did not arrive in time")
     return bytes(data)

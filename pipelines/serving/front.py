@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingRes
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
+from pipelines.pages.template import template
 from pipelines.serving.form import inputs
 from pipelines.serving.looker import Fixation, Looked, Looker
 from pipelines.serving.meter import Meter
@@ -25,6 +26,7 @@ from pipelines.serving.schema import Asked, parse
 from pipelines.serving.settings import ServeConfig, hashed
 from saccade.errors import SaccadeError
 
+PAGE = Path(__file__).with_name("page.html")
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -46,7 +48,7 @@ class Front:
     def __init__(self, config: ServeConfig, looker: Looker, most_tok: int) -> None:
         self.config, self.looker, self.most_tok = config, looker, most_tok
         self.meter, self.started = Meter(looker), int(time.time())
-        self.page = (files("pipelines.serving") / "page.html").read_text()
+        self.page = template(PAGE)
 
     def app(self) -> FastAPI:
         """The ASGI app."""

@@ -14,7 +14,7 @@ from pipelines.serving.reader import Piece, Said
 from pipelines.serving.refusals import Refusal
 from pipelines.serving.schema import Asked
 from pipelines.serving.settings import ServeConfig
-from saccade.episode import Ask, Seen, arun, episodes
+from saccade.episode import Ask, More, Seen, arun, episodes
 from saccade.picture import Picture
 from saccade.types import Answer, Gaze, Grid, Trace
 
@@ -130,11 +130,11 @@ class Looker:
             tell(Fixation(len(said), look.gaze, tuple(cells.tolist()), answer, importance, grid))
             return answer
 
-        async def encode(unsure: Seen) -> None:
+        async def encode(more: More) -> None:
             nonlocal sight
-            more = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, whole=True)
-            unsure.made(more.seen.encoding, more.seen.seconds)
-            sight = replace(more, hits=sight.hits + more.hits, misses=sight.misses + more.misses)
+            made = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, more.what)
+            more.seen.made(more.what, made.seen.encode(more.what), made.seen.seconds)
+            sight = replace(made, hits=sight.hits + made.hits, misses=sight.misses + made.misses)
 
         (outcome,) = await arun(episodes(asked.episode, seen)[0], read, encode)
         if not isinstance(outcome, Trace):

@@ -2,14 +2,16 @@
 
 Where the engine tells what it attended to while it wrote (`attended`), the box is of the cells around the one that it
 attended to most. Otherwise it is of what the last look kept: the cells joined to the one nearest its gaze; of a view,
-which looks nowhere in particular, all of them.
+which looks nowhere in particular, all of them. A coarse token stands for all cells that it covers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+
+from saccade.geometry.grid import covered
 
 Box = tuple[float, float, float, float]
 
@@ -22,14 +24,17 @@ def box_uv(row: Mapping[str, Any]) -> Box | None:
     looks, grid = row["fixations"] or (), row["grid"]
     if not looks or not grid:
         return None
-    rows, cols, last = grid["rows"], grid["cols"], looks[-1]
+    rows, cols = grid["rows"], grid["cols"]
     if attended := row.get("attended"):
         most = max(attended, key=lambda each: (each["share"], -each["cell"]))
         cells = [each["cell"] for each in attended if each["share"] >= ATTENDED_SHARE * most["share"]]
+        finest = _finest(looks)
+        cells = covers([(cell, finest.get(cell, 0)) for cell in cells], grid)
         return _box(_joined(cells, most["cell"], rows, cols), rows, cols)
-    kept = last["kept"] or next((look["kept"] for look in reversed(looks) if look["kept"]), None)
-    if not kept:
+    last = next((look for look in reversed(looks) if look["kept"]), None)
+    if last is None:
         return None
+    kept = covers(_levelled(last), grid)
     if str(last["reason"]).startswith(("view:", "blind:")):
         return _box(kept, rows, cols)
     at = np.array([last["gaze_y"] * rows - 0.5, last["gaze_x"] * cols - 0.5])
@@ -45,6 +50,31 @@ def box_px(row: Mapping[str, Any], width_px: int, height_px: int) -> tuple[int, 
     x0, y0, x1, y1 = box
     right, bottom = min(width_px, round(x1 * width_px)), min(height_px, round(y1 * height_px))
     return int(x0 * width_px), int(y0 * height_px), right, bottom
+
+
+def covers(tokens: Iterable[tuple[int, int]], grid: Mapping[str, Any]) -> list[int]:
+    """The cells that tokens (cell, level) cover, each once; of a row's `grid`, which says how large a level's are."""
+    sizes, found = grid.get("levels") or (), dict[int, None]()
+    for cell, level in tokens:
+        if level:
+            size = sizes[level - 1]
+            found |= dict.fromkeys(covered(cell, grid["rows"], grid["cols"], size["rows"], size["cols"]))
+        else:
+            found[cell] = None
+    return list(found)
+
+
+def _levelled(look: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """The cell and the level of each token that a look kept."""
+    return list(zip(look["kept"], look.get("levels") or [0] * len(look["kept"]), strict=True))
+
+
+def _finest(looks: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    """The finest level of the tokens that stand at each cell that looks kept."""
+    finest: dict[int, int] = {}
+    for cell, level in (token for look in looks for token in _levelled(look)):
+        finest[cell] = min(level, finest.get(cell, level))
+    return finest
 
 
 def _joined(cells: Sequence[int], start: int, rows: int, cols: int) -> list[int]:

@@ -25,6 +25,7 @@ from saccade.errors import ConfigError
 from saccade.registry import validation_text
 from saccade.settings import Settings
 
+DateOrder = Literal["DMY", "MDY", "YMD"]
 Kind = Literal["text", "number", "date", "money", "choice", "yes/no"]
 
 PAGE_COLUMNS = ("image", "page", "width", "height", "review", "reviewed")
@@ -48,7 +49,7 @@ class FieldSpec(Settings):
     )
     choices: tuple[str, ...] = Field((), description="The allowed answers of a choice.")
     required: bool = Field(True, description="A page without a value needs review.")
-    date_order: Literal["DMY", "MDY", "YMD"] = Field("DMY", description="How 03/04/2024 is read.")
+    date_order: DateOrder = Field("DMY", description="How 03/04/2024 is read.")
     languages: tuple[str, ...] = Field(("en",), description="Languages of the names of months (ISO 639-1).")
 
     @field_validator("pattern")

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from saccade.annotation.fields import FieldSpec
+from saccade.annotation.fields import DateOrder, FieldSpec
 from saccade.annotation.patterns import matches
 
 Flag = Literal[
@@ -45,6 +45,19 @@ def parse(field: FieldSpec, text: str) -> Parsed:
     return parsed
 
 
+def agrees(answer: str, accepted: str) -> bool | None:
+    """Whether an answer is the number or the date that is accepted, however either is written; None: it is neither."""
+    wanted, _, other = _amount(accepted)
+    if wanted is not None and not other:
+        return _amount(answer)[0] == wanted
+    orders: tuple[DateOrder, ...] = ("DMY", "MDY", "YMD")
+    fields = [FieldSpec(name="date", question="When?", type="date", date_order=order) for order in orders]
+    dates = [(_date(field, answer).value, _date(field, accepted).value) for field in fields]
+    if all(wanted is None for _, wanted in dates):
+        return None
+    return any(said is not None and said == wanted for said, wanted in dates)
+
+
 def _text(field: FieldSpec, text: str) -> Parsed:
     return Parsed(text)
 
@@ -82,13 +95,13 @@ def _date(field: FieldSpec, text: str) -> Parsed:
         "REQUIRE_PARTS": ["day", "month", "year"],
         "STRICT_PARSING": True,
     }
-    found = dateparser.parse(text, languages=list(field.languages), settings=settings)
-    return Parsed(None, "not_a_date") if found is None else Parsed(found.date())
+    date = dateparser.parse(text, languages=list(field.languages), settings=settings)
+    return Parsed(None, "not_a_date") if date is None else Parsed(date.date())
 
 
 def _choice(field: FieldSpec, text: str) -> Parsed:
-    found = next((each for each in field.choices if _same(each) == _same(text)), None)
-    return Parsed(None, "not_a_choice") if found is None else Parsed(found)
+    choice = next((each for each in field.choices if _same(each) == _same(text)), None)
+    return Parsed(None, "not_a_choice") if choice is None else Parsed(choice)
 
 
 def _yes_no(field: FieldSpec, text: str) -> Parsed:

@@ -13,9 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from saccade.datasets._arrow import is_text
 from saccade.datasets._images import embedded, path_of
 from saccade.datasets._pages import MARK, split
 from saccade.datasets._walk import located
+from saccade.decoding.header import stands_in
 from saccade.errors import ConfigError, DataError, PictureError
 from saccade.picture import MAX_FILE_BYTES, Picture
 
@@ -27,7 +29,7 @@ BETWEEN = "//"  # between files of a source; no path below a folder holds it
 
 
 def joined(sources: Sequence[str]) -> str:
-    """One source of those of all rows of an image: "file#row,row//file#row", with the page behind it."""
+    """One source of those of all rows of an image: "file#row,row//file#row", with the page after it."""
     rows: dict[str, list[str]] = {}
     for source in sources:
         file, _, row = split(source)[0].rpartition("#")
@@ -65,6 +67,27 @@ def image_of(root: str, source: str) -> bytes:
     return first[2]
 
 
+def file_of(root: str, source: str) -> Path | None:
+    """The file that a column of paths names for a source; None: its pixels stand in the column, or nobody can say."""
+    file, rows = next(places(source))
+    path = Path(root) / file
+    try:
+        with opened(path) as parquet:
+            if not is_text(parquet.schema_arrow.field("image").type):
+                return None
+        _, value = next(_streamed(str(path), rows[:1]))
+        named = path_of(value) if embedded(value) is None else None
+    except (
+        OSError,
+        ConfigError,
+        DataError,
+        pa.ArrowException,
+        StopIteration,
+    ):  # opening the picture says what is wrong
+        return None
+    return None if named is None else located(path.parent, named)
+
+
 def same_images(root: str, repeated: Sequence[Sequence[str]]) -> bool:
     """Whether sources of one image id in several files hold one image: the first of them, until two differ."""
     for sources in repeated[:COMPARED]:
@@ -85,7 +108,18 @@ def opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
-        raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {error}") from error
+        what = _what_it_is(path)
+        reason = error if what is None else f"it is {what}"
+        raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {reason}") from error
+
+
+def _what_it_is(path: Path) -> str | None:
+    """What stands in the place of a Parquet file, if that is known."""
+    try:
+        with path.open("rb") as file:
+            return stands_in(file.read(1024))
+    except OSError:
+        return None
 
 
 def _image(value: Any, path: str, row: int) -> bytes:

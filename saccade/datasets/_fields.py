@@ -114,6 +114,10 @@ def grouped(
     if not images:
         counts = ", ".join(f"{reason} {count}" for reason, count in skipped.items()) or "it is empty"
         hint = ". It is not UTF-8, perhaps Latin-1 or Windows-1252: save it as UTF-8" if skipped["not_utf8"] else ""
+        if set(skipped) == {"bad_json"}:
+            hint = (
+                '. Each line must be a JSON object: {"id": "1", "image": "page.png", "question": "What is the total?"}'
+            )
         raise ConfigError(f"{what} holds no question about an image ({counts}){hint}")
     for image_id, (sources, questions) in images.items():
         yield Row(image_id, joined(sources), tuple(questions))

@@ -17,7 +17,7 @@ from saccade.decoding.pages import SUFFIXES, chosen, is_paged, number_of
 from saccade.errors import DataError, PictureError, describe
 from saccade.picture import Picture
 
-MARK = "//page="  # behind a path that is normal, and so holds no "//"
+MARK = "//page="  # after a path that is normal, and so holds no "//"
 
 
 class Pager:

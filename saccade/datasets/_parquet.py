@@ -18,7 +18,7 @@ from pydantic import Field
 
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._arrow import is_image, is_text, plain
-from saccade.datasets._cells import footer_hash, image_of, joined, opened, same_images
+from saccade.datasets._cells import file_of, footer_hash, image_of, joined, opened, same_images
 from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question
 from saccade.datasets._images import embedded, name_of, path_of
 from saccade.datasets._pages import Pager, split
@@ -72,6 +72,9 @@ class ParquetQuestions(Dataset):
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
         source, page = split(source)
         return Picture(partial(image_of, str(self._root()), source), limit_px, page)
+
+    def path(self, source: str) -> Path | None:
+        return file_of(str(self._root()), split(source)[0])
 
     def fingerprint(self) -> str:
         """Of each file's name, size and footer (row counts, offsets and statistics of every column)."""
@@ -189,9 +192,10 @@ class ParquetQuestions(Dataset):
     def _file_of(self, record: Mapping[str, Any], path: Path) -> Path | None:
         """The file that an image column of paths names; None where pixels stand in the column."""
         image = record.get("image")
-        if not isinstance(image, str) or embedded(image) is not None:
+        try:
+            named = path_of(image) if isinstance(image, str) and embedded(image) is None else None
+        except DataError:  # it costs its own row, which says why
             return None
-        named = path_of(image)
         return None if named is None else located(path.parent, named)
 
 

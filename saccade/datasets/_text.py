@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.datasets import Skip
+from saccade.decoding.header import stands_in
 from saccade.errors import ConfigError, PictureError
 
 MARKS = (  # longest first: UTF-32's begins with UTF-16's
@@ -38,9 +39,13 @@ def records(path: Path) -> Iterator[Record | Skip]:
     """The objects of a file, in order; what is no object is skipped.
 
     Raises:
-        ConfigError: the file cannot be read.
+        ConfigError: the file cannot be read, or is something else.
     """
     try:
+        with path.open("rb") as file:
+            what = stands_in(file.read(1024))
+        if what is not None:
+            raise ConfigError(f"{str(path)!r} is no JSON. It is {what}")
         if _is_lines(path):
             yield from _lines(path)
         else:
@@ -151,7 +156,7 @@ def _parsed(path: str, changed: int) -> list[Any]:
 
 
 def _values(text: str) -> list[Any]:
-    """The values of a text, one behind the other; of one array, or one object that holds one, what is in it."""
+    """The values of a text, one after the other; of one array, or one object that holds one, what is in it."""
     decoder, at, found = json.JSONDecoder(), 0, list[Any]()
     while at < len(text):
         if text[at] in " \t\r\n,":  # between objects; a comma after each is seen too

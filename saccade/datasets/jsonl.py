@@ -57,7 +57,7 @@ class JsonLines(Dataset):
 
     def path(self, source: str) -> Path | None:
         source, _ = split(source)
-        return None if source.startswith(INSIDE) else located(Path(self.data_path).parent, source)
+        return None if not source or source.startswith(INSIDE) else located(Path(self.data_path).parent, source)
 
     def fingerprint(self) -> str:
         """Of the file's content."""

@@ -17,16 +17,27 @@ MAX_SCANS = 100
 
 _warnings_lock = threading.Lock()  # warnings.catch_warnings changes the whole process
 
-ELSE = (  # how files begin that stand in the place of an image, what they are, and what to do
+ELSE = (  # how files begin that stand in the place of others, what they are, and what to do
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
     (b"<svg", "an SVG drawing, which has no pixels: export it as PNG"),
-    (b"<!doctype html", "a web page, perhaps the error page of a download: download the image again"),
-    (b"<html", "a web page, perhaps the error page of a download: download the image again"),
+    (b"<!doctype html", "a web page, perhaps the error page of a download: download it again"),
+    (b"<html", "a web page, perhaps the error page of a download: download it again"),
+    (b"<?xml", "an XML document, perhaps the error of a download: download it again"),
+    (b"http/1.", "what a web server sent, with its header: download it again"),
+    (b"\x89png", "a PNG that was copied as if it were text: copy it again"),
+    (b"\xc2\x89png", "a PNG that was copied as if it were text: copy it again"),
+    (b"\0\5\x16\7", "what a Mac keeps beside a file (AppleDouble), not the file itself"),
+    (b"\xff\n", "JPEG XL: save it as JPEG or PNG"),
+    (b"\0\0\0\x0cjxl ", "JPEG XL: save it as JPEG or PNG"),
+    (b"qoif", "QOI: save it as PNG"),
     (b"%!ps", "PostScript, which is a program: export it as PDF or PNG"),
     (b"\xc5\xd0\xd3\xc6", "PostScript, which is a program: export it as PDF or PNG"),
     (b"8bps", "a Photoshop file: export it as PNG"),
     (b"pk\x03\x04", "a zip archive or an office document: unpack it, or export its pages as PDF"),
     (b"\x1f\x8b", "gzip-compressed: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "zstd-compressed: unpack it"),
+    (b"bzh", "bzip2-compressed: unpack it"),
+    (b"\xfd7zxz", "xz-compressed: unpack it"),
     (b"rar!", "an archive: unpack it"),
     (b"7z\xbc\xaf", "an archive: unpack it"),
     (b"djvu", "DjVu: convert it to PDF"),
@@ -111,6 +122,19 @@ SIGNED: dict[str, Callable[[bytes], bool]] = {
 """What else must be true of a file of a format whose mark is short."""
 
 
+def stands_in(data: bytes) -> str | None:
+    """What a file is that stands in the place of an image or a table, and what to do, by how it begins."""
+    if data[4:8] == b"ftyp" and data[8:12] in HEIF:
+        return "HEIC: save it as JPEG or PNG"
+    if data[128:132] == b"DICM":
+        return "DICOM: convert it to PNG"
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for mark, kind in ELSE:
+        if start.startswith(mark) or (mark == b"<svg" and start.startswith(b"<?xml") and mark in start):
+            return kind
+    return None
+
+
 def _what_it_is(data: bytes, reason: str | None = None) -> str:
     """Why no format takes the bytes: the format that they begin as says what is wrong, others have a name.
 
@@ -130,14 +154,8 @@ def _what_it_is(data: bytes, reason: str | None = None) -> str:
                 reason = "its header states no size, or a kind of pixels that there is not"
             return f"a broken {name} file of {len(data):,} bytes: {reason}"
     begins = f"{len(data):,} bytes that begin with {data[:12]!r}"
-    if data[4:8] == b"ftyp" and data[8:12] in HEIF:
-        return f"not an image that is read: {begins}. It is HEIC: save it as JPEG or PNG"
-    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    for mark, kind in ELSE:
-        if start.startswith(mark) or (mark == b"<svg" and start.startswith(b"<?xml") and mark in start):
-            return f"not an image that is read: {begins}. It is {kind}"
-    if data[128:132] == b"DICM":
-        return f"not an image that is read: {begins}. It is DICOM: convert it to PNG"
+    if (kind := stands_in(data)) is not None:
+        return f"not an image that is read: {begins}. It is {kind}"
     if not data.strip(b"\0"):
         return f"not an image: {len(data):,} bytes, all zero, as a broken copy leaves them. Copy it again"
     return f"not an image: {begins}; read are {', '.join(FORMATS)} and PDF"

@@ -62,7 +62,7 @@ def frames(data: bytes) -> list[int]:
             if not int(directory.get(SUBFILE, 0)) & 0b101:
                 found.append(number)
             at, number = directory.next, number + 1
-    except Exception:  # broken behind these pages, or before the first: decoding says what is wrong
+    except Exception:  # broken after these pages, or before the first: decoding says what is wrong
         return found
     return found
 

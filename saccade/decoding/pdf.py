@@ -35,7 +35,7 @@ CHILD = Path(__file__).with_name("_pdf_child.py")
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether bytes are a PDF: its mark may stand behind up to a kilobyte of something else."""
+    """Whether bytes are a PDF: its mark may stand after up to a kilobyte of something else."""
     return re.search(rb"%PDF-\d", data[:1024]) is not None
 
 

@@ -31,7 +31,7 @@ class Memory:
         self._stores: list[Tensor] = [torch.empty(0)] * num_layers
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes (G, T, C) behind what is there; all keys and values (G, L + T, C). `grown` then makes it count."""
+        """Writes (G, T, C) after what is there; all keys and values (G, L + T, C). `grown` then makes it count."""
         store, total = self._stores[layer], self.length + key.shape[1]
         if store.ndim == 1 or store.shape[2] < total:
             larger = key.new_empty(2, key.shape[0], total + max(AHEAD_TOK, total // 4), key.shape[2])
@@ -62,7 +62,7 @@ class Memory:
 
 @dataclass
 class Talk:
-    """Keys and values of B questions and their answers so far, behind one canvas."""
+    """Keys and values of B questions and their answers so far, after one canvas."""
 
     decoder: "Decoder"
     memory: Memory
@@ -104,7 +104,7 @@ class Decoder:
 
     @stage("prefill")
     def grow(self, memory: Memory, embeds: Tensor, positions: Tensor) -> None:
-        """Puts (T, D * (1 + levels)) embeddings at positions (P, T) behind a canvas."""
+        """Puts (T, D * (1 + levels)) embeddings at positions (P, T) after a canvas."""
         hidden, levels, turn = self._begin(embeds[None], positions[:, None])
         num_tok = embeds.shape[0]
         mask = None
@@ -150,7 +150,7 @@ class Decoder:
     def ask(
         self, memory: Memory, embeds: Sequence[Tensor], positions: Sequence[Tensor], listen: int | None = None
     ) -> tuple[Talk, Tensor]:
-        """B questions of (T_b, D) embeddings at positions (P, T_b) behind a canvas.
+        """B questions of (T_b, D) embeddings at positions (P, T_b) after a canvas.
 
         Returns: the talk, and the last hidden state (B, D) of each. With `listen` the talk has that layer's queries.
         """
@@ -199,7 +199,7 @@ class Decoder:
 
 
 def wide(embeds: Sequence[Tensor]) -> Tensor:
-    """(T, .) one behind the other; text gets zeros where visual tokens have DeepStack levels."""
+    """(T, .) one after the other; text gets zeros where visual tokens have DeepStack levels."""
     width = max(embed.shape[-1] for embed in embeds)
     return torch.cat([pad(embed, (0, width - embed.shape[-1])) for embed in embeds])
 

@@ -36,6 +36,8 @@ def check(path: str) -> None:
         _config(folder)
         for file in sorted(folder.glob("*.json")):
             _json(file)
+        for file in sorted(folder.glob("*.jinja")):
+            _no_pointer(file)
         _tokenizer(folder)
         for file in _weight_files(folder):
             _safetensors(file)

@@ -13,6 +13,9 @@ def open_tokenizer(path: str, template: str | None = None) -> Any:
     """The checkpoint's tokenizer with its chat template, which older checkpoints keep in chat_template.json.
 
     `template` is for a checkpoint that has none at all.
+
+    Raises:
+        ConfigError: there is no chat template, or it is broken.
     """
     from transformers import AutoTokenizer
 
@@ -20,7 +23,23 @@ def open_tokenizer(path: str, template: str | None = None) -> Any:
     if tokenizer.chat_template is None:
         beside = checkpoint_file(path, "chat_template.json")
         tokenizer.chat_template = json.loads(beside.read_text())["chat_template"] if beside else template
+    if tokenizer.chat_template is None:
+        raise ConfigError(f"{path}/chat_template.jinja is missing, and so is any other: download the checkpoint again")
+    try:
+        _filled(tokenizer)
+    except Exception as error:  # a template is a program: it raises whatever it comes to
+        raise ConfigError(
+            f"the chat template of {path!r} is broken or for text only ({type(error).__name__}: {error}): download the "
+            "checkpoint again"
+        ) from error
     return tokenizer
+
+
+def _filled(tokenizer: Any) -> str:
+    """The prompt as text, with the place of the image and of the question in it."""
+    content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
+    asked = [{"role": "user", "content": content}]
+    return str(tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))
 
 
 def around_image(tokenizer: Any, question: str, image_token_id: int) -> tuple[list[int], list[int]]:
@@ -32,10 +51,7 @@ def around_image(tokenizer: Any, question: str, image_token_id: int) -> tuple[li
     Raises:
         ConfigError: the checkpoint's chat template is for text only.
     """
-    content = [{"type": "image"}, {"type": "text", "text": QUESTION}]
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-    )
+    text = _filled(tokenizer)
     begin = tokenizer.bos_token is None or not text.startswith(tokenizer.bos_token)
     if any(token in question for token in tokenizer.get_added_vocab()):
         before, after = text.split(QUESTION)

@@ -232,7 +232,7 @@ def _attended(
     query, key, value, bare = _turned(blocks, layer, tokens, turn)
     size = tokens.size if proportional else torch.ones_like(tokens.size)
     index, valid = groups
-    q, k, v = (_grouped(each, index, num_patches) for each in (query, key, value))
+    q, k, v = _grouped(torch.stack((query, key, value), 1), index, num_patches)
     bias = _bias(size, index, valid, num_patches, query.dtype)
     mixed = _mixed(q, k, v, bias, blocks.scaling)
     mixed = mixed.transpose(1, 2).reshape(*index.shape, -1)  # (G, S, M * heads * C)
@@ -259,9 +259,9 @@ def _mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scali
 
 
 def _grouped(heads: Tensor, index: Tensor, num_patches: int) -> Tensor:
-    """(T * M, heads, C) as the groups (G, S) of `index`: (G, heads, S * M, C)."""
-    groups, length = index.shape
-    return heads.view(-1, num_patches, *heads.shape[1:])[index].view(groups, -1, *heads.shape[1:]).transpose(1, 2)
+    """(T * M, 3, heads, C) as the groups (G, S) of `index`: (3, G, heads, S * M, C)."""
+    groups = heads.view(-1, num_patches, *heads.shape[1:]).index_select(0, index.flatten())
+    return groups.view(len(index), -1, *heads.shape[1:]).permute(2, 0, 3, 1, 4)
 
 
 def _bias(size: Tensor, index: Tensor, valid: Tensor, num_patches: int, dtype: torch.dtype) -> Tensor | None:

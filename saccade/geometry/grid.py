@@ -1,7 +1,8 @@
 """Token grids: which part of the image, and which cell of the canvas, each token stands for."""
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from saccade.types import Gaze, Grid
+from saccade.types import Canvas, Gaze, Grid
 
 
 def plain_grid(rows: int, cols: int, width_px: int, height_px: int) -> Grid:
@@ -30,6 +31,38 @@ def coarse_on(coarse: Grid, fine: Grid, level: int = 1) -> Grid:
     return Grid(
         coarse.centre_uv, coarse.extent_uv, levels, row, col, fine.rows, fine.cols, coarse.width_px, coarse.height_px
     )
+
+
+def level_sizes(grid: Grid) -> tuple[tuple[int, int], ...]:
+    """(rows, cols) of each level above 0, finest first; () where there is none."""
+    sizes = []
+    for level in range(1, 1 + (int(grid.level.max()) if len(grid) else 0)):
+        cols, rows = (1 / grid.extent_uv[grid.level == level].amin(0)).round().long().tolist()
+        sizes.append((rows, cols))
+    return tuple(sizes)
+
+
+def covered(cell: int, rows: int, cols: int, coarse_rows: int, coarse_cols: int) -> list[int]:
+    """Cells, row * cols + col, whose centres lie under the coarse token that stands at a cell (`coarse_on`)."""
+    row, col = divmod(cell, cols)
+    spans = []
+    for place, fine, coarse in ((row, rows, coarse_rows), (col, cols, coarse_cols)):
+        index = int((place + 0.5) * coarse / fine)  # the token's own: its centre lies within half a cell of the cell's
+        spans.append(range(*(math.ceil(edge * fine / coarse - 0.5) for edge in (index, index + 1))))
+    return [y * cols + x for y in spans[0] for x in spans[1]]
+
+
+def shares_on(grid: Grid, canvas: Canvas, shares: Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Shares of a canvas's cells (row * cols + col) as shares of the cells of a grid of another size, by their centres.
+
+    Cells that fall into one cell add up.
+    """
+    summed: defaultdict[int, float] = defaultdict(float)
+    for cell, share in shares:
+        row, col = divmod(cell, canvas.cols)
+        at = int((row + 0.5) * grid.rows / canvas.rows) * grid.cols + int((col + 0.5) * grid.cols / canvas.cols)
+        summed[at] += share
+    return tuple(summed.items())
 
 
 def gaze_at(grid: Grid, index: int, reason: str, score: float, importance: Tensor | None = None) -> Gaze:

@@ -10,7 +10,7 @@ from saccade.geometry.pyramid import mirror, pyr_down
 
 
 class LearnedPyramid(nn.Module):
-    """A pyramid whose down-sampling is trained (P4): the Gaussian one plus a 5 x 5 filter a level, all zeros at first.
+    """A pyramid whose down-sampling is trained: the Gaussian one plus a 5 x 5 filter per level, all zeros at first.
 
     Before training it is `geometry.pyramid.gaussian` to the last bit. Filters mix channels.
     """

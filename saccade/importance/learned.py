@@ -12,7 +12,7 @@ from saccade.types import Need, Scene
 
 
 class Learned(Scorer):
-    """MLP(token) + token . W question / sqrt(C), the best of a token's patches; one MLP for all levels or one a level.
+    """MLP(token) + token . W question / sqrt(C), the best of a token's patches; one MLP for all levels or for each.
 
     `head` is a folder that `saccade train head` has made. It looks before or after the merger, as it was trained; W
     brings the question (the mean of its words by weight) to the tokens' width.

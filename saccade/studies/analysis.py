@@ -59,7 +59,8 @@ class Found:
     alike: list[tuple[float, float | None]] = field(default_factory=list)
 
     def path_of(self, view: TraceView, grid: Grid, image_id: str) -> None:
-        """Takes the gazes of one trace, and what its first look kept: later ones choose from what is left."""
+        """Takes the gazes of one trace, and what its first look kept at full resolution: later ones choose from what
+        is left."""
         aimed = [look for look in view.looks if look.aimed]
         if not aimed:
             return
@@ -68,8 +69,8 @@ class Found:
         if people := self.people.get(name_of(image_id)):
             self.alike.append(alike(torch.tensor(gazes), people, size))
         kept = torch.zeros(view.num_cells, dtype=torch.bool)
-        kept[list(aimed[0].kept)] = True
-        if aimed[0].kept:
+        kept[list(aimed[0].sharp)] = True
+        if aimed[0].sharp:
             plain = plain_grid(view.rows, view.cols, grid.width_px, grid.height_px)
             self.looks.append((plain, aimed[0].gaze_uv, kept))
 
@@ -196,7 +197,7 @@ def _some(found: Found) -> Found:
 
 
 def measure(found: Found, settings: Episode, engine: Engine, sample: Sample, *, read: bool) -> None:
-    """Adds one image. A question that cannot be asked is an error of its own; `read`: A4 and A6 as well.
+    """Adds one image. A question that cannot be asked is an error of its own; `read`: also what pruning costs.
 
     Raises:
         SaccadeError: the image cannot be used.

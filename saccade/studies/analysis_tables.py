@@ -71,7 +71,7 @@ def _rate(found: Numbers) -> Iterator[Group | Text]:
         lost.add_row(share, *(f"{point['error']:.3f}" for point in points if point["way"] != RESIZE))
     least = [one["smallest_tok"] for one in ways.values()]
     made.add_row("keeps 95 %", *("-" if each is None else f"{each:,.0f} tokens" for each in least))
-    yield _titled("Rate-distortion and robustness to pruning, ANLS measured by reading (A4, A6)", made)
+    yield _titled("Rate-distortion and robustness to pruning, ANLS measured by reading", made)
     yield _titled("Squared error when each dropped token is its nearest kept one, over the variance", lost)
     first = next(iter(found["ways"].values()))["points"][0]["score"]
     yield _said(

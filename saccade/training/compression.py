@@ -1,4 +1,4 @@
-"""Trains a resampler or an autoencoder (R6) on any supported model's own tokens, of pages that this package generates.
+"""Train a resampler or an autoencoder on any supported model's own tokens, on pages generated here.
 
     python -m saccade.training.compression autoencoder --code 64 --out runs/codec
     python -m saccade.training.compression resampler --queries 273 --out runs/few
@@ -30,6 +30,7 @@ from saccade.heads.files import save
 from saccade.heads.queries import Queries
 from saccade.training.comparing import compared, reported, told
 from saccade.training.course import CURVE
+from saccade.training.parser import parser_of
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
 from saccade.types import Encoding
 
@@ -51,7 +52,7 @@ def _dataset(num_pages: int, page_px: int, split: Literal["train", "validation"]
 
 
 def train(kind: str, pages: list[Encoding], steps: int, size: int, seed: int = 0) -> tuple[Trained, list[float]]:
-    """A codec of `size` numbers a token, or a resampler of `size` queries, trained on these pages; each step's loss.
+    """A codec of `size` numbers per token, or a resampler of `size` queries, trained on these pages; each step's loss.
 
     0 steps leave the resampler as it was drawn and the codec at the principal components, the best that is linear.
 
@@ -94,19 +95,15 @@ def lost(module: Trained, pages: list[Encoding]) -> float:
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """The command; returns what it wrote beside the weights."""
-    parser = argparse.ArgumentParser(
-        prog="python -m saccade.training.compression",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("kind", choices=[AUTOENCODER, RESAMPLER])
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
     parser.add_argument("--model", default="nano", help="whose tokens [nano]")
-    parser.add_argument("--code", type=int, default=64, help="numbers a token, of an autoencoder [64]")
-    parser.add_argument("--queries", type=int, default=273, help="tokens a page, of a resampler [273]")
-    parser.add_argument("--steps", type=int, default=500, help="[500]")
+    parser.add_argument("--code", type=int, default=64, help="numbers per token, of an autoencoder [64]")
+    parser.add_argument("--queries", type=int, default=273, help="tokens per page, of a resampler [273]")
+    parser.add_argument("--steps", type=int, default=500, help="of the optimizer [500]")
     parser.add_argument("--pages", type=int, default=64, help="to train on; a quarter as many are held out [64]")
-    parser.add_argument("--page-px", type=int, default=512, help="longer side of a page [512]")
+    parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
     parser.add_argument("--read", type=int, default=0, help="held-out questions read with and without it [0]")
     given = parser.parse_args(argv)
     with HF(model=given.model).open_encoder() as encoder:

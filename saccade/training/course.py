@@ -77,7 +77,7 @@ def course(
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)
     state = State(folder / STATE, dict(modules), [optimizer])
     state.restore()
-    curve = kept_lines(folder / CURVE, lambda line: line["step"] < state.step)  # what is behind the state is done again
+    curve = kept_lines(folder / CURVE, lambda line: line["step"] < state.step)  # what follows the state is done again
     for module in modules.values():
         module.train()
     with Interrupt() as interrupt, (folder / CURVE).open("a", buffering=1) as lines:

@@ -30,7 +30,7 @@ from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
 from saccade.training.keeping import answers, entering
 from saccade.training.reduction import Gates
-from saccade.training.stored import Page, stored
+from saccade.training.stored import Page, frozen
 
 FILE = "fusion.yaml"
 
@@ -73,9 +73,8 @@ def train(
     """
     claim(output, {**origin, "training": settings.dump()})
     start = Fusion(r=settings.r)
-    with spec.open_encoder() as engine:
-        engine.family.model.requires_grad_(False)
-        pages = stored(settings.cache, Episode(sampler="topk", fixations=1), engine, dataset, rows)
+    looks = Episode(sampler="topk", fixations=1)
+    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
         learnt, held_out = pages.split(HELD_OUT)
         gates = Gates(start, entering(engine)([engine.prepare(pages[0].picture)])[0].num_layers)
 

@@ -1,4 +1,4 @@
-"""Trains the gaze of a nano checkpoint: where on a page the answer to a question, or what it is called, is printed.
+"""Train the gaze of a nano checkpoint: where on a page the answer to a question, or what it is called, is printed.
 
     python -m saccade.training.gaze --checkpoint saccade/nano --fonts /usr/share/fonts
 
@@ -9,7 +9,6 @@ shrunk to a glimpse. The head is written to `CHECKPOINT/gaze`, where the scorer 
 N cells of a view, Q questions of its page, T bytes of a question.
 """
 
-import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from saccade.training.fit import fit
 from saccade.training.importance import listwise
 from saccade.training.loop import autocast
 from saccade.training.model import PATCH_PX, encode_cells, load_model
+from saccade.training.parser import parser_of
 from saccade.training.views import MOST_PX, drawn_size, resized
 from saccade.types import Scene
 
@@ -134,12 +134,12 @@ def evaluate(head: Late, model: Any, page_px: int, pages: int) -> dict[str, floa
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Trains, writes the head into the checkpoint's folder, prints what it learned."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"))
+    parser = parser_of(__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
     parser.add_argument("--out", type=Path, help="folder of the head [CHECKPOINT/gaze]")
-    parser.add_argument("--steps", type=int, default=1500, help="pages, all questions of each")
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--pages", type=int, default=20, help="held out, of each size")
+    parser.add_argument("--steps", type=int, default=1500, help="pages, all questions of each [1500]")
+    parser.add_argument("--rate", type=float, default=3e-3, help="learning rate [0.003]")
+    parser.add_argument("--pages", type=int, default=20, help="held out, of each size [20]")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
     given = parser.parse_args(argv)
     model: Any = load_model(given.checkpoint).eval().requires_grad_(False)

@@ -52,38 +52,28 @@ class HeadSettings(Settings):
     panel = "How it is trained"
 
     kind: Literal["late", "mlp", "cross"] = Field(
-        "late", description="Of the scorers `late` (late), `learned` (mlp) or `cross` (cross)."
+        "late", description="The head of the scorer `late`, `learned` (mlp) or `cross`."
     )
     at: Literal["before", "after"] = Field("after", description="Where it looks: before the tower's merger or after.")
     teacher: Literal["boxes", "maps", "attention", "reading"] = Field(
         "boxes",
-        description="Who says what is worth looking at: the boxes of answers and labels; maps of people's eyes "
-        "(--data-path); what the model's question attends to on a glimpse; what it attends to while it answers.",
+        description="Who says what is worth looking at (answers' and labels' boxes, maps of where people looked in "
+        "--data-path, the model's attention to a glimpse or while it reads)",
     )
-    loss: Literal["listwise", "mse", "bce", "ranking"] = Field("listwise", description="What it is fitted by.")
-    labels: float = Field(
-        0.5, ge=0, le=1, description="Share of the target on the label's box; the answer has the rest."
-    )
-    steps: int = Field(400, ge=0, description="Pages it is shown, one a step, with all their questions.")
-    rate: float | None = Field(
-        None, gt=0, description="Learning rate at the start, which falls to nothing; None: 0.003, by outcomes 0.0001."
-    )
+    loss: Literal["listwise", "mse", "bce", "ranking"] = Field("listwise", description="Loss.")
+    labels: float = Field(0.5, ge=0, le=1, description="Share of the target on labels; answers have the rest.")
+    steps: int = Field(400, ge=0, description="Steps; each shows a page with all its questions.")
+    rate: float | None = Field(None, gt=0, description="Learning rate at the start; None: 0.003, by outcomes 0.0001.")
     seed: int = Field(0, ge=0, description="Of the weights and of the order of pages.")
-    channels: int = Field(8, ge=0, description="late: what it knows of what stands around a token; 0: nothing.")
-    span: int | None = Field(
-        None, ge=1, description="late: words projected together; None: 9 where a word is a byte, else 1."
-    )
-    encoder: Literal["full", "ink"] = Field(
-        "full", description="What of a page is encoded: all, or all but blank cells."
-    )
+    channels: int = Field(8, ge=0, description="late: channels for what stands around a token; 0: none.")
+    span: int | None = Field(None, ge=1, description="late: words projected together; None: 9 for bytes, else 1.")
+    encoder: Literal["full", "ink"] = Field("full", description="What is encoded: all, or all but blank cells.")
     levels: int = Field(1, ge=1, le=4, description="Sizes a page is encoded at.")
-    glimpse: int = Field(256, ge=16, description="Tokens of the glimpse that the teacher `attention` looks at.")
-    layer: int | None = Field(
-        None, ge=0, description="Decoder layer that `attention` listens to; None: the middle one."
-    )
-    keep: int = Field(KEEP, ge=1, description="Tokens that are counted and read in the report.")
-    read: int = Field(48, ge=0, description="Held-out questions that are read for the report; 0: none.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    glimpse: int = Field(256, ge=16, description="Tokens of the glimpse of --teacher attention.")
+    layer: int | None = Field(None, ge=0, description="Decoder layer of --teacher attention; None: the middle.")
+    keep: int = Field(KEEP, ge=1, description="Tokens counted and read in the report.")
+    read: int = Field(48, ge=0, description="Held-out questions read in the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are kept for the next training.")
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ of a few sets; the price is a bias, that a token's worth is judged at the border
 too, would train a reader's view that no look ever has.
 
 Large looks teach a scorer little, since next to everything is shown, and single questions are noise: steps of one
-question at ten times the rate unlearned what boxes had taught (0.67 to 0.31 at 70 tokens a look).
+question at ten times the rate unlearned what boxes had taught (0.67 to 0.31 at 70 tokens per look).
 """
 
 import json
@@ -39,7 +39,7 @@ from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Reading, read_pages, text_of
 from saccade.training.reward import answered, start_of
-from saccade.training.stored import Page, Pages, stored
+from saccade.training.stored import Page, Pages, frozen
 from saccade.types import Canvas, Part
 
 SCORER, ALLOCATOR, RESULTS = "scorer", "allocator", "results.json"
@@ -108,7 +108,7 @@ class Chooser:
 def task(
     engine: HFEngine, chooser: Chooser, page: Page, number: int, keep: int, weight: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """() the loss of one question at `keep` tokens a look, and what it is made of."""
+    """() the loss of one question at `keep` tokens per look, and what it is made of."""
     scene, question = page.some([number]), page.asked[number][0]
     logits, shares = chooser.head(scene), chooser.net(scene)
     spent = keep * shares.sum(-1).double()  # (1,)
@@ -132,11 +132,8 @@ def train(
         KeyboardInterrupt: asked to stop; the same call goes on.
     """
     claim(output, {**origin, "training": settings.dump()})
-    with spec.open() as engine:
-        assert isinstance(engine, HFEngine)
-        engine.family.model.requires_grad_(False)
-        looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
-        pages = stored(settings.cache, looks, engine, dataset, rows)
+    looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
+    with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
         learnt, held_out = pages.split(HELD_OUT)
         asked = answered(learnt)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
@@ -209,7 +206,7 @@ def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
 def told(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
     """What each weight gained, as the command says it."""
     metric = report["untrained"]["metric"]
-    lines = [f"answers on held-out pages at {settings.least} tokens a look at most ({metric}):"]
+    lines = [f"answers on held-out pages at {settings.least} tokens per look at most ({metric}):"]
     for name, each in report.items():
         gain = f"  gain {each['gain_said']}" if "gain_said" in each else ""
         lines.append(f"  {name:12s} {each['said']:22s} {each['tokens']:6.1f} tokens{gain}")

@@ -31,7 +31,7 @@ from saccade.settings import Settings
 from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
 from saccade.training.reduction import TowerHalves, drawn, hidden_forward
-from saccade.training.stored import Page, stored
+from saccade.training.stored import Page, frozen
 from saccade.training.targets import by_boxes
 from saccade.types import Trace
 
@@ -99,9 +99,8 @@ def train(
     """
     claim(output, {**origin, "training": settings.dump()})
     torch.manual_seed(settings.seed)
-    with spec.open_encoder() as engine:
-        engine.family.model.requires_grad_(False)
-        pages = stored(settings.cache, Episode(sampler="topk", fixations=1), engine, dataset, rows)
+    looks = Episode(sampler="topk", fixations=1)
+    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
         learnt, held_out = pages.split(HELD_OUT)
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)

@@ -1,15 +1,15 @@
-"""Trains what a pyramid can learn on generated pages, and says what it learned over its untrained self.
+"""Train what a pyramid can learn on generated pages, and say what it gained over its untrained self.
 
-    python -m saccade.training.levels --what allocator --pages 64 --out heads/allocator    # B5
-    python -m saccade.training.levels --what crosslevel --pages 64 --out heads/crosslevel  # P5
-    python -m saccade.training.levels --what filters --pages 64 --out heads/filters        # P4
+    python -m saccade.training.levels --what allocator --out heads/allocator    # shares by level
+    python -m saccade.training.levels --what crosslevel --out heads/crosslevel  # across levels
+    python -m saccade.training.levels --what filters --out heads/filters        # down-sampling
     python -m saccade.training.levels --what filters --read 64 --out heads/filters    # and what is read with it
     saccade ask page.png "What is the total?" --levels 3 --sampler pyramid \\
         --set budget.name=allocator --set budget.weights=heads/allocator
 
 A token is useful when an answer box lies under it and the print there can be read at its level: an x-height of
 `READABLE_PX` and more. Its worth is the area it covers, so that a readable answer is worth as much on every level.
-Pages are synthdoc's under seeds of their own; figures are of held-out pages.
+Pages are synthdoc's, under random seeds of their own; figures are of held-out pages.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from saccade.heads.pyramid import LearnedPyramid
 from saccade.training.comparing import compared, reported, told
 from saccade.training.course import claim, course, picked
 from saccade.training.importance import answer_share, listwise
+from saccade.training.parser import parser_of
 from saccade.training.pyramid import RATE, LevelExample, allocator_loss, lost_detail, useful_loss
 from saccade.types import Grid, Query, Question, Scene
 
@@ -89,19 +90,24 @@ def crops(dataset: SynthDoc) -> list[Tensor]:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains one, writes it, prints what it learned; returns its report and its folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--what", choices=("allocator", "crosslevel", "filters"), default="allocator")
-    parser.add_argument("--model", default="nano")
-    parser.add_argument("--levels", type=int, default=3)
-    parser.add_argument("--keep", type=int, default=273, help="tokens a look keeps")
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "--what",
+        choices=("allocator", "crosslevel", "filters"),
+        default="allocator",
+        help="what is trained [allocator]",
+    )
+    parser.add_argument("--model", default="nano", help="whose tokens [nano]")
+    parser.add_argument("--levels", type=int, default=3, help="sizes of a page [3]")
+    parser.add_argument("--keep", type=int, default=273, help="tokens per look [273]")
     parser.add_argument(
         "--scorer", default="query:0.3,edges:0.7", help="importance within a level (allocator, filters)"
     )
     parser.add_argument("--separate", action="store_true", help="an encoder for each level (crosslevel)")
-    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out")
-    parser.add_argument("--page-px", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--read", type=int, default=0, help="held-out questions that are read with it and without")
+    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out [64]")
+    parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
+    parser.add_argument("--steps", type=int, default=300, help="of the optimizer [300]")
+    parser.add_argument("--read", type=int, default=0, help="held-out questions read with it and without [0]")
     parser.add_argument("--out", type=Path, required=True, help="folder of what was trained, its curve and its state")
     given = parser.parse_args(argv)
     origin = {key: value for key, value in vars(given).items() if key not in ("out", "read", "model")}

@@ -79,7 +79,7 @@ class State:
 
 @dataclass
 class Progress:
-    """A line every few steps: step, running means, tokens a second, time left."""
+    """A line every few steps: step, running means, tokens per second, time left."""
 
     phase: str
     steps: int

@@ -24,7 +24,7 @@ from saccade.picture import Picture, suffixes
 from saccade.types import Grid, Question
 
 LAYOUTS = (("images", "maps", ""), ("ALLSTIMULI", "ALLFIXATIONMAPS", "_fixMap"), ("stimuli", "maps", ""))
-"""Folder of images, folder of maps, and what a map's name has behind its image's."""
+"""Folder of images, folder of maps, and what follows the image's name in a map's."""
 QUESTION = "Where do people look?"
 
 
@@ -42,18 +42,18 @@ class Maps(Dataset):
             ConfigError: the folder has none of the layouts, or no image in it has a map.
         """
         root = Path(self.data_path).expanduser()
-        for images, maps, behind in LAYOUTS:
+        for images, maps, ending in LAYOUTS:
             if not ((root / images).is_dir() and (root / maps).is_dir()):
                 continue
             there = {path.relative_to(root / maps).with_suffix(""): path for path in _pictures(root / maps)}
             found = {}
             for path in _pictures(root / images):
                 stem = path.relative_to(root / images).with_suffix("")
-                if (map_ := there.get(stem.with_name(stem.name + behind))) is not None:
+                if (map_ := there.get(stem.with_name(stem.name + ending))) is not None:
                     found[str(path.relative_to(root))] = map_
             if not found:
                 raise ConfigError(
-                    f"no image in {root / images} has a map in {root / maps}: the map of a.jpg is called a{behind}.png"
+                    f"no image in {root / images} has a map in {root / maps}: the map of a.jpg is called a{ending}.png"
                 )
             return found
         raise ConfigError(

@@ -21,6 +21,9 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 
+from saccade.families._qwen_tower import QwenBlocks
+from saccade.families._walk import Tokens, walk
+
 PATCH_PX = 16
 HEAD_FILE = "dense_head.npz"  # beside the weights: training goes on from it. Not safetensors: vLLM loads all of those
 WINDOW_TOK = 8  # a window of the vision tower is 8 x 8 tokens, 128 px
@@ -170,63 +173,6 @@ def patchify(images: Tensor) -> Tensor:
     return tiles.reshape(b, height // PATCH_PX, width // PATCH_PX, PATCH_PX**2).float() / 127.5 - 1
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
-
-
-class Groups:
-    """Tokens that attend to each other, P of them in G groups of at most n: packed rows to padded groups and back."""
-
-    def __init__(self, group: Tensor) -> None:
-        """group: (P,) any integers, ascending."""
-        _, counts = torch.unique_consecutive(group, return_counts=True)
-        first = (counts.cumsum(0) - counts).repeat_interleave(counts)
-        self.shape = len(counts), int(counts.max())
-        slot = torch.arange(len(group), device=group.device) - first
-        self.at = (
-            torch.arange(len(counts), device=group.device).repeat_interleave(counts) * self.shape[1] + slot
-        )  # (P,)
-        self.whole = len(group) == self.shape[0] * self.shape[1]
-        absent = torch.arange(self.shape[1], device=group.device) >= counts[:, None]  # (G, n)
-        self.bias = None if self.whole else torch.zeros(self.shape, device=group.device).masked_fill(absent, -1e4)
-
-    def pad(self, x: Tensor) -> Tensor:
-        """(P, ...) -> (G, n, ...), zeros where there is no token."""
-        if not self.whole:
-            x = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:]).index_copy(0, self.at, x)
-        return x.view(*self.shape, *x.shape[1:])
-
-    def pack(self, x: Tensor) -> Tensor:
-        """(G, n, ...) -> (P, ...)."""
-        x = x.flatten(0, 1)
-        return x if self.whole else x[self.at]
-
-
-def _attend(block: Any, x: Tensor, cos: Tensor, sin: Tensor, groups: Groups) -> Tensor:
-    """Attention of one block inside each group: x (P, F), cos and sin (P, 1, head)."""
-    attn = block.attn
-    q, k, v = attn.qkv(x).view(len(x), 3, attn.num_heads, attn.head_dim).unbind(1)
-    padded = groups.pad(torch.stack((_rotate(q, cos, sin) * attn.scaling, _rotate(k, cos, sin), v), 1))
-    q, k, v = padded.permute(2, 0, 3, 1, 4)  # (G, heads, n, head) each
-    bias = None if groups.bias is None else groups.bias[:, None, None].to(q.dtype)
-    if groups.shape[1] > 4 * WINDOW_TOK**2 or x.is_cuda:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
-    else:  # five times faster than PyTorch's fused kernel on small windows of a CPU
-        scores = q @ k.transpose(-1, -2)
-        out = torch.softmax(scores if bias is None else scores + bias, -1) @ v
-    return attn.proj(groups.pack(out.transpose(1, 2)).flatten(1))  # type: ignore[no-any-return]
-
-
-def _norm(layer: Any, x: Tensor) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), layer.weight.to(x.dtype), layer.variance_epsilon)
-
-
-def _block(block: Any, x: Tensor, cos: Tensor, sin: Tensor, groups: Groups) -> Tensor:
-    x = x + _attend(block, _norm(block.norm1, x), cos, sin, groups)
-    return x + block.mlp(_norm(block.norm2, x))  # type: ignore[no-any-return]
-
-
 def encode_cells(visual: Any, patches: Tensor, picture: Tensor, place: Tensor) -> Tensor:
     """The tower on any cells of any pictures: (P, 256) patches in [-1, 1] -> (P, D).
 
@@ -238,14 +184,12 @@ def encode_cells(visual: Any, patches: Tensor, picture: Tensor, place: Tensor) -
     across = int(window.max()) + 1 if len(window) else 1
     group = (picture * across + window[:, 0]) * across + window[:, 1]
     order = group.argsort(stable=True)
-    windows, pictures = Groups(group[order]), Groups(picture[order])
     weight = visual.patch_embed.proj.weight.sum((1, 2)).flatten(1)  # (F, 256): the three channels are equal
-    x = F.linear(patches[order], weight)
-    angles = (place[order, :, None].float() * visual.rotary_pos_emb.inv_freq.float()).flatten(1).repeat(1, 2)
-    cos, sin = angles.cos().to(x.dtype)[:, None], angles.sin().to(x.dtype)[:, None]
-    for i, block in enumerate(visual.blocks):
-        x = _block(block, x, cos, sin, pictures if i in visual.fullatt_block_indexes else windows)
-    x = visual.merger.mlp(_norm(visual.merger.ln_q, x))
+    states = F.linear(patches[order], weight)[:, None]
+    free = torch.zeros(len(order), dtype=torch.bool, device=place.device)
+    tokens = Tokens.start(states, place[order, None].float(), group[order], picture[order], free)
+    tokens = walk(QwenBlocks(visual, visual.fullatt_block_indexes), tokens, listen=False)
+    x = visual.merger(tokens.states.flatten(0, 1))
     return torch.empty_like(x).index_copy(0, order, x)
 
 

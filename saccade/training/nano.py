@@ -9,7 +9,6 @@ attention, few tokens in view), `joint` (both together on every kind of view, we
 Run again with the same `--out` it goes on where it stopped (Ctrl-C included). The result is `OUT/checkpoint`.
 """
 
-import argparse
 import contextlib
 import logging
 import os
@@ -33,6 +32,7 @@ from saccade.machine import num_cpus, resolved_device
 from saccade.training.dense import dense_head, train_dense
 from saccade.training.loop import Interrupt, Progress, State, autocast, build_optimizers, rank_and_size, update
 from saccade.training.model import HEAD_FILE, SIZES, build_model, load_head, load_model, save_model
+from saccade.training.parser import parser_of
 from saccade.training.reader import Batch, collate, losses
 from saccade.training.views import drawn_kind, drawn_size, make_view
 
@@ -263,8 +263,7 @@ def train(config: NanoTraining, out: Path) -> Path:
 
 def main(argv: list[str] | None = None) -> None:
     """The settings of NanoTraining as options."""
-    parser = argparse.ArgumentParser(prog="python -m saccade.training.nano", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and of the result")
     for name, info in NanoTraining.model_fields.items():
         parser.add_argument(

@@ -1,4 +1,4 @@
-"""Trains what a pyramid can learn: the shares of its levels (B5), its down-sampling (P4), attention across it (P5).
+"""Trains what a pyramid can learn: the shares of its levels, its down-sampling, attention across it.
 
     net = LevelNet(word_width=1536)
     train_allocator(net, examples, keep=273, steps=500)
@@ -103,7 +103,7 @@ def train_pyramid(
 def train_crosslevel(
     net: CrossLevel, examples: Sequence[Example], *, steps: int, rate: float = RATE, seed: int = 0
 ) -> list[float]:
-    """Fits cross-level attention (P5) to how useful each token (B, N) of a scene is; the loss of each step.
+    """Fits cross-level attention to how useful each token (B, N) of a scene is; the loss of each step.
 
     The loss is that of other learned scorers: the softmax over an image's tokens against its useful ones.
     """

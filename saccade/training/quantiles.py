@@ -1,4 +1,4 @@
-"""Derives the tables of `saccade.budgets.adaptive` (B2) from pictures that this repository generates.
+"""Derive the tables of `saccade.budgets.adaptive` from pictures that this repository generates.
 
     python -m saccade.training.quantiles
 
@@ -7,7 +7,6 @@ discs of all sizes in front of each other (Lee, Mumford & Huang 2001), each with
 a few large ones to thousands of small ones. Writes saccade/budgets/_quantiles.py.
 """
 
-import argparse
 from pathlib import Path
 
 import cv2
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from saccade.datasets.synthdoc import render
 from saccade.geometry.complexity import TERMS, terms
+from saccade.training.parser import parser_of
 
 STEPS = 20  # of a table
 TARGET = Path(__file__).parents[1] / "budgets" / "_quantiles.py"
@@ -61,7 +61,7 @@ def written(found: dict[str, list[float]], num: int) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Derives, writes."""
-    parser = argparse.ArgumentParser()
+    parser = parser_of(__doc__)
     parser.add_argument("--num", type=int, default=400, help="pages, and scenes")
     num = parser.parse_args(argv).num
     TARGET.write_text(written(tables(num), num))

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from saccade.geometry.rotary import rotate
 from saccade.training.dense import CLASSES
 from saccade.training.model import (
     CANNOT_READ,
@@ -133,18 +134,13 @@ def may_attend(segment: Tensor) -> Tensor:
     return (own & causal)[:, None]
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
-    return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
-
-
 def _norm(layer: Any, x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), layer.weight.to(x.dtype), layer.variance_epsilon)
 
 
 def read(language: Any, x: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor]]:
     """transformers' own text model on (B, L, D) with packed masks; also the loss of each supervised kind per query."""
-    cos, sin = (t.to(x.dtype).unsqueeze(1) for t in language.rotary_emb(x, batch.position))
+    cos, sin = (t.chunk(2, dim=-1)[0].unsqueeze(1) for t in language.rotary_emb(x, batch.position))
     mask = may_attend(batch.segment)
     bias = torch.zeros_like(mask, dtype=torch.bfloat16).masked_fill(~mask, -1e4)
     kinds = supervised_layers(len(language.layers))
@@ -153,7 +149,7 @@ def read(language: Any, x: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor]]:
         attn, shape = layer.self_attn, (x.shape[0], x.shape[1], -1, layer.self_attn.head_dim)
         h = _norm(layer.input_layernorm, x)
         q, k, v = (p(h).view(shape).transpose(1, 2) for p in (attn.q_proj, attn.k_proj, attn.v_proj))
-        q, k = (_rotate(t, cos.to(t.dtype), sin.to(t.dtype)) for t in (q, k))
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         for kind in range(3):
             if kinds[kind] == number:
                 head = kind % q.shape[1]

@@ -1,5 +1,5 @@
-"""What reductions learn: small training functions for the resampler and the autoencoder (R6), fusion gates (R3) and
-DynamicViT (R2). Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
+"""What reductions learn: small training functions for the resampler and the autoencoder, fusion gates and
+DynamicViT. Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -120,11 +120,11 @@ class Halves(Protocol):
     """A block of a tower in its two halves, each with its residual. States are (B, N, F) or (B, N, M, F)."""
 
     def attend(self, states: Tensor, mask: Tensor) -> Tensor:
-        """States behind the attention; `mask` (B, 1, N, N) is added to its logits."""
+        """States after the attention; `mask` (B, 1, N, N) is added to its logits."""
         ...
 
     def mlp(self, states: Tensor) -> Tensor:
-        """States behind the MLP."""
+        """States after the MLP."""
         ...
 
 
@@ -187,7 +187,7 @@ def hidden_forward(
 
     `states` (B, N, F), or (B, N, M, F), enter the first block; `fixed` (N,) bool never go.
 
-    Returns: states behind the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
+    Returns: states after the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
     """
     deciding = stage_blocks(scores.stages, len(blocks))
     alive, left = states.new_ones(states.shape[:2]), []

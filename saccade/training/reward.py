@@ -261,7 +261,7 @@ def told(report: dict[str, Any], output: Path) -> str:
         [
             f"answers on {number} held-out questions ({report['metric']}):",
             *(f"  {name:8s} {said[name]}" for name in ("before", "after", "gain")),
-            f"  {report['tokens']} tokens a look",
+            f"  {report['tokens']} tokens per look",
             "it pays on these pages" if sure else "no gain that the interval bears out: keep the head it started from",
             f"{output}",
         ]

@@ -31,7 +31,7 @@ from saccade.training.budget import loss as budget_loss
 from saccade.training.course import claim, course, generator, kept_lines
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Score, read_answer, taken
-from saccade.training.stored import Pages, stored
+from saccade.training.stored import Pages, frozen
 
 MEASURED = "measured.jsonl"
 BATCH = 64
@@ -63,7 +63,7 @@ class SpendingSettings(Settings):
 
 
 def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> list[dict[str, Any]]:
-    """A line a question: page, number, and the score at each budget; read where `file` lacks them."""
+    """One line per question: page, number, and the score at each budget; read where `file` lacks them."""
     lines = kept_lines(file)
     done = {(line["page"], line["number"]) for line in lines}
     with file.open("a") as out:
@@ -93,9 +93,8 @@ def train(
         KeyboardInterrupt: asked to stop; the same call goes on.
     """
     claim(output, {**origin, "training": settings.dump()})
-    with spec.open() as engine:
-        looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
-        pages = stored(settings.cache, looks, engine, dataset, rows)
+    looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
+    with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
         score = looks.with_gaze(engine.family.gaze).strategies.score
         learnt, held_out = pages.split(HELD_OUT)
         lines = measured(engine, pages, score, settings.budgets, output / MEASURED)

@@ -12,10 +12,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,6 +43,8 @@ SCHEMA = pa.schema(
     [("image_id", pa.string()), ("source", pa.string()), ("questions", pa.string()), ("about", pa.string()),
      ("tensors", pa.binary())]
 )  # fmt: skip
+
+E = TypeVar("E", bound=Encoder)
 
 Teach = Callable[[str, Picture, Encoding, Sequence[tuple[Question, Query]]], Tensor]
 """(source, picture, encoding, questions) -> what each token of a page is worth to each question, (Q, N) >= 0."""
@@ -148,6 +151,16 @@ def stored(
         raise ConfigError(f"the data set {dataset.name()!r} has no {what}{more}")
     limit_px = encoder.family.limit_px  # pages may be looked at when the encoder is closed
     return Pages(files, lambda source: dataset.picture(source, limit_px))
+
+
+@contextmanager
+def frozen(
+    opened: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
+) -> Iterator[tuple[E, Pages]]:
+    """An engine whose weights stay as they are, and the pages of these rows as it encodes them. Raises as `stored`."""
+    with opened as engine:
+        engine.family.model.requires_grad_(False)
+        yield engine, stored(cache, settings, engine, dataset, rows)
 
 
 def _encoded(

@@ -122,7 +122,8 @@ def _title(view: TraceView, em: float, width: int, boxes: bool) -> Block:
 def _item(view: TraceView, number: int, em: float, width: int) -> Block:
     look = view.looks[number]
     where = f" at ({look.gaze_uv[0]:.2f}, {look.gaze_uv[1]:.2f})" if look.aimed else ""
-    facts = f"confidence {look.confidence:.2f}  ·  {counted(look.num_tok, 'token')}{where}"
+    adds = f"  ·  {counted(look.num_tok, 'token')}{where}" if look.num_tok else ""  # not of the page as it stands here
+    facts = f"confidence {look.confidence:.2f}{adds}"
     muted = Style(0.88 * em, colour=MUTED)
     return block([(said(look.answer), Style(em, bold=True)), (facts, muted), (look.reason, muted)], width)
 

@@ -41,21 +41,28 @@ def cell_map(rows: int, cols: int, width_px: int, height_px: int) -> NDArray[np.
 
 
 def lit(page: Pixels, view: TraceView) -> Pixels:
-    """The page with kept cells as they are, all others veiled, and each fixation's cells outlined in its colour."""
+    """The page with kept cells as they are, all others veiled, and each fixation's cells outlined in its colour.
+
+    Cells that were shown by coarse tokens only are veiled half as much.
+    """
     if view.plain:
         return page
     height, width = page.shape[:2]
-    owner = np.full(view.num_cells, -1)
-    for number, look in enumerate(view.looks):
-        fresh = np.array([cell for cell in look.kept if owner[cell] < 0], dtype=np.int64)
-        owner[fresh] = number
-    owned = owner[cell_map(view.rows, view.cols, width, height)]  # (H, W), -1: not kept
-    veiled = (page * (1 - VEILED) + np.array(VEIL) * VEILED).round().astype(np.uint8)
-    out: Pixels = np.where(owned[..., None] < 0, veiled, page)
+    cells = cell_map(view.rows, view.cols, width, height)
+    owned = view.owners().ravel()[cells]  # (H, W), -1: not kept
+    veil = veils(view)[cells][..., None]
+    out: Pixels = (page * (1 - veil) + np.array(VEIL) * veil).round().astype(np.uint8)
     palette = np.array([rgb(COLOURS[number % len(COLOURS)]) for number in range(max(1, len(view.looks)))])
     edge = outlines(owned, line_px(view, width, height))
     out[edge] = (out[edge] * (1 - OUTLINE) + palette[owned[edge]] * OUTLINE).round().astype(np.uint8)
     return out
+
+
+def veils(view: TraceView) -> NDArray[np.float64]:
+    """(cells,) how far each cell fades: 0 where it was shown at full resolution."""
+    veil = np.where(view.owners().ravel() < 0, VEILED, VEILED / 2)
+    veil[sorted(view.sharp)] = 0.0
+    return veil
 
 
 def line_px(view: TraceView, width_px: int, height_px: int) -> int:

@@ -21,7 +21,7 @@ def lines(view: TraceView) -> list[str]:
     columns = [
         [str(number) for number in range(1, len(view.looks) + 1)],
         [f"gaze ({look.gaze_uv[0]:.2f}, {look.gaze_uv[1]:.2f})" if look.aimed else "" for look in view.looks],
-        [counted(look.num_tok, "token") for look in view.looks],
+        [counted(look.num_tok, "token") if look.num_tok else "" for look in view.looks],
         [_cut(_quoted(look.answer), ANSWER_CELLS) for look in view.looks],
         [f"{look.confidence:.2f}" for look in view.looks],
         [_flat(look.reason) for look in view.looks],

@@ -3,23 +3,29 @@
 A row of `DIR/answers/*.parquet`, as `Table.to_pylist()` gives it (other columns are ignored):
 
     {"question": "What is the invoice number?", "answer": "INV-2041", "confidence": 0.93, "score": 1.0, "error": None,
-     "grid": {"rows": 64, "cols": 48, "width_px": 768, "height_px": 1024},
+     "grid": {"rows": 64, "cols": 48, "width_px": 768, "height_px": 1024, "levels": None},
      "fixations": [{"gaze_x": 0.62, "gaze_y": 0.18, "reason": "residual query 0.81", "tokens": 273,
-                    "kept": [17, 18, 81, ...], "answer": "INV-2041", "confidence": 0.93}]}
+                    "kept": [17, 18, 81, ...], "levels": None, "answer": "INV-2041", "confidence": 0.93}]}
+
+`levels` (null: there is one) are the rows and columns of each coarser level, and the level of each token that was kept.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from saccade.annotation.evidence import Box, box_uv
+import numpy as np
+from numpy.typing import NDArray
+
+from saccade.annotation.evidence import Box, box_uv, covers
 from saccade.errors import DataError
+from saccade.geometry.grid import level_sizes
 from saccade.types import Grid, Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One fixation. `kept` are canvas cells, row * cols + col."""
+    """One fixation. `kept` are tokens by the canvas cells, row * cols + col, that they stand at."""
 
     gaze_uv: tuple[float, float]
     reason: str
@@ -27,6 +33,17 @@ class Look:
     kept: tuple[int, ...]
     answer: str  # empty: it could not be read
     confidence: float
+    levels: tuple[int, ...] = ()  # of each that was kept, 0: full resolution; (): all of them are
+
+    @property
+    def tokens(self) -> tuple[tuple[int, int], ...]:
+        """Cell and level of each that was kept."""
+        return tuple(zip(self.kept, self.levels or [0] * len(self.kept), strict=True))
+
+    @property
+    def sharp(self) -> tuple[int, ...]:
+        """Cells that were shown at full resolution."""
+        return tuple(cell for cell, level in self.tokens if level == 0)
 
     @property
     def aimed(self) -> bool:
@@ -45,12 +62,13 @@ class TraceView:
     rows: int
     cols: int
     score: float | None = None  # None: not scored
+    coarser: tuple[tuple[int, int], ...] = ()  # rows and columns of each level above 0
     evidence_uv: Box | None = None  # where the answer was read; None: nothing was, or nobody knows
 
     @classmethod
     def from_trace(cls, trace: Trace, grid: Grid, score: float | None = None) -> Self:
         """From a live trace and the grid of the encoding that its selections index."""
-        cells = (grid.row * grid.cols + grid.col).tolist()
+        cells, level, coarser = (grid.row * grid.cols + grid.col).tolist(), grid.level, level_sizes(grid)
         looks = tuple(
             Look(
                 gaze_uv=step.gaze.uv,
@@ -59,12 +77,13 @@ class TraceView:
                 kept=tuple(cells[index] for index in step.selection.index.tolist()),
                 answer=step.answer.text,
                 confidence=step.answer.confidence,
+                levels=tuple(level[step.selection.index].tolist()) if coarser else (),
             )
             for step in trace.steps
         )
         attended = [{"cell": cell, "share": share} for cell, share in trace.answer.attended]
-        view = cls(trace.question, trace.answer.text, trace.answer.confidence, looks, grid.rows, grid.cols, score)
-        return view._located(attended)
+        answer, size = trace.answer, (grid.rows, grid.cols)
+        return cls(trace.question, answer.text, answer.confidence, looks, *size, score, coarser)._located(attended)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], grid: Grid | None = None) -> Self:
@@ -78,7 +97,7 @@ class TraceView:
         if row.get("error"):
             raise DataError(f"question {row.get('id')!r} has no trace: it ended with {row['error']}")
         try:
-            size, score = {"rows": grid.rows, "cols": grid.cols} if grid is not None else row["grid"], row.get("score")
+            size, score = row["grid"] if grid is None else _size(grid), row.get("score")
             looks = tuple(
                 Look(
                     gaze_uv=(float(item["gaze_x"]), float(item["gaze_y"])),
@@ -87,6 +106,7 @@ class TraceView:
                     kept=tuple(int(index) for index in item["kept"]),
                     answer=str(item["answer"] or ""),
                     confidence=float(item["confidence"]),
+                    levels=tuple(item.get("levels") or ()),
                 )
                 for item in row["fixations"]
             )
@@ -98,6 +118,7 @@ class TraceView:
                 rows=int(size["rows"]),
                 cols=int(size["cols"]),
                 score=None if score is None else float(score),
+                coarser=tuple((each["rows"], each["cols"]) for each in size.get("levels") or ()),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -119,25 +140,49 @@ class TraceView:
             return self
         looks = [
             {"gaze_x": look.gaze_uv[0], "gaze_y": look.gaze_uv[1], "reason": look.reason, "kept": look.kept}
+            | {"levels": look.levels}
             for look in self.looks
         ]
-        row = {"grid": {"rows": self.rows, "cols": self.cols}, "fixations": looks, "attended": attended}
-        return replace(self, evidence_uv=box_uv(row))
+        return replace(self, evidence_uv=box_uv({"grid": self._grid, "fixations": looks, "attended": attended}))
+
+    @property
+    def _grid(self) -> dict[str, Any]:
+        """As a row stores it, without the pixels."""
+        levels = [{"rows": rows, "cols": cols} for rows, cols in self.coarser]
+        return {"rows": self.rows, "cols": self.cols, "levels": levels}
 
     @property
     def num_cells(self) -> int:
-        """Cells of the canvas: the tokens of the whole image."""
+        """Cells of the canvas: the tokens of the whole image at full resolution."""
         return self.rows * self.cols
 
     @property
-    def kept(self) -> frozenset[int]:
-        """Cells that any fixation kept."""
-        return frozenset(cell for look in self.looks for cell in look.kept)
+    def num_tok(self) -> int:
+        """Tokens of the whole image, those of every level."""
+        return self.num_cells + sum(rows * cols for rows, cols in self.coarser)
+
+    @property
+    def kept(self) -> frozenset[tuple[int, int]]:
+        """Tokens that any fixation kept, by cell and level."""
+        return frozenset(token for look in self.looks for token in look.tokens)
+
+    @property
+    def sharp(self) -> frozenset[int]:
+        """Cells that any fixation showed at full resolution."""
+        return frozenset(cell for look in self.looks for cell in look.sharp)
 
     @property
     def plain(self) -> bool:
         """Everything was kept in one look (full, resize): there is nothing to dim and nothing to outline."""
-        return len(self.looks) == 1 and len(self.kept) == self.num_cells
+        return len(self.looks) == 1 and len(self.sharp) == self.num_cells
+
+    def owners(self) -> NDArray[np.int64]:
+        """(rows, cols): the look that first showed each cell, -1 for none. A coarse token shows all that it covers."""
+        owner = np.full(self.num_cells, -1)
+        for number, look in enumerate(self.looks):
+            cells = np.array(covers(look.tokens, self._grid), dtype=np.int64)
+            owner[cells[owner[cells] < 0]] = number
+        return owner.reshape(self.rows, self.cols)
 
 
 def said(answer: str) -> str:
@@ -152,7 +197,13 @@ def counted(number: int, noun: str) -> str:
 
 def spent(view: TraceView) -> str:
     """How many of the image's tokens were looked at."""
-    kept = len(view.kept)
-    if kept == view.num_cells:
+    kept, there = len(view.kept), view.num_tok
+    if kept == there:
         return f"all {counted(kept, 'token')}" if kept > 1 else "1 token"
-    return f"{kept:,} of {counted(view.num_cells, 'token')} ({100 * kept / view.num_cells:.0f} %)"
+    return f"{kept:,} of {counted(there, 'token')} ({100 * kept / there:.0f} %)"
+
+
+def _size(grid: Grid) -> dict[str, Any]:
+    """A live grid as a row stores it, without the pixels."""
+    levels = [{"rows": rows, "cols": cols} for rows, cols in level_sizes(grid)]
+    return {"rows": grid.rows, "cols": grid.cols, "levels": levels}

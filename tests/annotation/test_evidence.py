@@ -39,6 +39,11 @@ def test_a_look_that_added_nothing_stands_on_the_one_before() -> None:
     assert box_uv(row([look([0, 1], 0.0, 0.0), look([])])) == pytest.approx((0, 0, 2 / 20, 1 / 10))
 
 
+def test_the_page_read_once_more_stands_on_the_view_before() -> None:
+    looks = [look([21, 178], reason="view: ink"), look([], reason="view: the page again")]
+    assert box_uv(row(looks)) == pytest.approx((1 / 20, 1 / 10, 19 / 20, 9 / 10))
+
+
 def test_nothing_looked_at_is_no_box() -> None:
     assert box_uv(row([])) is None
     assert box_uv(row([look([])])) is None
@@ -48,3 +53,21 @@ def test_pixels_lie_inside_the_image() -> None:
     assert box_px(row([look([21, 178], reason="view: full")]), 400, 205) == (20, 20, 380, 184)
     assert box_px(row([look(list(range(200)), reason="view: full")]), 33, 7) == (0, 0, 33, 7)
     assert box_px(row([]), 400, 200) is None
+
+
+LEVELS = [{"rows": 5, "cols": 10}, {"rows": 2, "cols": 5}]
+
+
+def test_a_coarse_token_is_all_that_it_covers() -> None:
+    coarse = {**row([look([115], x=0.75, y=0.5) | {"levels": [2]}]), "grid": {**GRID, "levels": LEVELS}}
+    assert box_uv(coarse) == pytest.approx((0.6, 0.5, 0.8, 1.0))  # cell (5, 15) of 2 x 5
+    both = {**row([look([115, 0], x=0.75, y=0.5) | {"levels": [0, 2]}]), "grid": {**GRID, "levels": LEVELS}}
+    assert box_uv(both) == pytest.approx((15 / 20, 5 / 10, 16 / 20, 6 / 10))
+
+
+def test_a_coarse_token_that_was_attended_to_is_all_that_it_covers() -> None:
+    looks = [look([0, 115], x=0.75, y=0.5) | {"levels": [0, 1]}, look([44])]
+    told = {**row(looks, [(115, 0.9), (44, 0.1)]), "grid": {**GRID, "levels": LEVELS}}
+    assert box_uv(told) == pytest.approx((0.7, 0.4, 0.8, 0.6))
+    told = {**row([*looks, look([115])], [(115, 0.9)]), "grid": {**GRID, "levels": LEVELS}}
+    assert box_uv(told) == pytest.approx((15 / 20, 5 / 10, 16 / 20, 6 / 10))  # shown at full resolution as well

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from saccade.annotation.fields import FieldSpec
-from saccade.annotation.values import Parsed, parse
+from saccade.annotation.values import Parsed, agrees, parse
 
 
 def field(kind: str, **more: Any) -> FieldSpec:
@@ -74,3 +74,22 @@ def test_a_pattern_holds_for_the_whole_text() -> None:
 def test_nothing_is_missing_where_it_is_required() -> None:
     assert parse(field("date"), " ") == Parsed(None, "missing")
     assert parse(field("date", required=False), "") == Parsed(None)
+
+
+@pytest.mark.parametrize(
+    "answer, accepted, same",
+    [
+        ("9.00", "38.00", False),
+        ("RM 38", "38.00", True),
+        ("-5", "5", False),
+        ("", "38.00", False),
+        ("3 March 2018", "03/03/2018", True),
+        ("2018-04-03", "03/04/2018", True),  # read as day and month or as month and day, both alike
+        ("04/04/2018", "03/04/2018", False),
+        ("a shop", "03/04/2018", False),
+        ("38.00", "a shop", None),
+        ("INV-38", "INV-39", None),
+    ],
+)
+def test_numbers_and_dates_agree_however_they_are_written(answer: str, accepted: str, same: bool | None) -> None:
+    assert agrees(answer, accepted) is same

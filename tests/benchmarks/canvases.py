@@ -12,6 +12,7 @@ With all questions in flight at once the way that shares most loses most: vLLM 0
 cache once, when its first tokens are scheduled, and they are while the image still waits for room in the encoder cache.
 """
 
+import argparse
 import asyncio
 import json
 import time
@@ -112,6 +113,7 @@ def measure(engine: VLLMEngine, samples: Sequence[Any], ways: dict[str, Episode]
 
 def main() -> None:
     """Measures, prints, writes the results file."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     dataset = SynthDoc(page_px=PAGE_PX, num_pages=IMAGES, questions_per_page=QUESTIONS, seed=3)
     samples = [dataset.sample(row) for row in dataset.rows() if isinstance(row, Row)]
     samples = [sample for sample in samples if len(sample.questions) == QUESTIONS]

@@ -119,7 +119,7 @@ def over_http(bodies: list[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     """Measures, prints, writes the results file."""
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would measure what else the machine does
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=48)
     pairs = requests(parser.parse_args().pages)
     bodies = [body(*pair) for pair in pairs]

@@ -32,7 +32,8 @@ from saccade.machine import num_cpus
 
 WAYS = {
     "full": Episode(sampler="full"),
-    "ink": Episode(sampler="full", encoder="ink"),
+    "default": Episode(),
+    "default, again": Episode(reread=1.5, stop_at=0.9),
     "glimpse, then ink": Episode(
         glimpse=273, fixations=0, rest="all", encoder="ink", integrate="confident", stop_at=0.5
     ),
@@ -89,7 +90,7 @@ def compared(episode: Episode, dataset: dict[str, Any], folder: Path) -> dict[st
 
 def main() -> None:
     """Measures, prints, writes the results file (only with the default number of pages and all ways)."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=12)
     parser.add_argument("--page-px", type=int, default=1024, help="longer side of the pages")
     parser.add_argument("--ways", default=";".join(WAYS), help="some of them, separated by semicolons")

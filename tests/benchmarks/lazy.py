@@ -1,4 +1,4 @@
-"""What encoding only the windows that are looked at (R8) saves and costs, for 1 to 5 fixations a question.
+"""What encoding only the windows that are looked at saves and costs, for 1 to 5 fixations per question.
 
     python -m tests.benchmarks.lazy                                   # 40 pages of 1024 px; quiet machine
     python -m tests.benchmarks.lazy --pages 1 --page-px 512 --most 2   # does it run

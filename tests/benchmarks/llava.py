@@ -98,7 +98,7 @@ def line(traces: Sequence[Trace]) -> dict[str, float]:
 
 def main() -> None:
     """Measures, prints, writes the results file."""
-    parser = argparse.ArgumentParser(description="LLaVA's prefill and encoder time by number of tokens.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=PAGES)
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "llava.json")

@@ -1,4 +1,4 @@
-"""The log-polar map and its way back against cv2.warpPolar: the same picture, bins and gaze, in one run (G4).
+"""The log-polar map and its way back against cv2.warpPolar: the same picture, bins and gaze, in one run.
 
     python -m tests.benchmarks.logpolar [--repeats 30] [--output results/logpolar.json]
 
@@ -110,7 +110,7 @@ def row(direction: str, ms: dict[str, float], first_ms: float, difference: np.nd
 
 def main() -> None:
     """Measures, prints, writes the results file."""
-    asked = argparse.ArgumentParser(description=__doc__)
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--repeats", type=int, default=30)
     asked.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "logpolar.json")
     given = asked.parse_args()

@@ -1,4 +1,4 @@
-"""Published peers (R7) beside saccade's own selection: same model, pages and questions, one run.
+"""Published peers beside saccade's own selection: same model, pages and questions, one run.
 
     python -m tests.benchmarks.peers                     # 512-px pages, about 300 questions; quiet machine
     python -m tests.benchmarks.peers --pages 1           # does it run
@@ -106,7 +106,7 @@ def measured(engine: HFEngine, samples: Sequence[Sample]) -> dict[str, Any]:
 
 def main() -> None:
     """Measures, prints, writes the results file (only with the default number of pages)."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=38, help="pages of 8 questions")
     parser.add_argument("--page-px", type=int, default=512, help="longer side of a page")
     given = parser.parse_args()

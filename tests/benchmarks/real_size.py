@@ -38,6 +38,12 @@ from tests import tiny
 CELL_PX, PATCHES, WINDOW = 28, 4, 64  # a token's side, its patches, patches of one window
 NEW_TOK = 16
 VOCABULARY = 151_936
+PARETO = Path(__file__).parent / "results" / "pareto.json"
+STOPS = {
+    "small page, 1 of ink": ("resize@273", "resize@819, then ink below 0.8"),
+    "ink, print of 12 px, again": ("ink, print of 12 px", "ink, print of 8 px, again below 0.9"),
+}
+"""What a way costs who is sure after its first step, and the way of pareto.json that says how many are."""
 VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16}
 TEXT = {
     "3B": {"num_hidden_layers": 36, "hidden_size": 2048, "intermediate_size": 11008, "num_attention_heads": 16,
@@ -57,6 +63,8 @@ WAYS: dict[str, Episode] = {
     "ink": Episode(stop_at=2, print_px=0),
     "resize@273": resized(273),
     "resize@819": resized(819),
+    "ink, print of 12 px": Episode(stop_at=2, print_px=12),
+    "ink, print of 12 px, again": Episode(stop_at=2, print_px=12, reread=1.5),
     **{f"small page, {n} of ink": Episode(glimpse=273, fixations=n, encoder="ink", stop_at=2) for n in range(1, 6)},
 }
 
@@ -186,6 +194,7 @@ def main() -> None:
     result = {
         "size": given.size, "tokens": (side // CELL_PX) ** 2, "questions": given.questions, "device": str(device),
         "vision_layers": given.vision_layers, "language_layers": [few, 2 * few], "rate": rate, "ways": ways,
+        "expected": expected(ways),
         **provenance(),
     }  # fmt: skip
     Console(width=120).print(table(result))
@@ -193,6 +202,17 @@ def main() -> None:
         suffix = "" if given.questions == 1 else f"-{given.questions}"
         path = Path(__file__).parent / "results" / f"real_size-{given.size}{suffix}.json"
         path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def expected(ways: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Seconds of ways that stop after a first step, at the share of questions that the bundled model stops there."""
+    stops = json.loads(PARETO.read_text())["one"]
+    made = {}
+    for name, (first, like) in STOPS.items():
+        sure = stops[like]["first_step"]
+        total = sure * ways[first]["total"] + (1 - sure) * ways[name]["total"]
+        made[name] = {"first_step": sure, "total": total}
+    return made
 
 
 def table(result: Mapping[str, Any]) -> Table:
@@ -206,6 +226,10 @@ def table(result: Mapping[str, Any]) -> Table:
             f"{least['encode']:.2f}", f"{seconds['read']:.2f}", f"{least['read']:.2f}", f"{way['total']:.2f}",
             f"{whole / way['total']:.1f}",
         )  # fmt: skip
+    for name, stopped in result["expected"].items():
+        share, total = stopped["first_step"], stopped["total"]
+        where = f"{name}, where {share:.0%} stop before"
+        made.add_row(where, *[""] * 6, f"{total:.2f}", f"{whole / total:.1f}")
     return made
 
 

@@ -84,7 +84,7 @@ def variants(wanted: Sequence[str]) -> dict[str, Sampler]:
 
 def main() -> None:
     """Measures, prints, writes the results file."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="samplers; all of them by default")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

@@ -7,6 +7,7 @@ Each run is a `saccade batch` process as people start it. Its output is read bac
 the data set lists: a question without a row is lost, one with two rows is repeated. The full disk needs root (tmpfs).
 """
 
+import argparse
 import json
 import os
 import random
@@ -372,7 +373,11 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Measures what is named, or all of it, and writes each row as it is measured; the number of faults that failed."""
-    chosen = sys.argv[1:] or list(FAULTS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("fault", nargs="*", help=f"some of: {', '.join(FAULTS)} (default: all)")
+    chosen = parser.parse_args().fault or list(FAULTS)
+    if unknown := set(chosen) - set(FAULTS):
+        parser.error(f"no fault is called {', '.join(sorted(unknown))}. There are: {', '.join(FAULTS)}")
     failed = 0
     for name in chosen:
         try:

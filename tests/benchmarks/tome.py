@@ -1,4 +1,4 @@
-"""What ToMe (R1) saves and costs: the bundled model's encoder time and answers against r, and the speed of plain ViTs.
+"""What ToMe saves and costs: the bundled model's encoder time and answers against r, and the speed of plain ViTs.
 
     python -m tests.benchmarks.tome                       # 1024-px pages, about 100 questions; quiet machine
     python -m tests.benchmarks.tome --pages 1 --vit-layers 1 --repeats 1      # does it run
@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import ViTConfig, ViTModel
 
 from pipelines.runs.provenance import provenance
 from saccade.config import Episode
@@ -114,6 +113,8 @@ def pays_up_to(times: dict[str, Any], read: dict[str, Any]) -> dict[str, int]:
 
 def vits(layers: int | None, images: int, repeats: int) -> dict[str, Any]:
     """Images a second with each r; `layers` cuts the towers short, for a trial."""
+    from transformers import ViTConfig, ViTModel  # after saccade.families, which repairs a torchvision of another torch
+
     made: dict[str, Any] = {}
     for name, shape in SHAPES.items():
         config = ViTConfig(**{**shape, **({"num_hidden_layers": layers} if layers else {})})

@@ -1,4 +1,4 @@
-"""B1."""
+"""The fixed budget: a number of tokens, or the name of one."""
 
 import pytest
 

@@ -9,9 +9,15 @@ from saccade.budgets.predicted import Predicted
 from saccade.errors import ConfigError
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
-from saccade.training.budget import loss, train_budget
+from saccade.training.budget import loss
+from saccade.training.fit import fit
 from saccade.types import Scene
 from tests.helpers import item
+
+
+def trained(net: BudgetNet, features: torch.Tensor, task: torch.Tensor, target_tok: float) -> list[float]:
+    """The loss after each of 300 steps on all of these."""
+    return fit(net, (loss(net, features, task, target_tok, 1.0) for _ in range(300)), 300, 3e-3)
 
 
 def busy_or_blank(num: int) -> tuple[Scene, torch.Tensor]:
@@ -37,7 +43,7 @@ def test_it_learns_to_spend_where_it_helps(tmp_path: Path):
     scene, busy = busy_or_blank(64)
     net = BudgetNet(6, (100, 300), inner=16)
     task = torch.stack([busy.float(), torch.zeros(64)], 1)  # busy pages fail with 100 tokens, blank ones never do
-    curve = train_budget(net, net.features(scene), task, 200)
+    curve = trained(net, net.features(scene), task, 200)
     assert curve[0] > 0.2 and curve[-1] < 0.05
     save(net, tmp_path / "budget", target_tok=200)
     fresh, truth = busy_or_blank(40)
@@ -50,7 +56,7 @@ def test_it_learns_to_spend_where_it_helps(tmp_path: Path):
 def test_a_target_is_kept_when_tokens_do_not_help():
     torch.manual_seed(0)
     net, features = BudgetNet(6, (100, 300)), torch.randn(32, 19)
-    train_budget(net, features, torch.zeros(32, 2), 150)
+    trained(net, features, torch.zeros(32, 2), 150)
     assert net.expected_tok(net(features)).mean().item() == pytest.approx(150, rel=0.03)
 
 

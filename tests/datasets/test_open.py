@@ -1,5 +1,6 @@
 """From what a user types to a data set, the limit in questions, and what importing costs."""
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,3 +134,26 @@ def test_importing_the_data_sets_loads_nothing_heavy() -> None:
         subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         == "[]\n"
     )
+
+
+@pytest.mark.parametrize("name", ["q.jsonl", "q.json", "q.parquet"])
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12\n", "a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html>404</html>", "a web page, perhaps the error page of a download"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "an XML document"),
+        (gzip.compress(b"{}"), "gzip-compressed: unpack it"),
+        (b"PK\x03\x04" + bytes(60), "a zip archive or an office document"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_list_is_named(name: str, data: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConfigError, match=f"{name}'.* is {what}"):
+        list(open_dataset(str(tmp_path / name)).rows())
+
+
+def test_lines_that_are_no_json_are_told_what_they_must_be(tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text("id,image,question\n1,a.png,What?\n")
+    with pytest.raises(ConfigError, match=r"\(bad_json 2\)\. Each line must be a JSON object"):
+        list(open_dataset(str(tmp_path / "q.jsonl")).rows())

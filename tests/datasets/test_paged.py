@@ -138,3 +138,27 @@ def test_names_that_look_like_pages_are_names(tmp_path: Path) -> None:
     path.write_text(json.dumps({"id": 1, "image": "page=4//5.png", "question": "?"}))
     (row,) = (row for row in open_dataset(str(path)).rows() if isinstance(row, Row))
     assert open_dataset(str(path)).sample(row).picture.size_px == (64, 48)
+
+
+def test_the_file_of_each_page_is_known(scans: Path) -> None:
+    folder = open_dataset(str(scans), question="What is it?")
+    assert [folder.path(row.source) for row in folder.rows() if isinstance(row, Row)][1:4] == [scans / "fax.TIF"] * 3
+    named, inside = scans / "named.parquet", scans / "inside.parquet"
+    images = [
+        "fax.TIF",
+        "photo.png",
+        "data:image/png;base64," + base64.b64encode(encoded(page())).decode(),
+        "http://x/y",
+    ]
+    asked = {"id": list("abcd"), "question": ["?"] * 4}
+    pq.write_table(pa.table({**asked, "image": pa.array(images).dictionary_encode()}), named)
+    pq.write_table(pa.table({**asked, "image": [encoded(page())] * 4}), inside)
+    dataset = open_dataset(str(named))
+    found = {row.image_id: dataset.path(row.source) for row in dataset.rows() if isinstance(row, Row)}
+    assert [found[f"fax.TIF#page={n}"] for n in (1, 2, 3)] == [scans / "fax.TIF"] * 3
+    assert list(found.values())[3:] == [scans / "photo.png", None, None]
+    dataset = open_dataset(str(inside))
+    assert [dataset.path(row.source) for row in dataset.rows() if isinstance(row, Row)] == [None] * 4
+    lines = [{"id": "a", "image": "photo.png", "question": "?"}, {"id": "b", "image": 7, "question": "?"}]
+    listed = open_dataset(str(write(scans, lines)))
+    assert [listed.path(row.source) for row in listed.rows() if isinstance(row, Row)] == [scans / "photo.png", None]

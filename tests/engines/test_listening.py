@@ -1,4 +1,4 @@
-"""What a question attends to (I15): against transformers' own attention matrices, and through an episode."""
+"""What a question attends to: against transformers' own attention matrices, and through an episode."""
 
 from pathlib import Path
 from typing import Any

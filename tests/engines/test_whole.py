@@ -145,3 +145,22 @@ def test_an_empty_answer_is_never_sure() -> None:
     long = speech.answer([5] * 50, [-0.01] * 51, None, Calibration(), **counts)
     assert sure.readable and sure.confidence > 0.98
     assert long.confidence == pytest.approx(sure.confidence)  # per token, however long
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "nano/chat_template.jinja is missing"),
+        ("", r"nano/chat_template.jinja is empty \(0 bytes\)"),
+        (LFS, "nano/chat_template.jinja is a Git LFS pointer"),
+        ("{% for message in messages %}<|im_st", r"chat template of '.*nano' is broken .*\(TemplateSyntaxError: "),
+    ],
+)
+def test_a_chat_template_that_is_missing_or_damaged_is_named(folder: Path, content: str | None, said: str) -> None:
+    (folder / "chat_template.jinja").unlink()
+    if content is not None:
+        (folder / "chat_template.jinja").write_text(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        with HF(model=str(folder)).open():
+            pass
+    assert "download the checkpoint again" in str(caught.value) and "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""FastV and PyramidDrop (R7) inside every family's decoder, against the untouched model with masks.
+"""FastV and PyramidDrop inside every family's decoder, against the untouched model with masks.
 
 The reference drops nothing: from a cut on, it hides the keys of the dropped tokens in eager attention, and it reads the
 ranking off the attention weights that transformers itself returns.

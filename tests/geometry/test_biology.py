@@ -1,4 +1,4 @@
-"""Biology by hand, against SciPy's fits and integrals, and against what the seeds got wrong."""
+"""Biology by hand, against SciPy's fits and integrals, and against formulas that are often given and wrong."""
 
 import pytest
 import torch

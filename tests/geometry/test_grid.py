@@ -1,5 +1,7 @@
 """Grids by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,18 @@ from saccade.geometry.grid import (
     aspects,
     box_coverage,
     coarse_on,
+    covered,
     distance_uv,
     gaze_at,
     in_boxes,
     inhibit,
+    level_sizes,
     offset_uv,
     plain_grid,
     pool,
+    shares_on,
 )
-from saccade.types import Grid
+from saccade.types import Canvas, Grid
 
 
 def test_plain_grid_is_in_raster_order():
@@ -31,6 +36,29 @@ def test_coarse_tokens_stand_at_the_floor_of_their_centre():
     coarse = coarse_on(plain_grid(2, 2, 64, 64), plain_grid(4, 4, 64, 64))
     assert (coarse.row.tolist(), coarse.col.tolist(), coarse.level.tolist()) == ([1, 1, 3, 3], [1, 3, 1, 3], [1] * 4)
     assert (coarse.rows, coarse.cols) == (4, 4)
+
+
+@pytest.mark.parametrize("fine", [(1, 1), (1, 9), (7, 5), (16, 14), (33, 48)])
+@pytest.mark.parametrize("coarse", [(1, 1), (1, 3), (3, 2), (7, 5), (16, 14)])
+def test_what_a_coarse_token_covers_is_known_from_its_cell(fine: tuple[int, int], coarse: tuple[int, int]):
+    if coarse[0] > fine[0] or coarse[1] > fine[1]:
+        pytest.skip("no coarser one")
+    page = plain_grid(*fine, 64, 64)
+    small = coarse_on(plain_grid(*coarse, 64, 64), page)
+    inside, own = ((each.centre_uv.double() * torch.tensor(coarse[::-1])).floor() for each in (page, small))
+    for token in range(len(small)):
+        cell = int(small.row[token] * fine[1] + small.col[token])
+        wanted = (inside == own[token]).all(-1).nonzero().squeeze(1).tolist()
+        assert covered(cell, *fine, *coarse) == wanted and cell in wanted
+
+
+def test_the_size_of_each_level():
+    page = plain_grid(16, 14, 64, 64)
+    assert level_sizes(page) == ()
+    levels = [coarse_on(plain_grid(*size, 64, 64), page, n) for n, size in enumerate([(8, 7), (4, 3)], 1)]
+    names = ("centre_uv", "extent_uv", "level", "row", "col")
+    stacked = {name: torch.cat([getattr(each, name) for each in (page, *levels)]) for name in names}
+    assert level_sizes(replace(page, **stacked)) == ((8, 7), (4, 3))
 
 
 def test_gaze_is_at_the_tokens_centre():
@@ -76,3 +104,11 @@ def test_pool_means_under_each_token_at_its_level():
 def test_pool_repeats_maps_smaller_than_the_grid():
     values = np.array([[1.0, 5.0]], dtype=np.float32)
     assert pool(values, plain_grid(2, 4, 8, 4)).tolist() == [1.0, 1.0, 5.0, 5.0] * 2
+
+
+def test_shares_of_cells_follow_their_centres_to_a_grid_of_another_size() -> None:
+    coarse, fine = plain_grid(2, 2, 32, 32), plain_grid(4, 6, 96, 64)
+    on_fine = shares_on(fine, Canvas(2, 2), [(0, 0.25), (3, 0.75)])
+    assert on_fine == ((1 * 6 + 1, 0.25), (3 * 6 + 4, 0.75))
+    on_coarse = dict(shares_on(coarse, Canvas(4, 6), [(0, 0.2), (8, 0.3), (23, 0.5)]))
+    assert on_coarse == {0: 0.5, 3: 0.5}, "cells that fall into one add up"

@@ -1,4 +1,4 @@
-"""What the log-polar map makes of a scene that turns or grows, for any scene, angle and zoom (G8)."""
+"""What the log-polar map makes of a scene that turns or grows, for any scene, angle and zoom."""
 
 import numpy as np
 import pytest

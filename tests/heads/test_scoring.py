@@ -1,4 +1,4 @@
-"""Trained scorers (I2, I13, I16) against loops, and their files. What they learn is in tests/training."""
+"""Trained scorers against loops, and their files. What they learn is in tests/training."""
 
 import json
 import math
@@ -123,7 +123,7 @@ def test_the_question_moves_the_scores(tmp_path, kind):
 
 
 def test_late_ranks_features_before_the_merger_only_with_a_head(tmp_path):
-    """I1 before the merger: features of width 5 meet words of width 6 through a projection."""
+    """The query's scores before the merger: features of width 5 meet words of width 6 through a projection."""
     from saccade.heads.scoring import Late
 
     head = Late("before", 5, 6, inner=2)

@@ -1,4 +1,4 @@
-"""Information scores (I14): entropy, mutual information, bottleneck, against the scalars they share out."""
+"""Information scores: entropy, mutual information, bottleneck, against the scalars they share out."""
 
 import math
 

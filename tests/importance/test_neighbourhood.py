@@ -1,4 +1,4 @@
-"""Local contrast (I7), local frequency (I9) and region saliency (I11) against loops over tokens, and by hand."""
+"""Local contrast, local frequency and region saliency against loops over tokens, and by hand."""
 
 import math
 import statistics

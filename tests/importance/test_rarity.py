@@ -1,4 +1,4 @@
-"""Global rarity (I8) against loops over all pairs, and what tells its three ways apart."""
+"""Global rarity against loops over all pairs, and what tells its three ways apart."""
 
 import math
 import statistics

@@ -1,4 +1,4 @@
-"""Instruction relevance (I3) against a loop; presets (I12) against the sums they stand for."""
+"""Instruction relevance against a loop; presets against the sums they stand for."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""F4 by hand."""
+"""Integrators by hand."""
 
 import pytest
 

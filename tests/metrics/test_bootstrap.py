@@ -36,7 +36,7 @@ def test_paired_difference_is_scipys_paired_bootstrap() -> None:
 
 
 def test_copies_on_one_page_add_no_certainty() -> None:
-    """Eight equal questions a page: the interval of the pages, not one that is narrower by the square root of 8."""
+    """Eight equal questions per page: the interval of the pages, not one that is narrower by the square root of 8."""
     pages = bootstrap_mean(SCORES, range(60))
     repeated = bootstrap_mean([s for s in SCORES for _ in range(8)], [p for p in range(60) for _ in range(8)])
     naive = bootstrap_mean([s for s in SCORES for _ in range(8)], range(480))

@@ -1,4 +1,4 @@
-"""F1 on pages whose tokens are known."""
+"""The planner `query` on pages whose tokens are known."""
 
 from dataclasses import replace
 

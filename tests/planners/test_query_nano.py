@@ -1,4 +1,4 @@
-"""F1 with the bundled model and its trained gaze: who asks for two things gazes at both."""
+"""The planner `query` with the bundled model and its trained gaze: who asks for two things gazes at both."""
 
 from itertools import combinations
 from math import dist

@@ -1,4 +1,4 @@
-"""F3: the picture alone decides, one peak after the other."""
+"""The planner `saliency`: the picture alone decides, one peak after the other."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""F2: the reader's doubt moves the gaze."""
+"""The planner `uncertainty`: the reader's doubt moves the gaze."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What is done behind the tower: HiRED (R7) and pooling (R6)."""
+"""What is done behind the tower: HiRED and pooling."""
 
 from dataclasses import replace
 

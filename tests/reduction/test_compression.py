@@ -1,4 +1,4 @@
-"""Resampler and autoencoder (R6): against loops, what they learn on small problems, and their files."""
+"""Resampler and autoencoder: against loops, what they learn on small problems, and their files."""
 
 import json
 from collections.abc import Iterator

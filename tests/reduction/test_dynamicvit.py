@@ -1,4 +1,4 @@
-"""DynamicViT (R2): hiding equals dropping, the shares hold, and the networks learn what to keep."""
+"""DynamicViT: hiding equals dropping, the shares hold, and the networks learn what to keep."""
 
 from pathlib import Path
 

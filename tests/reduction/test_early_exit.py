@@ -1,4 +1,4 @@
-"""Early exit (R5) in a real tower: the tower's own states up to the block where it leaves, then its merger."""
+"""Early exit in a real tower: the tower's own states up to the block where it leaves, then its merger."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Token fusion (R3): norms, pruning early and merging late, and gates that learn which is better where."""
+"""Token fusion: norms, pruning early and merging late, and gates that learn which is better where."""
 
 from typing import Any
 

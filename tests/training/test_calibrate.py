@@ -3,7 +3,9 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -15,7 +17,11 @@ from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import checkpoint
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
-from saccade.training.calibrate import WAYS, critical, pages_of, told, written
+from saccade.metrics.calibration import Calibration, expected_calibration_error
+from saccade.picture import Picture
+from saccade.training import calibrate
+from saccade.training.calibrate import WAYS, Page, Said, critical, pages_of, told, written
+from saccade.types import Question
 
 
 @pytest.mark.parametrize(
@@ -70,7 +76,7 @@ def test_what_is_measured_is_what_a_checkpoint_is_used_by(measured: Path) -> Non
     assert report["data"]["questions"] == 40 and report["score"] == "ANLS"
     assert report["confidence"]["foreign"]["asked"] % (4 * len(WAYS)) == 0 < report["confidence"]["foreign"]["asked"]
     assert 0.5 < max(report["score_by_print_px"].values()) <= 1 and set(report["score_by_print_px"]) >= {"5", "8", "0"}
-    assert report["confidence"]["num_fitted"] > 20 < report["confidence"]["num_held_out"]
+    assert report["confidence"]["num_fitted"] > 40
     with HF(model=str(measured)).open() as engine:
         by_px = [
             {float(px): each for px, each in report[f"{what}_by_print_px"].items()} for what in ("score", "shrunk")
@@ -78,6 +84,31 @@ def test_what_is_measured_is_what_a_checkpoint_is_used_by(measured: Path) -> Non
         assert engine.family.print_px == report["print_px"] == critical(by_px[0], by_px[1])
         assert engine.calibration.mean == report["confidence"]["mean"]
     assert "calibration error" in told(report)
+
+
+def test_how_good_confidence_is_is_told_by_pages_that_a_map_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight pages, read by chance: a map that had seen a page would be nearer to it."""
+    random = np.random.default_rng(3)
+    said = {
+        number: [Said("ink", (float(-random.exponential()),), float(random.random()), False) for _ in range(6)]
+        for number in range(8)
+    }
+    pages = [Page(Picture.open(np.zeros((8, 8, 3), np.uint8)), (Question(str(number), ""),)) for number in said]
+    monkeypatch.setattr(calibrate, "answers_of", lambda eye, page: said[int(page.questions[0].id)])
+    found: Any = calibrate.confidence_of(None, pages)  # type: ignore[arg-type]
+    confidence, score = [], []
+    lot = np.random.default_rng(0).permutation(8).tolist()
+    for at, number in enumerate(lot):
+        others = [each for n, other in enumerate(lot) if n % 4 != at % 4 for each in said[other]]
+        unseen = Calibration.fit([each.logprobs for each in others], [each.score for each in others])
+        confidence += [unseen(each.logprobs) for each in said[number]]
+        score += [each.score for each in said[number]]
+    assert found["error_after"] == pytest.approx(expected_calibration_error(confidence, score), abs=1e-3)
+    every = [each for answers in said.values() for each in answers]
+    seen = Calibration.fit([each.logprobs for each in every], [each.score for each in every])
+    assert found["mean"] == pytest.approx(seen.mean, abs=1e-3), "what is used has seen all of them"
+    fooled = expected_calibration_error([seen(each.logprobs) for each in every], [each.score for each in every])
+    assert found["error_after"] > fooled
 
 
 def test_a_card_elsewhere_is_told_in_the_settings(measured: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command that trains a resampler or an autoencoder (R6), on the bundled model's tokens of small pages."""
+"""The command that trains a resampler or an autoencoder, on the bundled model's tokens of small pages."""
 
 import json
 from pathlib import Path

@@ -4,16 +4,16 @@ import os
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
 from saccade.datasets.synthdoc import VALIDATION_SEED, SynthDoc
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.training import loop, nano
-from saccade.training.evaluate import encode_page, evaluate, summary
-from saccade.training.model import SIZES, build_model, load_model
+from saccade.training.evaluate import evaluate, summary
+from saccade.training.model import SIZES, build_model, load_model, save_model
 from saccade.training.nano import NanoTraining, train
 
 TINY = {"size": "tiny", "crops": 4, "pages": 1, "device": "cpu", "processes": 1, "dense_steps": 4, "point_steps": 4}
@@ -84,29 +84,17 @@ def test_validation_seeds_are_refused() -> None:
         NanoTraining(seed=VALIDATION_SEED)
 
 
-def test_evaluation_counts_every_question() -> None:
-    model = build_model(SIZES["tiny"]).eval()
+def test_evaluation_counts_every_question(tmp_path: Path) -> None:
+    save_model(build_model(SIZES["tiny"]), tmp_path)
     views = ["all", "ink", "resize@64", "near@50", "look@20", "away@50"]
-    results = evaluate(model, SynthDoc(page_px=256, num_pages=1), views)
+    with HF(model=str(tmp_path)).open() as engine:
+        results = evaluate(engine, SynthDoc(page_px=256, num_pages=1), views)
+        small = evaluate(engine, SynthDoc(page_px=512, num_pages=1), ["ink", "ink:6", "ink:99"])
     tokens = {r["view"]: r["visual_tok"] for r in results}
     assert tokens["near@50"] == tokens["away@50"] == 50 and tokens["look@20"] == 20
     assert tokens["resize@64"] <= 64 < tokens["all"] > tokens["ink"] > 0
     assert summary(results, "all")["n"] == len(results) / 6
     in_view = {view: [r["in_view"] for r in results if r["view"] == view] for view in views}
-    small = evaluate(model, SynthDoc(page_px=512, num_pages=1), ["ink", "ink:6", "ink:99"])
     as_it_is, shrunk, large = ([r["visual_tok"] for r in small if r["view"] == v] for v in ("ink", "ink:6", "ink:99"))
     assert as_it_is == large and shrunk < as_it_is
     assert all(in_view["all"]) and all(in_view["resize@64"]) and not any(in_view["away@50"])
-
-
-def test_a_view_encodes_what_it_shows_and_the_whole_page_is_the_tower_itself() -> None:
-    model = build_model(SIZES["tiny"]).eval()
-    image = np.random.default_rng(0).integers(0, 255, (96, 160), np.uint8)
-    whole = encode_page(model, image)
-    assert (whole.rows, whole.cols, len(whole.place)) == (6, 10, 60)
-    kept = np.array([3, 17, 18, 44])
-    alone = encode_page(model, image, kept)
-    assert np.array_equal(alone.place, whole.some(kept).place) and alone.tokens.shape == (4, whole.tokens.shape[1])
-    assert not torch.allclose(alone.tokens, whole.some(kept).tokens, atol=1e-3), "cells encoded alone miss the others"
-    every = encode_page(model, image, np.arange(60))
-    assert torch.allclose(every.tokens, whole.tokens)

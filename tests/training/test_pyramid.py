@@ -1,4 +1,4 @@
-"""What a pyramid learns: where it starts, and that it learns what its untrained self cannot. B5: tests/budgets."""
+"""What a pyramid learns: where it starts, and what its untrained self cannot do. Allocators: tests/budgets."""
 
 from pathlib import Path
 

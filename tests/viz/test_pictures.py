@@ -242,6 +242,20 @@ def test_a_plain_picture_has_a_pyramid(monkeypatch: pytest.MonkeyPatch) -> None:
     check_text(load("viz.pictures", "pyramid", Drawing)(Subject(Episode())))
 
 
+def test_patches_are_counted_and_outlined(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = np.full((64, 128, 3), 255, np.uint8)  # left plain, right checks of 1 px
+    half[:, 64:] = 255 * (np.indices((64, 64)).sum(0) % 2)[..., None]
+    monkeypatch.setattr(Subject, "picture", Picture.open(half))
+    for thresholds, told in (
+        ((0.3, 0.7), "4 of 32 px, 0 of 16 px, 64 of 8 px: 68 instead of 128 of 8 px"),
+        ((0.3, 1.1), "4 of 32 px, 16 of 16 px, 0 of 8 px: 20 instead of 128 of 8 px"),
+    ):
+        figure = load("viz.pictures", {"name": "patches", "thresholds": thresholds}, Drawing)(Subject(Episode()))
+        said = " ".join(axes.get_label() + "".join(text.get_text() for text in axes.texts) for axes in figure.axes)
+        assert told in said
+        check_text(figure)
+
+
 def test_the_print_of_a_page_is_told_as_it_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = cv2.merge([synthdoc.render(9, 0, 512, x_height_px=16.0).image] * 3)
     monkeypatch.setattr(Subject, "picture", Picture.open(pixels))

@@ -1,9 +1,11 @@
 """The page under the picture, checked cell by cell against a plain loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from saccade.viz.pixels import COLOURS, VEIL, heat, limits, lit, rgb, scaled
+from saccade.viz.pixels import COLOURS, VEIL, VEILED, heat, limits, lit, rgb, scaled
 from tests.viz.views import view
 
 
@@ -39,6 +41,17 @@ def test_every_kept_region_is_outlined_in_its_fixations_colour_only() -> None:
     assert nearer(out[32, 24], second, first)  # upper edge of cell 9
     assert (out[24, 31] == 255).all()  # between cells 5 and 6 of one fixation: no line
     assert (out[24, 32] == 255).all()
+
+
+def test_what_only_a_coarse_token_showed_fades_half_as_far() -> None:
+    white = np.full((64, 64, 3), 255, np.uint8)
+    seen = view([(0.1, 0.1)], rows=4, cols=4, kept=[(0, 15)])
+    coarse = replace(seen, coarser=((2, 2),), looks=(replace(seen.looks[0], levels=(0, 1)),))
+    out = lit(white, coarse).astype(int)
+    faded = 255 - out[8::16, 8::16, 0]  # of the middle of each cell
+    half, whole = (round(share * (255 - VEIL[0])) for share in (VEILED / 2, VEILED))
+    assert faded[0, 0] == 0 and faded[2:, 2:].tolist() == [[half] * 2] * 2
+    assert np.delete(faded.ravel(), [0, 10, 11, 14, 15]).tolist() == [whole] * 11
 
 
 def test_a_cell_kept_twice_belongs_to_the_first_look() -> None:

@@ -41,7 +41,10 @@ class Allocation(Drawing):
 
 
 def share_kept(view: TraceView, field: NDArray[np.float64]) -> float | None:
-    """Part of the summed importance (rows, cols) that stands on kept cells; None if there is none at all."""
+    """Part of the summed importance (rows, cols) that stands on kept cells; None if there is none at all.
+
+    A coarse token's importance stands at its own cell.
+    """
     finite = np.where(np.isfinite(field), field, 0.0).ravel()
     total = float(finite.sum())
-    return float(finite[sorted(view.kept)].sum()) / total if total > 0 else None
+    return float(finite[sorted({cell for cell, _ in view.kept})].sum()) / total if total > 0 else None

@@ -48,7 +48,7 @@ COMMANDS = [
     "train nano",
     "tune",
 ]
-PASSED_ON = ["evaluate", "train levels", "train codec", "train quantiles"]
+PASSED_ON = ["evaluate", "train gaze", "train levels", "train codec", "train quantiles"]
 """Their options are those of a module of saccade/training."""
 
 DECLARED = ["numpy>=2.0", "ray[data,serve]>=2.60,<2.61", "transformers>=5.16.1,<5.20", 'pytest>=8; extra == "test"']
@@ -130,9 +130,20 @@ def test_ask(tmp_path: Path, qwen2_5_vl: Path) -> None:
     result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert len(re.findall(r"gaze \(0\.\d\d, 0\.\d\d\) +20 tokens", result.output)) == 2
-    assert "40 of 99 visual tokens" in result.output
+    assert "40 of 99 tokens" in result.output and "\n40 visual tokens, " in result.output
     with Image.open(tmp_path / "looked.png") as drawn:
         assert min(drawn.size) > 200
+
+
+def test_a_glimpse_beyond_the_page_is_said(tmp_path: Path, qwen2_5_vl: Path) -> None:
+    Image.fromarray(tiny.page(300, 240)).save(tmp_path / "page.png")
+    said = {}
+    for glimpse in ("16", "5000"):
+        arguments = ["ask", str(tmp_path / "page.png"), "What?", "--model", str(qwen2_5_vl), "--glimpse", glimpse]
+        arguments += ["--tokens", "20", "--fixations", "1", "--stop-at", "2"]
+        said[glimpse] = CliRunner().invoke(cli.app, arguments, catch_exceptions=False).output
+    assert "--glimpse 5000 is more than this page has: it is shown all 99 tokens" in said["5000"]
+    assert "more than this page" not in said["16"] and "36 visual tokens, 16 of them the glimpse's" in said["16"]
 
 
 @pytest.mark.parametrize(

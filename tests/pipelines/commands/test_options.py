@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,7 +38,7 @@ from pipelines.serving.schema import parse
 from saccade.config import Episode
 
 found = {}
-for command in ("ask", "batch", "serve", "analyze", "levels"):
+for command in ("ask", "batch", "annotate", "serve", "analyze", "levels"):
     found[command] = "--patience" in CliRunner().invoke(cli.app, [command, "--help"], terminal_width=100).output
 found["list"] = "patience" in CliRunner().invoke(cli.app, ["list", "settings"]).output
 found["file"] = asking(merged(Path("settings.yaml"), {}, None))[0].patience == 5
@@ -79,11 +80,14 @@ def test_every_setting_of_an_episode_is_an_option(settings: type[Settings]) -> N
         assert flag.default == ("273" if name == "budget" else field.default)
 
 
-@pytest.mark.parametrize("command", [name for name in cli.names() if name not in ("train", "evaluate")])
+COMMANDS = [*cli.names(), *(f"train {name}" for name in sorted(cli.load("train").commands))]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_fits_two_screens(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "dumb")
-    shown = CliRunner().invoke(cli.app, [command, "--help"], terminal_width=100)
+    shown = CliRunner().invoke(cli.app, [*command.split(), "--help"], terminal_width=100)
     lines = shown.output.splitlines()
     assert len(lines) <= LINES and max(map(len, lines)) <= 100
 
@@ -95,6 +99,7 @@ def test_what_a_field_says_is_what_its_option_says() -> None:
         whole: int = Field(3, ge=1, le=9, description="A number; None: none.")
         part: float | None = Field(None, description="A share; None: all of it.")
         choice: Annotated[Literal["a", "b"], Option(panel="Others")] = Field("a", description="One of two.")
+        long: Literal["thirteen", "fourteen", "fifteen"] = Field("thirteen", description="One of many (all).")
         many: tuple[str, ...] = Field((), description="Some.")
         path: Path = Field(description="Where.")
         hidden: Annotated[int, Option(hidden=True)] = 1
@@ -105,10 +110,14 @@ def test_what_a_field_says_is_what_its_option_says() -> None:
         panel = "More"
 
     made = {flag.name: flag for flag in flags(More)}
-    assert list(made) == ["whole", "part", "choice", "many", "path", "spelled", "sampler", "ratio"]
+    assert list(made) == ["whole", "part", "choice", "long", "many", "path", "spelled", "sampler", "ratio"]
     assert {flag.panel for flag in made.values()} == {"Kinds", "Others"}
     assert made["whole"].metavar == "1-9" and made["choice"].metavar == "a|b" and made["spelled"].metavar == "N"
     assert made["part"].help == "A share (default: all of it)." and made["part"].takes is float
+    assert made["choice"].told == "One of two (default: a)." and made["part"].told == made["part"].help
+    assert made["long"].metavar == "NAME" and made["long"].help == "One of many (all): thirteen, fourteen, fifteen."
+    assert made["sampler"].with_default("topk").told.endswith("(default: topk).")
+    assert replace(made["whole"], help="In px (`list`).").told == "In px (`list`; default: 3)."
     assert made["many"].takes == list[str] and made["path"].default is None
     assert made["sampler"].completes == "samplers" and made["ratio"].default == 0.6 or made["ratio"].takes is float
 

@@ -197,3 +197,28 @@ def test_a_dead_engine_ends_it_and_an_old_folder_is_refused(
     (tmp_path / "old" / "experiment.json").write_text("{}")
     with pytest.raises(ResumeRefused, match="holds an experiment of an older saccade"):
         run_experiment(read_experiment(file), tmp_path / "old", Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("first_s", "left", "said"),
+    [
+        (0.5, 100, ""),
+        (30.0, 0, ""),
+        (0.7, 100, "the first image took 1 s, so the other 100 take about 1 min, or less: it warms up as well"),
+        (36.0, 1000, "the first image took 36 s, so the other 1,000 take about 10 h, or less: it warms up as well"),
+    ],
+)
+def test_how_long_it_will_take(first_s: float, left: int, said: str) -> None:
+    assert local.estimate(first_s, left) == said
+
+
+def test_the_first_image_that_is_answered_says_how_long_all_take(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter(range(0, 10_000, 40))
+    monkeypatch.setattr(local, "perf_counter", lambda: next(ticks))
+    (tmp_path / "0.png").write_bytes(b"no image")
+    console = Console(record=True, width=200)
+    run_experiment(read_experiment(file), tmp_path / "out", console)
+    said = [line for line in console.export_text().splitlines() if line.startswith("the first image")]
+    assert said == ["the first image took 40 s, so the other 2 take about 1 min, or less: it warms up as well"]

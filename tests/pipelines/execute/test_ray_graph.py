@@ -49,10 +49,13 @@ SHARED = EPISODE.with_settings(canvas="shared", scorer="query,edges", glimpse=6,
 UNSURE = Episode(glimpse=6, fixations=0, rest="all", integrate="confident", stop_at=2)
 SURE = UNSURE.with_settings(stop_at=0)
 """Sure of the glimpse: the page behind it is encoded for nobody."""
+AGAIN = UNSURE.with_settings(reread=0.8)
 
 
 @pytest.mark.parametrize(
-    "episode", [EPISODE, SHARED, UNSURE, SURE], ids=["private", "shared", "glimpse, unsure", "glimpse, sure"]
+    "episode",
+    [EPISODE, SHARED, UNSURE, SURE, AGAIN],
+    ids=["private", "shared", "glimpse, unsure", "glimpse, sure", "and again"],
 )
 def test_the_graph_gives_the_traces_of_a_loop(data: Path, tmp_path: Path, qwen2_5_vl: Path, episode: Episode) -> None:
     named = tmp_path / "number=5 image_id=zz" / "questions=4 a?b*c 100%20 #é" / "source=s3:"  # only names

@@ -82,10 +82,10 @@ def test_a_report_says_what_was_measured(run: Path) -> None:
     words = read(path).words
     assert "0.30 ANLS [" in words and "n = 6" in words  # (1 + 0.8) / 6: errors count as wrong
     assert "17 % exact answers" in words and "50 % of the answer boxes looked at" in words
-    assert "13 tokens a question, 27 % of the page's" in words  # (3 x 16 + 4) / 4 of 48
-    assert "1.8 looks a question" in words and "2 of 6 questions ended in an error" in words
+    assert "13 tokens per question, 27 % of the page's" in words  # (3 x 16 + 4) / 4 of 48
+    assert "1.8 looks per question" in words and "2 of 6 questions ended in an error" in words
     assert "This run has not ended" in words  # no summary.json
-    assert "encode 2.0 s, 50 %" in words and "1.000 s a question" in words
+    assert "encode 2.0 s, 50 %" in words and "1.000 s per question" in words
     assert "2 PictureError: too small" in words
     for name in ("Accuracy against tokens", "What confidence was worth", "Scores", "Tokens", "Looks", "Best", "Worst"):
         assert name in words
@@ -101,6 +101,19 @@ def test_where_an_answer_was_read_is_drawn_and_shown_by_itself(run: Path) -> Non
     shown = [float(number) for number in str(crops[0]["viewbox"]).split()]
     assert shown == pytest.approx([0, 48 - 1.28, 96, 32 + 2.56], abs=0.06)
     assert (boxes[0]["x"], boxes[0]["y"], boxes[0]["width"], boxes[0]["height"]) == ("0.0", "48.0", "96.0", "32.0")
+
+
+def test_numbers_and_dates_are_right_when_they_are_the_same_ones(tmp_path: Path) -> None:
+    said = [("9.00", "38.00", 0.6), ("1,234.50", "1234.5", 0.4), ("12/01/2019", "11/01/2019", 0.9)]
+    said += [("11 Jan 2019", "11/01/2019", 0.1), ("Siver Ltd", "Silver Ltd", 0.9), ("9.00", "9.04", 1.0)]
+    made = [
+        answer(number, text, score, 0.9) | {"answers": [wanted], "metric": "relaxed" if score == 1 else "anls"}
+        for number, (text, wanted, score) in enumerate(said)
+    ]
+    page = report(written(tmp_path / "data" / "run", made), None, 6).read_text()
+    painted = re.findall(r'class="(right|wrong)">([^<]*)</span> <em>for ([^<]*)</em>', page)
+    right = {(text, wanted) for kind, text, wanted in painted if kind == "right"}
+    assert len(painted) == len(said) and right == {said[number][:2] for number in (1, 3, 4, 5)}
 
 
 def test_most_of_a_page_is_not_shown_by_itself() -> None:
@@ -219,7 +232,7 @@ def test_outlines_by_hand() -> None:
 
 def test_a_cell_belongs_to_the_look_that_kept_it_first() -> None:
     row = answer(0, "x", 1.0, 0.5, looks=[look(0, 0, range(4), "x", 1), look(1, 1, range(2, 8), "x", 1)])
-    assert looks.owners(TraceView.from_row(row))[:2].ravel().tolist() == [0] * 4 + [1] * 4 + [-1] * 4
+    assert TraceView.from_row(row).owners()[:2].ravel().tolist() == [0] * 4 + [1] * 4 + [-1] * 4
 
 
 def test_pages_share_the_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ KEYS = [
 ]  # fmt: skip
 KNOBS = [
     "sampler", "scorer", "planner", "budget", "fixations", "tokens", "glimpse", "canvas", "canvas_cap", "integrate",
-    "stop_at", "trace", "importance", "nonsense",
+    "stop_at", "reread", "trace", "importance", "nonsense",
 ]  # fmt: skip
 WORTH: list[tuple[str, Any]] = [  # knobs that are right, or nearly
     *(("sampler", name) for name in ("cortical", "random", "logpolar", "resize", "full", "topk", "uniform")),
@@ -45,6 +45,7 @@ WORTH: list[tuple[str, Any]] = [  # knobs that are right, or nearly
     ("canvas_cap", 1),
     ("integrate", "weighted"),
     ("stop_at", 0),
+    ("reread", 4),
     ("trace", True),
 ]
 

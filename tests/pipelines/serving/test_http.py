@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.serving.settings import hashed
+from saccade.episode import AGAIN
 from saccade.errors import EngineDead
 from saccade.eye import Eye
 from saccade.types import Answer, Canvas
@@ -32,17 +33,18 @@ def error_of(response: Any, status: int) -> str:
 
 
 @pytest.mark.parametrize("sampler", ["hybrid", "random", "full", "resize"])
-@pytest.mark.parametrize("glimpse", [0, 6])
-def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, glimpse: int) -> None:
-    knobs = {**KNOBS, "sampler": sampler, "glimpse": glimpse}
+@pytest.mark.parametrize(("glimpse", "reread"), [(0, 0.0), (6, 0.0), (6, 0.7)])
+def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, glimpse: int, reread: float) -> None:
+    knobs = {**KNOBS, "sampler": sampler, "glimpse": glimpse, "reread": reread}
     made = endpoint.post(body(saccade=knobs)).json()
-    chosen = {**{key: knobs[key] for key in ("sampler", "fixations", "stop_at", "glimpse")}}
+    chosen = {**{key: knobs[key] for key in ("sampler", "fixations", "stop_at", "glimpse", "reread")}}
     eye = Eye(endpoint.local.reader.engine, settings(Path("nano")).episode.with_settings(**chosen))
     trace = eye.look(png(), "What is field 1?")
     told = made["saccade"]
     assert made["choices"][0]["message"]["content"] == told["answer"] == trace.answer.text
     assert told["confidence"] == pytest.approx(trace.answer.confidence, rel=1e-5)
     assert len(told["fixations"]) == len(trace.steps)
+    assert (told["fixations"][-1]["reason"] == AGAIN) == (reread > 0)
     for fixation, step in zip(told["fixations"], trace.steps, strict=True):
         assert fixation["kept"] == step.selection.index.tolist() and fixation["tokens"] == len(step.selection)
         assert fixation["gaze"] == pytest.approx(step.gaze.uv, abs=1e-4)

@@ -1,10 +1,10 @@
-"""Adaptive patching (R4) against a quadtree written as a recursion, and counts worked by hand."""
+"""Adaptive patching against a quadtree written as a recursion, and counts worked by hand."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from saccade.geometry.patching import adaptive_patches, complexity
+from saccade.geometry.quadtree import adaptive_patches, complexity
 
 
 def quadtree(image: Tensor, top: int, left: int, sizes: list[int], limits: list[float]) -> list[tuple[int, int, int]]:

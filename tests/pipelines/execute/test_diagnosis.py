@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.commands.app import expected
-from pipelines.execute import faults as ailing
+from pipelines.execute import diagnosis
 from pipelines.execute.plan import Plan, survived
 from pipelines.reporting.subjects import file_name
 from pipelines.runs import stored
@@ -23,11 +23,11 @@ def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     long = tmp_path / ("x" * 95)
     long.mkdir()
     monkeypatch.setenv(name, str(long))
-    said = ailing.before_ray()
+    said = diagnosis.before_ray()
     assert said is not None and said.startswith(f"{name} is too long for Ray's sockets (")
     assert said.endswith("set RAY_TMPDIR=/tmp")
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
-    assert ailing.before_ray() is None
+    assert diagnosis.before_ray() is None
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_a_long_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_no_room_for_ray(monkeypatch: pytest.MonkeyPatch, full: str, said: str) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
-    monkeypatch.setattr(ailing, "free_bytes", lambda folder: 3 << 20 if str(folder) == full else 1 << 40)
-    assert (ailing.before_ray() or "").startswith(said)
+    monkeypatch.setattr(diagnosis, "free_bytes", lambda folder: 3 << 20 if str(folder) == full else 1 << 40)
+    assert (diagnosis.before_ray() or "").startswith(said)
 
 
 def test_a_temporary_folder_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/gone")
-    assert "Ray cannot write to '/gone', where RAY_TMPDIR says" in (ailing.before_ray() or "")
+    assert "Ray cannot write to '/gone', where RAY_TMPDIR says" in (diagnosis.before_ray() or "")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_full_disk_costs_the_run_and_not_a_row(tmp_path: Path) -> None:
     plan = cast(Plan, None)
     with pytest.raises(OSError, match="No space left"):
         survived(full, plan)
-    assert survived(other, plan) is other and ailing.is_full(OSError(errno.EDQUOT, "Quota exceeded"))
+    assert survived(other, plan) is other and diagnosis.is_full(OSError(errno.EDQUOT, "Quota exceeded"))
 
 
 def test_other_errors_of_the_system_stay_what_they_are() -> None:

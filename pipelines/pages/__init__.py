@@ -1,0 +1,1 @@
+"""What every HTML page of this package has in common: one style."""
