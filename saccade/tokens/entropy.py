@@ -1,4 +1,4 @@
-"""Token entropy, and a guard by it: means that hold too little of what tokens differed in are undone (B6)."""
+"""Token entropy, and a guard by it: means that hold too little of what tokens differed in are undone."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Trains what makes tokens of a foreign ViT's features (T4), for `engine.vit` and `engine.projection`.
+"""Trains what makes tokens of a foreign ViT's features, for `engine.vit` and `engine.projection`.
 
     python -m saccade.training.projection --vit google/vit-base-patch16-224 --read 64 --out heads/vit
 

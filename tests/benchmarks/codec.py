@@ -1,4 +1,4 @@
-"""What a trained codec saves where encodings are stored and sent, and what it costs in answers (R6).
+"""What a trained codec saves where encodings are stored and sent, and what it costs in answers.
 
     saccade train codec autoencoder --out heads/codec
     python -m tests.benchmarks.codec heads/codec
