@@ -39,6 +39,7 @@ class Training(Data, Model):
 train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
 MODULES = {
+    "average": "average",
     "gaze": "gaze",
     "levels": "levels",
     "codec": "compression",
