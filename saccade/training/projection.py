@@ -1,4 +1,4 @@
-"""Trains what makes tokens of a foreign ViT's features, for `engine.vit` and `engine.projection`.
+"""Train what makes tokens of a foreign ViT's features, for `engine.vit` and `engine.projection`.
 
     python -m saccade.training.projection --vit google/vit-base-patch16-224 --read 64 --out heads/vit
 
@@ -8,7 +8,6 @@ tower makes. Measured on pages that were not trained on: the share of the tokens
 bound for one that has seen pictures.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from saccade.heads.projection import Projection
 from saccade.training.comparing import compared, reported, told
 from saccade.training.course import claim, course, picked
 from saccade.training.levels import SEED
+from saccade.training.parser import parser_of
 
 Pair = tuple[Tensor, Tensor]
 """What a ViT says of a page's cells (N, F), and the tokens they are to be (N, D)."""
@@ -55,14 +55,14 @@ def missed(projection: Projection, page: Pair) -> Tensor:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains it, writes it, prints what it learned; returns its report and its folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--vit", required=True, help="folder or hub name of a ViT (transformers' ViTModel)")
-    parser.add_argument("--model", default="nano", help="whose tokens they become")
-    parser.add_argument("--inner", type=int, default=256, help="width of the layer between")
-    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out")
-    parser.add_argument("--page-px", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--read", type=int, default=0, help="held-out questions that are read with it and without")
+    parser.add_argument("--model", default="nano", help="whose tokens they become [nano]")
+    parser.add_argument("--inner", type=int, default=256, help="width of the layer between [256]")
+    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out [64]")
+    parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
+    parser.add_argument("--steps", type=int, default=300, help="of the optimizer [300]")
+    parser.add_argument("--read", type=int, default=0, help="held-out questions read with it and without [0]")
     parser.add_argument("--out", type=Path, required=True, help="folder of what was trained, its curve and its state")
     given = parser.parse_args(argv)
     origin = {key: value for key, value in vars(given).items() if key not in ("out", "read", "model", "vit")}
