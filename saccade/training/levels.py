@@ -3,7 +3,7 @@
     python -m saccade.training.levels --what allocator --out heads/allocator    # shares by level
     python -m saccade.training.levels --what crosslevel --out heads/crosslevel  # across levels
     python -m saccade.training.levels --what filters --out heads/filters        # down-sampling
-    python -m saccade.training.levels --what filters --read 64 --out heads/filters  # and what is read
+    python -m saccade.training.levels --what filters --read 64 --out heads/filters
     saccade ask page.png "What is the total?" --levels 3 --sampler pyramid \\
         --set budget.name=allocator --set budget.weights=heads/allocator
 

@@ -1,6 +1,6 @@
 """Train what makes tokens of a foreign ViT's features, for `engine.vit` and `engine.projection`.
 
-    python -m saccade.training.projection --vit google/vit-base-patch16-224 --read 64 --out heads/vit
+    python -m saccade.training.projection --vit google/vit-base-patch16-224 --out heads/vit
 
 Nobody labels anything: of the same cells of the same pages the projection is to make the tokens that the model's own
 tower makes. Measured on pages that were not trained on: the share of the tokens' variance that is missed, and with
