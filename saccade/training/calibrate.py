@@ -1,7 +1,7 @@
 """How large a checkpoint needs print to be, and what its confidence is worth: what its `saccade.json` says.
 
 Pages are read shrunk until their smallest print has one height after another: the lowest that is read as well as any,
-within a hundredth, is the checkpoint's critical print size. Then every look of an episode counts as an answer (few
+within half a hundredth, is the checkpoint's critical print size. Then every look of an episode counts as an answer (few
 tokens and many), and so does the smaller page. Where the data set knows questions that a page does not answer, they are
 asked too: whatever is read there is wrong. The map is fitted on all pages; how good it is, is told by maps fitted on
 three quarters of the pages, each on the quarter that it has not seen.
@@ -35,7 +35,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "small": {"effort": "low"},
 }
 PRINT_PX = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 15.0, 0.0)  # 0: as large as it is
-AS_GOOD = 0.01  # of the score, below the best, that still counts as well read
+AS_GOOD = 0.005  # of the score, below the best, that still counts as well read
+WORSE = 0.01  # of the score, below that of pages as they are: at print this high they are read worse
 FOREIGN = 4  # questions per page that it does not answer
 SURE = 0.7  # where looking stops
 LEAST_PAGES, LEAST_QUESTIONS = 4, 40
@@ -143,7 +144,7 @@ def critical(scores: Mapping[float, float], shrunk: Mapping[float, int]) -> floa
     """
     going_on, well = True, {}
     for print_px in sorted(filter(None, scores), reverse=True):
-        going_on &= scores[print_px] >= scores[0.0] - AS_GOOD
+        going_on &= scores[print_px] >= scores[0.0] - WORSE
         if going_on and shrunk[print_px] >= LEAST_PAGES:
             well[print_px] = scores[print_px]
     return min((print_px for print_px, score in well.items() if score >= max(well.values()) - AS_GOOD), default=0.0)
