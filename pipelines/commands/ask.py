@@ -12,6 +12,7 @@ from pipelines.commands.settings import asking
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
+from pipelines.runs.summary import ROUNDED
 from saccade.config import Episode
 from saccade.decoding.pages import chosen
 from saccade.engines import Engine, EngineSpec
@@ -104,7 +105,7 @@ def _look(picture: Picture, question: str, engine: Engine, settings: Episode) ->
 
 def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
     grid = seen.grid
-    if picture.width_px * picture.height_px > 1.1 * grid.width_px * grid.height_px:  # rounding to cells is not said
+    if picture.width_px * picture.height_px > ROUNDED * grid.width_px * grid.height_px:
         shrunk = "" if settings.view in ("resize", "gundam") else "; --max-px N lets it be larger"
         if seen.print_px:
             shrunk = f", where its smallest print is {seen.print_px:g} px high; --print-px 0 shows it as it is"

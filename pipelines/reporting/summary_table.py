@@ -46,6 +46,9 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "exact match", _interval(summary["exact"])
     if summary["coverage"] is not None:
         yield "answer boxes covered", _interval(summary["coverage"])
+    if summary.get("shrunk", {}).get("images"):
+        small = summary["shrunk"]
+        yield "shown smaller", f"{small['images']} images, to {small['side']:.0%} of their sides (--print-px, --max-px)"
     if tok is not None:
         yield "visual tokens", f"min {tok['min']}, mean {tok['mean']:.0f}, max {tok['max']} per question"
         spread = ", ".join(f"{times} x {count}" for count, times in looks["counts"].items())

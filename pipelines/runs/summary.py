@@ -1,8 +1,9 @@
 """summary.json: what a run's answers come to. Computed from the files of answers alone, so it can be made again."""
 
 import json
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,13 +31,15 @@ COLUMNS = [
     "metric",
 ]
 LOOK_TOK = "fixations.list.element.tokens"
+SIDES = ("width_px", "height_px", "grid.width_px", "grid.height_px")  # of the image, and of what the model was shown
+ROUNDED = 1.1  # an image of so many times the pixels that are shown is no smaller for it: sides are whole tokens
 SHOWN_COUNTS = 20
 SHOWN_ERRORS = 20  # reasons listed; the rest are counted together
 
 
 def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
     """The summary of everything answered so far, written to summary.json. `attempt`: seconds, images_per_s, ..."""
-    columns, looked = _columns(folder)
+    columns, looked, sides = _columns(folder)
     images = len(set(columns["image_id"]))
     errors = [error for error in columns["error"] if error is not None]
     visual = [count for count in columns["visual_tok"] if count is not None]
@@ -57,6 +60,7 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
         "exact": _interval(columns["exact"], columns["image_id"]),
         "coverage": _interval(columns["coverage"], columns["image_id"]),
         "visual_tok": {"min": min(visual), "mean": float(np.mean(visual)), "max": max(visual)} if visual else None,
+        "shrunk": _shrunk(sides),
         "first_look_tok": _distribution([steps[0] for steps in looked if steps]),  # how the budget fell out
         "fixations": {
             "mean": float(np.mean(looks)) if looks else None,
@@ -75,17 +79,33 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
     return summary
 
 
-def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]]]:
-    """The columns of all rows, and each row's tokens look by look."""
+def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]], dict[str, float]]:
+    """The columns of all rows, each row's tokens look by look, and by how much each image's sides were shrunk."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     looked: list[list[int]] = []
+    sides: dict[str, float] = {}
     for file in sorted(folder.answers.glob("*.parquet")):
         with pq.ParquetFile(file) as opened:
-            table = opened.read(columns=[*COLUMNS, LOOK_TOK])
+            table = opened.read(columns=[*COLUMNS, LOOK_TOK, *SIDES])
         for name in COLUMNS:
             columns[name] += table[name].to_pylist()
         looked += [[step["tokens"] for step in steps or ()] for steps in table["fixations"].to_pylist()]
-    return columns, looked
+        if {"width_px", "height_px"} <= set(table.column_names):  # in no row of before there were these
+            image = zip(
+                *(table[name].to_pylist() for name in ("image_id", "width_px", "height_px", "grid")), strict=True
+            )
+            sides |= {
+                image_id: math.sqrt(grid["width_px"] * grid["height_px"] / (width * height))
+                for image_id, width, height, grid in image
+                if width and height and grid and grid["width_px"]
+            }
+    return columns, looked, sides
+
+
+def _shrunk(sides: Mapping[str, float]) -> dict[str, Any]:
+    """How many images the model was shown smaller than they are, and their mean side beside the true one."""
+    less = [side for side in sides.values() if ROUNDED * side**2 < 1]
+    return {"images": len(less), "side": float(np.mean(less)) if less else None}
 
 
 def _distribution(counts: Sequence[int]) -> dict[str, int]:

@@ -172,7 +172,7 @@ def picture(result: Mapping[str, Any]) -> Figure:
         style = {"marker": MARKS[number], "markersize": 5, "linewidth": 1.2, "color": COLOURS[number], "label": label}
         axes.plot(*at, **style)
         for name, x, y in zip(found, *at, strict=True):
-            if any(abs(math.log(x / other)) < 0.15 and abs(y - up) < 0.04 for other, up in said_at):
+            if any(abs(math.log(x / other)) < 0.25 and abs(y - up) < 0.04 for other, up in said_at):
                 continue  # its name would stand on another's
             said_at.append((x, y))
             said = (

@@ -43,6 +43,7 @@ class Loop:
         self.done: list[str] = []
         self.most, self.stops, self.error = 10**6, KeyboardInterrupt(), "EngineError: none"
         self.looked: list[list[int]] = []  # tokens look by look, image by image
+        self.sides: list[tuple[int, int, int, int]] = []  # width and height in px, image by image, and as shown
 
     def run(self, plan: Plan, config: RunConfig, left: Path, watch: Any) -> float:
         for number, image in enumerate(pq.read_table(left).to_pylist()):
@@ -52,6 +53,9 @@ class Loop:
             made = [{**rows.error_row(image["image_id"], q, self.error), "visual_tok": 12} for q in asked]
             for row, tokens in itertools.product(made, self.looked[number : number + 1]):
                 row["fixations"] = [{"gaze_x": 0.5, "gaze_y": 0.5, "tokens": count} for count in tokens]
+            for row, (width, height, *shown) in itertools.product(made, self.sides[number : number + 1]):
+                grid = {"rows": 1, "cols": 1, "width_px": shown[0], "height_px": shown[1]}
+                row |= {"width_px": width, "height_px": height, "grid": grid}
             manifest.write_table(
                 rows.pa.Table.from_pylist(made, rows.SCHEMA), plan.answers / answers_name(image["number"])
             )
@@ -98,6 +102,12 @@ def test_a_run_says_what_it_is_and_what_it_came_to(config: RunConfig, loop: Loop
 def test_the_summary_says_how_the_budget_fell_out(config: RunConfig, loop: Loop) -> None:
     loop.looked = [[180, 180], [456, 3], [180], [273], []]  # the sixth image has no looks either
     assert batch(config, QUIET)["first_look_tok"] == {"180": 6, "273": 3, "456": 3}
+
+
+def test_the_summary_says_how_many_images_were_shown_smaller(config: RunConfig, loop: Loop) -> None:
+    """Rounding to whole tokens is no shrinking; images of which nothing was stored are not counted."""
+    loop.sides = [(1000, 800, 500, 400), (1000, 800, 992, 800), (1000, 1000, 250, 250), (100, 100, 112, 112)]
+    assert batch(config, QUIET)["shrunk"] == {"images": 2, "side": pytest.approx((0.5 + 0.25) / 2)}
 
 
 def test_a_folder_in_use_is_refused_without_resume(config: RunConfig, loop: Loop) -> None:
