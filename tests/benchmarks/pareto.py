@@ -12,7 +12,6 @@ results/pareto.json beside this file and draws .assets/pareto.png; for another d
 
 import argparse
 import json
-import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -158,6 +157,16 @@ LINES = {
     "random": ("random@819",),
 }
 """Ways that are points of one line of the picture, and its name."""
+NAMED = {
+    **{f"ink, print of {px} px": f"{px} px" for px in (6, 8)},
+    "ink, print of 8 px, again below 0.9": "8 px, again below 0.9",
+    **{f"resize@{tokens}": str(tokens) for tokens in (128, 273, 546, 819, 1638)},
+    "looks, 3 x 273": "3 x 273",
+    "looks, 3 x 273, of ink": "3 x 273, of ink",
+    "full, print of 8 px": "8 px",
+    "random@819": "819",
+}
+"""Points that have a name beside them; more would stand on one another."""
 
 
 def picture(result: Mapping[str, Any]) -> Figure:
@@ -165,25 +174,15 @@ def picture(result: Mapping[str, Any]) -> Figure:
     figure = chart(7.4, 4.4)
     axes = dress(figure.add_subplot(), "Answers per second, and how good", "questions per second", "ANLS")
     axes.set_xscale("log")
-    said_at: list[tuple[float, float]] = []
     for number, (label, names) in enumerate(LINES.items()):
         found = {name: result["eight"][name] for name in names if name in result["eight"]}
         at = [way["questions_per_s"] for way in found.values()], [way["anls"]["mean"] for way in found.values()]
         style = {"marker": MARKS[number], "markersize": 5, "linewidth": 1.2, "color": COLOURS[number], "label": label}
         axes.plot(*at, **style)
         for name, x, y in zip(found, *at, strict=True):
-            if any(abs(math.log(x / other)) < 0.25 and abs(y - up) < 0.04 for other, up in said_at):
-                continue  # its name would stand on another's
-            said_at.append((x, y))
-            said = (
-                name.removeprefix(label)
-                .removeprefix("ink, print of 8 px, again ")
-                .removeprefix(", ")
-                .removeprefix("@")
-                .replace("print of ", "")
-            )
-            told = {"xytext": (5, 5), "textcoords": "offset points", "font": font(SMALL - 1), "color": COLOURS[number]}
-            axes.annotate(said.removeprefix("resize@819, then ink "), (x, y), **told)
+            if name in NAMED:
+                told = {"xytext": (5, 5), "textcoords": "offset points", "font": font(SMALL - 1)}
+                axes.annotate(NAMED[name], (x, y), color=COLOURS[number], **told)
     ticks = [3, 10, 30, 100]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_ylim(0, 1)
