@@ -61,6 +61,7 @@ def mean_checkpoint(folders: Sequence[Path], weights: Sequence[float], out: Path
     model, head = models[0], heads[0]
     model.load_state_dict(average([each.state_dict() for each in models], weights))
     head.load_state_dict(average([each.state_dict() for each in heads], weights))
+    out.mkdir(parents=True, exist_ok=True)
     export(model, head, out)
 
 
@@ -76,7 +77,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         weights = [float(weight) for weight in told.split(",")]
         if len(weights) != len(given.checkpoints):
             raise ConfigError(f"--weights has {len(weights)} numbers for {len(given.checkpoints)} checkpoints")
-        given.out.mkdir(parents=True, exist_ok=True)
         mean_checkpoint(given.checkpoints, weights, given.out)
     except (ConfigError, ValueError) as error:
         parser.error(str(error))

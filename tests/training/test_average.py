@@ -66,3 +66,4 @@ def test_a_wrong_folder_or_too_few_weights_end_in_one_line(tmp_path: Path, capsy
         with pytest.raises(SystemExit):
             main([str(each) for each in line])
         assert said in capsys.readouterr().err
+        assert not (tmp_path / "x").exists(), "nothing is left of what was refused"
