@@ -26,6 +26,7 @@ SMALL = (
     0.07  # share of a page's lines, by their length, that may be smaller than what is taken to be its smallest print
 )
 SOLID = 0.75  # share of its box that a dot, a dash or a rule fills, and no letter but such as "l" and "1"
+WIDE = 1.6  # times as wide as high: a dash of a dashed rule, or letters that touch; few letters are
 OUT = 1.2, 1.75  # times as high as the lower letters: what stands out above them in the same print
 CAPITALS = 0.15  # share of letters that stand out; where fewer do all are capitals
 X_HEIGHT = 0.73  # of a capital's height, in most type
@@ -55,8 +56,12 @@ def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
 def x_height(boxes: NDArray[np.int32]) -> float | None:
     """The x-height of the smallest print among letters with these boxes (K, 4); None: they are too few to be print.
 
-    It has a number of letters, or a share of all print by its length; what is lower and less counts as dirt.
+    It has a number of letters, or a share of all print by its length; what is lower and less counts as dirt. What is
+    wide counts only where there are no letters besides: the dashes of a rule stand in a line and are as high as each
+    other, like small print.
     """
+    narrow = boxes[boxes[:, 2] <= WIDE * boxes[:, 3]]
+    boxes = narrow if len(narrow) >= FEWEST else boxes
     if len(boxes) < FEWEST:
         return None
     _, _, width, height = boxes.T

@@ -61,7 +61,7 @@ def again(stop_at: float) -> Episode:
 WAYS: dict[str, Episode] = {
     "full": Episode(sampler="full"),
     "ink": Episode(print_px=0),
-    **{f"ink, print of {px} px": Episode(print_px=px) for px in (6, 7, 8, 10)},
+    **{f"ink, print of {px} px": Episode(print_px=px) for px in (6, 7, 8, 10, 12)},
     "full, print of 8 px": Episode(sampler="full", print_px=8),
     **{f"resize@{tokens}": resized(tokens) for tokens in (128, 273, 546, 819, 1638)},
     "ink of resize@1638": resized(1638, encoder="ink"),

@@ -77,6 +77,19 @@ def test_specks_rules_and_grain_are_no_print() -> None:
     assert print_height_px(pixels.clip(0, 255).astype(np.uint8)) == pytest.approx(12, abs=1.5)
 
 
+def test_worn_dashes_stand_in_a_line_like_small_print_and_are_none() -> None:
+    """On a till roll most rules are dashes; ragged ones fill too little of their boxes to be told by that."""
+    pixels = page(*[(TEXT, 12)] * 6, size=(1000, 608))
+    for top in (300, 340, 380):
+        for left in range(20, 900, 14):
+            pixels[top : top + 3, left : left + 6] = 60
+            pixels[top + 2 : top + 5, left + 4 : left + 11] = 60
+    dashes = pixels.copy()
+    dashes[:290] = 245
+    assert print_height_px(dashes) is not None, "where nothing else is printed they may be letters that touch"
+    assert print_height_px(pixels) == pytest.approx(12, abs=1.5)
+
+
 def test_where_there_is_no_print_nothing_is_measured() -> None:
     draw = np.random.default_rng(2)
     rows, cols = np.mgrid[:480, :640]
