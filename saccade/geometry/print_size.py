@@ -5,8 +5,8 @@ Readers, people and models alike, gain nothing from print above a critical size,
 in black and white that has another of its size beside it on the same line; of a line of text, the lower letters decide,
 so that what is measured is the x-height. Where nothing stands out above them, as "h" does above "a", they are capitals
 or digits, and the x-height of such print is lower. Dots, dashes and rules fill their boxes; pictures and stains stand
-alone. White print on black counts where the page is mostly dark. Worn dots of a dotted line, and the dots of a halftone,
-can pass for small print: the page is then shown larger than it need be.
+alone. White print on black counts where the page is mostly dark. Worn dots of a dotted line, and the dots of a
+halftone, can pass for small print: the page is then shown larger than it need be.
 """
 
 import math
