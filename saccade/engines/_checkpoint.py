@@ -40,10 +40,12 @@ class Checkpoint(EngineSpec):
     @classmethod
     def _reduction(cls, value: Any) -> Any:
         """Spelled out with all its settings, so that a result says which they were."""
-        made = None if value is None else load("reduction", value, Reduction)
-        if isinstance(made, Drop):
-            raise ConfigError(f"{made.name()} drops tokens inside the decoder: --set engine.drop.name={made.name()}")
-        return made and made.spec()
+        reduction = None if value is None else load("reduction", value, Reduction)
+        if isinstance(reduction, Drop):
+            raise ConfigError(
+                f"{reduction.name()} drops tokens inside the decoder: --set engine.drop.name={reduction.name()}"
+            )
+        return reduction and reduction.spec()
 
     def common(self) -> dict[str, Any]:
         """These settings alone, for another engine with the same checkpoint."""

@@ -39,6 +39,6 @@ class Differentiable:
         hidden = self.decoder.weighed(
             embeds, torch.cat([before, *parts, after], 1), torch.cat([ones[0], weight.to(self.device).float(), ones[1]])
         )
-        said = self.family.logits(hidden[-len(written) :]).float().log_softmax(-1)
+        logprobs = self.family.logits(hidden[-len(written) :]).float().log_softmax(-1)
         wanted = torch.tensor(written, device=self.device)
-        return -said.gather(-1, wanted[:, None]).mean()
+        return -logprobs.gather(-1, wanted[:, None]).mean()

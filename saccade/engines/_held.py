@@ -38,8 +38,12 @@ class Choices(Guide):
 
     def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
         """Those that go on with a choice."""
-        done = len(written)
-        going = {text[done] for text in self.allowed if text[:done] == tuple(written) and len(text) > done}
+        num_written = len(written)
+        going = {
+            text[num_written]
+            for text in self.allowed
+            if text[:num_written] == tuple(written) and len(text) > num_written
+        }
         return _only(logprobs, torch.tensor(sorted(going), device=logprobs.device))
 
 

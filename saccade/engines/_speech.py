@@ -49,7 +49,7 @@ class Speech:
     def written(self, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """The token ids of texts, each with every token that may end it."""
         ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        return tuple((*one, end) for one in ids for end in sorted(self.end_ids))
+        return tuple((*text_ids, end) for text_ids in ids for end in sorted(self.end_ids))
 
     def answer(
         self,

@@ -110,10 +110,10 @@ def _safetensors(file: Path) -> dict[str, Any]:
 def _json(file: Path) -> dict[str, Any]:
     _no_pointer(file)
     try:
-        found = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is no JSON, or cut short ({error}): {AGAIN}") from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _no_pointer(file: Path) -> None:

@@ -184,10 +184,10 @@ def load_model(model_class: Any, path: str, dtype: torch.dtype) -> Any:
         ConfigError: weights are missing, or do not fit the configuration.
     """
     try:
-        model, told = model_class.from_pretrained(path, dtype=dtype, output_loading_info=True)
+        model, loading = model_class.from_pretrained(path, dtype=dtype, output_loading_info=True)
     except Exception as error:  # parsers, sizes that do not fit: of no common type
         raise ConfigError(f"the checkpoint {path!r} does not load: {describe(error)[:500]}") from error
-    if missing := sorted(told["missing_keys"]):
+    if missing := sorted(loading["missing_keys"]):
         raise ConfigError(
             f"the checkpoint {path!r} lacks weights that its config.json wants: {', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''} ({len(missing)}): download the checkpoint again"

@@ -55,6 +55,6 @@ class Windows:
         self.encoded[here] = True
         self.num_patches += len(patches)
         raster = torch.argsort(here)
-        heard = torch.zeros(len(here), device=here.device) if tokens.received is None else tokens.received
+        received = torch.zeros(len(here), device=here.device) if tokens.received is None else tokens.received
         visual = tower.merger(tokens.states.flatten(0, 1))
-        return here[raster], visual[raster], tokens.states[raster], heard[raster]
+        return here[raster], visual[raster], tokens.states[raster], received[raster]

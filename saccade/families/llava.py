@@ -122,7 +122,7 @@ class Llava(Family):
         """
         blocks = self.model.model.vision_tower.encoder.layers
         last = layer - 1 if layer > 0 else len(blocks) + layer  # hidden_states[0] is before the first layer
-        heard: list[Tensor] = []
+        per_batch: list[Tensor] = []
 
         def listen(attention: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             hidden = args[0] if args else kwargs["hidden_states"]
@@ -131,10 +131,10 @@ class Llava(Family):
                 project(hidden).view(heads).transpose(1, 2) for project in (attention.q_proj, attention.k_proj)
             )
             seen = [received(q, k, attention.scale)[1:] for q, k in zip(query, key, strict=True)]
-            heard.append(torch.stack(seen))
+            per_batch.append(torch.stack(seen))
 
         with blocks[last].self_attn.register_forward_pre_hook(listen, with_kwargs=True):
-            yield heard
+            yield per_batch
 
     # Prompt and positions
 
