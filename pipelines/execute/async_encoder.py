@@ -41,8 +41,8 @@ class Passes:
         self._passes.close()
 
     def _pass(self, batch: list[Prepared]) -> list[Encoding]:
-        made = self.engine.encode(batch)
-        return made if len(made) == 1 else [owned(encoding) for encoding in made]
+        encodings = self.engine.encode(batch)
+        return encodings if len(encodings) == 1 else [owned(encoding) for encoding in encodings]
 
     def _queries(self, questions: Sequence[str]) -> list[Query | SaccadeError]:
         return [self._query(question) for question in questions]
@@ -73,10 +73,10 @@ class Threaded(ForwardingEncoder):
 
     def query(self, question: str) -> Query:
         """The question's tokens, from the thread that the engine runs in."""
-        made = asyncio.run_coroutine_threadsafe(self._query(question), self.loop).result()
-        if isinstance(made, SaccadeError):
-            raise made
-        return made
+        embedded = asyncio.run_coroutine_threadsafe(self._query(question), self.loop).result()
+        if isinstance(embedded, SaccadeError):
+            raise embedded
+        return embedded
 
     async def _query(self, question: str) -> Query | SaccadeError:
         if self._coming is not None and question in self._questions:
@@ -91,5 +91,5 @@ def owned(encoding: Encoding) -> Encoding:
 
 def tensors(value: Encoding | Grid) -> dict[str, Any]:
     """Its tensors, by field."""
-    found = {field.name: getattr(value, field.name) for field in fields(value)}
-    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+    values = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: tensor for name, tensor in values.items() if isinstance(tensor, Tensor)}

@@ -52,7 +52,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Encoded:
     """The encoding of a view that had been put off, and what it cost."""
 
     encoding: Encoding
@@ -84,7 +84,7 @@ class EncoderActor(EngineActor):
             self._keep(listed.image_id, sight.seen)
         return freeze(replace(sight, seen=sight.seen.elsewhere()))
 
-    async def more(self, listed: Row, what: Put) -> Made | SaccadeError:
+    async def more(self, listed: Row, what: Put) -> Encoded | SaccadeError:
         """What `see` put off, or the error that costs the questions which asked for it."""
         seen = self.kept.get(listed.image_id) or (await self._sight(listed)).seen
         if seen is None:
@@ -93,8 +93,8 @@ class EncoderActor(EngineActor):
         try:
             encoding = await asyncio.get_running_loop().run_in_executor(self.preparers, seen.encode, what)
         except Exception as error:
-            return _told(survived(error, self.plan))
-        return freeze(Made(encoding, seen.seconds - before))
+            return _as_saccade_error(survived(error, self.plan))
+        return freeze(Encoded(encoding, seen.seconds - before))
 
     async def forget(self, image_id: str) -> None:
         """An image is looked at no more."""
@@ -145,7 +145,7 @@ def _failed(questions: Sequence[Question], error: Exception) -> tuple[Question, 
     return tuple(replace(question, error=question.error or describe(error)) for question in questions)
 
 
-def _told(error: Exception) -> SaccadeError:
+def _as_saccade_error(error: Exception) -> SaccadeError:
     return error if isinstance(error, SaccadeError) else EngineError(describe(error))
 
 
@@ -164,12 +164,12 @@ class Encoders:
         """What an image's episodes start from; without its picture. Raises EngineDead."""
         return thaw(await self._called(number, "see", listed))  # type: ignore[no-any-return]
 
-    async def more(self, number: int, listed: Row, what: Put) -> Made:
+    async def more(self, number: int, listed: Row, what: Put) -> Encoded:
         """What was put off. Raises SaccadeError; EngineDead: the encoder died, and died again."""
-        made = await self._called(number, "more", listed, what)
-        if isinstance(made, SaccadeError):
-            raise made
-        return thaw(made)  # type: ignore[no-any-return]
+        reply = await self._called(number, "more", listed, what)
+        if isinstance(reply, SaccadeError):
+            raise reply
+        return thaw(reply)  # type: ignore[no-any-return]
 
     def forget(self, number: int, image_id: str) -> None:
         """An image is looked at no more. Nothing waits for it."""

@@ -71,8 +71,8 @@ def _answer(
                 folder, attempt, dataset, engine, variants, limit_px, console, experiment.timed, experiment.memory
             )
     except KeyboardInterrupt:
-        done = sum(1 for _ in folder.answers.glob("*.parquet"))
+        num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
         console.print(
-            f"interrupted after {done} of {manifest.num_images(folder.manifest)} images: the table is of those; the "
-            f"same command goes on in {folder.path}"
+            f"interrupted after {num_done} of {manifest.num_images(folder.manifest)} images: the table is of those; "
+            f"the same command goes on in {folder.path}"
         )

@@ -52,25 +52,25 @@ def ended_with_driver(ray_folder: Path) -> Iterator[None]:
 
 def of_cluster(driver: int, ray_folder: str) -> set[psutil.Process]:
     """Ray's programs among the children of the driver, and all that came of them."""
-    found: dict[int, psutil.Process] = {}
+    by_pid: dict[int, psutil.Process] = {}
     with suppress(psutil.NoSuchProcess):
         for process in psutil.Process(driver).children(recursive=True):  # parents come before their children
             with suppress(psutil.Error):
                 parent = process.ppid()
-                if parent in found or (parent == driver and _is_rays(process, ray_folder)):
-                    found[process.pid] = process
-    return set(found.values())
+                if parent in by_pid or (parent == driver and _is_rays(process, ray_folder)):
+                    by_pid[process.pid] = process
+    return set(by_pid.values())
 
 
 def of_sessions(names: set[str], ray_folder: str) -> set[psutil.Process]:
     """Ray's programs that were started for clusters of these names, and have not yet a title in the place of arguments:
     workers that were just starting."""
-    found = set()
+    processes = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if _is_rays(process, ray_folder) and names & _sessions(process):
-                found.add(process)
-    return found
+                processes.add(process)
+    return processes
 
 
 def end(processes: set[psutil.Process]) -> None:
@@ -90,12 +90,12 @@ def watch(driver: int, ray_folder: str) -> None:
     names: set[str] = set()
     pause_s = FIRST_S
     while os.getppid() == driver:
-        found = of_cluster(driver, ray_folder)
-        for process in found - known:
+        living = of_cluster(driver, ray_folder)
+        for process in living - known:
             with suppress(psutil.Error):
                 names |= _sessions(process)
-        pause_s = FIRST_S if found - known else min(LONGER * pause_s, MOST_S)
-        known = found | {process for process in known if process.is_running()}
+        pause_s = FIRST_S if living - known else min(LONGER * pause_s, MOST_S)
+        known = living | {process for process in known if process.is_running()}
         time.sleep(pause_s)
     for process in tuple(known):
         with suppress(psutil.Error):

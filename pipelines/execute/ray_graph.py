@@ -67,9 +67,9 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
             actors.append(_named(EncoderActor, plan.encoder(number), plan, config, cpus, config.encoder_gpus))
         for number in range(config.num_readers):
             actors.append(_named(ReaderActor, plan.reader(number), plan, config, cpus, config.reader_gpus))
-        _opened(actors, watch)
+        _wait_until_ready(actors, watch)
         with watch.polling(ledger):
-            _until_done(plan, config, left, watch)
+            _run_graph(plan, config, left, watch)
         return float(ray.get(ledger.seconds.remote()))
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
@@ -111,7 +111,7 @@ def _named(kind: type, name: str, plan: Plan, config: RunConfig, cpus: float, gp
     return options.remote(plan)
 
 
-def _opened(actors: list[Any], watch: Watch) -> None:
+def _wait_until_ready(actors: list[Any], watch: Watch) -> None:
     """Waits until every encoder and reader has opened its engine; says so while other runs hold what they need.
 
     Raises:
@@ -120,9 +120,9 @@ def _opened(actors: list[Any], watch: Watch) -> None:
     """
     left = [actor.ready.remote() for actor in actors]
     while left:
-        done, left = ray.wait(left, timeout=PATIENCE_S)
-        ray.get(done)
-        if not done:
+        ready, left = ray.wait(left, timeout=PATIENCE_S)
+        ray.get(ready)
+        if not ready:
             free = ray.available_resources()
             has = ", ".join(f"{free.get(key, 0):g} {key}" for key in ("CPU", "GPU"))
             watch.say(f"loading models: {len(left)} of {len(actors)} are not there yet (Ray has {has} free)")
@@ -138,7 +138,7 @@ def _close(actors: list[Any]) -> None:
         ray.kill(actor)
 
 
-def _until_done(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
+def _run_graph(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
     """Runs the graph, and again over the images that are left, when a node was lost with what it held.
 
     Ray repeats a task on an actor that it cannot reach at once, and so uses up all repetitions before it knows that the

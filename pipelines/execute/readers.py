@@ -78,7 +78,7 @@ class Readers:
         self.slots = [asyncio.Semaphore(plan.episodes_per_looker) for _ in self.actors]
         self.open = [0] * len(self.actors)
         self.concurrent = all(ray.get([actor.concurrent.remote() for actor in self.actors]))
-        self.heard = [0.0] * len(self.actors)  # when each reader last answered, or was started again
+        self.answered_at = [0.0] * len(self.actors)  # when each reader last answered, or was started again
         self.restarts: dict[int, asyncio.Future[None]] = {}
         self.read_s, self.repeat = plan.read_s, plan.max_restarts > 0
 
@@ -102,13 +102,13 @@ class Readers:
         repeats its requests as it does those of a reader that died."""
         waiting, asked = asyncio.ensure_future(_value(request)), time.monotonic()
         while True:
-            silent_s = time.monotonic() - max(asked, self.heard[number])
+            silent_s = time.monotonic() - max(asked, self.answered_at[number])
             done, _ = await asyncio.wait({waiting}, timeout=max(0.01, self.read_s - silent_s))
             if done:
-                self.heard[number] = time.monotonic()
+                self.answered_at[number] = time.monotonic()
                 return waiting.result()
-            if time.monotonic() - max(asked, self.heard[number]) >= self.read_s:
-                self.heard[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
+            if time.monotonic() - max(asked, self.answered_at[number]) >= self.read_s:
+                self.answered_at[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
                 self.restarts[number] = asyncio.ensure_future(self._restart(number))
 
     async def _restart(self, number: int) -> None:
@@ -117,7 +117,7 @@ class Readers:
         await asyncio.sleep(KILL_S)
         with suppress(ray.exceptions.RayError, SaccadeError):  # the requests themselves tell what went wrong
             await self.actors[number].ready.remote()
-        self.heard[number] = time.monotonic()
+        self.answered_at[number] = time.monotonic()
 
 
 async def _value(request: Any) -> Any:

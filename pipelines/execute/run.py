@@ -130,8 +130,8 @@ def _on_ray(
 
 
 def _progress(folder: RunFolder) -> str:
-    done = sum(1 for _ in folder.answers.glob("*.parquet"))
-    return f"{done} of {len(folder.images())} images"
+    num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
+    return f"{num_done} of {len(folder.images())} images"
 
 
 def _how(config: RunConfig) -> str:

@@ -130,8 +130,8 @@ class RunConfig(Looking, Data):
                 f"--device {engine.device}: Ray chooses the GPU of each worker. Give --device cuda; "
                 "CUDA_VISIBLE_DEVICES says which GPUs it may choose from"
             )
-        opened = settled(engine, here=values.get("address") is None)
-        return {**values, "engine": opened.spec()}
+        resolved = settled(engine, here=values.get("address") is None)
+        return {**values, "engine": resolved.spec()}
 
     @field_validator("output")
     @classmethod

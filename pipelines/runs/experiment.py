@@ -72,16 +72,16 @@ class Experiment(Settings):
             raise ConfigError(f"expected: {', '.join(loose)} is compared with nothing: give it a row in `against`")
         if self.profile and not self.timed:
             raise ConfigError("profile: the time of each stage is that of a variant by itself: give timed: true")
-        made = {}
+        episodes = {}
         for name, settings in self.variants.items():
             try:
-                made[name] = Episode(**settings)
+                episodes[name] = Episode(**settings)
             except ValidationError as error:
                 raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
         spec: Any = settled(choose_engine({"name": "hf", **self.engine}), here=True)
-        for episode in made.values():
+        for episode in episodes.values():
             episode.check_engine(spec)
-        return load("datasets", self.dataset, Dataset), spec, made
+        return load("datasets", self.dataset, Dataset), spec, episodes
 
     def with_heads(self, folders: Sequence[Path]) -> Self:
         """With a row for each trained head, called as its folder.
@@ -102,14 +102,14 @@ class Experiment(Settings):
     def trained_pages(self) -> dict[str, int]:
         """How many pages the heads of each row were trained on, of rows that look by some."""
         _, spec, variants = self.opened()
-        found = {}
+        most_pages = {}
         for name, episode in variants.items():
             scorers = episode.with_gaze(own_gaze(checkpoint(spec.model))).strategies.score.scorers
             heads = [head for _, scorer in scorers if (head := getattr(scorer, "head", None))]
             pages = [trained_on(Path(head)) for head in heads]
             if known := [number for number in pages if number is not None]:
-                found[name] = max(known)
-        return found
+                most_pages[name] = max(known)
+        return most_pages
 
 
 def find_experiment(name: str) -> Path:

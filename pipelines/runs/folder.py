@@ -121,8 +121,8 @@ def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFo
         if path.exists() and not folder.is_empty():
             _must_be_a_run(folder, resume)
         folder.hidden.mkdir(parents=True, exist_ok=True)
-        opened_lock = folder.lock.open("w")
-    with opened_lock as lock:  # released by the system however this process ends
+        lock_file = folder.lock.open("w")
+    with lock_file as lock:  # released by the system however this process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

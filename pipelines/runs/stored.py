@@ -52,13 +52,13 @@ def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[
         if variant not in there:
             raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(there)}")
         wanted &= arrow.field("variant") == variant
-    found = answers.head(1, filter=wanted).to_pylist()
-    if not found:
+    matching = answers.head(1, filter=wanted).to_pylist()
+    if not matching:
         some = answers.head(5, columns=["id"])["id"].to_pylist()
         raise ConfigError(
             f"no question {question_id!r} was answered in {run}. There are: {json.dumps(some)[1:-1]}, ..."
         )
-    return dict(found[0])
+    return dict(matching[0])
 
 
 def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:

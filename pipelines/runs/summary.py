@@ -85,8 +85,8 @@ def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]], 
     looked: list[list[int]] = []
     sides: dict[str, float] = {}
     for file in sorted(folder.answers.glob("*.parquet")):
-        with pq.ParquetFile(file) as opened:
-            table = opened.read(columns=[*COLUMNS, LOOK_TOK, *SIDES])
+        with pq.ParquetFile(file) as parquet:
+            table = parquet.read(columns=[*COLUMNS, LOOK_TOK, *SIDES])
         for name in COLUMNS:
             columns[name] += table[name].to_pylist()
         looked += [[step["tokens"] for step in steps or ()] for steps in table["fixations"].to_pylist()]
