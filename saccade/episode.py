@@ -308,7 +308,7 @@ def run(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
 
 def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
     asks: dict[int, Ask] = {}
-    done: dict[int, list[Outcome]] = {}
+    outcomes: dict[int, list[Outcome]] = {}
 
     def advance(number: int, go: Callable[[], Ask | More]) -> None:
         try:
@@ -319,7 +319,7 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
             asks[number] = ask
         except StopIteration as stop:
             asks.pop(number, None)
-            done[number] = stop.value
+            outcomes[number] = stop.value
 
     for number, flow in enumerate(flows):
         advance(number, partial(next, flow))
@@ -329,7 +329,7 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
         for number, answer in zip(wanted, answers, strict=True):
             tell = flows[number].throw if isinstance(answer, SaccadeError) else flows[number].send
             advance(number, partial(tell, answer))  # type: ignore[arg-type]
-    return [outcome for number in range(len(flows)) for outcome in done[number]]
+    return [outcome for number in range(len(flows)) for outcome in outcomes[number]]
 
 
 def _read(reader: Reader, asks: Sequence[Ask]) -> list[Answer | SaccadeError]:

@@ -32,8 +32,8 @@ Source = bytes | str | Path | np.ndarray | Image.Image
 def suffixes() -> frozenset[str]:
     """File name endings (`.png`, `.jpg`, `.pdf`, ...) of the formats that are read."""
     Image.init()
-    found = (ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
-    return frozenset([*found, *pages.SUFFIXES])
+    endings = (ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
+    return frozenset([*endings, *pages.SUFFIXES])
 
 
 class Picture:
@@ -68,10 +68,10 @@ class Picture:
             height, width = self.rgb.shape[:2]
             if height * width <= limit_px <= (self.limit_px or limit_px):  # decoded, and nothing to reduce
                 return self
-        made = self._opened.setdefault((limit_px, page), Picture(self._source, limit_px, page))
+        other = self._opened.setdefault((limit_px, page), Picture(self._source, limit_px, page))
         if "data" in self.__dict__:
-            made.__dict__.setdefault("data", self.data)
-        return made
+            other.__dict__.setdefault("data", self.data)
+        return other
 
     @classmethod
     def open(cls, source: "Source | Picture", limit_px: int | None = None, page: int | None = None) -> "Picture":

@@ -101,8 +101,8 @@ class Seen:
     @property
     def encoder_patches(self) -> int:
         """Encoder patches paid for this image by now."""
-        paid = (self.whole, self.glimpse, self.again)
-        return sum(each.num_patches for each in paid if isinstance(each, Encoding))
+        encodings = (self.whole, self.glimpse, self.again)
+        return sum(each.num_patches for each in encodings if isinstance(each, Encoding))
 
     def bill(self) -> tuple[int, float]:
         """Encoder patches and seconds since the last bill."""
@@ -239,11 +239,12 @@ def _filtered(
     """A coarser view, with the pixels that a trained pyramid makes of the finest one in place of the resized ones."""
     filters = load_cached(LearnedPyramid, pyramid)
     pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb
-    made = filters.picture(resized(pixels, finest.width_px, finest.height_px), level)
-    made = resized(made, view.grid.width_px, view.grid.height_px)  # a level's sides are whole tokens
-    found = encoder.family.prepare(Picture.open(made), len(view.grid))  # no view of the page itself, which may be kept
+    filtered = filters.picture(resized(pixels, finest.width_px, finest.height_px), level)
+    filtered = resized(filtered, view.grid.width_px, view.grid.height_px)  # a level's sides are whole tokens
+    # By the family: an encoder may keep what it prepares, and this is no view of the page itself.
+    prepared = encoder.family.prepare(Picture.open(filtered), len(view.grid))
     name = f"{view.view}|pyramid-{filters.fingerprint}"
-    return replace(found, picture_hash=view.picture_hash, view=name)
+    return replace(prepared, picture_hash=view.picture_hash, view=name)
 
 
 def _takes_some(encoder: Encoder) -> bool:
