@@ -357,7 +357,7 @@ def _matched(reader: Reader, ask: Ask, answer: Answer | SaccadeError) -> Answer 
         return error
 
 
-async def made_here(more: More) -> None:
+async def encode_here(more: More) -> None:
     """Makes what was put off in this process."""
     more.here()
 
@@ -365,7 +365,7 @@ async def made_here(more: More) -> None:
 async def arun(
     flow: Flow,
     read: Callable[[Ask], Awaitable[Answer]],
-    encode: Callable[[More], Awaitable[None]] = made_here,
+    encode: Callable[[More], Awaitable[None]] = encode_here,
 ) -> list[Outcome]:
     """Drives an episode with a reader elsewhere; many may run at once.
 

@@ -60,7 +60,7 @@ class Picture:
         self._source = read
         self.limit_px = limit_px
         self.page = page
-        self._opened: dict[tuple[int | None, int | None], Picture] = {}
+        self._others: dict[tuple[int | None, int | None], Picture] = {}
 
     def _again(self, limit_px: int | None, page: int | None) -> "Picture":
         """The same image under another limit or of another page; opened once, and not read again."""
@@ -68,7 +68,7 @@ class Picture:
             height, width = self.rgb.shape[:2]
             if height * width <= limit_px <= (self.limit_px or limit_px):  # decoded, and nothing to reduce
                 return self
-        other = self._opened.setdefault((limit_px, page), Picture(self._source, limit_px, page))
+        other = self._others.setdefault((limit_px, page), Picture(self._source, limit_px, page))
         if "data" in self.__dict__:
             other.__dict__.setdefault("data", self.data)
         return other

@@ -38,7 +38,7 @@ PUT_OFF: tuple[Put, ...] = ("whole", "again")
 class Deferred:
     """An encoding that is made when a question first needs it."""
 
-    encode: Callable[[], Encoding] | None  # None: another process makes it, and gives it to `Seen.made`
+    encode: Callable[[], Encoding] | None  # None: another process makes it, and gives it to `Seen.receive`
     grid: Grid | None = None  # where its tokens will stand; None: known when it is made
 
 
@@ -57,8 +57,8 @@ class Seen:
     lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
     print_px: float = 0.0  # x-height that its smallest print was shrunk to, if it was, and not to a quarter before
     again: Encoding | Deferred | None = None  # the page at another size, for who is unsure in the end
-    paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
-    paid_s: float = 0.0
+    billed_patches: int = 0  # of encoder_patches, those that a question has been charged for
+    billed_s: float = 0.0
 
     @property
     def encoding(self) -> Encoding:
@@ -72,7 +72,7 @@ class Seen:
             assert deferred.encode is not None, "made elsewhere"
             started = time.perf_counter()
             encoding = deferred.encode()
-            self.made(what, encoding, time.perf_counter() - started)
+            self.receive(what, encoding, time.perf_counter() - started)
         encoded = getattr(self, what)
         assert isinstance(encoded, Encoding)
         return encoded
@@ -81,7 +81,7 @@ class Seen:
         """Whether it has still to be made."""
         return isinstance(getattr(self, what), Deferred)
 
-    def made(self, what: Put, encoding: Encoding, seconds: float) -> None:
+    def receive(self, what: Put, encoding: Encoding, seconds: float) -> None:
         """Takes the encoding that was deferred, and what it cost; a second one is not taken."""
         if self.deferred(what):
             setattr(self, what, encoding)
@@ -106,8 +106,8 @@ class Seen:
 
     def bill(self) -> tuple[int, float]:
         """Encoder patches and seconds since the last bill."""
-        due = self.encoder_patches - self.paid_patches, self.seconds - self.paid_s
-        self.paid_patches, self.paid_s = self.encoder_patches, self.seconds
+        due = self.encoder_patches - self.billed_patches, self.seconds - self.billed_s
+        self.billed_patches, self.billed_s = self.encoder_patches, self.seconds
         return due if self.lazy is None else self.lazy.bill(*due)
 
 

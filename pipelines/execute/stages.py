@@ -114,7 +114,7 @@ class _Image:
 
     async def _encode(self, what: Put) -> None:
         deferred = await self.look.encoders.more(self.encoder, self.listed, what)
-        self.seen.made(what, deferred.encoding, deferred.seconds)
+        self.seen.receive(what, deferred.encoding, deferred.seconds)
 
 
 def _cell(value: Any) -> np.ndarray:

@@ -56,7 +56,7 @@ class Experiment(Settings):
     heads: Headed | None = Field(None, description="How a head given on the command line looks (`--head FOLDER`).")
     failures: Failing | None = Field(None, description="Tells why one variant fails, by what others read.")
 
-    def opened(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
+    def resolved(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
         """Everything the settings name, checked.
 
         Raises:
@@ -101,7 +101,7 @@ class Experiment(Settings):
 
     def trained_pages(self) -> dict[str, int]:
         """How many pages the heads of each row were trained on, of rows that look by some."""
-        _, spec, variants = self.opened()
+        _, spec, variants = self.resolved()
         most_pages = {}
         for name, episode in variants.items():
             scorers = episode.with_gaze(own_gaze(checkpoint(spec.model))).strategies.score.scorers

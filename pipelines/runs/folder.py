@@ -28,7 +28,7 @@ from saccade.errors import ConfigError, ResumeRefused
 
 
 class RunFolder(Layout):
-    """One run's folder, locked by this process. Made by `opened`."""
+    """One run's folder, locked by this process. Made by `locked_folder`."""
 
     def is_empty(self) -> bool:
         """Whether there is nothing of anyone's: a run that ended before its data was listed leaves `.saccade` only."""
@@ -108,7 +108,7 @@ def writable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFolder]:
+def locked_folder(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFolder]:
     """The folder for a new run, or to go on with one; locked while the block runs.
 
     Raises:

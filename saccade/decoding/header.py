@@ -65,7 +65,7 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def opened(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     """Encoded bytes as a Pillow image whose pixels are not decoded yet.
 
     Raises:

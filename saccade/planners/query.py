@@ -64,10 +64,10 @@ class ResidualQuery(Planner):
             left = float(weight.sum() / scene.query_weight.sum().clamp(min=1e-9))
             step = yield gaze_at(grid, index, f"residual query {left:.2f}{note}", float(importance[index]), importance)
             steps.append(step)
-            weight = weight * (1 - found(scene, step.selection.index))
+            weight = weight * (1 - best_match(scene, step.selection.index))
 
 
-def found(scene: Scene, index: Tensor) -> Tensor:
+def best_match(scene: Scene, index: Tensor) -> Tensor:
     """(1, T) in [0, 1]: how well each word of the question matches the best of the tokens `index` (K,)."""
     if len(index) == 0:
         return torch.zeros_like(scene.query_weight)

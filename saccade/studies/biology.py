@@ -32,7 +32,7 @@ RINGS_DEG = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0)
 Facts = dict[str, Any]
 
 
-def opened(image: Path | None) -> Picture:
+def open_page(image: Path | None) -> Picture:
     """The image, or a generated page that is full of letters."""
     return SynthDoc(page_px=1024).picture(str(PAGE)) if image is None else Picture.open(image)
 

@@ -214,4 +214,4 @@ def test_engines_without_attention_are_refused_before_anything_starts(tmp_path: 
     with pytest.raises(ConfigError, match="only the engine hf gives it, where it encodes and reads in one process"):
         RunConfig(dataset={"name": "synthdoc"}, output=tmp_path, engine={"name": "hf"}, episode=Episode(**LOOKS))
     experiment = Experiment(title="t", dataset={"name": "synthdoc"}, variants={"a": LOOKS})
-    experiment.opened()
+    experiment.resolved()
