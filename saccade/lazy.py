@@ -1,7 +1,7 @@
-"""An encoding that is made where it is looked at: a coarse one of the whole page first, windows of it on demand.
+"""An encoding made only where it is looked at: first the whole page coarsely, then windows of it on demand.
 
-Until a token is encoded, that of the coarse encoding which covers it stands in for it: planners and scorers have
-something to go by, samplers may not choose it.
+Until a token is encoded, the coarse token that covers it stands in for it: planners and scorers can use it, samplers
+may not choose it.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class Lazy:
 
     def __init__(self, windows: Any, encodings: list[Encoding]) -> None:
         self.windows, self.encodings = windows, encodings  # what stands in for the whole, and the glimpse if any
-        self.encoding = stand_in = encodings[0]  # as it is by now
+        self.encoding = stand_in = encodings[0]  # in its present state
         self.encoded = torch.zeros(len(stand_in), dtype=torch.bool)
         self._unpaid_patches, self._unpaid_s = 0, 0.0
 

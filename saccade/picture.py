@@ -4,7 +4,7 @@ A picture is opened from bytes, a path or an array, and nothing is read until it
 fails where its row is answered. Decoding (`saccade.decoding`) turns what Pillow and pdfium read (CMYK, 16 bits,
 palettes, transparency, EXIF orientation, the first frame of an animation, a page of a PDF or TIFF) into RGB, and never
 holds more pixels than it must: large images are reduced by a whole factor while they are decoded. Only raster formats
-and PDF are tried: some of Pillow's others start programs.
+and PDF are read: some of Pillow's other formats start programs.
 """
 
 import hashlib
@@ -37,11 +37,10 @@ def suffixes() -> frozenset[str]:
 
 
 class Picture:
-    """An image that is decoded on first use. `limit_px` lets decoding reduce by a whole factor, never below that many.
+    """An image that is decoded on first use. `limit_px` lets decoding reduce it by a whole factor, to no fewer pixels.
 
-    `page`, counted from 1, is the page of a PDF or TIFF; it must be given where there are several, and says nothing
-    about other formats, which have none. Pickles without its pixels: another process reads them again from where they
-    came.
+    `page`, counted from 1, is the page of a PDF or TIFF: required where the file has several, without meaning for other
+    formats. A picture is pickled without its pixels: another process reads them again from the source.
 
     Raises (from every attribute but `limit_px` and `page`):
         PictureError: unreadable, truncated, not an image, of several pages, or beyond `MAX_DECODE_PX` or
@@ -97,7 +96,7 @@ class Picture:
 
     @cached_property
     def data(self) -> bytes | np.ndarray:
-        """The encoded bytes, of all pages, or the pixels when there never were any."""
+        """The encoded bytes of all pages; or the pixels, of a picture that was opened from pixels."""
         data = self._source()
         if isinstance(data, bytes) and not data:
             raise PictureError("the image is empty (0 bytes)")
@@ -113,7 +112,7 @@ class Picture:
 
     @cached_property
     def num_pages(self) -> int:
-        """Pages of the file, this one among them."""
+        """Pages of the whole file."""
         return pages.number_of(self.data) if isinstance(self.data, bytes) else 1
 
     @cached_property

@@ -1,8 +1,8 @@
-"""A decoder, walked layer by layer: a canvas that stays in memory, and many questions about it at once.
+"""A decoder run layer by layer: one canvas that stays in memory, and many questions about it at once.
 
-The keys and values of a canvas are written into memory that is reserved ahead, so that neither a look nor an answer's
-token copies what was there. Questions do not see each other. All of them attend to the one canvas, whose keys are
-therefore multiplied with all their queries together, and to their own tokens.
+The keys and values of a canvas go into memory that is reserved ahead, so that neither a look nor an answer's token
+copies what is there. A question attends to the canvas and to its own tokens, never to another question; so the canvas's
+keys are multiplied once, with the queries of all questions.
 
 B questions, T tokens, L tokens on the canvas, H heads, G of them key heads, C head width, P position axes.
 """
@@ -19,8 +19,8 @@ from saccade.clock import stage
 from saccade.errors import ConfigError
 from saccade.geometry.rotary import rotate
 
-ABSENT = 1e-6  # a token of weight 0 is there so much: its logarithm, and the gradient of that, are finite
-AHEAD_TOK = 512  # more than is asked for is reserved, at least so many
+ABSENT = 1e-6  # added to weights: the logarithm of 0, and its gradient, would not be finite
+AHEAD_TOK = 512  # reserved beyond what is asked for, at least
 
 
 class Memory:
@@ -31,7 +31,7 @@ class Memory:
         self._stores: list[Tensor] = [torch.empty(0)] * num_layers
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes (G, T, C) after what is there; all keys and values (G, L + T, C). `grown` then makes it count."""
+        """Writes (G, T, C) at the end; returns all keys and values (G, L + T, C). They count once `grown` is called."""
         store, total = self._stores[layer], self.length + key.shape[1]
         if store.ndim == 1 or store.shape[2] < total:
             larger = key.new_empty(2, key.shape[0], total + max(AHEAD_TOK, total // 4), key.shape[2])
@@ -42,7 +42,7 @@ class Memory:
         return store[0, :, :total], store[1, :, :total]
 
     def grown(self, num_tok: int) -> None:
-        """Every layer has been extended by so many tokens."""
+        """Counts `num_tok` more tokens, after every layer was extended by them."""
         self.length += num_tok
 
     def kept(self, layer: int) -> tuple[Tensor, Tensor]:
@@ -101,12 +101,12 @@ class Decoder:
             raise ConfigError(f"the decoder of this checkpoint has layers of {', '.join(kinds)}; saccade reads none")
 
     def memory(self) -> Memory:
-        """For an empty canvas."""
+        """The memory of an empty canvas."""
         return Memory(len(self.model.layers))
 
     @stage("prefill")
     def grow(self, memory: Memory, embeds: Tensor, positions: Tensor) -> None:
-        """Puts (T, D * (1 + levels)) embeddings at positions (P, T) after a canvas."""
+        """Appends (T, D * (1 + levels)) embeddings at positions (P, T) to a canvas."""
         hidden, levels, turn = self._begin(embeds[None], positions[:, None])
         num_tok = embeds.shape[0]
         mask = None
@@ -218,7 +218,7 @@ def attend(
 ) -> tuple[Tensor, Tensor]:
     """Attention of B questions to one canvas and to their own tokens: (B, H, T, C).
 
-    Returns beside it (B, L) float32, what token `newest` (B,) of each pays to the canvas: mean over heads.
+    Also returns (B, L) float32: the attention of token `newest` (B,) of each question to the canvas, mean over heads.
 
     query (B, H, T, C); canvas_key, canvas_value (G, L, C); key, value (B, G, S, C); mask (B, T, S) bool. The canvas is
     multiplied once, with the queries of all questions and of all heads that share a key.

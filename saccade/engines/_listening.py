@@ -1,4 +1,4 @@
-"""What a decoder attends to: a question's attention to the image, in one layer, without reading it out.
+"""What a decoder attends to: a question's attention to the image in one layer, with no answer written.
 
 A mixin of the transformers engine; `saccade.queries` asks it.
 """
@@ -40,7 +40,7 @@ class Listening:
         """Attention (len(canvas),) that the prompt after the image pays to each visual token.
 
         Mean over heads and over the tokens of question and template after it, in decoder layer `layer` (from 0; None:
-        the middle one). What the canvas's keys and values cost is kept for the reads that follow.
+        the middle one). The canvas's keys and values are kept for the reads that follow.
 
         Raises:
             ConfigError: the decoder has no such layer.

@@ -1,7 +1,7 @@
-"""A decoder that drops visual tokens on its way: run layer by layer, each stage on what the one before left.
+"""A decoder that drops visual tokens between its layers: each stage runs on what the one before kept.
 
 Keys and values of a layer are those of the tokens it saw, so the layers of one cache differ in length. Tokens keep
-their positions. Without cuts the states are, bit by bit, those of the untouched decoder called once.
+their positions. Without cuts the states equal, bit for bit, those of one call of the untouched decoder.
 """
 
 from collections.abc import Sequence

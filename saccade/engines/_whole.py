@@ -1,7 +1,7 @@
-"""Whether a checkpoint folder is whole, before anything loads it: what is wrong is one line that names the file.
+"""Checks that a checkpoint folder is complete before anything loads it: one line that names the file at fault.
 
-Downloads break off, `git clone` without LFS leaves pointers, people forget the tokenizer. What transformers says then
-is a traceback of its parsers, or nothing: weights that are missing are filled with random numbers.
+Downloads break off, `git clone` without LFS leaves pointers, people forget the tokenizer. transformers then shows a
+traceback of its parsers, or says nothing and fills missing weights with random numbers.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The transformers engine: one process, no server, every family. Caches the keys and values of canvases it has read.
 
 A canvas only ever grows at its end, so what an earlier fixation computed stays valid: a fixation prefills its new
-tokens and the question, nothing else.
+tokens and the question only.
 """
 
 import math
@@ -239,7 +239,7 @@ class HFEngine(Listening, Differentiable, Engine):
 
     @torch.inference_mode()
     def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
-        """Greedy among what the choices are written with; a decoder that drops tokens on its way reads freely."""
+        """Greedy among the tokens that spell the choices; a decoder that drops tokens reads freely."""
         return self._single(canvas, question, Choices(self.speech.written(choices)))
 
     def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
@@ -248,7 +248,7 @@ class HFEngine(Listening, Differentiable, Engine):
         return self._many([(canvas, question) for canvas, question, _ in asks], guides)
 
     def match(self, canvas: Canvas, question: str, pattern: str) -> Answer:
-        """Greedy among what goes on with a match; a decoder that drops tokens on its way reads freely."""
+        """Greedy among the tokens that continue a match; a decoder that drops tokens reads freely."""
         if self._vocabulary is None:
             self._vocabulary = vocabulary_of(self.speech.tokenizer, len(self.family.model.lm_head.weight))
         return self._single(canvas, question, Pattern(self._vocabulary, pattern))
@@ -268,7 +268,7 @@ class HFEngine(Listening, Differentiable, Engine):
     def _together(
         self, canvas: Canvas, questions: Sequence[str], guides: Sequence[Guide | None]
     ) -> list[Answer | SaccadeError]:
-        """Answers to questions about one canvas, each held to its guide. The first pays for what had not been read."""
+        """Answers to questions about one canvas, each held to its guide. The first pays for what is not cached."""
         started = time.perf_counter()
         memory, ends, cached_tok = self.canvas_memory(canvas)
         suffixes = [self.family.prompt(question)[1] for question in questions]
@@ -294,7 +294,7 @@ class HFEngine(Listening, Differentiable, Engine):
         return answers
 
     def _staged(self, canvas: Canvas, question: str, cuts: Sequence[Cut]) -> Answer:
-        """An answer from a decoder that drops tokens on its way; nothing of it can be kept for another question."""
+        """An answer from a decoder that drops tokens between layers; other questions can reuse nothing of it."""
         started = time.perf_counter()
         prefix, suffix = self.family.prompt(question)
         before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
@@ -321,8 +321,8 @@ class HFEngine(Listening, Differentiable, Engine):
     ) -> list[tuple[list[int], list[float]] | EngineError]:
         """Greedy tokens of B answers from hidden states (B, D) and positions (P, B) on, each until an end token.
 
-        Returns: ids without the end token and log-probabilities with it, or why there are none. What has ended is no
-        longer computed. The probabilities of an answer that is held to something are those among what it may be.
+        Returns: ids without the end token and log-probabilities with it, or the error. Answers that have ended leave
+        the batch. The probabilities of an answer with a guide are those among the tokens that it allows.
         """
         written: list[tuple[list[int], list[float]]] = [([], []) for _ in hidden]
         failed: dict[int, EngineError] = {}

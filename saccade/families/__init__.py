@@ -45,18 +45,18 @@ class Prepared:
 
     @property
     def whole_patches(self) -> int:
-        """Patches of the whole picture, of which it may be a part."""
+        """Patches of the whole picture, even where only a part of it is encoded."""
         return len(self.patches) if self.cells is None else math.prod(self.grid_thw)
 
     @property
     def key(self) -> str:
-        """Equal for what encodes to the same, given one picture."""
+        """Equal for two views of one picture that encode to the same."""
         return self.view if self.received else f"{self.view}|unheard"
 
     def some(self, cells: Tensor, name: str) -> "Prepared":
         """The cells (K,) int64, increasing, of a whole picture: only they are encoded (`Family.takes_cells`).
 
-        `name` is put to the view's, with a hash of the cells.
+        `name` is appended to the view's name, with a hash of the cells.
         """
         per_cell = len(self.patches) // len(self.grid)
         seal = hashlib.sha256(cells.numpy().tobytes()).hexdigest()[:16]
@@ -108,7 +108,7 @@ class Family(ABC):
         """One pass of the vision tower over a batch of pictures of any sizes."""
 
     def run_tower(self, prepared: Prepared) -> None:
-        """Runs transformers' own vision tower on one whole picture: for who listens to its blocks."""
+        """Runs transformers' own vision tower on one whole picture: for callers that hook into its blocks."""
         self.encode([prepared])
 
     @abstractmethod

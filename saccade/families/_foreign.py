@@ -1,8 +1,8 @@
 """A family whose pages a foreign ViT encodes: transformers' ViTModel and a trained projection to the family's tokens.
 
-Every cell of the family's grid becomes as many patches of the ViT as fit its size best, and what the ViT makes of them
-one token, through the projection. Prompt, positions and language model stay the family's. `saccade train projection`
-makes the projection.
+Every cell of the family's grid becomes as many patches of the ViT as fit its size best, and the projection makes one
+token of their features. Prompt, positions and language model stay the family's. `saccade train projection` trains the
+projection.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ class Foreign(Family):
 
     @classmethod
     def open(cls, path: str, device: torch.device, dtype: torch.dtype, max_px: int | None) -> "Family":
-        """Never asked: `over` makes one."""
+        """Not used: `over` makes one."""
         raise NotImplementedError
 
     @classmethod
     def trained(cls, own: Family, path: str, projection: str, device: torch.device) -> "Foreign":
         """With the projection of a folder. Raises as `over`."""
         foreign = cls.over(own, path, load_cached(Projection, projection), device)
-        foreign.print_px = own.print_px  # not its gaze, which is one over features that are not there
+        foreign.print_px = own.print_px  # not its gaze, which was trained on the own tower's features
         return foreign
 
     @classmethod
@@ -93,7 +93,7 @@ class Foreign(Family):
 
     @property
     def num_features(self) -> int:
-        """Numbers that the ViT says of one cell."""
+        """Numbers that the ViT gives for one cell."""
         return self.side**2 * int(self.vit.config.hidden_size)
 
     def _cell_px(self) -> float:

@@ -103,5 +103,5 @@ def encode(
 
 
 def _received(tokens: Tokens) -> Tensor:
-    """Attention received; NaN where nobody asked, or the tower was left before the first block without windows."""
+    """Attention received; NaN if it was not asked for, or the tower stopped before its first block without windows."""
     return torch.full_like(tokens.size, float("nan")) if tokens.received is None else tokens.received

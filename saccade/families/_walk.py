@@ -1,9 +1,9 @@
 """One walk through a vision tower, block by block: with a reduction on the way, or with what was encoded before.
 
 The same loop runs every tower, given what differs (`Blocks`). Tokens are packed one after the other; a token is M
-patches that stay together. After the first merge a token stands at the centroid of what it was made of, there its
-rotary position is, and as a key it counts as many times as it is large. A picture that is encoded in several passes
-brings its `Memory`: blocks without windows attend to everything that has passed them.
+patches that stay together. A merged token stands, and has its rotary position, at the centroid of the tokens it was
+made of; as a key it counts once for each of them. A picture that is encoded in several passes brings its `Memory`:
+blocks without windows attend to everything that has passed them.
 """
 
 from dataclasses import dataclass, replace
@@ -120,9 +120,9 @@ def walk(
 ) -> Tokens:
     """Tokens as they leave the tower.
 
-    `reduction` may merge or drop some after each attention. With a `memory` all tokens are of one picture, which may
-    have been through the tower in part; reductions are then out of place. Without `listen` the attention that tokens
-    receive is not summed, which costs as much as a block without windows.
+    `reduction` may merge or drop some after each attention. With a `memory` all tokens are of one picture, part of
+    which may have been encoded before; no reduction then. `listen` sums the attention that tokens receive, which costs
+    as much as a block without windows.
     """
     stopping = reduction is not None and reduction.stopping
     groups: dict[bool, tuple[Tensor, Tensor]] = {}
