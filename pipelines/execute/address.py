@@ -1,4 +1,4 @@
-"""Whether a Ray cluster answers at an address: asked in seconds, where Ray itself is silent for minutes."""
+"""Checks within seconds whether a Ray cluster answers at an address; Ray itself would be silent for minutes."""
 
 import os
 

@@ -1,7 +1,7 @@
-"""An encoder as threads use it: several pictures share one pass, and everything it does is done in one thread.
+"""An encoder for many threads: their pictures share passes, and the encoder itself works in one thread.
 
-`saccade.seen.see` is plain code: it decodes, cuts and then wants an encoding. Here it runs in a thread for each image,
-while the tower runs in one thread for all of them, on whatever has come by then.
+`saccade.seen.see` is plain code: it decodes, cuts and then asks for an encoding. Here it runs in one thread per image,
+while the tower runs in a single thread for all of them, on whatever waits by then.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from saccade.types import Encoding, Grid, Query
 
 
 class Passes:
-    """Passes of one encoder's tower: `most` pictures in each, those that waited while the one before it ran.
+    """Passes of one encoder's tower, each over up to `most` pictures that waited while the one before it ran.
 
-    A pass that fails is made again for each picture, so that a picture that breaks it costs itself alone.
+    A pass that fails is repeated picture by picture, so that a picture that breaks it fails alone.
     """
 
     def __init__(self, engine: Encoder, most: int, wait_s: float = 0.0) -> None:
@@ -55,7 +55,7 @@ class Passes:
 
 
 class Threaded(ForwardingEncoder):
-    """The encoder as one image's thread uses it; made where the event loop runs, in which its passes are asked for.
+    """The encoder as one image's thread uses it. To be created in the event loop, where its passes run.
 
     `questions` that are named beforehand are embedded together.
     """

@@ -1,4 +1,4 @@
-"""How a process uses the engine it holds: what asks of it wait for, done together where the engine gains by that."""
+"""How a process uses the engine it holds: requests wait for it, and run together where the engine gains from that."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -25,11 +25,11 @@ what came meanwhile is there."""
 
 
 class Together(Generic[Item, Result]):
-    """Work of one thread, for asyncio. What waits when the thread becomes free is done together, as far as it fits.
+    """Work of one thread, for asyncio. Whenever the thread is free, the items that wait and fit are done together.
 
-    Items fit that have the `key` of the one that has waited longest, `most` at a time. `work` gives one result per
-    item, an exception in place of what failed. Where it raises, each item is tried again alone, so that one that
-    breaks the work costs itself only; an engine that is gone is not tried again.
+    Those fit that have the `key` of the item that has waited longest, up to `most`. `work` gives one result per item,
+    an exception in place of one that failed. If it raises, each item is tried again alone, so that an item that breaks
+    the work fails alone; an engine that is gone is not tried again.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Together(Generic[Item, Result]):
             settle([coming for _, coming in taken], results)
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        """The one that has waited longest and those that fit it; what was given up is let go."""
+        """The item that has waited longest and those that fit it; those that were given up are dropped."""
         waiting = [pair for pair in self._waiting if not pair[1].done()]
         first = self.key(waiting[0][0]) if waiting else None
         fitting = [number for number, (item, _) in enumerate(waiting) if self.key(item) == first][: self.most]
@@ -87,7 +87,7 @@ class Together(Generic[Item, Result]):
 
 
 def settle(waiting: Sequence[asyncio.Future[T]], results: Sequence[T | Exception]) -> None:
-    """Gives each who waits its result, or raises it there; who has given up meanwhile gets none."""
+    """Sets each future to its result or exception; one that was given up meanwhile gets none."""
     for coming, result in zip(waiting, results, strict=True):
         if coming.done():
             continue
@@ -98,8 +98,8 @@ def settle(waiting: Sequence[asyncio.Future[T]], results: Sequence[T | Exception
 
 
 class Turns:
-    """A reader as asyncio uses it. A concurrent one batches requests itself; another one is given what waits about
-    one canvas together, canvas by canvas.
+    """A reader for asyncio. A concurrent one batches requests itself; any other is given, canvas by canvas, all
+    requests that wait.
     """
 
     def __init__(self, reader: Reader, wait_s: float = WAIT_S) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a machine on which Ray does not start, or with a disk that is written to: the cause in one line.
+"""Why Ray does not start on a machine, or why a disk cannot be written to: the cause in one line.
 
 Ray says that it timed out; the cause is a full /dev/shm, a full disk, or a TMPDIR too long for its sockets.
 """

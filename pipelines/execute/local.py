@@ -1,4 +1,4 @@
-"""What runs in this process: a loop over the images of a run, each encoded once for all the ways it is looked at."""
+"""Runs in this process: a loop over the images of a run, each encoded once for all variants of looking at it."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from saccade.types import Encoding, Question
 Asked = Sequence[Question]
 
 SHORT_S = 60
-"""What takes less is not announced."""
+"""Runs shorter than this are not announced."""
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
@@ -48,7 +48,7 @@ def answer_left(
 ) -> None:
     """Answers the images that the attempt must do, one after the other; each image's rows are committed at once.
 
-    `timed`: what one variant has encoded is encoded again for another one. `memory`: rows say what was needed of it.
+    `timed`: every variant encodes for itself. `memory`: rows say how much memory answering took.
 
     Raises:
         EngineDead: the engine is gone; what is done stays.
@@ -142,7 +142,7 @@ def _unread(picture: Picture) -> Picture:
 
 
 def _stages(spent: Mapping[str, float], num_questions: int) -> list[dict[str, Any]]:
-    """Seconds a question of each stage; what questions of an image share is spread over them."""
+    """Seconds per question of each stage; what questions of an image share is divided among them."""
     return [{"name": name, "seconds": seconds / max(1, num_questions)} for name, seconds in spent.items()]
 
 
@@ -160,7 +160,7 @@ def _survived(error: Exception) -> str:
 
 
 class _Once(ForwardingEncoder):
-    """An encoder that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
+    """An encoder that encodes each view of one picture once, for all variants. Each is still charged for it."""
 
     def __init__(self, encoder: Encoder, begins: Callable[[], None]) -> None:
         super().__init__(encoder)
@@ -174,7 +174,7 @@ class _Once(ForwardingEncoder):
         return self._prepared[max_tok]
 
     def forget(self) -> None:
-        """What one variant has encoded is encoded again for another one."""
+        """Drops its encodings, so that the next variant makes its own."""
         self._prepared.clear()
         self._encoded.clear()
 
@@ -195,9 +195,9 @@ def collect(
     lines_of: Callable[[Row], Iterable[dict[str, Any]]],
     console: Console,
 ) -> list[dict[str, Any]]:
-    """The lines of all images: those that `output` holds already, and `lines_of` each image that it does not.
+    """The lines of all images: those that `output` holds already, and `lines_of` each other image.
 
-    A line has variant, id, image_id and `last`, true of an image's last. Interrupted, it returns those so far.
+    A line has variant, id, image_id and `last`, true for an image's last. Interrupted, it returns the lines so far.
 
     Raises:
         ResumeRefused: `output` is of another `origin`.

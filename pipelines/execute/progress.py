@@ -33,7 +33,7 @@ class Watch:
         self.task = self.bar.add_task("starting Ray", total=num_images, more="")
 
     def say(self, text: str) -> None:
-        """What is being done before the first image."""
+        """Shows what is being done before the first image."""
         self.bar.update(self.task, description=text)
         if not self.console.is_terminal:
             self.console.print(text, highlight=False)

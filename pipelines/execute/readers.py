@@ -1,4 +1,4 @@
-"""The readers: a pool of named actors that hold an engine each and that every looker shares."""
+"""The readers: a pool of named actors, each with an engine, which all lookers share."""
 
 import asyncio
 import time
@@ -19,10 +19,10 @@ from saccade.errors import EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas, Part
 
 OPEN_S = 1800.0
-"""What a reader that is started again may take to open its engine."""
+"""How long a restarted reader may take to open its engine."""
 
 KILL_S = 2.0
-"""What Ray takes to end an actor: before that, it would still be the old one that answers."""
+"""How long Ray takes to end an actor: before that, the old one would still answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Readers:
         )
 
     async def _answer(self, number: int, request: Any) -> Any:
-        """What the reader says. One that says nothing for `read_s` hangs: it is ended, and Ray, which starts it again,
+        """The reader's answer. A reader that is silent for `read_s` hangs: it is ended, and Ray, which restarts it,
         repeats its requests as it does those of a reader that died."""
         waiting, asked = asyncio.ensure_future(_value(request)), time.monotonic()
         while True:
@@ -127,8 +127,8 @@ async def _value(request: Any) -> Any:
 class Canvases:
     """What one reader is asked about one image.
 
-    A part of a canvas is sent once: it lies in Ray's memory, from where the reader takes it for every question. What
-    the image's episodes ask at the same time is one request, unless the reader batches requests itself.
+    A part of a canvas is sent once, into Ray's memory, where the reader finds it for every question. Reads that the
+    image's episodes ask for at the same time are one request, unless the reader batches requests itself.
     """
 
     def __init__(self, readers: Readers, number: int) -> None:

@@ -1,4 +1,4 @@
-"""One batch run: everything checked, the manifest, what answers it, the summary. `saccade batch` is this function."""
+"""One batch run: checks everything, lists the images, answers them, sums up. `saccade batch` is this function."""
 
 import json
 import time

@@ -107,7 +107,7 @@ class _Image:
                 return [error] * num_questions
 
     async def _more(self, more: More) -> None:
-        """Has the encoder make what was put off; questions that want it meanwhile wait for the same one."""
+        """Has the encoder make what was put off, once for all questions that want it."""
         if more.what not in self.coming:
             self.coming[more.what] = asyncio.ensure_future(self._encode(more.what))
         await self.coming[more.what]

@@ -1,7 +1,7 @@
-"""Nouns between processes: tensors become arrays, which Ray passes through shared memory without copying them.
+"""Values between processes: tensors become arrays, which Ray passes through shared memory without copying them.
 
-Tokens that a trained codec gives back (`saccade.types.Coded`) stay behind: their codes travel, an eighth of the bytes
-or less, and the receiver makes the tokens of them.
+Of tokens that a trained codec can rebuild (`saccade.types.Coded`) only the codes are sent, an eighth of the bytes or
+less; the receiver rebuilds the tokens.
 """
 
 from collections.abc import Mapping
