@@ -1,4 +1,4 @@
-"""Results over several budgets as one table: a row for each way of looking, a column for each budget."""
+"""Results over several budgets as one table: a row for each method, a column for each budget."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from saccade.metrics.bootstrap import interval_text
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:
-    """The scores of variants that are called `WAY@TOKENS`, and below what all other variants read."""
+    """The scores of variants named `METHOD@TOKENS`, and below them those of all other variants."""
     methods: dict[str, dict[int, str]] = {}
     others = []
     for name, entry in results["variants"].items():

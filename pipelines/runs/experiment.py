@@ -1,4 +1,4 @@
-"""An experiment's configuration: one data set, one engine, and the variants of looking that one table compares."""
+"""An experiment's configuration: one data set, one engine, and the variants that its table compares."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,10 +84,10 @@ class Experiment(Settings):
         return load("datasets", self.dataset, Dataset), spec, episodes
 
     def with_heads(self, folders: Sequence[Path]) -> Self:
-        """With a row for each trained head, called as its folder.
+        """With a row for each trained head, named after its folder.
 
         Raises:
-            ConfigError: the experiment has no place for heads, two are called the same, or a folder holds none.
+            ConfigError: the experiment takes no heads, two have the same name, or a folder holds none.
         """
         if self.heads is None:
             raise ConfigError("this experiment has no rows for trained heads (`heads:`); `trained` has")
@@ -100,7 +100,7 @@ class Experiment(Settings):
         return self.with_settings(variants=variants, against=against)
 
     def trained_pages(self) -> dict[str, int]:
-        """How many pages the heads of each row were trained on, of rows that look by some."""
+        """How many pages the heads of each row were trained on, for rows that have some."""
         _, spec, variants = self.resolved()
         most_pages = {}
         for name, episode in variants.items():

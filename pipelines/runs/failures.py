@@ -1,8 +1,8 @@
-"""Why a way of looking fails: each wrong answer by what would have made it right.
+"""Why a variant fails: each wrong answer by what would have made it right.
 
-A wrong answer is the *reader's* where it is wrong with the whole page in front of it. Else it is the *gaze's* where an
-oracle's looks of as many tokens would have been read, and that of the *tokens*, of which there were too few, where
-they would not. Right is a score of at least a half.
+The fault is the *reader's* if the answer is wrong with the whole page in front of it as well. If not, it is the
+*gaze's* where an oracle's looks with as many tokens are read correctly, and of the *tokens*, which are too few, where
+they are not. Right is a score of at least a half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Failing(Settings):
 
 
 def classes(rows: Sequence[Mapping[str, Any]], failing: Failing) -> dict[str, Any]:
-    """Share of each class with its interval over pages, and examples: the surest answers of each class first.
+    """Share of each class with its interval over pages, and examples, the surest answers of each class first.
 
     Questions that one of the three variants has not answered, or whose answers are hidden, are left out.
     """
@@ -101,7 +101,7 @@ def to_markdown(failures: Mapping[str, Any]) -> str:
 
 
 def cells(failures: Mapping[str, Any]) -> list[list[str]]:
-    """One row a class: what it is, how many, their share, one of them."""
+    """One row per class: what it is, how many, their share, one of them."""
     table = []
     for name, text in CLASSES.items():
         entry = failures["classes"][name]

@@ -1,4 +1,4 @@
-"""Rows of `answers/*.parquet`: one per question, from what became of it."""
+"""Rows of `answers/*.parquet`: one per question, made from its outcome."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -73,11 +73,11 @@ SCHEMA = pa.schema(
 
 
 ONE = "default"
-"""The variant of a run that looks in one way."""
+"""The variant of a run that has only one."""
 
 
 def table(rows: Sequence[Mapping[str, Any]], path: Path | None) -> pa.Table:
-    """The rows of one image, whose file is `path`, as they are stored; bytes that are no Unicode are written out."""
+    """The rows of one image as they are stored; `path` is its file, with bytes that are not Unicode escaped."""
     where = None if path is None else str(path.absolute()).encode("utf-8", "backslashreplace").decode()
     return pa.Table.from_pylist([{**row, "path": where} for row in rows], SCHEMA)
 

@@ -1,4 +1,4 @@
-"""summary.json: what a run's answers come to. Computed from the files of answers alone, so it can be made again."""
+"""summary.json: a run's answers, summed up. Computed from the files of answers alone, so it can be made again."""
 
 import json
 import math
@@ -32,7 +32,7 @@ COLUMNS = [
 ]
 LOOK_TOK = "fixations.list.element.tokens"
 SIDES = ("width_px", "height_px", "grid.width_px", "grid.height_px")  # of the image, and of what the model was shown
-ROUNDED = 1.1  # an image of so many times the pixels that are shown is no smaller for it: sides are whole tokens
+ROUNDED = 1.1  # up to so many times the pixels shown is rounding, not shrinking: sides are whole tokens
 SHOWN_COUNTS = 20
 SHOWN_ERRORS = 20  # reasons listed; the rest are counted together
 

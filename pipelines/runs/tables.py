@@ -1,4 +1,4 @@
-"""Rows of an experiment to its results: means with intervals, paired differences, groups of questions, costs."""
+"""From an experiment's rows to its results: means with intervals, paired differences, groups of questions, costs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> dict
     """Per variant: score, exact match and coverage with 95 % intervals clustered by page, score per bin and group,
     differences and whether they were expected, mean costs.
 
-    Where the experiment is timed also seconds per question (mean, median, 95th percentile) and right answers per
-    second, which only rows of variants that encoded for themselves can say.
+    A timed experiment also has seconds per question (mean, median, 95th percentile) and right answers per second: only
+    there does each variant encode for itself.
     """
     by_variant = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in experiment.variants}
     groups = _groups(by_variant, experiment.by)
@@ -74,7 +74,7 @@ def _compared(name: str, by_variant: Mapping[str, Rows], experiment: Experiment)
 
 
 def verdict(difference: Interval | None, expected: float) -> str:
-    """Whether a measured difference is the one that was expected, as its interval says; open: too few pages to say."""
+    """Whether a measured difference is the expected one, by its interval; open: too few pages to say."""
     if difference is None or difference.low is None or difference.high is None or difference.num_pages < MIN_PAGES:
         return "open"
     if difference.low <= expected <= difference.high:
@@ -83,7 +83,7 @@ def verdict(difference: Interval | None, expected: float) -> str:
 
 
 def _timed(answered: Rows) -> dict[str, Any]:
-    """Seconds a question, and each stage's."""
+    """Seconds per question, of all stages and of each."""
     each = [sum(row.get(f"{stage}_s", 0.0) for stage in STAGES) for row in answered.values()]
     total, right = sum(each), sum(row["score"] or 0.0 for row in answered.values())
     profiles = [row["stages"] for row in answered.values() if row.get("stages")]
@@ -113,7 +113,7 @@ def _groups(by_variant: Mapping[str, Rows], by: str) -> dict[str, set[str]]:
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored row as a table takes it: without what an error row does not have."""
+    """A stored row as a table takes it; an error row has only some of the keys."""
     metadata, seconds = json.loads(row["metadata"] or "{}"), row["seconds"] or {}
     common = {key: row[key] for key in ("id", "image_id", "variant", "score", "metric", "exact", "question", "answers")}
     common |= {"metadata": metadata, "x_height_px": metadata.get("x_height_px")}

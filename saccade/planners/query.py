@@ -1,4 +1,4 @@
-"""Residual query: look for what of the question has not been found yet."""
+"""Residual query: look for the part of the question that has not been found yet."""
 
 from collections.abc import Generator, Sequence
 
@@ -20,11 +20,11 @@ class ResidualQuery(Planner):
 
     The first gaze is the most important token; each next one the most important, with the weights left, among tokens
     not yet shown and outside the inhibited discs. The sampler gets the same importance.
-    Scorers that ignore the question's weights leave only the discs and what was shown to move the gaze.
+    With scorers that ignore the question's weights, only the discs and what was shown move the gaze.
 
-    A question for several things ("the date and the total") is looked for part by part: each has an importance of its
-    own, by its own words, and its weight falls by the most of it that was shown, w = 1 - max importance. A token is
-    worth what it is worth to the part that wants it most.
+    A question for several things ("the date and the total") is looked for part by part: each part has an importance of
+    its own, by its own words, and its weight falls by the highest importance that was shown, w = 1 - max importance. A
+    token is worth what it is worth to the part that wants it most.
     """
 
     def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
