@@ -1,4 +1,4 @@
-"""The questions of an image as an episode takes them: embedded, and where a scorer asks, with what they attend to."""
+"""The questions of an image as an episode takes them: embedded, and with their attention where a scorer needs it."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One request as an episode: many run at once in one event loop, each fixation is told as soon as it is read."""
+"""One request as an episode: many run at once in one event loop, and each fixation is sent as soon as it is read."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

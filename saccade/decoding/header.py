@@ -1,4 +1,4 @@
-"""Opens encoded bytes without decoding them, and says what they are when they are no image that is read."""
+"""Opens encoded bytes without decoding them, and says what they are when they are not an image that is read."""
 
 import io
 import re

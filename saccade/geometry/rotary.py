@@ -3,8 +3,8 @@
 A head of width 2P is P planes; plane p turns by `frequency[p]` times the token's coordinate on axis `axis[p]`, and its
 two numbers are the p-th of the head's first and of its second half. That one table says all that differs between a
 text's 1-D rotary embedding (Su et al. 2021, arXiv:2104.09864), the axial one of vision towers, and M-RoPE with its
-planes in sections (Qwen2-VL, arXiv:2409.12191) or interleaved (Qwen3-VL, arXiv:2511.21631). Coordinates are looked up
-nowhere: tokens may be dropped, out of order, share a place or stand between cells.
+planes in sections (Qwen2-VL, arXiv:2409.12191) or interleaved (Qwen3-VL, arXiv:2511.21631). Nothing depends on a
+token's place in the sequence: tokens may be dropped, out of order, share a place or stand between cells.
 """
 
 from collections.abc import Sequence

@@ -5,10 +5,10 @@ r / (1 + beta s): with s = 0.8 and beta = 0.3 that is 0.81 r. Along each ray the
 
     rho(r) = integral from 0 to r of dr' / (alpha + r'/(1 + beta s(r'))),
 
-scaled to the same first and last row on every ray. It rises with r whatever the saliency, so there is a way back.
+scaled to the same first and last row on every ray. It rises with r whatever the saliency, so the map can be inverted.
 Without saliency it is log(1 + r/alpha); with a constant one it is log(1 + r_eff/alpha), the effective radius put into
-the plain map. Putting it there where saliency varies would fold the map at every edge, and inside a salient region
-leave its rows as they were: log(r/(1 + beta s)) = log r - constant.
+the plain map. Where saliency varies, doing only that would fold the map at every edge, and leave the rows inside a
+salient region as they were: log(r/(1 + beta s)) = log r - constant.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """Parity: do vLLM and transformers read the same canvases alike, on this machine, with this model?
 
-One generated page, read with all its tokens and with one, two and three fixations that grow one canvas. A position that
-goes wrong in a model's code gives plausible text and other numbers, so what is compared are log-probabilities. What a
-page moved by one column would give is printed beside them: a difference as large as that is a wrong position.
+One generated page, read with all its tokens and with one, two and three fixations that grow one canvas. A wrong
+position in a model's code still gives plausible text but other numbers, so log-probabilities are compared. Beside them
+stands what the page gives when it is moved by one column: a difference as large as that means a wrong position.
 """
 
 from collections.abc import Sequence

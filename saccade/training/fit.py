@@ -1,4 +1,4 @@
-"""The loop of everything small that is trained: one step a loss, while the rate falls to nothing as half a cosine."""
+"""The training loop of all small modules: one step per loss, at a rate that falls to 0 along half a cosine."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar

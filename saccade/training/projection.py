@@ -2,10 +2,10 @@
 
     python -m saccade.training.projection --vit google/vit-base-patch16-224 --out heads/vit
 
-Nobody labels anything: of the same cells of the same pages the projection is to make the tokens that the model's own
-tower makes. Measured on pages that were not trained on: the share of the tokens' variance that is missed, and with
-`--read` what is answered. A ViT of random weights is a ViT as well: what its projection learns, little, is a lower
-bound for one that has seen pictures.
+No labels are needed: the projection learns to make the tokens that the model's own tower makes of the same cells of the
+same pages. Measured on pages that were not trained on: the share of the tokens' variance that is missed, and with
+`--read` what is answered. A ViT with random weights works, too: the little that its projection learns is a lower bound
+for one that has seen pictures.
 """
 
 from collections.abc import Sequence
