@@ -42,7 +42,10 @@ def scene_log_polar(
 def inverse_scene_log_polar(
     polar: Tensor, saliency: Tensor, gaze_uv: Tensor, beta: float = BETA, alpha_px: float = 1.0
 ) -> Tensor:
-    """(B, C, num_rho, num_theta) -> (B, C, H, W); saliency (B, H, W) and settings as on the way there."""
+    """(B, C, num_rho, num_theta) -> (B, C, H, W), with the saliency (B, H, W) and settings of the map itself.
+
+    The inverse of `scene_log_polar`; it is here for that law's test.
+    """
     (height, width), (num_rho, num_theta) = saliency.shape[-2:], polar.shape[-2:]
     share = row_share(saliency, gaze_uv, num_rho, num_theta, beta, alpha_px)  # (B, S, T)
     rho = inverse_log_polar(share[:, None], gaze_uv, height, width, alpha_px)[:, 0]  # (B, H, W)
