@@ -217,7 +217,7 @@ class _Looker:
         self.looking &= not empty
 
     def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
-        """Asks about the glimpse alone; who is sure of it never looks."""
+        """Asks about the glimpse alone; a question that is sure of it never looks."""
         answer = yield from self._ask(canvas, shown, look := self._overall(GLIMPSE))
         if answer is not None:
             self._took(Step(look.gaze, look.selection, answer))

@@ -188,7 +188,7 @@ class Encoding:
 
 
 ENCODED = tuple(field.name for field in fields(Encoding) if "Tensor" in str(field.type))
-"""Fields of an `Encoding` that are tensors: whoever stores, sends or stacks encodings goes through these."""
+"""Fields of an `Encoding` that are tensors: code that stores, sends or stacks encodings goes through these."""
 
 
 @dataclass(frozen=True, slots=True)

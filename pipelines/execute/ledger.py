@@ -5,7 +5,7 @@ import time
 
 
 class Ledger:
-    """Counts what is written, and keeps images that are encoded but not yet written within the in-flight bound."""
+    """Counts what is written, and bounds how many images are encoded but not yet written."""
 
     def __init__(self, in_flight: int) -> None:
         self.in_flight, self.open, self.written = in_flight, set[str](), set[str]()

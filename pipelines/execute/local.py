@@ -137,7 +137,7 @@ def answer(
 
 
 def _unread(picture: Picture) -> Picture:
-    """The same image, which has not been decoded."""
+    """The same image, not decoded yet."""
     return Picture.open(picture.data, picture.limit_px, picture.page)
 
 

@@ -56,7 +56,7 @@ def cluster_threads(num_actors: int) -> int:
 
 
 def machine_threads(num_actors: int) -> int:
-    """CPU threads of each of so many processes on this machine."""
+    """CPU threads of each of `num_actors` processes on this machine."""
     return max(1, num_cpus() // num_actors)
 
 

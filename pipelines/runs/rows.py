@@ -56,11 +56,11 @@ SCHEMA = pa.schema(
         ("grid", GRID),  # of the canvas, whose cells `kept` counts in raster order
         ("fixations", pa.list_(FIXATION)),
         ("metadata", pa.string()),  # JSON
-        ("variant", pa.string()),  # by which way of looking, where a run compares several
+        ("variant", pa.string()),  # which of the variants that a run compares, if there are several
         ("readable", pa.bool_()),  # false: the model said that it cannot read the answer
         ("attended", pa.list_(ATTENDED)),  # canvas cells that writing the answer attended to most; null: not known
-        ("stages", pa.list_(STAGE)),  # of `saccade.clock`, a question; null: nobody measured
-        ("peak_mb", pa.float64()),  # of tensors alive at once for this image and way of looking; null: nobody measured
+        ("stages", pa.list_(STAGE)),  # of `saccade.clock`, per question; null: not measured
+        ("peak_mb", pa.float64()),  # of tensors alive at once for this image and variant; null: not measured
         ("metric", pa.string()),  # of `score`, by its name; null in rows of before there were several: anls
         # Null in rows of before there were these, and the first three in error rows:
         ("width_px", pa.int32()),  # of the image as displayed, before it was shrunk to what the model is shown

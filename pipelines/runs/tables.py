@@ -13,7 +13,7 @@ from saccade.metrics.bootstrap import MIN_PAGES, Interval, bootstrap_difference,
 from saccade.metrics.scoring import title
 
 STAGES = ("encode", "plan", "read")
-COSTS = ("visual_tok", "prefill_tok", "fixations", "read_s", "plan_s")  # a question
+COSTS = ("visual_tok", "prefill_tok", "fixations", "read_s", "plan_s")  # per question
 READ, UNREAD = "read by {}", "not read by {}"
 MOST_GROUPS = 12  # columns of a table
 

@@ -31,7 +31,7 @@ SAME_ANSWERS: dict[str, Any] = {"same_answers": True}
 
 
 def tuning(default: Any, **settings: Any) -> Any:
-    """A pydantic field that changes speed or memory, and no answer: it is no part of an engine's identity."""
+    """A pydantic field that changes speed or memory but no answer, and so is not part of an engine's identity."""
     return Field(default, json_schema_extra=SAME_ANSWERS, **settings)
 
 

@@ -172,7 +172,7 @@ class Decoder:
     ) -> Tensor:
         """(B, T, D) last hidden states. mask: (B, T, S) which own tokens each may see; newest (B,): its last token."""
         hidden, _, turn = self._begin(embeds, positions)
-        late = len(self.model.layers) // 2  # layers before it attend to what is near, whatever is asked
+        late = len(self.model.layers) // 2  # earlier layers attend to what is near, whatever the question
         attention = torch.zeros_like(talk.to_canvas[talk.row])
         for number, layer in enumerate(self.model.layers):
             query, key, value = _project(layer, hidden, turn)

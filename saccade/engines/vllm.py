@@ -31,7 +31,7 @@ from saccade.types import Answer, Canvas
 
 T = TypeVar("T")
 
-CPU_KV_GIB = 1.0  # of keys and values on a CPU when nothing is said
+CPU_KV_GIB = 1.0  # of keys and values on a CPU, where `kv_gib` is not set
 MESSAGE_CHARS = 400  # of an error of vLLM's
 CLOSE_S = 20.0  # the engine's process has this long to end
 

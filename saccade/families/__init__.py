@@ -40,7 +40,7 @@ class Prepared:
     grid: Grid
     picture_hash: str
     view: str
-    cells: Tensor | None = None  # (K,) int64 of the whole grid, in raster order: what is left of it; None: all
+    cells: Tensor | None = None  # (K,) int64 of the whole grid, in raster order: those that are encoded; None: all
     received: bool = True  # whether the attention that each token receives is wanted
 
     @property
