@@ -1,9 +1,9 @@
 """Ends what is left of a Ray cluster when the driver that started it is gone, however it ended.
 
 Ray's servers die with the driver, and its workers when they miss their raylet. Two kinds of processes remain: a node's
-two agents, which try for 60 s to tell the cluster that the node is gone, and what workers started, where it does not
-watch its parent. A small process beside the driver notes which processes belong to the cluster, and ends them once its
-own parent is gone. It runs this file alone, without the packages around it, to start in some 50 ms, beside Ray:
+two agents, which try for 60 s to tell the cluster that it is gone, and those started by workers that do not watch their
+parent. A small process beside the driver notes which processes belong to the cluster, and ends them once its own parent
+is gone. It runs this file alone, without the packages around it, to start in some 50 ms, beside Ray:
 
     python -P orphans.py DRIVER RAY_FOLDER
 """

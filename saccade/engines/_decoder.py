@@ -69,9 +69,7 @@ class Talk:
     present: Tensor  # (B, S) bool
     stores: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # per layer (B, G, S, C)
     queries: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, H, T, C) of the layer listened to
-    to_canvas: Tensor = field(
-        default_factory=lambda: torch.empty(0)
-    )  # (all B, L) float32, see `note`; `some` shares it
+    to_canvas: Tensor = field(default_factory=lambda: torch.empty(0))  # (all B, L) float32, by `note`; shared by `some`
     row: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,) int64, of each question in `to_canvas`
 
     def some(self, rows: Tensor) -> "Talk":
