@@ -1,7 +1,7 @@
 """What has been measured about a checkpoint, in `saccade.json` beside its weights.
 
-`saccade train calibration` writes it. A checkpoint without one is shown pages as large as they are, and is as sure as
-the probabilities that it gives.
+`saccade train calibration` writes it. A checkpoint without one is shown pages as large as they are, and its confidence
+is taken from its probabilities as they are.
 """
 
 import json

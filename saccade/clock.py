@@ -3,8 +3,8 @@
     with clock() as spent:          # {"encoder": 0.31, "prefill": 0.12, ...}
         ...
 
-A function says which stage it is; outside of `clock` that costs nothing to speak of. A stage inside another one is
-taken off the outer one's time, so that the stages never count a second twice.
+A function is marked with its stage; outside of `clock` the mark costs next to nothing. The time of a stage inside
+another one is subtracted from the outer one, so that no second is counted twice.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Tokens as a trained codec has squeezed them: what is stored and sent in their place."""
+"""Codes that a trained codec made of tokens: stored and sent in their place."""
 
 from dataclasses import dataclass, replace
 from typing import Self

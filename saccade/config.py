@@ -28,7 +28,7 @@ SIZED = ("resize", "gundam")
 """Views that have a size of their own, whatever the print."""
 
 LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "levels", "canvas", "rest"}
-"""Settings of looks: who gives one of them and names no sampler looks, with `LOOKS`."""
+"""Settings of looks: given one of them and no sampler, an episode looks, with the sampler `LOOKS`."""
 LOOKS = "hybrid"
 
 EFFORTS: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ EFFORTS: dict[str, dict[str, Any]] = {
     "medium": {},
     "high": {"reread": 1.5, "stop_at": 0.9},
 }
-"""Settings that an effort stands for; whatever is given beside it wins."""
+"""Settings that an effort stands for; one that is given explicitly wins."""
 
 Spec = str | dict[str, Any]
 RARELY = Option(panel="How it looks, rarely changed")
@@ -127,7 +127,7 @@ class Episode(Settings):
     @model_validator(mode="before")
     @classmethod
     def _look(cls, given: Any) -> Any:
-        """What an effort stands for; and whoever asks for looks, by any of their settings, gets some."""
+        """Adds what the effort stands for, and a sampler where settings of looks ask for one."""
         if not isinstance(given, dict):
             return given
         effort = given.get("effort", "medium")
@@ -174,7 +174,7 @@ class Episode(Settings):
     def with_settings(self, **settings: Any) -> Self:
         """A copy with some settings changed, validated like the original.
 
-        A setting of looks makes ink looked at; an effort replaces all that efforts stand for.
+        A setting of looks turns the view `ink` into looks; an effort replaces everything that efforts set.
         """
         kept = self.model_dump()
         if "effort" in settings:
@@ -196,7 +196,7 @@ class Episode(Settings):
         return None if sampler is None or sampler.blind else self.strategies.score.listener
 
     def with_gaze(self, head: str | None) -> Self:
-        """With a checkpoint's own gaze, the folder of a head, where `late` is asked for without one."""
+        """A copy in which a scorer `late` without a head gets the checkpoint's own, the folder `head`."""
         parts = self.strategies.score.parts
         bare = [spec["name"] == "late" and spec["head"] is None for _, spec in parts]
         if head is None or not any(bare):
@@ -210,7 +210,7 @@ class Episode(Settings):
     def check_engine(self, engine: EngineSpec | None, together: bool = True) -> None:
         """Refuses an engine that cannot do what these settings need.
 
-        `together`: it encodes and reads in one process; elsewhere the engine does not matter and may be None.
+        `together`: it encodes and reads in one process; otherwise the engine does not matter and may be None.
 
         Raises:
             ConfigError: a scorer needs attention, and this engine or this way of running it gives none.
@@ -230,7 +230,7 @@ class Episode(Settings):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What its strategies read of an image, beside places and importance."""
+        """What its strategies read of an image, besides the tokens' places and importance."""
         sampler = self.strategies.sampler
         if sampler is None or sampler.blind:
             return frozenset()
@@ -254,7 +254,7 @@ class Episode(Settings):
 
 
 def _name(spec: Any) -> str:
-    """The name in the spelling of a strategy."""
+    """The name in a strategy's specification."""
     return str(spec.get("name", "")) if isinstance(spec, dict) else str(spec)
 
 

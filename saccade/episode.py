@@ -1,9 +1,8 @@
 """The episode: see -> read the glimpse -> [plan -> score -> select -> encode -> read]* -> integrate -> reread.
 
-`episode` is a generator that yields what it wants read and is sent the answer, and yields when it wants more encoded
-than the glimpse; it knows neither engines, asyncio nor Ray. `run` and `arun` drive it. One question of one image is the
-case of one; several questions of one image either look on canvases of their own or take turns on one that all of them
-read.
+`episode` is a generator: it yields a canvas to be read and is sent the answer, or yields a view that has still to be
+encoded. It knows neither engines, asyncio nor Ray; `run` and `arun` drive it. The questions of one image either look on
+canvases of their own, or take turns on one canvas that all of them read.
 """
 
 import math
@@ -55,7 +54,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What an episode wants read, and the question's last look at it."""
+    """A request to read a canvas, and the question's last look at it."""
 
     canvas: Canvas
     question: str
@@ -66,18 +65,18 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """What an episode wants encoded: of an image what was put off until somebody is unsure."""
+    """A request to encode what was put off until a question is unsure."""
 
     seen: Seen
     what: Put = "whole"
 
     def here(self) -> None:
-        """Makes it in this process."""
+        """Encodes it in this process."""
         self.seen.encode(self.what)
 
 
 Flow = Generator[Ask | More, Answer | None, list[Outcome]]
-"""An episode under way: it yields what it wants read and is sent the answer. `More` is sent nothing."""
+"""An episode under way: it yields an `Ask` and is sent the answer, or yields a `More` and is sent nothing."""
 
 GLIMPSE = "view: glimpse"
 """The reason of the step that reads the glimpse alone, before any look."""
@@ -90,12 +89,12 @@ AGAIN = "view: the page again"
 def episode(settings: Episode, seen: Seen, asked: Sequence[tuple[Question, Query | SaccadeError]]) -> Flow:
     """Looks at one image for questions that share one canvas; one outcome per question, in order.
 
-    What questions of an image share (its encoding) is charged to the first that ends after it was made.
+    The encoding, which all questions of an image share, is charged to the first of them that ends after it was made.
 
     Throw a `SaccadeError` into it when a read failed: that question ends with it, the others go on.
     """
     canvas = Canvas(seen.grid.rows, seen.grid.cols)
-    taken, shown = torch.zeros(2, 1, len(seen.grid), dtype=torch.bool)  # taken: not chosen again; shown: unmerged
+    taken, shown = torch.zeros(2, 1, len(seen.grid), dtype=torch.bool)  # taken: not chosen again; shown: not merged
     lookers = [_Looker(settings, seen, question, query) for question, query in asked]
     if seen.glimpse is not None:
         canvas = canvas.add(Part.of(seen.glimpse))
@@ -144,7 +143,7 @@ class _Looker:
         self.heard = [query.heard] if query.heard is not None else []
 
     def _start(self) -> None:
-        """Before the first look: what the strategies see, which is made now if nobody has needed it before."""
+        """Prepares the first look: the scene that the strategies see, encoded now unless it is already."""
         assert isinstance(self.query, Query)
         encoding, started = self.seen.encoding, time.perf_counter()
         self.scene = Scene.of([(self.seen.picture, encoding, self.query)])
@@ -155,14 +154,14 @@ class _Looker:
             self.keep_tok, self.num_looks = self.num_tok, 1
         elif sampler.blind:
             self.keep_tok, self.num_looks = self.keep_tok * self.num_looks, min(1, self.num_looks)
-        self.importance: Tensor | None = None  # by the scorer alone; made when a planner brings none of its own
+        self.importance: Tensor | None = None  # by the scorer alone; computed for a planner without its own
         self.flow: Generator[Gaze, Step, None] | None = None
         if sampler is not None and not sampler.blind:
             self.flow = self.strategies.planner.flow(self.scene, self.strategies.score)
         self.plan_s += time.perf_counter() - started
 
     def choose(self, taken: Tensor, room_tok: int) -> Look:
-        """Where this question looks now, and what it adds: none taken before; what was merged into others is not."""
+        """The next look. It adds no token that was taken before; one that was merged into another may come again."""
         if not self.looks:
             self._start()
         started = time.perf_counter()
@@ -218,7 +217,7 @@ class _Looker:
         self.looking &= not empty
 
     def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
-        """Asks about the glimpse alone; who is sure of it never looks."""
+        """Asks about the glimpse alone; a question that is sure of it never looks."""
         answer = yield from self._ask(canvas, shown, look := self._overall(GLIMPSE))
         if answer is not None:
             self._took(Step(look.gaze, look.selection, answer))
@@ -231,7 +230,7 @@ class _Looker:
         self.looking = not self.sure and (self.looks < self.num_looks or rests)
 
     def catch_up(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
-        """The last step's answer, from a canvas on which other questions have looked since."""
+        """Reads the last step again, on a canvas to which other questions have added since."""
         last = self.steps[-1]
         answer = yield from self._ask(canvas, shown, Look(last.gaze, last.selection))
         if answer is not None:
@@ -246,7 +245,7 @@ class _Looker:
             self.steps.append(Step(look.gaze, look.selection, self.again))
 
     def _overall(self, reason: str) -> Look:
-        """A look at all of the image that adds none of the tokens which looks choose from."""
+        """A look at the whole image that adds no token to the canvas."""
         nothing = Selection.keep(torch.empty(0, dtype=torch.int64), self.num_tok)
         return Look(Gaze((0.5, 0.5), reason, 0.0, extent_uv=1.0), nothing)
 
@@ -272,7 +271,7 @@ class _Looker:
         return self.answers[-1].visual_tok if self.answers else 0
 
     def outcome(self, seen: Seen) -> Outcome:
-        """The trace, or the error that ended it: then the next question pays for what they share."""
+        """The trace; or the error that ended it, and then the next question pays for what they share."""
         if self.failed is not None:
             return self.failed
         again = [] if self.again is None else [self.again]
@@ -296,9 +295,9 @@ class _Looker:
 
 
 def run(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
-    """Drives the episodes of one image with a reader in this process; their outcomes, laid end to end.
+    """Drives the episodes of one image with a reader in this process. Returns their outcomes, end to end.
 
-    What several of them want read is read at once, as many together as the reader takes.
+    Several episodes are read at once, as many together as the reader takes.
     """
     outcomes: list[Outcome] = []
     for at in range(0, len(flows), reader.together):
@@ -308,7 +307,7 @@ def run(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
 
 def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
     asks: dict[int, Ask] = {}
-    done: dict[int, list[Outcome]] = {}
+    outcomes: dict[int, list[Outcome]] = {}
 
     def advance(number: int, go: Callable[[], Ask | More]) -> None:
         try:
@@ -319,7 +318,7 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
             asks[number] = ask
         except StopIteration as stop:
             asks.pop(number, None)
-            done[number] = stop.value
+            outcomes[number] = stop.value
 
     for number, flow in enumerate(flows):
         advance(number, partial(next, flow))
@@ -329,11 +328,11 @@ def _run_together(flows: Sequence[Flow], reader: Reader) -> list[Outcome]:
         for number, answer in zip(wanted, answers, strict=True):
             tell = flows[number].throw if isinstance(answer, SaccadeError) else flows[number].send
             advance(number, partial(tell, answer))  # type: ignore[arg-type]
-    return [outcome for number in range(len(flows)) for outcome in done[number]]
+    return [outcome for number in range(len(flows)) for outcome in outcomes[number]]
 
 
 def _read(reader: Reader, asks: Sequence[Ask]) -> list[Answer | SaccadeError]:
-    """Answers in the order of the asks: those of any text together, and those of choices together."""
+    """Answers in the order of the asks. Those with choices are read together, and so are those without."""
     free = [number for number, ask in enumerate(asks) if not ask.choices]
     chosen = [number for number, ask in enumerate(asks) if ask.choices]
     read: dict[int, Answer | SaccadeError] = {}
@@ -346,7 +345,7 @@ def _read(reader: Reader, asks: Sequence[Ask]) -> list[Answer | SaccadeError]:
 
 
 def _matched(reader: Reader, ask: Ask, answer: Answer | SaccadeError) -> Answer | SaccadeError:
-    """The answer, written again where it is not what the ask's pattern wants."""
+    """The answer; written again where it does not match the ask's pattern."""
     if ask.pattern is None or isinstance(answer, SaccadeError) or fits(answer, ask.pattern):
         return answer
     try:
@@ -357,19 +356,19 @@ def _matched(reader: Reader, ask: Ask, answer: Answer | SaccadeError) -> Answer 
         return error
 
 
-async def made_here(more: More) -> None:
-    """Makes what was put off in this process."""
+async def encode_here(more: More) -> None:
+    """Encodes, in this process, what was put off."""
     more.here()
 
 
 async def arun(
     flow: Flow,
     read: Callable[[Ask], Awaitable[Answer]],
-    encode: Callable[[More], Awaitable[None]] = made_here,
+    encode: Callable[[More], Awaitable[None]] = encode_here,
 ) -> list[Outcome]:
     """Drives an episode with a reader elsewhere; many may run at once.
 
-    `encode` makes what was put off, or has another process make it.
+    `encode` encodes what was put off, or has another process do it.
     """
     try:
         ask = next(flow)

@@ -1,7 +1,7 @@
-"""An encoding that is made where it is looked at: a coarse one of the whole page first, windows of it on demand.
+"""An encoding made only where it is looked at: first the whole page coarsely, then windows of it on demand.
 
-Until a token is encoded, that of the coarse encoding which covers it stands in for it: planners and scorers have
-something to go by, samplers may not choose it.
+Until a token is encoded, the coarse token that covers it stands in for it: planners and scorers can use it, samplers
+may not choose it.
 """
 
 import hashlib
@@ -33,9 +33,9 @@ class Lazy:
 
     def __init__(self, windows: Any, encodings: list[Encoding]) -> None:
         self.windows, self.encodings = windows, encodings  # what stands in for the whole, and the glimpse if any
-        self.encoding = stand_in = encodings[0]  # as it is by now
+        self.encoding = stand_in = encodings[0]  # in its present state
         self.encoded = torch.zeros(len(stand_in), dtype=torch.bool)
-        self._unpaid_patches, self._unpaid_s = 0, 0.0
+        self._unbilled_patches, self._unbilled_s = 0, 0.0
 
     @classmethod
     def start(cls, encoder: Encoder, picture: Picture, full: "Prepared", glimpse: int) -> "Lazy":
@@ -67,8 +67,8 @@ class Lazy:
         started, before = time.perf_counter(), self.windows.num_patches
         self._encode(in_boxes(self.encoding.grid, [box_of(gaze)]))
         seconds = time.perf_counter() - started
-        self._unpaid_patches += self.windows.num_patches - before
-        self._unpaid_s += seconds
+        self._unbilled_patches += self.windows.num_patches - before
+        self._unbilled_s += seconds
         encoding = self.encoding
         tokens, features, received = (
             each.unsqueeze(0) for each in (encoding.tokens, encoding.features, encoding.received)
@@ -98,8 +98,8 @@ class Lazy:
 
     def bill(self, patches: int, seconds: float) -> tuple[int, float]:
         """These patches and seconds, and those of all windows since the last bill."""
-        due = patches + self._unpaid_patches, seconds + self._unpaid_s
-        self._unpaid_patches, self._unpaid_s = 0, 0.0
+        due = patches + self._unbilled_patches, seconds + self._unbilled_s
+        self._unbilled_patches, self._unbilled_s = 0, 0.0
         return due
 
 

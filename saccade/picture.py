@@ -4,7 +4,7 @@ A picture is opened from bytes, a path or an array, and nothing is read until it
 fails where its row is answered. Decoding (`saccade.decoding`) turns what Pillow and pdfium read (CMYK, 16 bits,
 palettes, transparency, EXIF orientation, the first frame of an animation, a page of a PDF or TIFF) into RGB, and never
 holds more pixels than it must: large images are reduced by a whole factor while they are decoded. Only raster formats
-and PDF are tried: some of Pillow's others start programs.
+and PDF are read: some of Pillow's other formats start programs.
 """
 
 import hashlib
@@ -32,16 +32,15 @@ Source = bytes | str | Path | np.ndarray | Image.Image
 def suffixes() -> frozenset[str]:
     """File name endings (`.png`, `.jpg`, `.pdf`, ...) of the formats that are read."""
     Image.init()
-    found = (ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
-    return frozenset([*found, *pages.SUFFIXES])
+    endings = (ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
+    return frozenset([*endings, *pages.SUFFIXES])
 
 
 class Picture:
-    """An image that is decoded on first use. `limit_px` lets decoding reduce by a whole factor, never below that many.
+    """An image that is decoded on first use. `limit_px` lets decoding reduce it by a whole factor, to no fewer pixels.
 
-    `page`, counted from 1, is the page of a PDF or TIFF; it must be given where there are several, and says nothing
-    about other formats, which have none. Pickles without its pixels: another process reads them again from where they
-    came.
+    `page`, counted from 1, is the page of a PDF or TIFF: required where the file has several, without meaning for other
+    formats. A picture is pickled without its pixels: another process reads them again from the source.
 
     Raises (from every attribute but `limit_px` and `page`):
         PictureError: unreadable, truncated, not an image, of several pages, or beyond `MAX_DECODE_PX` or
@@ -60,7 +59,7 @@ class Picture:
         self._source = read
         self.limit_px = limit_px
         self.page = page
-        self._opened: dict[tuple[int | None, int | None], Picture] = {}
+        self._others: dict[tuple[int | None, int | None], Picture] = {}
 
     def _again(self, limit_px: int | None, page: int | None) -> "Picture":
         """The same image under another limit or of another page; opened once, and not read again."""
@@ -68,10 +67,10 @@ class Picture:
             height, width = self.rgb.shape[:2]
             if height * width <= limit_px <= (self.limit_px or limit_px):  # decoded, and nothing to reduce
                 return self
-        made = self._opened.setdefault((limit_px, page), Picture(self._source, limit_px, page))
+        other = self._others.setdefault((limit_px, page), Picture(self._source, limit_px, page))
         if "data" in self.__dict__:
-            made.__dict__.setdefault("data", self.data)
-        return made
+            other.__dict__.setdefault("data", self.data)
+        return other
 
     @classmethod
     def open(cls, source: "Source | Picture", limit_px: int | None = None, page: int | None = None) -> "Picture":
@@ -97,7 +96,7 @@ class Picture:
 
     @cached_property
     def data(self) -> bytes | np.ndarray:
-        """The encoded bytes, of all pages, or the pixels when there never were any."""
+        """The encoded bytes of all pages; or the pixels, of a picture that was opened from pixels."""
         data = self._source()
         if isinstance(data, bytes) and not data:
             raise PictureError("the image is empty (0 bytes)")
@@ -113,7 +112,7 @@ class Picture:
 
     @cached_property
     def num_pages(self) -> int:
-        """Pages of the file, this one among them."""
+        """Pages of the whole file."""
         return pages.number_of(self.data) if isinstance(self.data, bytes) else 1
 
     @cached_property

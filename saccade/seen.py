@@ -1,6 +1,7 @@
 """What an episode starts from: a picture's glimpse or view, encoded, and its questions, embedded.
 
-With a glimpse the view itself is encoded when a question first looks: who is sure of the glimpse pays for no more.
+With a glimpse, the view itself is encoded only when a question first looks: one that is sure of the glimpse pays for
+nothing more.
 """
 
 import time
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 Put = Literal["whole", "again"]
-"""What may be put off: the view itself while there is a glimpse, and the page at another size."""
+"""What may be encoded later: the view itself where there is a glimpse, and the page at another size."""
 PUT_OFF: tuple[Put, ...] = ("whole", "again")
 
 
@@ -38,13 +39,13 @@ PUT_OFF: tuple[Put, ...] = ("whole", "again")
 class Deferred:
     """An encoding that is made when a question first needs it."""
 
-    encode: Callable[[], Encoding] | None  # None: another process makes it, and gives it to `Seen.made`
+    encode: Callable[[], Encoding] | None  # None: another process makes it, and gives it to `Seen.receive`
     grid: Grid | None = None  # where its tokens will stand; None: known when it is made
 
 
 @dataclass(slots=True)
 class Seen:
-    """One image as an episode starts from it: encoded once, for all its questions, or when one of them asks for it."""
+    """One image as an episode starts from it: encoded once for all its questions, at once or when one asks for it."""
 
     picture: Picture
     whole: Encoding | Deferred
@@ -52,13 +53,13 @@ class Seen:
     asked: tuple[tuple[Question, Query | SaccadeError], ...]
     full_patches: int  # encoder patches of one full pass, to compare with
     seconds: float
-    size_px: tuple[int, int]  # (width, height) of the picture as displayed; no process needs to open it again for that
+    size_px: tuple[int, int]  # (width, height) of the picture as displayed; kept so that nobody opens it again
     gaze: str | None = None  # folder of the checkpoint's own head of the scorer `late`
-    lazy: Lazy | None = None  # makes the encoding while looks ask for it; `encoding` is then what stood in for it
-    print_px: float = 0.0  # x-height that its smallest print was shrunk to, if it was, and not to a quarter before
-    again: Encoding | Deferred | None = None  # the page at another size, for who is unsure in the end
-    paid_patches: int = 0  # of encoder_patches, those that a question has been charged for
-    paid_s: float = 0.0
+    lazy: Lazy | None = None  # encodes while looks ask for it; `encoding` is then what stands in for the rest
+    print_px: float = 0.0  # x-height that its smallest print was shrunk to; 0: it was not shrunk to its print
+    again: Encoding | Deferred | None = None  # the page at another size, for questions that stay unsure
+    billed_patches: int = 0  # of encoder_patches, those that a question has been charged for
+    billed_s: float = 0.0
 
     @property
     def encoding(self) -> Encoding:
@@ -66,13 +67,13 @@ class Seen:
         return self.encode("whole")
 
     def encode(self, what: Put) -> Encoding:
-        """What was put off, made now unless it has been made before."""
+        """The encoding; made now if it was put off and nobody has asked for it yet."""
         deferred = getattr(self, what)
         if isinstance(deferred, Deferred):
             assert deferred.encode is not None, "made elsewhere"
             started = time.perf_counter()
             encoding = deferred.encode()
-            self.made(what, encoding, time.perf_counter() - started)
+            self.receive(what, encoding, time.perf_counter() - started)
         encoded = getattr(self, what)
         assert isinstance(encoded, Encoding)
         return encoded
@@ -81,14 +82,14 @@ class Seen:
         """Whether it has still to be made."""
         return isinstance(getattr(self, what), Deferred)
 
-    def made(self, what: Put, encoding: Encoding, seconds: float) -> None:
-        """Takes the encoding that was deferred, and what it cost; a second one is not taken."""
+    def receive(self, what: Put, encoding: Encoding, seconds: float) -> None:
+        """Stores an encoding that was put off, and adds what it cost; ignored where there is one already."""
         if self.deferred(what):
             setattr(self, what, encoding)
             self.seconds += seconds
 
     def elsewhere(self) -> Self:
-        """A copy for another process, which asks this one for what has been put off; without the picture."""
+        """A copy without the picture for another process, which asks this one for what was put off."""
         put_off = {what: Deferred(None, getattr(self, what).grid) for what in PUT_OFF if self.deferred(what)}
         return replace(self, picture=None, **put_off)  # type: ignore[arg-type]
 
@@ -100,19 +101,19 @@ class Seen:
 
     @property
     def encoder_patches(self) -> int:
-        """Encoder patches paid for this image by now."""
-        paid = (self.whole, self.glimpse, self.again)
-        return sum(each.num_patches for each in paid if isinstance(each, Encoding))
+        """Encoder patches computed for this image so far."""
+        encodings = (self.whole, self.glimpse, self.again)
+        return sum(each.num_patches for each in encodings if isinstance(each, Encoding))
 
     def bill(self) -> tuple[int, float]:
         """Encoder patches and seconds since the last bill."""
-        due = self.encoder_patches - self.paid_patches, self.seconds - self.paid_s
-        self.paid_patches, self.paid_s = self.encoder_patches, self.seconds
+        due = self.encoder_patches - self.billed_patches, self.seconds - self.billed_s
+        self.billed_patches, self.billed_s = self.encoder_patches, self.seconds
         return due if self.lazy is None else self.lazy.bill(*due)
 
 
 def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequence[Question]) -> Seen:
-    """Encodes what an episode starts from: the glimpse if there is one, or else the view, and the questions.
+    """Encodes what an episode starts from, the glimpse or, without one, the view; and embeds the questions.
 
     With a glimpse the view itself is encoded when a question first looks.
 
@@ -161,7 +162,7 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
 
 
 def _again(settings: Episode, encoder: Encoder, picture: Picture, most_tok: int | None) -> Deferred | None:
-    """The page at another size, all of its ink where the tower can; None where that would be the same again."""
+    """The page at another size, its ink alone where the tower can; None where it would be the same page again."""
     shrunk = most_tok is not None or settings.reread < 1
     if not settings.reread or (not shrunk and settings.view != "foveate"):
         return None
@@ -179,7 +180,7 @@ def _again(settings: Episode, encoder: Encoder, picture: Picture, most_tok: int 
 
 
 def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> tuple[int | None, float]:
-    """Tokens that the picture is shrunk to, None: it is seen as it is; and the print that decided it, in px, or 0."""
+    """Tokens that the picture is shrunk to (None: shown as it is), and the x-height in px that decided it (0: none)."""
     fixed = {"resize": settings.whole_budget_tok, "gundam": TILES_TOK}
     if settings.view in fixed:
         return fixed[settings.view], 0.0
@@ -194,7 +195,7 @@ def _most_tok(settings: Episode, encoder: Encoder, picture: Picture) -> tuple[in
 
 
 def _tiled(encoder: Encoder, page: "Prepared", small: "Prepared") -> Encoding:
-    """Every tile of a page by itself, and the page small beside them; one view where the page is that small anyway.
+    """Each tile of a page encoded by itself, and the whole page small beside them; a page that small is one view.
 
     Raises:
         ConfigError: this model's tower encodes whole pictures only.
@@ -236,18 +237,19 @@ def _prepared(
 def _filtered(
     pyramid: str, encoder: Encoder, picture: Picture, view: "Prepared", level: int, finest: Grid
 ) -> "Prepared":
-    """A coarser view, with the pixels that a trained pyramid makes of the finest one in place of the resized ones."""
+    """A coarser view whose pixels a trained pyramid makes from the finest one, in place of resized ones."""
     filters = load_cached(LearnedPyramid, pyramid)
     pixels = Picture.open(picture, limit_px=encoder.family.limit_px).rgb
-    made = filters.picture(resized(pixels, finest.width_px, finest.height_px), level)
-    made = resized(made, view.grid.width_px, view.grid.height_px)  # a level's sides are whole tokens
-    found = encoder.family.prepare(Picture.open(made), len(view.grid))  # no view of the page itself, which may be kept
+    filtered = filters.picture(resized(pixels, finest.width_px, finest.height_px), level)
+    filtered = resized(filtered, view.grid.width_px, view.grid.height_px)  # a level's sides are whole tokens
+    # By the family: an encoder may keep what it prepares, and this is no view of the page itself.
+    prepared = encoder.family.prepare(Picture.open(filtered), len(view.grid))
     name = f"{view.view}|pyramid-{filters.fingerprint}"
-    return replace(found, picture_hash=view.picture_hash, view=name)
+    return replace(prepared, picture_hash=view.picture_hash, view=name)
 
 
 def _takes_some(encoder: Encoder) -> bool:
-    """Whether single cells can be left out without being asked for."""
+    """Whether the tower can leave out single cells: a view of the ink leaves out blank ones only where it can."""
     return encoder.family.takes_cells and encoder.family.reduction is None
 
 

@@ -18,12 +18,12 @@ from saccade.coded import Coded
 from saccade.picture import Picture
 
 CELL_ROUNDING = 1e-4
-"""Of a cell: what a centre in float32 may lack of the next whole number, on canvases of up to 800 cells per side."""
+"""In cells: how far float32 may round a centre below a whole number, on canvases of up to 800 cells per side."""
 
 
 Need = Literal["pixels", "tower", "received", "question", "attention", "boxes"]
-"""What a strategy reads of a scene, and so what must have been done before: decoding, encoding, listening to the
-encoder's attention, embedding the question, listening to the language model; knowing where the answer stands."""
+"""What a strategy reads of a scene, and so what must be done before it: decode the picture, encode it, record the
+encoder's attention, embed the question, record the language model's attention; know where the answer stands."""
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
@@ -82,7 +82,7 @@ class Grid:
         return self.row.shape[0]
 
     def some(self, index: Tensor) -> Self:
-        """Those tokens (K,) int64 of a grid without merged ones, on the same canvas."""
+        """The tokens `index` (K,) int64, on the same canvas. For a grid without merged tokens."""
         names = ("centre_uv", "extent_uv", "level", "row", "col")
         return replace(self, **{name: getattr(self, name)[index] for name in names})
 
@@ -137,7 +137,7 @@ class Selection:
         return painted.masked_fill(dropped, fill)
 
     def mean(self, values: Tensor) -> Tensor:
-        """(K, ...) in the type of `values` (N, ...): each slot's weighted mean; a token by itself stays what it is."""
+        """(K, ...) in the type of `values` (N, ...): each slot's weighted mean; a token alone stays as it is."""
         kept = self.source >= 0
         source = self.source[kept]
         exact = torch.promote_types(values.dtype, torch.float32)
@@ -164,31 +164,31 @@ class Encoding:
 
     tokens: Tensor  # (N, D), in the language model's space
     features: Tensor  # (N, M, F), before the merger
-    # (N,) float32, attention received in the last full-attention layer, patches summed per token; NaN: nobody asked
+    # (N,) float32, attention received in the last full-attention layer, patches summed per token; NaN: not recorded
     received: Tensor
     grid: Grid
     picture_hash: str
     fingerprint: str  # of the encoder: model, precision, view, pixel limit
     num_patches: int  # encoder patches this cost: those that entered the tower, also where tokens merge inside it
     deepstack: Tensor | None = None  # (N, L, D), added to the tokens' states after decoder layers 1 to L (Qwen3-VL)
-    coded: Coded | None = None  # what `tokens` were made of again (the reduction `autoencoder`)
+    coded: Coded | None = None  # the codes that `tokens` were rebuilt from (the reduction `autoencoder`)
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """Those it has of its own, by name; each has one row per token (N, ...)."""
+        """Its tensors by name; each has one row per token (N, ...)."""
         return {name: tensor for name in ENCODED if (tensor := getattr(self, name)) is not None}
 
     def cpu(self) -> Self:
-        """Its own tensors on the CPU."""
+        """The same encoding on the CPU."""
         moved: dict[str, Any] = {name: tensor.cpu() for name, tensor in self.tensors.items()}
         return replace(self, **moved, coded=self.coded and self.coded.cpu())
 
 
 ENCODED = tuple(field.name for field in fields(Encoding) if "Tensor" in str(field.type))
-"""Fields of an `Encoding` that are tensors: whoever stores, sends or stacks encodings goes through these."""
+"""Fields of an `Encoding` that are tensors: code that stores, sends or stacks encodings goes through these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class Query:
     tokens: Tensor  # (T, D)
     weight: Tensor  # (T,) float32 in [0, 1]; planners lower it for what was already found
     heard: Heard | None = None  # what it attends to on a glimpse of the image, where a scorer asks for it
-    boxes_uv: tuple[Box, ...] = ()  # of its answer; an oracle's only, nobody else is told
+    boxes_uv: tuple[Box, ...] = ()  # of its answer; given to oracles only
     labels_uv: tuple[Box, ...] = ()  # of what is printed beside the answer and names it
     parts: tuple[tuple[int, int], ...] = ()  # first and last token + 1 of each thing asked for
 
@@ -301,7 +301,7 @@ class Answer:
     readable: bool = True
     token_ids: tuple[int, ...] = ()  # of the answer, without the closing one; not stored
     tokens: Tensor | None = None  # (T, D) their embeddings, for planners; not stored
-    # canvas cells, row * cols + col, that writing it attended to most, with their shares; (): the engine does not tell
+    # canvas cells, row * cols + col, attended to most while it was written, with their shares; (): the engine has none
     attended: tuple[tuple[int, float], ...] = ()
 
 
@@ -335,7 +335,7 @@ class Trace:
     steps: tuple[Step, ...]
     answer: Answer
     cost: Cost
-    shown: Tensor  # (N,) bool, tokens on the canvas, unmerged, when it was last read, whoever looked there
+    shown: Tensor  # (N,) bool, tokens that were on the canvas at the last read, not merged, whoever added them
 
 
 @dataclass(frozen=True, slots=True)

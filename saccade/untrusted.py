@@ -1,6 +1,6 @@
-"""Strategies that a stranger chooses, in a request: what only the operator may say is refused before it is built.
+"""Strategies that a stranger chooses in a request: settings for the operator alone are refused before they are built.
 
-Three things are the operator's: modules of someone else, which would be imported; files; and numbers without a limit,
+Three kinds are the operator's: modules from elsewhere, which would be imported; files; and numbers without a limit,
 some of which are sizes of tensors. A field that may be large declares its own upper limit (`le` or `lt`).
 """
 

@@ -1,7 +1,8 @@
 """Tiny scenes and steps, made by hand or from a seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from saccade.picture import Picture
 from saccade.planners import Planner, Score
 from saccade.types import Answer, Encoding, Gaze, Query, Scene, Selection, Step
 
+T = TypeVar("T")
 Item = tuple[Picture, Encoding, Query]
 TOKEN_PX = 16
 
@@ -34,6 +36,13 @@ def item(rows: int, cols: int, seed: int = 0, tokens: Tensor | None = None, word
     )
     boxes = (0.2, 0.3, 0.4, 0.5), (0.7, 0.1, 0.8, 0.2)
     return Picture.open(pixels), encoding, Query("?", words, torch.ones(len(words)), None, boxes[:1], boxes[1:])
+
+
+def drawn(examples: Sequence[T], seed: int = 0) -> Iterator[T]:
+    """Examples in random order, each as likely at every place, without end."""
+    order = torch.Generator().manual_seed(seed)
+    while True:
+        yield examples[int(torch.randint(len(examples), (1,), generator=order))]
 
 
 def importance_of(*sizes: int, seed: int = 0) -> Tensor:

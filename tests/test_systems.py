@@ -146,7 +146,7 @@ def check_command(words: list[str]) -> None:
             Mix.parse(given["scorer"])
     elif command.name == "experiment":
         chosen = read_experiment(find_experiment(given["configuration"]))
-        (chosen.with_heads(given["head"]) if given["head"] else chosen).opened()
+        (chosen.with_heads(given["head"]) if given["head"] else chosen).resolved()
 
 
 def check_module(name: str, asked: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""COCO: pages as images, fields as categories, the evidence of each value as a box with its value beside it."""
+"""COCO: pages as images, fields as categories, and the evidence of each value as a box that carries the value."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `saccade annotate` is set to beside its run, and what of it is kept in the run's folder."""
+"""Settings of `saccade annotate` besides those of its run, and which of them the run's folder keeps."""
 
 import json
 from pathlib import Path

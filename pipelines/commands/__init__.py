@@ -1,1 +1,1 @@
-"""The command line, one file per command: options in, a checked configuration made of them, a result printed."""
+"""The command line, one file per command: it makes a checked configuration of options, and prints a result."""

@@ -60,18 +60,18 @@ def analyze(
     """
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is a file: give a folder")
-    found = _measured(target, settings, given, {} if people is None else read_people(people))
-    for part in report(found.numbers):
+    measured = _measured(target, settings, given, {} if people is None else read_people(people))
+    for part in report(measured.numbers):
         console.print(part, highlight=False)
-    found.draw(output)
+    measured.draw(output)
     with replaced(output / "analysis.json") as path:
-        path.write_text(json.dumps({**found.numbers, **provenance()}, indent=1) + "\n")
+        path.write_text(json.dumps({**measured.numbers, **provenance()}, indent=1) + "\n")
     console.print(f"the pictures and analysis.json are in {output}", highlight=False, soft_wrap=True)
-    if found.interrupted:
+    if measured.interrupted:
         raise KeyboardInterrupt("interrupted: the numbers are of what was done until then")
 
 
-def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], people: Paths) -> analysis.Found:
+def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], people: Paths) -> analysis.Measured:
     """What the target is (a run, an image, a data set), measured; `given`: the options that were given."""
     path, num_questions = Path(target).expanduser(), settings.pop("limit")
     data = settings.pop("dataset", {})

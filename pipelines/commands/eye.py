@@ -28,12 +28,12 @@ def eye(
 
     from pipelines.runs.provenance import provenance
     from saccade.errors import ConfigError
-    from saccade.studies.biology import blank_scene, draw, facts_of, opened
+    from saccade.studies.biology import blank_scene, draw, facts_of, open_page
     from saccade.studies.biology_tables import report
 
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is a file: give a folder")
-    picture = opened(image)
+    picture = open_page(image)
     scene = blank_scene(picture)
     facts = facts_of(picture, scene)
     for part in report(facts):

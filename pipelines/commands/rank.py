@@ -18,7 +18,7 @@ from saccade.datasets import Dataset, Skip, limit, open_dataset
 from saccade.engines import checkpoint, choose_engine
 from saccade.families import fingerprint
 from saccade.registry import load, named
-from saccade.studies.ranking import Ranking, Ways, looks_of_page, scorers_by_default, to_markdown
+from saccade.studies.ranking import Candidates, Ranking, looks_of_page, scorers_by_default, to_markdown
 from saccade.studies.ranking import rank as rank_rows
 
 console = Console()
@@ -59,7 +59,7 @@ def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str,
     Raises:
         ConfigError: a setting is wrong, `output` holds another run, or no question has answer boxes.
     """
-    spec, ways = settled(choose_engine({**chosen.engine, "name": "hf"}), here=True), Ways(chosen)
+    spec, candidates = settled(choose_engine({**chosen.engine, "name": "hf"}), here=True), Candidates(chosen)
     dataset = load("datasets", chosen.dataset, Dataset)
     origin = {
         "coverage": chosen.dump(),
@@ -67,9 +67,9 @@ def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str,
         "data": dataset.fingerprint(),
     }
     images = [row for row in limit(dataset.rows(), chosen.limit) if not isinstance(row, Skip)]
-    with spec.open_encoder() as opened:
+    with spec.open_encoder() as encoder:
         rows = collect(
-            output, origin, images, lambda row: looks_of_page(row, dataset, opened, ways, chosen.tokens), console
+            output, origin, images, lambda row: looks_of_page(row, dataset, encoder, candidates, chosen.tokens), console
         )
     results = {**rank_rows(rows), "tokens": chosen.tokens, "left_out": scorers_by_default()[1]}
     results |= {**origin, **provenance()}

@@ -1,6 +1,6 @@
-"""Settings as a user gives them (a file, options, --set) to what a command runs, checked as a whole.
+"""From settings as a user gives them (a file, options, --set) to what a command runs, checked as a whole.
 
-`merged` makes one nested dict of all three; `episode`, `asking`, `run_config` and `serve_config` make of it what a
+`merged` makes one nested dict of all three; `episode`, `asking`, `run_config` and `serve_config` turn it into what a
 command runs.
 """
 

@@ -1,4 +1,4 @@
-"""What encoders and readers share: a process that holds an engine, and says why where it could not open it."""
+"""What encoders and readers share: a process that holds an engine, and that reports why it could not open it."""
 
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ class EngineActor(ABC):
         self.failed: Exception | None = None
         try:
             self.open()
-        except Exception as error:  # an actor that dies while it is made loses the reason: `ready` tells it
+        except Exception as error:  # an actor that dies in its constructor loses the reason: `ready` raises it
             self.failed = error
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Whether a Ray cluster answers at an address: asked in seconds, where Ray itself is silent for minutes."""
+"""Checks within seconds whether a Ray cluster answers at an address; Ray itself would be silent for minutes."""
 
 import os
 
@@ -20,7 +20,7 @@ def check_address(address: str) -> None:
     """Asks for the cluster's name at `host:port`. `auto`, `ray://...` and clusters behind TLS are left to Ray.
 
     Raises:
-        ConfigError: nobody listens there, it is no Ray cluster, or it asks for a token and this process has none.
+        ConfigError: nothing listens there, it is not a Ray cluster, or it asks for a token and this process has none.
     """
     if address == "auto" or "://" in address or os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
         return

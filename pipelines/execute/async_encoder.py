@@ -1,7 +1,7 @@
-"""An encoder as threads use it: several pictures share one pass, and everything it does is done in one thread.
+"""An encoder for many threads: their pictures share passes, and the encoder itself works in one thread.
 
-`saccade.seen.see` is plain code: it decodes, cuts and then wants an encoding. Here it runs in a thread for each image,
-while the tower runs in one thread for all of them, on whatever has come by then.
+`saccade.seen.see` is plain code: it decodes, cuts and then asks for an encoding. Here it runs in one thread per image,
+while the tower runs in a single thread for all of them, on whatever waits by then.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from saccade.types import Encoding, Grid, Query
 
 
 class Passes:
-    """Passes of one encoder's tower: `most` pictures in each, those that waited while the one before it ran.
+    """Passes of one encoder's tower, each over up to `most` pictures that waited while the one before it ran.
 
-    A pass that fails is made again for each picture, so that a picture that breaks it costs itself alone.
+    A pass that fails is repeated picture by picture, so that a picture that breaks it fails alone.
     """
 
     def __init__(self, engine: Encoder, most: int, wait_s: float = 0.0) -> None:
@@ -41,8 +41,8 @@ class Passes:
         self._passes.close()
 
     def _pass(self, batch: list[Prepared]) -> list[Encoding]:
-        made = self.engine.encode(batch)
-        return made if len(made) == 1 else [owned(encoding) for encoding in made]
+        encodings = self.engine.encode(batch)
+        return encodings if len(encodings) == 1 else [owned(encoding) for encoding in encodings]
 
     def _queries(self, questions: Sequence[str]) -> list[Query | SaccadeError]:
         return [self._query(question) for question in questions]
@@ -55,7 +55,7 @@ class Passes:
 
 
 class Threaded(ForwardingEncoder):
-    """The encoder as one image's thread uses it; made where the event loop runs, in which its passes are asked for.
+    """The encoder as one image's thread uses it. To be created in the event loop, where its passes run.
 
     `questions` that are named beforehand are embedded together.
     """
@@ -73,10 +73,10 @@ class Threaded(ForwardingEncoder):
 
     def query(self, question: str) -> Query:
         """The question's tokens, from the thread that the engine runs in."""
-        made = asyncio.run_coroutine_threadsafe(self._query(question), self.loop).result()
-        if isinstance(made, SaccadeError):
-            raise made
-        return made
+        embedded = asyncio.run_coroutine_threadsafe(self._query(question), self.loop).result()
+        if isinstance(embedded, SaccadeError):
+            raise embedded
+        return embedded
 
     async def _query(self, question: str) -> Query | SaccadeError:
         if self._coming is not None and question in self._questions:
@@ -91,5 +91,5 @@ def owned(encoding: Encoding) -> Encoding:
 
 def tensors(value: Encoding | Grid) -> dict[str, Any]:
     """Its tensors, by field."""
-    found = {field.name: getattr(value, field.name) for field in fields(value)}
-    return {name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+    values = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: tensor for name, tensor in values.items() if isinstance(tensor, Tensor)}

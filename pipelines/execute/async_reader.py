@@ -1,4 +1,4 @@
-"""How a process uses the engine it holds: what asks of it wait for, done together where the engine gains by that."""
+"""How a process uses the engine it holds: requests wait for it, and run together where the engine gains from that."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -16,7 +16,7 @@ Asked = tuple[Canvas, str, tuple[str, ...]]
 """A question about a canvas, with its choices."""
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 T = TypeVar("T")
 
 WAIT_S = 0.003
@@ -24,18 +24,18 @@ WAIT_S = 0.003
 what came meanwhile is there."""
 
 
-class Together(Generic[Item, Made]):
-    """Work of one thread, for asyncio. What waits when the thread becomes free is done together, as far as it fits.
+class Together(Generic[Item, Result]):
+    """Work of one thread, for asyncio. Whenever the thread is free, the items that wait and fit are done together.
 
-    Items fit that have the `key` of the one that has waited longest, `most` at a time. `work` gives one result per
-    item, an exception in place of what failed. Where it raises, each item is tried again alone, so that one that
-    breaks the work costs itself only; an engine that is gone is not tried again.
+    Those fit that have the `key` of the item that has waited longest, up to `most`. `work` gives one result per item,
+    an exception in place of one that failed. If it raises, each item is tried again alone, so that an item that breaks
+    the work fails alone; an engine that is gone is not tried again.
     """
 
     def __init__(
         self,
         name: str,
-        work: Callable[[list[Item]], Sequence[Made | Exception]],
+        work: Callable[[list[Item]], Sequence[Result | Exception]],
         key: Callable[[Item], Hashable],
         most: int,
         wait_s: float,
@@ -44,12 +44,12 @@ class Together(Generic[Item, Made]):
         self.wait_s = wait_s if most > 1 else 0.0
         # One thread: a request that was given up goes on in it to its end, and the next one waits for that.
         self.thread = ThreadPoolExecutor(1, name)
-        self._waiting: list[tuple[Item, asyncio.Future[Made]]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._busy: asyncio.Task[None] | None = None
 
-    async def __call__(self, item: Item) -> Made:
+    async def __call__(self, item: Item) -> Result:
         """What `work` makes of an item. Raises what it raises."""
-        coming: asyncio.Future[Made] = asyncio.get_running_loop().create_future()
+        coming: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, coming))
         if self._busy is None or self._busy.done():
             self._busy = asyncio.create_task(self._work_off())
@@ -66,28 +66,28 @@ class Together(Generic[Item, Made]):
     async def _work_off(self) -> None:
         await asyncio.sleep(self.wait_s)
         while taken := self._take():
-            made = await self.run(self._made, [item for item, _ in taken])
-            settle([coming for _, coming in taken], made)
+            results = await self.run(self._results, [item for item, _ in taken])
+            settle([coming for _, coming in taken], results)
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Made]]]:
-        """The one that has waited longest and those that fit it; what was given up is let go."""
+    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        """The item that has waited longest and those that fit it; those that were given up are dropped."""
         waiting = [pair for pair in self._waiting if not pair[1].done()]
         first = self.key(waiting[0][0]) if waiting else None
         fitting = [number for number, (item, _) in enumerate(waiting) if self.key(item) == first][: self.most]
         self._waiting = [pair for number, pair in enumerate(waiting) if number not in set(fitting)]
         return [waiting[number] for number in fitting]
 
-    def _made(self, items: list[Item]) -> Sequence[Made | Exception]:
+    def _results(self, items: list[Item]) -> Sequence[Result | Exception]:
         try:
             return self.work(items)
         except Exception as error:
             if len(items) == 1 or is_gone(error):
                 return [error] * len(items)
-            return [made for item in items for made in self._made([item])]
+            return [result for item in items for result in self._results([item])]
 
 
 def settle(waiting: Sequence[asyncio.Future[T]], results: Sequence[T | Exception]) -> None:
-    """Gives each who waits its result, or raises it there; who has given up meanwhile gets none."""
+    """Sets each future to its result or exception; one that was given up meanwhile gets none."""
     for coming, result in zip(waiting, results, strict=True):
         if coming.done():
             continue
@@ -98,14 +98,14 @@ def settle(waiting: Sequence[asyncio.Future[T]], results: Sequence[T | Exception
 
 
 class Turns:
-    """A reader as asyncio uses it. A concurrent one batches requests itself; another one is given what waits about
-    one canvas together, canvas by canvas.
+    """A reader for asyncio. A concurrent one batches requests itself; any other is given, canvas by canvas, all
+    requests that wait.
     """
 
     def __init__(self, reader: Reader, wait_s: float = WAIT_S) -> None:
         self.reader = reader
         self._reads: Together[Asked, Answer] = Together(
-            "read", self._made, key=_parts, most=reader.together, wait_s=wait_s
+            "read", self._answers, key=_parts, most=reader.together, wait_s=wait_s
         )
 
     async def read(
@@ -125,7 +125,7 @@ class Turns:
             held = await self._reads.run(self.reader.match, canvas, question, pattern)
         return after(answer, held, pattern)
 
-    def _made(self, asks: list[Asked]) -> Sequence[Answer | SaccadeError]:
+    def _answers(self, asks: list[Asked]) -> Sequence[Answer | SaccadeError]:
         if asks[0][2]:  # all of them have choices, or none
             return self.reader.choose_many(asks)
         return self.reader.read_many([(canvas, question) for canvas, question, _ in asks])

@@ -1,4 +1,4 @@
-"""What is wrong with a machine on which Ray does not start, or with a disk that is written to: the cause in one line.
+"""Why Ray does not start on a machine, or why a disk cannot be written to: the cause in one line.
 
 Ray says that it timed out; the cause is a full /dev/shm, a full disk, or a TMPDIR too long for its sockets.
 """
@@ -20,7 +20,7 @@ LEAST_SHM_BYTES = 128 << 20
 LEAST_DISK_BYTES = 256 << 20
 """Room that Ray's logs and spilled objects take, at least."""
 
-SAID = {  # errors of the system that say what to do, whoever raised them
+ADVICE = {  # for errors of the operating system, wherever they are raised
     errno.ENOSPC: "the disk is full: make room",
     errno.EDQUOT: "your quota of the disk is used up: make room",
     errno.EROFS: "it is on a read-only disk",
@@ -65,7 +65,7 @@ def before_ray() -> str | None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free bytes of the disk that a folder is on; many where there is no such folder."""
+    """Free bytes of the disk that a folder is on; a huge number if there is no such folder."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:
@@ -78,9 +78,9 @@ def is_full(error: BaseException) -> bool:
 
 
 def cause(error: BaseException) -> str | None:
-    """One line about an error of the operating system that is no fault of the code; None: it is something else."""
-    if not isinstance(error, OSError) or error.errno not in SAID:
+    """One line about an error of the operating system that is not the code's fault; None for any other error."""
+    if not isinstance(error, OSError) or error.errno not in ADVICE:
         return None
     name = error.filename2 or error.filename
     what = f"cannot write or read {os.fsdecode(name)!r}" if name else "cannot write or read a file"
-    return f"{what}: {error.strerror or error} ({SAID[error.errno]})"
+    return f"{what}: {error.strerror or error} ({ADVICE[error.errno]})"

@@ -1,7 +1,7 @@
-"""The encoders: a pool of named actors that hold a vision tower each, asked by every looker for what it needs.
+"""The encoders: a pool of named actors, each with a vision tower, which all lookers share.
 
-What an image needs first is its glimpse, or with none its view. The view after a glimpse is encoded when a question
-asks for it. An encoder keeps an image that it may be asked about again; one that was restarted prepares it anew.
+An image's glimpse is encoded first, or its view where it has no glimpse. The view after a glimpse is encoded when a
+question asks for it: until then the encoder keeps the image, and a restarted encoder prepares it anew.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from saccade.seen import PUT_OFF, Put, Seen, see
 from saccade.types import Encoding, Question
 
 PREPARERS = 2
-"""Pictures that are decoded and cut at once, while the tower is at others; each then waits for its pass."""
+"""Pictures decoded and cut at the same time, while the tower encodes others; each then waits for its pass."""
 
 BATCH = {False: 1, True: 4}
-"""Images in one pass, without and with a GPU: a CPU is busy with one, and what is padded to the longest is lost."""
+"""Images in one pass, without and with a GPU: one keeps a CPU busy, and padding to the longest is wasted work."""
 
 BYTES_PER_PX = 15
-"""Of a picture that is kept for its view: three bytes of colour, and three floats of what the tower takes."""
+"""Memory of a picture that is kept for its view: three bytes of colour, and three floats for the tower."""
 
 KEPT_BYTES = 1 << 30
-"""Of pictures that are kept for their views; the oldest are let go, and decoded again when they are asked for."""
+"""Memory of all pictures that are kept; the oldest are dropped, and decoded again when they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Encoded:
     """The encoding of a view that had been put off, and what it cost."""
 
     encoding: Encoding
@@ -76,7 +76,7 @@ class EncoderActor(EngineActor):
         self.lines: io.TextIOBase = self.stack.enter_context(lines.open("a", buffering=1))
 
     async def see(self, listed: Row) -> Sight:
-        """What an episode starts from. An image that cannot be used costs its questions, each with the `error`."""
+        """What an episode starts from. Questions of an image that cannot be used come back with an `error`."""
         sight = await self._sight(listed)
         if sight.seen is None:
             return sight
@@ -84,8 +84,8 @@ class EncoderActor(EngineActor):
             self._keep(listed.image_id, sight.seen)
         return freeze(replace(sight, seen=sight.seen.elsewhere()))
 
-    async def more(self, listed: Row, what: Put) -> Made | SaccadeError:
-        """What `see` put off, or the error that costs the questions which asked for it."""
+    async def more(self, listed: Row, what: Put) -> Encoded | SaccadeError:
+        """What `see` put off, or the error of the questions that asked for it."""
         seen = self.kept.get(listed.image_id) or (await self._sight(listed)).seen
         if seen is None:
             return EngineError(f"{listed.image_id!r} cannot be opened again")
@@ -93,11 +93,11 @@ class EncoderActor(EngineActor):
         try:
             encoding = await asyncio.get_running_loop().run_in_executor(self.preparers, seen.encode, what)
         except Exception as error:
-            return _told(survived(error, self.plan))
-        return freeze(Made(encoding, seen.seconds - before))
+            return _as_saccade_error(survived(error, self.plan))
+        return freeze(Encoded(encoding, seen.seconds - before))
 
     async def forget(self, image_id: str) -> None:
-        """An image is looked at no more."""
+        """Drops an image that is finished."""
         self.kept.pop(image_id, None)
         self.counted.discard(image_id)
 
@@ -145,7 +145,7 @@ def _failed(questions: Sequence[Question], error: Exception) -> tuple[Question, 
     return tuple(replace(question, error=question.error or describe(error)) for question in questions)
 
 
-def _told(error: Exception) -> SaccadeError:
+def _as_saccade_error(error: Exception) -> SaccadeError:
     return error if isinstance(error, SaccadeError) else EngineError(describe(error))
 
 
@@ -164,15 +164,15 @@ class Encoders:
         """What an image's episodes start from; without its picture. Raises EngineDead."""
         return thaw(await self._called(number, "see", listed))  # type: ignore[no-any-return]
 
-    async def more(self, number: int, listed: Row, what: Put) -> Made:
+    async def more(self, number: int, listed: Row, what: Put) -> Encoded:
         """What was put off. Raises SaccadeError; EngineDead: the encoder died, and died again."""
-        made = await self._called(number, "more", listed, what)
-        if isinstance(made, SaccadeError):
-            raise made
-        return thaw(made)  # type: ignore[no-any-return]
+        reply = await self._called(number, "more", listed, what)
+        if isinstance(reply, SaccadeError):
+            raise reply
+        return thaw(reply)  # type: ignore[no-any-return]
 
     def forget(self, number: int, image_id: str) -> None:
-        """An image is looked at no more. Nothing waits for it."""
+        """Tells an encoder that an image is finished, without waiting for it."""
         self.actors[number].forget.remote(image_id)
 
     async def _called(self, number: int, method: str, *args: Any) -> Any:

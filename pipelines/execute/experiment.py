@@ -11,7 +11,7 @@ from pipelines.execute.local import answer_left
 from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment
-from pipelines.runs.folder import RunFolder, opened
+from pipelines.runs.folder import RunFolder, locked_folder
 from pipelines.runs.markdown import to_markdown
 from pipelines.runs.provenance import provenance
 from pipelines.runs.tables import flat, summarise
@@ -30,13 +30,13 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
         ConfigError: a setting is wrong, or `output` holds another run.
         EngineDead: the engine is gone; what is done stays.
     """
-    dataset, spec, variants = experiment.opened()
+    dataset, spec, variants = experiment.resolved()
     origin = {
         "experiment": experiment.dump(),
         "encoder": fingerprint(checkpoint(spec.model)),
         "data": dataset.fingerprint(),
     }
-    with opened(output, origin, resume=True) as folder:
+    with locked_folder(output, origin, resume=True) as folder:
         folder.begin(dataset, experiment.limit)
         if folder.select_left(retry_errors=False):
             _answer(folder, origin, dataset, spec, variants, experiment, console)
@@ -71,8 +71,8 @@ def _answer(
                 folder, attempt, dataset, engine, variants, limit_px, console, experiment.timed, experiment.memory
             )
     except KeyboardInterrupt:
-        done = sum(1 for _ in folder.answers.glob("*.parquet"))
+        num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
         console.print(
-            f"interrupted after {done} of {manifest.num_images(folder.manifest)} images: the table is of those; the "
-            f"same command goes on in {folder.path}"
+            f"interrupted after {num_done} of {manifest.num_images(folder.manifest)} images: the table is of those; "
+            f"the same command goes on in {folder.path}"
         )

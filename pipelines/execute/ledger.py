@@ -5,7 +5,7 @@ import time
 
 
 class Ledger:
-    """Counts what is written, and keeps images that are encoded but not yet written within the in-flight bound."""
+    """Counts what is written, and bounds how many images are encoded but not yet written."""
 
     def __init__(self, in_flight: int) -> None:
         self.in_flight, self.open, self.written = in_flight, set[str](), set[str]()
@@ -14,8 +14,8 @@ class Ledger:
         self.room = asyncio.Condition()
 
     async def begin(self, image_id: str) -> None:
-        """Waits until one more image may be encoded. One begun again (its encoder died) has its place already, and
-        one that is written and made again (a node was lost) needs none: nobody would give it back."""
+        """Waits until one more image may be encoded. One that begins again (its encoder died) already has its place.
+        One that was written and is done again (a node was lost) needs none: nobody would give it back."""
         async with self.room:
             if image_id in self.written:
                 return
@@ -24,7 +24,7 @@ class Ledger:
             self.open.add(image_id)
 
     async def done(self, image_id: str, questions: int, errors: int) -> None:
-        """An image's answers are on the disk. Told twice (a repeated write), it counts once."""
+        """Notes that an image's answers are on the disk; once, even if the write is repeated."""
         async with self.room:
             if image_id not in self.written:
                 self.open.discard(image_id)
@@ -36,7 +36,7 @@ class Ledger:
             self.room.notify_all()
 
     async def forget(self) -> None:
-        """Gives back every place: the graph that held them ended, and begins again with images in any order."""
+        """Frees every place: the graph that held them ended, and starts again with its images in any order."""
         async with self.room:
             self.open.clear()
             self.room.notify_all()

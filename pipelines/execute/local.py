@@ -1,4 +1,4 @@
-"""What runs in this process: a loop over the images of a run, each encoded once for all the ways it is looked at."""
+"""Runs in this process: a loop over the images of a run, each encoded once for all variants of looking at it."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from saccade.types import Encoding, Question
 Asked = Sequence[Question]
 
 SHORT_S = 60
-"""What takes less is not announced."""
+"""Runs shorter than this are not announced."""
 
 COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
@@ -48,7 +48,7 @@ def answer_left(
 ) -> None:
     """Answers the images that the attempt must do, one after the other; each image's rows are committed at once.
 
-    `timed`: what one variant has encoded is encoded again for another one. `memory`: rows say what was needed of it.
+    `timed`: every variant encodes for itself. `memory`: rows say how much memory answering took.
 
     Raises:
         EngineDead: the engine is gone; what is done stays.
@@ -59,15 +59,17 @@ def answer_left(
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, passes.open("a") as encoded:
         task = progress.add_task("images", total=len(left))
         announced = False
-        for done, (number, row) in enumerate(left, 1):
+        for num_done, (number, row) in enumerate(left, 1):
             started = perf_counter()
-            made = answer(row, dataset, engine, variants, limit_px, partial(_say, encoded, row.image_id), timed, memory)
-            commit(rows.table(made, dataset.path(row.source)), number, folder.staging(attempt), folder.answers)
+            image_rows = answer(
+                row, dataset, engine, variants, limit_px, partial(_say, encoded, row.image_id), timed, memory
+            )
+            commit(rows.table(image_rows, dataset.path(row.source)), number, folder.staging(attempt), folder.answers)
             progress.advance(task)
-            if not announced and all(each["error"] is None for each in made):  # a broken image takes no time
+            if not announced and all(each["error"] is None for each in image_rows):  # a broken image takes no time
                 announced = True
-                if said := estimate(perf_counter() - started, len(left) - done):
-                    console.print(said, highlight=False, soft_wrap=True)
+                if notice := estimate(perf_counter() - started, len(left) - num_done):
+                    console.print(notice, highlight=False, soft_wrap=True)
 
 
 def estimate(first_s: float, left: int) -> str:
@@ -111,7 +113,7 @@ def answer(
         text = _survived(error)
         return [rows.error_row(row.image_id, question, text, name) for name in variants for question in questions]
     asked = [question for question in questions if question.error is None]
-    once, made = _Once(engine, begins), []
+    once, image_rows = _Once(engine, begins), []
     for name, settings in variants.items():
         engine.forget()  # what another variant has read must not make this one cheaper
         if timed:
@@ -130,17 +132,17 @@ def answer(
         except Exception as error:
             text = _survived(error)
             by_id |= {question.id: rows.error_row(row.image_id, question, text, name) for question in asked}
-        made += [by_id[question.id] for question in questions]
-    return made
+        image_rows += [by_id[question.id] for question in questions]
+    return image_rows
 
 
 def _unread(picture: Picture) -> Picture:
-    """The same image, which has not been decoded."""
+    """The same image, not decoded yet."""
     return Picture.open(picture.data, picture.limit_px, picture.page)
 
 
 def _stages(spent: Mapping[str, float], num_questions: int) -> list[dict[str, Any]]:
-    """Seconds a question of each stage; what questions of an image share is spread over them."""
+    """Seconds per question of each stage; what questions of an image share is divided among them."""
     return [{"name": name, "seconds": seconds / max(1, num_questions)} for name, seconds in spent.items()]
 
 
@@ -158,7 +160,7 @@ def _survived(error: Exception) -> str:
 
 
 class _Once(ForwardingEncoder):
-    """An encoder that encodes each view of one picture once, for all variants. What a variant pays stays the same."""
+    """An encoder that encodes each view of one picture once, for all variants. Each is still charged for it."""
 
     def __init__(self, encoder: Encoder, begins: Callable[[], None]) -> None:
         super().__init__(encoder)
@@ -172,7 +174,7 @@ class _Once(ForwardingEncoder):
         return self._prepared[max_tok]
 
     def forget(self) -> None:
-        """What one variant has encoded is encoded again for another one."""
+        """Drops its encodings, so that the next variant makes its own."""
         self._prepared.clear()
         self._encoded.clear()
 
@@ -193,9 +195,9 @@ def collect(
     lines_of: Callable[[Row], Iterable[dict[str, Any]]],
     console: Console,
 ) -> list[dict[str, Any]]:
-    """The lines of all images: those that `output` holds already, and `lines_of` each image that it does not.
+    """The lines of all images: those that `output` holds already, and `lines_of` each other image.
 
-    A line has variant, id, image_id and `last`, true of an image's last. Interrupted, it returns those so far.
+    A line has variant, id, image_id and `last`, true for an image's last. Interrupted, it returns the lines so far.
 
     Raises:
         ResumeRefused: `output` is of another `origin`.
@@ -203,12 +205,12 @@ def collect(
     output.mkdir(parents=True, exist_ok=True)
     rows_file = output / "rows.jsonl"
     _claim(output / "experiment.json", origin)
-    done = {row["image_id"] for row in _rows(rows_file)}
+    done_ids = {row["image_id"] for row in _rows(rows_file)}
     with Progress(*COLUMNS, console=console) as progress, rows_file.open("a") as sink:
-        task = progress.add_task("images", total=len(images), completed=len(done))
+        task = progress.add_task("images", total=len(images), completed=len(done_ids))
         try:
             for row in images:
-                if row.image_id not in done:
+                if row.image_id not in done_ids:
                     lines = [json.dumps(line) for line in lines_of(row)]
                     sink.write("\n".join(lines) + "\n")
                     sink.flush()
@@ -237,15 +239,15 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """Finished rows; a last line cut off by a kill belongs to an image that is answered again."""
     if not path.exists():
         return
-    made = []
+    stored = []
     for line in path.read_text().splitlines():
         try:
-            made.append(json.loads(line))
+            stored.append(json.loads(line))
         except json.JSONDecodeError:
             continue
-    complete = {row["image_id"] for row in made if row["last"]}
+    complete = {row["image_id"] for row in stored if row["last"]}
     seen = set()
-    for row in made:
+    for row in stored:
         key = (row["variant"], row["id"])
         if row["image_id"] in complete and key not in seen:
             seen.add(key)

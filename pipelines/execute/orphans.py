@@ -1,9 +1,9 @@
-"""Ends what is left of a Ray cluster when the driver that started it is gone, by whatever means.
+"""Ends what is left of a Ray cluster when the driver that started it is gone, however it ended.
 
-Ray's servers die with the driver, and its workers when they miss their raylet. What is left: the two agents of a node,
-which try for 60 s to tell the cluster that it is gone, and whatever a worker started that does not look after its
-parent. A small process beside the driver notes who belongs to the cluster, and ends them once it has lost its parent.
-It runs this file by itself, without the packages around it, so that it starts in some 50 ms, beside Ray:
+Ray's servers die with the driver, and its workers when they miss their raylet. Two kinds of processes remain: a node's
+two agents, which try for 60 s to tell the cluster that it is gone, and those started by workers that do not watch their
+parent. A small process beside the driver notes which processes belong to the cluster, and ends them once its own parent
+is gone. It runs this file alone, without the packages around it, to start in some 50 ms, beside Ray:
 
     python -P orphans.py DRIVER RAY_FOLDER
 """
@@ -20,17 +20,17 @@ from pathlib import Path
 import psutil
 
 FIRST_S, MOST_S = 0.1, 2.0
-"""Between two looks at the processes of the cluster, a few milliseconds each: often while it starts, later seldom."""
+"""Between two looks at the cluster's processes, which take a few milliseconds: often at the start, seldom later."""
 
 LONGER = 1.1
-"""By how much each pause is longer than the one before, as long as nothing new is seen."""
+"""How much longer each pause is than the one before, as long as nothing new is seen."""
 
 GRACE_S = 3.0
-"""For what is told to end. Nothing that it holds is needed: answers are written as they come."""
+"""For a process to end when it is told to. Nothing that it holds is needed: answers are written as they come."""
 
 
 SESSION = re.compile(r"session_[0-9_-]+")
-"""The name of a cluster's folder, its own, in the arguments of all its programs."""
+"""The name of a cluster's own folder, in the arguments of all its programs."""
 
 
 @contextmanager
@@ -51,30 +51,30 @@ def ended_with_driver(ray_folder: Path) -> Iterator[None]:
 
 
 def of_cluster(driver: int, ray_folder: str) -> set[psutil.Process]:
-    """Ray's programs among the children of the driver, and all that came of them."""
-    found: dict[int, psutil.Process] = {}
+    """Ray's programs among the children of the driver, and all their descendants."""
+    by_pid: dict[int, psutil.Process] = {}
     with suppress(psutil.NoSuchProcess):
         for process in psutil.Process(driver).children(recursive=True):  # parents come before their children
             with suppress(psutil.Error):
                 parent = process.ppid()
-                if parent in found or (parent == driver and _is_rays(process, ray_folder)):
-                    found[process.pid] = process
-    return set(found.values())
+                if parent in by_pid or (parent == driver and _is_rays(process, ray_folder)):
+                    by_pid[process.pid] = process
+    return set(by_pid.values())
 
 
 def of_sessions(names: set[str], ray_folder: str) -> set[psutil.Process]:
-    """Ray's programs that were started for clusters of these names, and have not yet a title in the place of arguments:
-    workers that were just starting."""
-    found = set()
+    """Ray's programs started for clusters of these names that still show arguments in place of a title: workers that
+    are just starting."""
+    processes = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if _is_rays(process, ray_folder) and names & _sessions(process):
-                found.add(process)
-    return found
+                processes.add(process)
+    return processes
 
 
 def end(processes: set[psutil.Process]) -> None:
-    """Tells them to end, and kills those that do not. psutil checks that a number is still that of the same process."""
+    """Tells them to end, and kills those that do not. psutil checks that an id still belongs to the same process."""
     for process in processes:
         with suppress(psutil.Error):
             process.terminate()
@@ -90,12 +90,12 @@ def watch(driver: int, ray_folder: str) -> None:
     names: set[str] = set()
     pause_s = FIRST_S
     while os.getppid() == driver:
-        found = of_cluster(driver, ray_folder)
-        for process in found - known:
+        living = of_cluster(driver, ray_folder)
+        for process in living - known:
             with suppress(psutil.Error):
                 names |= _sessions(process)
-        pause_s = FIRST_S if found - known else min(LONGER * pause_s, MOST_S)
-        known = found | {process for process in known if process.is_running()}
+        pause_s = FIRST_S if living - known else min(LONGER * pause_s, MOST_S)
+        known = living | {process for process in known if process.is_running()}
         time.sleep(pause_s)
     for process in tuple(known):
         with suppress(psutil.Error):

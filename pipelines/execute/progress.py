@@ -33,7 +33,7 @@ class Watch:
         self.task = self.bar.add_task("starting Ray", total=num_images, more="")
 
     def say(self, text: str) -> None:
-        """What is being done before the first image."""
+        """Shows what is being done before the first image."""
         self.bar.update(self.task, description=text)
         if not self.console.is_terminal:
             self.console.print(text, highlight=False)
@@ -53,7 +53,7 @@ class Watch:
     def _poll(self, ledger: Any) -> None:
         import ray
 
-        started = said = time.monotonic()
+        started = printed = time.monotonic()
         while not self.ended.wait(POLL_S):
             try:
                 self.counts = ray.get(ledger.counts.remote(), timeout=2)
@@ -63,8 +63,8 @@ class Watch:
             seconds = time.monotonic() - started
             more = f"{questions} questions, {images / seconds:.2f} images/s, {errors} errors"
             self.bar.update(self.task, completed=images, more=more)
-            if not self.console.is_terminal and time.monotonic() - said >= LINE_S:
-                said = time.monotonic()
+            if not self.console.is_terminal and time.monotonic() - printed >= LINE_S:
+                printed = time.monotonic()
                 self.console.print(f"{images} of {self.num_images} images, {more}", highlight=False)
 
 

@@ -4,9 +4,9 @@
                  |  ^   |  ^
     Encoder actors      Reader actors (pools, shared by all lookers)
 
-Blocks hold one image each. The loop of fixations is inside Look, which asks the encoders for what an image needs when
-it needs it; the graph itself has none. Look asks the ledger for room before each image, so that no more than
-`in_flight` images are between it and the disk.
+Each block holds one image. The loop over fixations is inside Look, not in the graph; Look asks the encoders for what an
+image needs when it needs it. Before each image it asks the ledger for room, so that at most `in_flight` images are
+between it and the disk.
 """
 
 import logging
@@ -35,8 +35,8 @@ from pipelines.runs.folder import RunFolder
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
-PATIENCE_S = 60.0  # after which it is said that encoders or readers are not there yet
-LOST_S = 20.0  # after which Ray knows that a node is gone, whose workers it could not reach
+PATIENCE_S = 60.0  # between two lines that say how many encoders and readers are not ready yet
+LOST_S = 20.0  # until Ray knows that a node whose workers it could not reach is gone
 LOST = (
     ray.exceptions.ActorUnavailableError,
     ray.exceptions.NodeDiedError,
@@ -51,7 +51,7 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
     """Runs the graph over the images of `left`; seconds from the first image to the last answers written.
 
     Raises:
-        ConfigError: the model does not open, or the cluster has not what the actors need.
+        ConfigError: the model does not open, or the cluster lacks what the actors need.
         EngineDead: a worker died more often than `max_restarts`.
     """
     num_actors = config.num_encoders + config.num_readers
@@ -67,9 +67,9 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
             actors.append(_named(EncoderActor, plan.encoder(number), plan, config, cpus, config.encoder_gpus))
         for number in range(config.num_readers):
             actors.append(_named(ReaderActor, plan.reader(number), plan, config, cpus, config.reader_gpus))
-        _opened(actors, watch)
+        _wait_until_ready(actors, watch)
         with watch.polling(ledger):
-            _until_done(plan, config, left, watch)
+            _run_graph(plan, config, left, watch)
         return float(ray.get(ledger.seconds.remote()))
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
@@ -111,8 +111,8 @@ def _named(kind: type, name: str, plan: Plan, config: RunConfig, cpus: float, gp
     return options.remote(plan)
 
 
-def _opened(actors: list[Any], watch: Watch) -> None:
-    """Waits until every encoder and reader has opened its engine; says so while other runs hold what they need.
+def _wait_until_ready(actors: list[Any], watch: Watch) -> None:
+    """Waits until every encoder and reader has opened its engine, and says so while they wait for other runs.
 
     Raises:
         RayError: one of them ended.
@@ -120,9 +120,9 @@ def _opened(actors: list[Any], watch: Watch) -> None:
     """
     left = [actor.ready.remote() for actor in actors]
     while left:
-        done, left = ray.wait(left, timeout=PATIENCE_S)
-        ray.get(done)
-        if not done:
+        ready, left = ray.wait(left, timeout=PATIENCE_S)
+        ray.get(ready)
+        if not ready:
             free = ray.available_resources()
             has = ", ".join(f"{free.get(key, 0):g} {key}" for key in ("CPU", "GPU"))
             watch.say(f"loading models: {len(left)} of {len(actors)} are not there yet (Ray has {has} free)")
@@ -138,10 +138,10 @@ def _close(actors: list[Any]) -> None:
         ray.kill(actor)
 
 
-def _until_done(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
-    """Runs the graph, and again over the images that are left, when a node was lost with what it held.
+def _run_graph(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
+    """Runs the graph; when a node is lost with what it held, runs it again over the images that are left.
 
-    Ray repeats a task on an actor that it cannot reach at once, and so uses up all repetitions before it knows that the
+    Ray repeats a task at once on an actor that it cannot reach, and so uses up all repetitions before it knows that the
     actor's node is gone.
     """
     for restarts_left in reversed(range(config.max_restarts + 1)):
@@ -184,10 +184,10 @@ def _graph(plan: Plan, config: RunConfig, left: Path) -> None:
 
 
 def with_gpus(config: RunConfig) -> RunConfig:
-    """The same run with a share of the GPUs for each actor, where none was given and the device is no CPU.
+    """The same run with a share of the GPUs for each actor, where none was given and the device is not a CPU.
 
     Raises:
-        ConfigError: the cluster has not so many.
+        ConfigError: the cluster has fewer.
     """
     actors = (config.num_encoders, config.num_readers, config.encoder_gpus, config.reader_gpus)
     encoder, reader = engine_gpus(config.engine, *actors)
@@ -195,7 +195,7 @@ def with_gpus(config: RunConfig) -> RunConfig:
 
 
 def _cause(error: Exception) -> Exception:
-    """What a worker raised, out of the wrappings that Ray adds on its way here."""
+    """What a worker raised, without the exceptions that Ray wraps around it."""
     seen: BaseException | None = error
     while seen is not None:
         inner = getattr(seen, "cause", None)

@@ -1,4 +1,4 @@
-"""A request to a named actor that Ray restarts: repeated while the actor cannot be reached, told when it is dead."""
+"""A request to a named actor that Ray restarts: repeated while it cannot be reached, an error once it is dead."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,15 +9,15 @@ import ray
 from saccade.errors import EngineDead
 
 UNREACHABLE_S, UNREACHABLE_TRIES = 5.0, 12
-"""A request to an actor that cannot be reached is repeated so often, so long apart: its node may be gone, which Ray
-learns in seconds, and starts the actor elsewhere."""
+"""Pause between requests to an actor that cannot be reached, and how many: its node may be gone, which Ray learns
+within seconds, and it then starts the actor elsewhere."""
 
 
 async def reached(who: str, request: Callable[[], Awaitable[Any]], *, repeat: bool) -> Any:
     """What the actor answers. `repeat`: one that cannot be reached is asked again.
 
     Raises:
-        EngineDead: it died, or cannot be reached, also when the request was repeated.
+        EngineDead: it died, or cannot be reached, even when the request is repeated.
     """
     for tries_left in reversed(range(UNREACHABLE_TRIES if repeat else 1)):
         try:

@@ -1,4 +1,4 @@
-"""The readers: a pool of named actors that hold an engine each and that every looker shares."""
+"""The readers: a pool of named actors, each with an engine, which all lookers share."""
 
 import asyncio
 import time
@@ -19,10 +19,10 @@ from saccade.errors import EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas, Part
 
 OPEN_S = 1800.0
-"""What a reader that is started again may take to open its engine."""
+"""How long a restarted reader may take to open its engine."""
 
 KILL_S = 2.0
-"""What Ray takes to end an actor: before that, it would still be the old one that answers."""
+"""How long Ray takes to end an actor: before that, the old one would still answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Readers:
         self.slots = [asyncio.Semaphore(plan.episodes_per_looker) for _ in self.actors]
         self.open = [0] * len(self.actors)
         self.concurrent = all(ray.get([actor.concurrent.remote() for actor in self.actors]))
-        self.heard = [0.0] * len(self.actors)  # when each reader last answered, or was started again
+        self.answered_at = [0.0] * len(self.actors)  # when each reader last answered, or was started again
         self.restarts: dict[int, asyncio.Future[None]] = {}
         self.read_s, self.repeat = plan.read_s, plan.max_restarts > 0
 
@@ -98,17 +98,17 @@ class Readers:
         )
 
     async def _answer(self, number: int, request: Any) -> Any:
-        """What the reader says. One that says nothing for `read_s` hangs: it is ended, and Ray, which starts it again,
+        """The reader's answer. A reader that is silent for `read_s` hangs: it is ended, and Ray, which restarts it,
         repeats its requests as it does those of a reader that died."""
         waiting, asked = asyncio.ensure_future(_value(request)), time.monotonic()
         while True:
-            silent_s = time.monotonic() - max(asked, self.heard[number])
+            silent_s = time.monotonic() - max(asked, self.answered_at[number])
             done, _ = await asyncio.wait({waiting}, timeout=max(0.01, self.read_s - silent_s))
             if done:
-                self.heard[number] = time.monotonic()
+                self.answered_at[number] = time.monotonic()
                 return waiting.result()
-            if time.monotonic() - max(asked, self.heard[number]) >= self.read_s:
-                self.heard[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
+            if time.monotonic() - max(asked, self.answered_at[number]) >= self.read_s:
+                self.answered_at[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
                 self.restarts[number] = asyncio.ensure_future(self._restart(number))
 
     async def _restart(self, number: int) -> None:
@@ -117,7 +117,7 @@ class Readers:
         await asyncio.sleep(KILL_S)
         with suppress(ray.exceptions.RayError, SaccadeError):  # the requests themselves tell what went wrong
             await self.actors[number].ready.remote()
-        self.heard[number] = time.monotonic()
+        self.answered_at[number] = time.monotonic()
 
 
 async def _value(request: Any) -> Any:
@@ -127,8 +127,8 @@ async def _value(request: Any) -> Any:
 class Canvases:
     """What one reader is asked about one image.
 
-    A part of a canvas is sent once: it lies in Ray's memory, from where the reader takes it for every question. What
-    the image's episodes ask at the same time is one request, unless the reader batches requests itself.
+    A part of a canvas is sent once, into Ray's memory, where the reader finds it for every question. Reads that the
+    image's episodes ask for at the same time are one request, unless the reader batches requests itself.
     """
 
     def __init__(self, readers: Readers, number: int) -> None:

@@ -56,7 +56,7 @@ def cluster_threads(num_actors: int) -> int:
 
 
 def machine_threads(num_actors: int) -> int:
-    """CPU threads of each of so many processes on this machine."""
+    """CPU threads of each of `num_actors` processes on this machine."""
     return max(1, num_cpus() // num_actors)
 
 
@@ -66,7 +66,7 @@ def engine_gpus(
     """GPUs of each encoder and reader, where the engine is not on a CPU: what is set, or an equal share of Ray's.
 
     Raises:
-        ConfigError: the cluster has not so many.
+        ConfigError: the cluster has fewer.
     """
     if engine.get("device") == "cpu":
         encoder, reader = encoder or 0, reader or 0
@@ -94,7 +94,7 @@ def gpu_shares(
     Ray puts an actor on a part of one GPU or on whole ones, so the shares are such that they fit GPU by GPU.
 
     Raises:
-        ConfigError: there are not so many GPUs.
+        ConfigError: there are fewer GPUs.
     """
     given = [encoder] * num_encoders + [reader] * num_readers
     free, sharing = [1.0] * num_gpus, given.count(None)

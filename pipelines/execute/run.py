@@ -1,4 +1,4 @@
-"""One batch run: everything checked, the manifest, what answers it, the summary. `saccade batch` is this function."""
+"""One batch run: checks everything, lists the images, answers them, sums up. `saccade batch` is this function."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from pipelines.execute.plan import Plan
 from pipelines.execute.progress import watching
 from pipelines.runs import manifest
 from pipelines.runs.config import RunConfig, identity
-from pipelines.runs.folder import RunFolder, opened
+from pipelines.runs.folder import RunFolder, locked_folder
 from pipelines.runs.provenance import provenance
 from pipelines.runs.rows import ONE
 from pipelines.runs.summary import summarise
@@ -36,7 +36,7 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
     console = console or Console(stderr=True)
     dataset = config.open_dataset()
     same, limit_px = identity(config, dataset)
-    with opened(config.output, same, config.resume) as folder:
+    with locked_folder(config.output, same, config.resume) as folder:
         if config.resume and not folder.run_yaml.exists():
             text = f"there is no run in {str(config.output)!r} to --resume yet: this one begins there"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -130,8 +130,8 @@ def _on_ray(
 
 
 def _progress(folder: RunFolder) -> str:
-    done = sum(1 for _ in folder.answers.glob("*.parquet"))
-    return f"{done} of {len(folder.images())} images"
+    num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
+    return f"{num_done} of {len(folder.images())} images"
 
 
 def _how(config: RunConfig) -> str:

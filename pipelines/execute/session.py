@@ -1,4 +1,4 @@
-"""A Ray session that is started, used and ended without a word."""
+"""A Ray session, started and ended silently."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ def ray_started(address: str | None, namespace: str) -> Iterator[None]:
     The last ends with the block, and with this process where that is killed.
 
     Raises:
-        ConfigError: there is no cluster at the address, or it does not let us in, or this machine has no room for Ray.
+        ConfigError: there is no cluster at the address, it refuses the connection, or this machine has no room for Ray.
         EngineDead: Ray does not start here.
     """
     if ray.is_initialized():
@@ -66,7 +66,7 @@ def _start(address: str | None, options: dict[str, Any]) -> None:
 
 @contextmanager
 def _own_handlers() -> Iterator[None]:
-    """SIGTERM is handled afterwards as it was before: Ray's handler ends the session under what is being answered.
+    """Restores the handler of SIGTERM afterwards: Ray's would end the session while questions are being answered.
 
     Below Python's, Ray's C++ has a handler that prints a stack and aborts; setting Python's again replaces both.
     """
@@ -82,6 +82,6 @@ def _own_handlers() -> Iterator[None]:
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Nothing is written meanwhile: for each read of a reader that is ended Ray prints that it failed."""
+    """Silences the block: Ray prints an error for every read of a reader that is being ended."""
     with open(os.devnull, "w") as nothing, redirect_stdout(nothing), silenced():
         yield

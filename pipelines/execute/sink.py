@@ -1,4 +1,4 @@
-"""The end of the graph: an image's answers become one file. Light to import: every write task does."""
+"""The end of the graph: an image's answers become one file. Light, because every write task imports it."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any

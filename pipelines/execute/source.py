@@ -1,7 +1,7 @@
-"""The beginning of the graph: one block per image. A task of it takes so little that a node of one CPU has room for it.
+"""The beginning of the graph: one block per image, read by tasks small enough for a node of one CPU.
 
-`ray.data.from_arrow(...).repartition(...)` would do the same, with tasks of a whole CPU each: where every node has one
-CPU, and an actor holds a part of it, they wait for ever.
+`ray.data.from_arrow(...).repartition(...)` would do the same, with tasks of a whole CPU each. Where every node has one
+CPU, and an actor holds a part of it, these would wait for ever.
 """
 
 from pathlib import Path

@@ -46,11 +46,11 @@ class Look:
         self.encoders.open[encoder] += 1
         try:
             sight = await self.encoders.see(encoder, listed)
-            found = await self._rows(listed, sight, encoder)
+            by_id = await self._rows(listed, sight, encoder)
         finally:
             self.encoders.open[encoder] -= 1
         path = self.dataset.path(source)
-        table = rows.table([found[question.id] for question in listed.questions], path)
+        table = rows.table([by_id[question.id] for question in listed.questions], path)
         buffer = pa.BufferOutputStream()
         with pa.ipc.new_stream(buffer, rows.SCHEMA) as stream:
             stream.write_table(table)
@@ -63,9 +63,9 @@ class Look:
     async def _rows(self, listed: Row, sight: Sight, encoder: int) -> dict[str, dict[str, Any]]:
         """The row of each question, by its id."""
         image_id = listed.image_id
-        found = {q.id: rows.error_row(image_id, q, q.error) for q in sight.questions if q.error is not None}
+        failed = {q.id: rows.error_row(image_id, q, q.error) for q in sight.questions if q.error is not None}
         if sight.seen is None:
-            return found
+            return failed
         # Opened again, and decoded only if a strategy wants its pixels.
         seen = replace(sight.seen, picture=self.dataset.picture(listed.source, self.plan.limit_px))
         asked = [question for question in sight.questions if question.error is None]
@@ -74,8 +74,8 @@ class Look:
             outcomes = await image.outcomes(asked)
         finally:
             self.encoders.forget(encoder, image_id)
-        made = rows.scored_rows(image_id, seen, asked, outcomes, self.plan.episode)
-        return found | {row["id"]: row for row in made}
+        answered = rows.scored_rows(image_id, seen, asked, outcomes, self.plan.episode)
+        return failed | {row["id"]: row for row in answered}
 
 
 class _Image:
@@ -107,14 +107,14 @@ class _Image:
                 return [error] * num_questions
 
     async def _more(self, more: More) -> None:
-        """Has the encoder make what was put off; questions that want it meanwhile wait for the same one."""
+        """Has the encoder make what was put off, once for all questions that want it."""
         if more.what not in self.coming:
-            self.coming[more.what] = asyncio.ensure_future(self._made(more.what))
+            self.coming[more.what] = asyncio.ensure_future(self._encode(more.what))
         await self.coming[more.what]
 
-    async def _made(self, what: Put) -> None:
-        made = await self.look.encoders.more(self.encoder, self.listed, what)
-        self.seen.made(what, made.encoding, made.seconds)
+    async def _encode(self, what: Put) -> None:
+        deferred = await self.look.encoders.more(self.encoder, self.listed, what)
+        self.seen.receive(what, deferred.encoding, deferred.seconds)
 
 
 def _cell(value: Any) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Nouns between processes: tensors become arrays, which Ray passes through shared memory without copying them.
+"""Values between processes: tensors become arrays, which Ray passes through shared memory without copying them.
 
-Tokens that a trained codec gives back (`saccade.types.Coded`) stay behind: their codes travel, an eighth of the bytes
-or less, and the receiver makes the tokens of them.
+Of tokens that a trained codec can rebuild (`saccade.types.Coded`) only the codes are sent, an eighth of the bytes or
+less; the receiver rebuilds the tokens.
 """
 
 from collections.abc import Mapping
@@ -57,11 +57,11 @@ def _each(value: Any, kind: type, change: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _each(item, kind, change) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type | Packed):
-        made = object.__new__(type(value))
+        copied = object.__new__(type(value))
         for field in fields(value):
-            object.__setattr__(made, field.name, _each(getattr(value, field.name), kind, change))
-        if isinstance(made, Encoding | Part) and made.coded is not None:
-            tokens: Any = rebuilt(made.coded) if kind is Packed else None
-            object.__setattr__(made, "tokens", tokens)
-        return made
+            object.__setattr__(copied, field.name, _each(getattr(value, field.name), kind, change))
+        if isinstance(copied, Encoding | Part) and copied.coded is not None:
+            tokens: Any = rebuilt(copied.coded) if kind is Packed else None
+            object.__setattr__(copied, "tokens", tokens)
+        return copied
     return value

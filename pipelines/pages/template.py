@@ -1,4 +1,4 @@
-"""HTML pages as they lie beside the code that fills them, with the style that all of them share."""
+"""Reads the HTML pages that lie beside the code that fills them, and adds the style that all of them share."""
 
 from pathlib import Path
 

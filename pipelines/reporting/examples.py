@@ -1,4 +1,4 @@
-"""One answer of a run or an experiment as its page with the looks: a button that enlarges it."""
+"""One answer of a run or an experiment: its page with the looks, as a button that enlarges it."""
 
 from collections.abc import Mapping
 from html import escape

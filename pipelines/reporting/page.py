@@ -1,4 +1,4 @@
-"""One HTML file about a run or an experiment. It loads nothing and asks no network for anything.
+"""One HTML file about a run or an experiment. It loads nothing else and needs no network.
 
 Questions, answers and names come from outside: all of them are escaped where they are written, and the page's own
 content policy allows no script but its own.

@@ -1,4 +1,4 @@
-"""`saccade show`: pictures of a run, of one image, or of an experiment. One file of `saccade/viz/pictures/` a picture.
+"""`saccade show`: pictures of a run, an image or an experiment. One file of `saccade/viz/pictures/` per picture.
 
 A run stores where it looked, so its trace is drawn from the stored row alone. Pictures that need the tokens encode
 the page again, with the run's model and settings; an image is looked at with the bundled model.

@@ -1,1 +1,1 @@
-"""A run on disk, whoever made it: its configuration, its files, its rows, and what they come to."""
+"""A run on disk, however it was made: its configuration, its files, its rows, and its summary."""

@@ -130,8 +130,8 @@ class RunConfig(Looking, Data):
                 f"--device {engine.device}: Ray chooses the GPU of each worker. Give --device cuda; "
                 "CUDA_VISIBLE_DEVICES says which GPUs it may choose from"
             )
-        opened = settled(engine, here=values.get("address") is None)
-        return {**values, "engine": opened.spec()}
+        resolved = settled(engine, here=values.get("address") is None)
+        return {**values, "engine": resolved.spec()}
 
     @field_validator("output")
     @classmethod
@@ -187,7 +187,7 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
 
 
 def without_paths(spec: dict[str, Any]) -> dict[str, Any]:
-    """A data set's settings but where it lies: the same data elsewhere is the same data, its fingerprint says so."""
+    """A data set's settings without its location: the same data elsewhere is the same data, as its fingerprint says."""
     kept = {key: value for key, value in spec.items() if key not in ("data_path", "only")}
     return {key: without_paths(value) if isinstance(value, dict) else value for key, value in kept.items()}
 

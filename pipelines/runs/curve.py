@@ -1,4 +1,4 @@
-"""Results over several budgets as one table: a row for each way of looking, a column for each budget."""
+"""Results over several budgets as one table: a row for each method, a column for each budget."""
 
 import re
 from collections.abc import Mapping
@@ -8,19 +8,19 @@ from saccade.metrics.bootstrap import interval_text
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:
-    """The scores of variants that are called `WAY@TOKENS`, and below what all other variants read."""
-    ways: dict[str, dict[int, str]] = {}
+    """The scores of variants named `METHOD@TOKENS`, and below them those of all other variants."""
+    methods: dict[str, dict[int, str]] = {}
     others = []
     for name, entry in results["variants"].items():
         text = interval_text(entry["score"])
-        if found := re.fullmatch(r"(.+)@(\d+)", name):
-            ways.setdefault(found[1], {})[int(found[2])] = text
+        if match := re.fullmatch(r"(.+)@(\d+)", name):
+            methods.setdefault(match[1], {})[int(match[2])] = text
         else:
             others.append(f"{name} {text} with {entry['visual_tok']:,.0f} tokens")
-    sizes = sorted({size for cells in ways.values() for size in cells})
+    sizes = sorted({size for cells in methods.values() for size in cells})
     lines = ["| tokens | " + " | ".join(f"{size:,}" for size in sizes) + " |", "|" + "---|" * (len(sizes) + 1)]
-    for way, cells in ways.items():
-        lines.append(f"| {way} | " + " | ".join(cells.get(size, "-") for size in sizes) + " |")
+    for method, cells in methods.items():
+        lines.append(f"| {method} | " + " | ".join(cells.get(size, "-") for size in sizes) + " |")
     scored = next(iter(results["variants"].values()))["score"]
     about = (
         f"{results['metric']} [95 %], {results['title'].partition(', ')[2]}: n = {scored['num_questions']} questions "

@@ -1,4 +1,4 @@
-"""An experiment's configuration: one data set, one engine, and the variants of looking that one table compares."""
+"""An experiment's configuration: one data set, one engine, and the variants that its table compares."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +56,7 @@ class Experiment(Settings):
     heads: Headed | None = Field(None, description="How a head given on the command line looks (`--head FOLDER`).")
     failures: Failing | None = Field(None, description="Tells why one variant fails, by what others read.")
 
-    def opened(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
+    def resolved(self) -> tuple[Dataset, EngineSpec, dict[str, Episode]]:
         """Everything the settings name, checked.
 
         Raises:
@@ -72,22 +72,22 @@ class Experiment(Settings):
             raise ConfigError(f"expected: {', '.join(loose)} is compared with nothing: give it a row in `against`")
         if self.profile and not self.timed:
             raise ConfigError("profile: the time of each stage is that of a variant by itself: give timed: true")
-        made = {}
+        episodes = {}
         for name, settings in self.variants.items():
             try:
-                made[name] = Episode(**settings)
+                episodes[name] = Episode(**settings)
             except ValidationError as error:
                 raise ConfigError(f"variant {name!r}: {validation_text(error)}") from error
         spec: Any = settled(choose_engine({"name": "hf", **self.engine}), here=True)
-        for episode in made.values():
+        for episode in episodes.values():
             episode.check_engine(spec)
-        return load("datasets", self.dataset, Dataset), spec, made
+        return load("datasets", self.dataset, Dataset), spec, episodes
 
     def with_heads(self, folders: Sequence[Path]) -> Self:
-        """With a row for each trained head, called as its folder.
+        """With a row for each trained head, named after its folder.
 
         Raises:
-            ConfigError: the experiment has no place for heads, two are called the same, or a folder holds none.
+            ConfigError: the experiment takes no heads, two have the same name, or a folder holds none.
         """
         if self.heads is None:
             raise ConfigError("this experiment has no rows for trained heads (`heads:`); `trained` has")
@@ -100,16 +100,16 @@ class Experiment(Settings):
         return self.with_settings(variants=variants, against=against)
 
     def trained_pages(self) -> dict[str, int]:
-        """How many pages the heads of each row were trained on, of rows that look by some."""
-        _, spec, variants = self.opened()
-        found = {}
+        """How many pages the heads of each row were trained on, for rows that have some."""
+        _, spec, variants = self.resolved()
+        most_pages = {}
         for name, episode in variants.items():
             scorers = episode.with_gaze(own_gaze(checkpoint(spec.model))).strategies.score.scorers
             heads = [head for _, scorer in scorers if (head := getattr(scorer, "head", None))]
             pages = [trained_on(Path(head)) for head in heads]
             if known := [number for number in pages if number is not None]:
-                found[name] = max(known)
-        return found
+                most_pages[name] = max(known)
+        return most_pages
 
 
 def find_experiment(name: str) -> Path:

@@ -31,7 +31,7 @@ OCRBENCH = ("contains", "formula")
 def export(folder: Path, kind: Format) -> Path:
     """Writes DIR/answers.jsonl, DIR/answers.csv or DIR/samples_DATASET.jsonl, whole or not at all; its path.
 
-    In CSV what is a list or has parts (answers, fixations, seconds) is JSON in its cell; null is an empty cell.
+    In CSV, lists and values with parts (answers, fixations, seconds) are JSON in their cell; null is an empty cell.
 
     Raises:
         ConfigError: the folder holds no answers.

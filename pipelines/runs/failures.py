@@ -1,8 +1,8 @@
-"""Why a way of looking fails: each wrong answer by what would have made it right.
+"""Why a variant fails: each wrong answer by what would have made it right.
 
-A wrong answer is the *reader's* where it is wrong with the whole page in front of it. Else it is the *gaze's* where an
-oracle's looks of as many tokens would have been read, and that of the *tokens*, of which there were too few, where
-they would not. Right is a score of at least a half.
+The fault is the *reader's* if the answer is wrong with the whole page in front of it as well. If not, it is the
+*gaze's* where an oracle's looks with as many tokens are read correctly, and of the *tokens*, which are too few, where
+they are not. Right is a score of at least a half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,23 +41,29 @@ class Failing(Settings):
 
 
 def classes(rows: Sequence[Mapping[str, Any]], failing: Failing) -> dict[str, Any]:
-    """Share of each class with its interval over pages, and examples: the surest answers of each class first.
+    """Share of each class with its interval over pages, and examples, the surest answers of each class first.
 
     Questions that one of the three variants has not answered, or whose answers are hidden, are left out.
     """
     named = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in failing.variants}
     of, oracle, everything = (named[name] for name in (failing.of, failing.oracle, failing.everything))
     scored = [key for key in of if all(_score(part.get(key)) is not None for part in (of, oracle, everything))]
-    found = {key: _class(of[key], oracle[key], everything[key]) for key in scored}
+    class_of = {key: _class(of[key], oracle[key], everything[key]) for key in scored}
     pages = [of[key]["image_id"] for key in scored]
-    made: dict[str, Any] = {"of": failing.of, "n": len(scored), "classes": {}}
+    failures: dict[str, Any] = {"of": failing.of, "n": len(scored), "classes": {}}
     for name in CLASSES:
-        share = bootstrap_mean([float(found[key] == name) for key in scored], pages)
-        own = sorted((key for key in scored if found[key] == name), key=lambda key: -(of[key].get("confidence") or 0.0))
+        share = bootstrap_mean([float(class_of[key] == name) for key in scored], pages)
+        own = [key for key in scored if class_of[key] == name]
+        own.sort(key=lambda key: -(of[key].get("confidence") or 0.0))
         examples = [_example(key, of, oracle, everything) for key in own[: failing.examples]]
-        told = sum(_score(oracle[key]) >= RIGHT for key in own)  # type: ignore[operator]  # all of them are scored
-        made["classes"][name] = {"share": share and asdict(share), "n": len(own), "told": told, "examples": examples}
-    return made
+        by_oracle = sum(_score(oracle[key]) >= RIGHT for key in own)  # type: ignore[operator]  # all of them are scored
+        failures["classes"][name] = {
+            "share": share and asdict(share),
+            "n": len(own),
+            "told": by_oracle,
+            "examples": examples,
+        }
+    return failures
 
 
 def _score(row: Mapping[str, Any] | None) -> float | None:
@@ -74,13 +80,13 @@ def _class(of: Mapping[str, Any], oracle: Mapping[str, Any], everything: Mapping
 
 def _example(key: str, *variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     row = variants[0][key]
-    said = [part[key].get("answer") for part in variants]
+    texts = [part[key].get("answer") for part in variants]
     return {
         "id": key,
         "image_id": row["image_id"],
         "question": row["question"],
         "answers": row["answers"],
-        **dict(zip(("answer", "oracle", "everything"), said, strict=True)),
+        **dict(zip(("answer", "oracle", "everything"), texts, strict=True)),
     }
 
 
@@ -95,8 +101,8 @@ def to_markdown(failures: Mapping[str, Any]) -> str:
 
 
 def cells(failures: Mapping[str, Any]) -> list[list[str]]:
-    """One row a class: what it is, how many, their share, one of them."""
-    made = []
+    """One row per class: what it is, how many, their share, one of them."""
+    table = []
     for name, text in CLASSES.items():
         entry = failures["classes"][name]
         share = entry["share"]
@@ -105,11 +111,11 @@ def cells(failures: Mapping[str, Any]) -> list[list[str]]:
         if name == "reader" and entry.get("told"):
             text += f"; {entry['told']} of them are read from an oracle's looks"
         wrong = entry["examples"] if name != "read" else ()
-        made.append([text, str(entry["n"]), shown, _told(wrong[0]) if wrong else ""])
-    return made
+        table.append([text, str(entry["n"]), shown, _quoted(wrong[0]) if wrong else ""])
+    return table
 
 
-def _told(example: Mapping[str, Any]) -> str:
+def _quoted(example: Mapping[str, Any]) -> str:
     """One question in a line, without what would end a cell of a table."""
     wanted = " or ".join(example["answers"] or ())
     text = f"{example['question']} {example['answer'] or 'cannot read'} (is {wanted})"

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, under whatever name: no part of a path is taken for anything but a name.
+"""Files that appear whole or not at all, whatever their names: every part of a path is a name and nothing else.
 
-Arrow and Ray read `key=value` folders as columns and `?`, `*` and `%20` as parts of URLs, so that a run in a folder
-called `number=5` would lose rows. Here Parquet is read from and written to open files.
+Arrow and Ray take `key=value` folders for columns, and `?`, `*` and `%20` for parts of URLs: a run in a folder called
+`number=5` would lose rows. Here Parquet is read from and written to open files.
 """
 
 import os

@@ -1,9 +1,9 @@
 """The folder of a run: what is where, who may write, what is done.
 
-An image is done when its file of answers is there and whole. A file gets there by one rename out of the attempt's
-staging folder, which is the only commit there is: nothing can disagree with it. Its name is the image's number, so
-whatever is done twice (a resumed run, a retried write) replaces itself. An attempt begins by removing the staging
-folders of earlier ones: workers of a killed driver, which go on for some seconds, have nowhere left to rename from.
+An image is done when its file of answers is there and whole. The only commit is the rename that moves this file out of
+the attempt's staging folder, so nothing can disagree with it. Its name is the image's number: what is done twice (a
+resumed run, a retried write) replaces itself. An attempt begins by removing the staging folders of earlier ones, so
+that workers of a killed driver, which go on for some seconds, have nothing left to rename.
 """
 
 import fcntl
@@ -28,10 +28,10 @@ from saccade.errors import ConfigError, ResumeRefused
 
 
 class RunFolder(Layout):
-    """One run's folder, locked by this process. Made by `opened`."""
+    """One run's folder, locked by this process. Made by `locked_folder`."""
 
     def is_empty(self) -> bool:
-        """Whether there is nothing of anyone's: a run that ended before its data was listed leaves `.saccade` only."""
+        """Whether it holds nothing of value: a run that ended before its data was listed leaves only `.saccade`."""
         return self.path.is_dir() and {entry.name for entry in self.path.iterdir()} <= {".saccade"}
 
     def begin(self, dataset: Dataset, num_questions: int | None) -> None:
@@ -71,7 +71,7 @@ class RunFolder(Layout):
         return retry_errors and bool(answers["error"].is_valid().to_numpy().any())
 
     def new_attempt(self) -> str:
-        """Shuts out every earlier attempt; the name of this one. What was summed up before it is no longer true."""
+        """Shuts out every earlier attempt, and removes its summary, which is no longer true; the name of this one."""
         attempt = uuid.uuid4().hex[:8]
         self.summary_json.unlink(missing_ok=True)
         if self.staging().exists():
@@ -108,8 +108,8 @@ def writable(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFolder]:
-    """The folder for a new run, or to go on with one; locked while the block runs.
+def locked_folder(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFolder]:
+    """The folder of a new run, or of one to go on with; locked while the block runs.
 
     Raises:
         ConfigError: the folder cannot be made or written to.
@@ -121,8 +121,8 @@ def opened(path: Path, identity: dict[str, Any], resume: bool) -> Iterator[RunFo
         if path.exists() and not folder.is_empty():
             _must_be_a_run(folder, resume)
         folder.hidden.mkdir(parents=True, exist_ok=True)
-        opened_lock = folder.lock.open("w")
-    with opened_lock as lock:  # released by the system however this process ends
+        lock_file = folder.lock.open("w")
+    with lock_file as lock:  # released by the system however this process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -155,7 +155,7 @@ def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
 
 
 def _explained(change: str) -> str:
-    """A change that only shows two hashes, with what it means."""
+    """A change; one that shows only two hashes, with its meaning."""
     what = {
         "data": "the questions or images of the data set changed",
         "engine.weights": "the model's weights changed",

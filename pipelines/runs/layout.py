@@ -1,4 +1,4 @@
-"""Where everything of a run lies in its folder: every path is spelled here and nowhere else.
+"""Where everything lies in a run's folder: every path is spelled here and nowhere else.
 
 DIR/run.yaml  summary.json  answers/00000000.parquet ...      one file of answers per image
     results.json  table.md                                    of an experiment, which compares variants
@@ -24,11 +24,11 @@ class Layout:
         self.deaths = self.hidden / "deaths.jsonl"
 
     def staging(self, attempt: str = "") -> Path:
-        """Where an attempt writes answers before they are renamed; of all attempts without one."""
+        """Where an attempt writes answers before they are renamed; without one, the folder of all attempts."""
         return self.hidden / "staging" / attempt
 
     def file_of(self, number: int) -> Path:
-        """Where the answers of one image are, once they are."""
+        """Where the answers of one image will be."""
         return self.answers / answers_name(number)
 
     def passes(self, attempt: str, worker: str) -> Path:

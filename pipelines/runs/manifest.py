@@ -89,10 +89,10 @@ def find(path: Path, image_id: str) -> Row:
         ConfigError: it lists no such image.
     """
     table = read_parquet(path)
-    found = table.filter(pc.equal(table["image_id"], image_id)).to_pylist()
-    if not found:
+    listed = table.filter(pc.equal(table["image_id"], image_id)).to_pylist()
+    if not listed:
         raise ConfigError(f"{path} lists no image {image_id!r}")
-    return Row(image_id, found[0]["source"], questions_of(found[0]["questions"]))
+    return Row(image_id, listed[0]["source"], questions_of(listed[0]["questions"]))
 
 
 def skips(path: Path) -> Iterator[Skip]:

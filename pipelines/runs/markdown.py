@@ -14,7 +14,7 @@ MEASURED = {
     "right/s": ("right_per_s", 2),
     "peak MB": ("peak_mb", 0),
 }
-"""Columns of what only some experiments measure: the key of a variant's results, and digits."""
+"""Columns that only some experiments have: the key in a variant's results, and digits."""
 NOTES = {
     "seconds": "s: seconds per question; right/s: {metric} per second.",
     "seconds_p95": "p50 s, p95 s: half and 95 % of the questions took at most so long.",
@@ -39,7 +39,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The table as text: its columns, and one row a variant."""
+    """The table as text: its columns, and one row per variant."""
     edges, entries = results["bins"], results["variants"].values()
     heads = [f"{low:g}-{high:g} px" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     groups = results.get("groups", [])
@@ -74,7 +74,7 @@ COSTS = (("fixations", 1), ("prefill_tok", 0), ("encoder_passes", 2))
 
 
 def profile(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]] | None:
-    """Milliseconds per question of each stage, one row a variant; None where the experiment has no profile."""
+    """Milliseconds per question of each stage, one row per variant; None where the experiment has no profile."""
     if not (results.get("experiment") or {}).get("profile"):
         return None
     rows = []

@@ -1,4 +1,4 @@
-"""Rows of `answers/*.parquet`: one per question, from what became of it."""
+"""Rows of `answers/*.parquet`: one per question, made from its outcome."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -56,11 +56,11 @@ SCHEMA = pa.schema(
         ("grid", GRID),  # of the canvas, whose cells `kept` counts in raster order
         ("fixations", pa.list_(FIXATION)),
         ("metadata", pa.string()),  # JSON
-        ("variant", pa.string()),  # by which way of looking, where a run compares several
+        ("variant", pa.string()),  # which of the variants that a run compares, if there are several
         ("readable", pa.bool_()),  # false: the model said that it cannot read the answer
         ("attended", pa.list_(ATTENDED)),  # canvas cells that writing the answer attended to most; null: not known
-        ("stages", pa.list_(STAGE)),  # of `saccade.clock`, a question; null: nobody measured
-        ("peak_mb", pa.float64()),  # of tensors alive at once for this image and way of looking; null: nobody measured
+        ("stages", pa.list_(STAGE)),  # of `saccade.clock`, per question; null: not measured
+        ("peak_mb", pa.float64()),  # of tensors alive at once for this image and variant; null: not measured
         ("metric", pa.string()),  # of `score`, by its name; null in rows of before there were several: anls
         # Null in rows of before there were these, and the first three in error rows:
         ("width_px", pa.int32()),  # of the image as displayed, before it was shrunk to what the model is shown
@@ -73,11 +73,11 @@ SCHEMA = pa.schema(
 
 
 ONE = "default"
-"""The variant of a run that looks in one way."""
+"""The variant of a run that has only one."""
 
 
 def table(rows: Sequence[Mapping[str, Any]], path: Path | None) -> pa.Table:
-    """The rows of one image, whose file is `path`, as they are stored; bytes that are no Unicode are written out."""
+    """The rows of one image as they are stored; `path` is its file, with bytes that are not Unicode escaped."""
     where = None if path is None else str(path.absolute()).encode("utf-8", "backslashreplace").decode()
     return pa.Table.from_pylist([{**row, "path": where} for row in rows], SCHEMA)
 

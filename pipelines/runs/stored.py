@@ -1,4 +1,4 @@
-"""A run as it is stored: the one reader of its rows, for pictures, pages and analyses."""
+"""Reads a stored run: the one reader of its rows, for pictures, pages and analyses."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def sample(folder: Path, settings: Mapping[str, Any], image_id: str) -> Sample:
 
 
 def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[str, Any]:
-    """One row of a run's answers: the question's, or the first that is no error row; that of a variant, or the first.
+    """One row of a run's answers: of a question, or the first that is not an error row; of a variant, or of the first.
 
     Raises:
         ConfigError: there is no such row; the message says which there are.
@@ -52,17 +52,17 @@ def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[
         if variant not in there:
             raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(there)}")
         wanted &= arrow.field("variant") == variant
-    found = answers.head(1, filter=wanted).to_pylist()
-    if not found:
+    matching = answers.head(1, filter=wanted).to_pylist()
+    if not matching:
         some = answers.head(5, columns=["id"])["id"].to_pylist()
         raise ConfigError(
             f"no question {question_id!r} was answered in {run}. There are: {json.dumps(some)[1:-1]}, ..."
         )
-    return dict(found[0])
+    return dict(matching[0])
 
 
 def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
-    """Every row of a run's answers; with the cells that each look kept, which are most of what a run stores, or not."""
+    """Every row of a run's answers; `cells`: with those that each look kept, which are most of what a run stores."""
     if not Layout(run).answers.exists():
         return
     for batch in _answers(run).to_batches():
@@ -76,7 +76,7 @@ def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def place(row: Mapping[str, Any]) -> str:
-    """Which page a row is about: its file (the image's id, where it has none), page and size, where they are known."""
+    """Which page a row is about: its file (or else the image's id), and page and size where they are known."""
     parts = [row["path"] or row["image_id"]]
     parts += [] if row["page"] is None else [f"page {row['page']}"]
     parts += [] if row["width_px"] is None else [f"{row['width_px']:,} x {row['height_px']:,} px"]
@@ -97,7 +97,7 @@ def results(path: Path) -> dict[str, Any]:
     """A results.json.
 
     Raises:
-        ConfigError: it is no such file.
+        ConfigError: it is not such a file.
     """
     try:
         read = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""summary.json: what a run's answers come to. Computed from the files of answers alone, so it can be made again."""
+"""summary.json: a run's answers, summed up. Computed from the files of answers alone, so it can be made again."""
 
 import json
 import math
@@ -32,7 +32,7 @@ COLUMNS = [
 ]
 LOOK_TOK = "fixations.list.element.tokens"
 SIDES = ("width_px", "height_px", "grid.width_px", "grid.height_px")  # of the image, and of what the model was shown
-ROUNDED = 1.1  # an image of so many times the pixels that are shown is no smaller for it: sides are whole tokens
+ROUNDED = 1.1  # up to so many times the pixels shown is rounding, not shrinking: sides are whole tokens
 SURE = 0.8  # confidence from which an answer counts as sure, as `saccade annotate` has it
 SHOWN_COUNTS = 20
 SHOWN_ERRORS = 20  # reasons listed; the rest are counted together
@@ -87,8 +87,8 @@ def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]], 
     looked: list[list[int]] = []
     sides: dict[str, float] = {}
     for file in sorted(folder.answers.glob("*.parquet")):
-        with pq.ParquetFile(file) as opened:
-            table = opened.read(columns=[*COLUMNS, LOOK_TOK, *SIDES])
+        with pq.ParquetFile(file) as parquet:
+            table = parquet.read(columns=[*COLUMNS, LOOK_TOK, *SIDES])
         for name in COLUMNS:
             columns[name] += table[name].to_pylist()
         looked += [[step["tokens"] for step in steps or ()] for steps in table["fixations"].to_pylist()]

@@ -1,4 +1,4 @@
-"""Rows of an experiment to its results: means with intervals, paired differences, groups of questions, costs."""
+"""From an experiment's rows to its results: means with intervals, paired differences, groups of questions, costs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from saccade.metrics.bootstrap import MIN_PAGES, Interval, bootstrap_difference,
 from saccade.metrics.scoring import title
 
 STAGES = ("encode", "plan", "read")
-COSTS = ("visual_tok", "prefill_tok", "fixations", "read_s", "plan_s")  # a question
+COSTS = ("visual_tok", "prefill_tok", "fixations", "read_s", "plan_s")  # per question
 READ, UNREAD = "read by {}", "not read by {}"
 MOST_GROUPS = 12  # columns of a table
 
@@ -24,8 +24,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> dict
     """Per variant: score, exact match and coverage with 95 % intervals clustered by page, score per bin and group,
     differences and whether they were expected, mean costs.
 
-    Where the experiment is timed also seconds per question (mean, median, 95th percentile) and right answers per
-    second, which only rows of variants that encoded for themselves can say.
+    A timed experiment also has seconds per question (mean, median, 95th percentile) and right answers per second: only
+    there does each variant encode for itself.
     """
     by_variant = {name: {row["id"]: row for row in rows if row["variant"] == name} for name in experiment.variants}
     groups = _groups(by_variant, experiment.by)
@@ -49,11 +49,11 @@ def summarise(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> dict
         entry |= _timed(answered) if experiment.timed else {}
         entry |= {"peak_mb": _most(answered, "peak_mb")} if experiment.memory else {}
         table[name] = entry
-    made: dict[str, Any] = {"bins": list(bins), "groups": list(groups), "variants": table}
-    made["metric"] = title(row.get("metric") for row in rows)
+    results: dict[str, Any] = {"bins": list(bins), "groups": list(groups), "variants": table}
+    results["metric"] = title(row.get("metric") for row in rows)
     if experiment.failures is not None:
-        made["failures"] = failures.classes(rows, experiment.failures)
-    return made
+        results["failures"] = failures.classes(rows, experiment.failures)
+    return results
 
 
 def _compared(name: str, by_variant: Mapping[str, Rows], experiment: Experiment) -> dict[str, Any]:
@@ -67,14 +67,14 @@ def _compared(name: str, by_variant: Mapping[str, Rows], experiment: Experiment)
         [other[key]["score"] for key in shared],
         [answered[key]["image_id"] for key in shared],
     )
-    made: dict[str, Any] = {"against": experiment.against[name], "difference": _dumped(difference)}
+    comparison: dict[str, Any] = {"against": experiment.against[name], "difference": _dumped(difference)}
     if name in experiment.expected:
-        made |= {"expected": experiment.expected[name], "verdict": verdict(difference, experiment.expected[name])}
-    return made
+        comparison |= {"expected": experiment.expected[name], "verdict": verdict(difference, experiment.expected[name])}
+    return comparison
 
 
 def verdict(difference: Interval | None, expected: float) -> str:
-    """Whether a measured difference is the one that was expected, as its interval says; open: too few pages to say."""
+    """Whether a measured difference is the expected one, by its interval; open: too few pages to say."""
     if difference is None or difference.low is None or difference.high is None or difference.num_pages < MIN_PAGES:
         return "open"
     if difference.low <= expected <= difference.high:
@@ -83,7 +83,7 @@ def verdict(difference: Interval | None, expected: float) -> str:
 
 
 def _timed(answered: Rows) -> dict[str, Any]:
-    """Seconds a question, and each stage's."""
+    """Seconds per question, of all stages and of each."""
     each = [sum(row.get(f"{stage}_s", 0.0) for stage in STAGES) for row in answered.values()]
     total, right = sum(each), sum(row["score"] or 0.0 for row in answered.values())
     profiles = [row["stages"] for row in answered.values() if row.get("stages")]
@@ -105,25 +105,25 @@ def _groups(by_variant: Mapping[str, Rows], by: str) -> dict[str, set[str]]:
         scored = {key: row["score"] for key, row in by_variant[by].items() if row["score"] is not None}
         read = {key for key, score in scored.items() if score >= failures.RIGHT}
         return {READ.format(by): read, UNREAD.format(by): scored.keys() - read}
-    found: dict[str, set[str]] = {}
+    groups: dict[str, set[str]] = {}
     for row in (row for answered in by_variant.values() for row in answered.values()):
         if (value := row["metadata"].get(by)) is not None:
-            found.setdefault(str(value), set()).add(row["id"])
-    return dict(sorted(found.items())[:MOST_GROUPS])
+            groups.setdefault(str(value), set()).add(row["id"])
+    return dict(sorted(groups.items())[:MOST_GROUPS])
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored row as a table takes it: without what an error row does not have."""
+    """A stored row as a table takes it; an error row has only some of the keys."""
     metadata, seconds = json.loads(row["metadata"] or "{}"), row["seconds"] or {}
-    made = {key: row[key] for key in ("id", "image_id", "variant", "score", "metric", "exact", "question", "answers")}
-    made |= {"metadata": metadata, "x_height_px": metadata.get("x_height_px")}
-    made["encoder_passes"] = row["encoder_passes"] or 0.0
+    common = {key: row[key] for key in ("id", "image_id", "variant", "score", "metric", "exact", "question", "answers")}
+    common |= {"metadata": metadata, "x_height_px": metadata.get("x_height_px")}
+    common["encoder_passes"] = row["encoder_passes"] or 0.0
     if row["error"] is not None:
-        return {**made, "error": row["error"]}
+        return {**common, "error": row["error"]}
     copied = ("coverage", "answer", "readable", "confidence", "visual_tok", "prefill_tok", "peak_mb")
     times = {f"{stage}_s": seconds.get(stage, 0.0) for stage in STAGES}
     times["stages"] = {stage["name"]: stage["seconds"] for stage in row["stages"] or ()}
-    return {**made, **{key: row[key] for key in copied}, "fixations": len(row["fixations"]), **times}
+    return {**common, **{key: row[key] for key in copied}, "fixations": len(row["fixations"]), **times}
 
 
 def _mean_of(answered: Rows, ids: set[str]) -> Interval | None:

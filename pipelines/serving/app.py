@@ -5,7 +5,7 @@
                                  |--> Reader replicas (autoscaled)
 
 A picture's requests go to the same encoder and the same reader, whose caches know it (consistent hashing). There is one
-ingress on purpose: its counters are what /metrics tells, its queue is the endpoint's queue.
+ingress on purpose: its counters are what /metrics reports, its queue is the endpoint's queue.
 """
 
 import logging

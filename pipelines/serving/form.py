@@ -1,4 +1,4 @@
-"""The settings of an episode as the page offers them: one input per field, made of the field itself."""
+"""The settings of an episode as the page offers them: one input per field, made from the field itself."""
 
 from typing import Any, get_args
 

@@ -1,8 +1,8 @@
-"""What clients send along in messages and that changes nothing: nulls, what a server said of its answer, cache hints.
+"""Drops what clients send along in messages without effect: nulls, fields of a server's answer, cache hints.
 
 A client's library sends the server's own message back in the next turn, with every field that it has; proxies (LiteLLM)
-mark images with their type, and prompts with what may be cached. Anything else that is not known stays, and is refused
-by the schema: it might have been meant to change the answer.
+mark images with their type, and prompts with what may be cached. Anything else unknown stays and is refused by the
+schema: it might have been meant to change the answer.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""One request as an episode: many run at once in one event loop, each fixation is told as soon as it is read."""
+"""One request as an episode: many run at once in one event loop, and each fixation is sent as soon as it is read."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -133,7 +133,7 @@ class Looker:
         async def encode(more: More) -> None:
             nonlocal sight
             made = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, more.what)
-            more.seen.made(more.what, made.seen.encode(more.what), made.seen.seconds)
+            more.seen.receive(more.what, made.seen.encode(more.what), made.seen.seconds)
             sight = replace(made, hits=sight.hits + made.hits, misses=sight.misses + made.misses)
 
         (outcome,) = await arun(episodes(asked.episode, seen)[0], read, encode)

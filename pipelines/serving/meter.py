@@ -1,4 +1,4 @@
-"""What `/metrics` tells, in Prometheus' text form. Counters live in the one front process."""
+"""What `/metrics` reports, in Prometheus' text format. The counters live in the one front process."""
 
 from functools import partial
 

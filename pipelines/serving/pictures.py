@@ -1,6 +1,6 @@
 """Images of a request: from `data:` URIs or from allowed hosts, checked by their headers, laid out on one sheet.
 
-A PDF or TIFF of several pages is as many images; which of them, the request may say.
+A PDF or TIFF of several pages counts as that many images; the request may say which of them it wants.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The reader replica: canvases to answers, with the tokens that an answer was said in where they are asked for."""
+"""The reader replica: canvases to answers, with the answer's tokens where they are asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the encoder and the reader replica share: what they hold open, and how they say that it is gone."""
+"""What the encoder and the reader replica share: the engine they hold open, and how they report that it is gone."""
 
 from contextlib import ExitStack
 

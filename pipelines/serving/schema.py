@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: what a request may say, and what it comes to (`Asked`).
+"""`POST /v1/chat/completions`: what a request may say, and what it is turned into (`Asked`).
 
 The model is given one picture and one question. So:
 

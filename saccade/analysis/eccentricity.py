@@ -1,4 +1,4 @@
-"""Kept tokens by their distance from the gaze, beside what the eye's acuity falls off to there."""
+"""Kept tokens by their distance from the gaze, compared with the acuity that the eye has there."""
 
 import math
 from collections.abc import Sequence

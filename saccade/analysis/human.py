@@ -1,6 +1,6 @@
-"""Where a scorer would look beside where people did: NSS and AUC against a map of people's eyes.
+"""Where a scorer would look, compared with where people did: NSS and AUC against a map of people's fixations.
 
-Both are of tokens, with people's map as a density over them: single fixations drawn from it give the same on average.
+Both are computed over tokens, with the map as a density: single fixations drawn from it give the same on average.
 B images, N tokens.
 """
 

@@ -1,6 +1,6 @@
 """The order in which people looked at images: their scanpaths, from a file or from SALICON's folders.
 
-    {"image": "a.jpg", "gazes_uv": [[0.2, 0.3], [0.5, 0.31]]}                 JSON Lines, one line a person and image
+    {"image": "a.jpg", "gazes_uv": [[0.2, 0.3], [0.5, 0.31]]}                 JSON Lines, one line per person and image
     {"image": "a.jpg", "gazes_px": [[200, 150], ...], "size_px": [1000, 500]}
     fixations/train/COCO_train2014_000000000009.mat                           SALICON (Jiang et al. 2015)
 

@@ -1,7 +1,7 @@
 """What leaving tokens out costs, measured by reading: rate-distortion, and robustness to pruning.
 
-One loop reads every question at every share of its tokens, in each of the ways of choosing them. Nothing is modelled:
-the distortion is ANLS lost, and the squared error of the features of what was dropped.
+One loop reads every question at every share of its tokens, with each method of choosing them. Nothing is modelled:
+distortion is the ANLS that is lost, and the squared error of the features that were dropped.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """Where on the page an answer was read: one box, from what its last look stored.
 
-Where the engine tells what it attended to while it wrote (`attended`), the box is of the cells around the one that it
-attended to most. Otherwise it is of what the last look kept: the cells joined to the one nearest its gaze; of a view,
-which looks nowhere in particular, all of them. A coarse token stands for all cells that it covers.
+Where the engine gives its attention while it wrote (`attended`), the box covers the cells around the most attended one.
+Otherwise it covers what the last look kept: the cells joined to the one nearest its gaze, or, for a view, which looks
+nowhere in particular, all of them. A coarse token stands for all cells that it covers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""From what was read to a typed value, with a flag where it does not fit. What was read is kept beside it."""
+"""Turns an answer into a typed value, with a flag where it does not fit. The answer itself is kept beside it."""
 
 import datetime
 import re

@@ -1,4 +1,4 @@
-"""Data sets. One file a data set; the file's name is the data set's name.
+"""Data sets. One file per data set; the file's name is the data set's name.
 
 A data set lists its images with their questions (`rows`, run once by the driver) and opens one image by the `source`
 string it listed (`picture`, run in any process, any number of times). What cannot be used is never lost silently:

@@ -72,7 +72,7 @@ def file_of(root: str, source: str) -> Path | None:
     file, rows = next(places(source))
     path = Path(root) / file
     try:
-        with opened(path) as parquet:
+        with open_parquet(path) as parquet:
             if not is_text(parquet.schema_arrow.field("image").type):
                 return None
         _, value = next(_streamed(str(path), rows[:1]))
@@ -99,7 +99,7 @@ def same_images(root: str, repeated: Sequence[Sequence[str]]) -> bool:
     return True
 
 
-def opened(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
     """A Parquet file whose pages are streamed, not whole columns.
 
     Raises:
@@ -152,7 +152,7 @@ def _cells(path: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
 
 def _streamed(path: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
     left, begin = list(rows), 0
-    with opened(Path(path)) as file:
+    with open_parquet(Path(path)) as file:
         for group in range(file.metadata.num_row_groups):
             at, end = begin, begin + file.metadata.row_group(group).num_rows
             begin = end

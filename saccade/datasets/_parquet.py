@@ -18,7 +18,7 @@ from pydantic import Field
 
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._arrow import is_image, is_text, plain
-from saccade.datasets._cells import file_of, footer_hash, image_of, joined, opened, same_images
+from saccade.datasets._cells import file_of, footer_hash, image_of, joined, open_parquet, same_images
 from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question
 from saccade.datasets._images import embedded, name_of, path_of
 from saccade.datasets._pages import Pager, split
@@ -83,7 +83,7 @@ class ParquetQuestions(Dataset):
     def _readable(self) -> list[Path]:
         files = self.files()
         for path in files:  # all of them, before anything starts
-            opened(path).close()
+            open_parquet(path).close()
         return files
 
     def _root(self) -> Path:
@@ -94,7 +94,7 @@ class ParquetQuestions(Dataset):
     def _listed(self, files: list[Path]) -> Iterator[Listed | Skip]:
         pager = Pager(self.pages)
         for path in files:
-            with opened(path) as file:
+            with open_parquet(path) as file:
                 id_column = self._id_column(file.schema_arrow, path)
                 for number, record in enumerate(self._records(file, path)):
                     item = self._parse(record, id_column, path, number)

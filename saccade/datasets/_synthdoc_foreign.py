@@ -1,4 +1,4 @@
-"""Questions that a page does not answer: fields that it has not, texts that are not on it, and general knowledge."""
+"""Questions that a page does not answer: fields that it lacks, texts that are not on it, and general knowledge."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""JSON as people have it: one object a line, one array, objects over several lines; UTF-8, or UTF-16 that says so.
+"""JSON as people have it: one object per line, one array, objects over several lines; UTF-8, or UTF-16 that says so.
 
 Each object comes with its place in the file, by which it can be read again alone.
 """

@@ -1,8 +1,8 @@
 """Files below a folder, and the file that a list names, whatever they are called.
 
-Files are sorted, hidden ones left out, links followed, each folder walked once: one that a link leads to after all real
-ones, under the link's name, unless it was walked already, for links may lead in a circle. A folder that cannot be read
-is said, never left out in silence.
+Files are sorted, hidden ones are left out and links are followed. Links may lead in a circle, so each folder is walked
+once; one that only a link leads to comes after all real ones, under the link's name. A folder that cannot be read is
+reported, never left out in silence.
 """
 
 import os

@@ -2,7 +2,7 @@
 
     dataset: {name: encoded, of: {name: synthdoc, page_px: 1024}, kind: JPEG}
 
-Generated pages are born as pixels, and reading them costs nothing; a profile of where the time goes is of files.
+Generated pages are pixels from the start, and reading them costs nothing; a profile of where the time goes needs files.
 """
 
 import io

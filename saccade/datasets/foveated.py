@@ -1,4 +1,4 @@
-"""Pages of another data set as a fixed gaze leaves them, or as evenly blurred by as few samples.
+"""Pages of another data set as one fixed gaze shows them, or blurred evenly to as few samples.
 
     dataset: {name: foveated, of: {name: synthdoc, questions_per_page: 1}, bins: [128, 256]}
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from saccade.datasets import Row, Skip
-from saccade.datasets._cells import opened
+from saccade.datasets._cells import open_parquet
 from saccade.datasets._fields import Listed, grouped, to_question
 from saccade.datasets._hub import HubQuestions, downloaded
 from saccade.datasets._parquet import parquet_files
@@ -81,11 +81,11 @@ class Gqa(HubQuestions):
 
     def _read(self, path: Path, wanted: list[str]) -> Iterator[dict[str, str]]:
         """Some columns of a file, row by row; those that it lacks are left out."""
-        with opened(path) as file:
+        with open_parquet(path) as file:
             for batch in file.iter_batches(columns=[name for name in wanted if name in file.schema_arrow.names]):
                 yield from batch.to_pylist()
 
 
 def _columns(path: Path) -> list[str]:
-    with opened(path) as file:
+    with open_parquet(path) as file:
         return list(file.schema_arrow.names)

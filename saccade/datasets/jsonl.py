@@ -1,9 +1,9 @@
-"""Questions in a JSON file beside its images, one object a question. Boxes are pixels of the image as displayed.
+"""Questions in a JSON file beside its images, one object per question. Boxes are pixels of the image as displayed.
 
     {"id": "006-date", "image": "images/006.jpg", "question": "What is the date?", "answers": ["11/01/2019"],
      "answer_boxes": [[294, 356, 433, 375]]}
 
-One object a line, objects over several lines, or one array of them; UTF-8, or UTF-16 with its mark. `id` may be called
+One object per line, objects over several lines, or one array; UTF-8, or UTF-16 with its mark. `id` may be called
 `question_id`. `image` is a path relative to the file, a data: URI, or base64. `answers` (a list of accepted answers,
 or one; null or left out: hidden), `answer_boxes` (x0, y0, x1, y1; where no number is above 1, shares of the image's
 sides) and `page` (of a PDF or TIFF; left out: each page is asked) are optional; other keys are ignored. Questions of

@@ -1,4 +1,4 @@
-"""Several data sets as one, so that one experiment is of all of them: each question says which part it is of.
+"""Several data sets as one, for one experiment over all of them: each question says which part it is from.
 
     dataset: {name: mixed, parts: {simple: {name: synthscene}, complex: {name: synthdoc, page_px: 512}}}
 

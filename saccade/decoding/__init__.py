@@ -1,11 +1,11 @@
 """From the bytes of a file to pixels: which formats, within which limits, and how forgiving.
 
 files.py     a file to its size and to (H, W, 3) uint8, by what it is
-header.py    opens a file without decoding it; what it is when it is no image
+header.py    opens a file without decoding it; says what it is when it is not an image
 pixels.py    Pillow's image to pixels: every mode, orientation, reduction by a whole factor
 levels.py    grey levels of any range to 8 bits         alpha.py      transparency
 deep.py      colours of more than 8 bits
-forgiving.py a damaged file with nothing but what its pixels need
+forgiving.py reads a damaged file with nothing but what its pixels need
 uri.py       data: URIs and base64
 pages.py     files of several pages                     pdf.py        PDF, in a process of its own
 """

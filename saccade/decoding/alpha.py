@@ -1,4 +1,4 @@
-"""Transparent pictures on a background that what is visible stands out from: white, unless that would hide it."""
+"""Puts transparent pictures on a background that the visible part stands out from: white, unless that would hide it."""
 
 import numpy as np
 from PIL import Image

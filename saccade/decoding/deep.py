@@ -1,7 +1,7 @@
 """Colours of more than 8 bits, and TIFFs that Pillow does not know, by OpenCV.
 
-Of 16-bit colours Pillow keeps the upper 8: a page that uses 12 of them comes out black. So a dark picture of a format
-that can be deep is looked at again in full. Nor does Pillow read floats in three channels, as some scanners write.
+Pillow keeps the upper 8 of 16 bits: a page that uses only 12 of them comes out black. So a dark picture of a format
+that can be deep is decoded again in full depth. Floats in three channels, as some scanners write, Pillow cannot read.
 """
 
 import io

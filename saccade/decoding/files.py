@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from saccade.decoding import deep, forgiving, pdf
-from saccade.decoding.header import opened
+from saccade.decoding.header import open_image
 from saccade.decoding.pages import frames, is_paged, one_of
 from saccade.decoding.pixels import decoded, factor_of, orientation
 from saccade.errors import PictureError
@@ -65,7 +65,7 @@ def _page(data: bytes, page: int | None) -> Iterator[Image.Image]:
     found = frames(data)
     number = one_of(page, len(found) or 1) if is_paged(data) else 1
     try:
-        image = opened(data)
+        image = open_image(data)
     except PictureError:
         if len(found) > 1 or (made := deep.unusual_tiff(data)) is None:
             raise

@@ -1,4 +1,4 @@
-"""A damaged file with nothing but what its pixels need, as browsers read it.
+"""Reads a damaged file as browsers do: with nothing but what its pixels need.
 
 Pillow refuses a PNG for a wrong checksum in a comment, for a text or a colour profile that unpacks to more than a
 megabyte, a JPEG for a strange block of its camera's maker, or because its last two bytes are missing. None of that

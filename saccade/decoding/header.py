@@ -1,4 +1,4 @@
-"""Opens encoded bytes without decoding them, and says what they are when they are no image that is read."""
+"""Opens encoded bytes without decoding them, and says what they are when they are not an image that is read."""
 
 import io
 import re
@@ -65,7 +65,7 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def opened(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     """Encoded bytes as a Pillow image whose pixels are not decoded yet.
 
     Raises:

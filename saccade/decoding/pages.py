@@ -1,7 +1,7 @@
 """Files of several pages (TIFF, PDF), and which of them are asked for: "1,3-5", counted from 1.
 
-Frames of an animation, the sizes of an icon and the reduced copies or masks in a TIFF are no pages: the first frame,
-the largest size, the full image are the picture. A file of several pages is never read as its first one in silence.
+Frames of an animation, the sizes of an icon and the reduced copies or masks in a TIFF are not pages: the first frame,
+the largest size, the full image are the picture. A file of several pages is never silently read as its first one.
 """
 
 import io

@@ -57,7 +57,7 @@ def decoded(image: Image.Image, limit_px: int | None, data: bytes | None = None)
         return np.array(reduced(_to_rgb(image), limit_px))  # a copy: Pillow's own memory is read-only
     except PictureError:
         raise
-    except Exception as error:  # as in `header.opened`: what a decoder raises on broken data has no common type
+    except Exception as error:  # as in `header.open_image`: what a decoder raises on broken data has no common type
         raise PictureError(f"cannot decode the image: {error or type(error).__name__}") from error
 
 

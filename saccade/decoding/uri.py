@@ -1,4 +1,4 @@
-"""Files inside of text: data: URIs and base64, as people and their programs write them."""
+"""Files inside text: data: URIs and base64, as people and their programs write them."""
 
 import base64
 import binascii

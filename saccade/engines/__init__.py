@@ -1,11 +1,11 @@
 """Engines run models. An engine is a resource: `with spec.open() as engine`, never pickled, closed at the end.
 
-An encoder turns pictures into encodings and questions into queries; a reader answers a question about a canvas. What a
-reader is given is the whole canvas, every time: caches hold what it has seen before, so asking again after a restart,
-or asking another reader, costs time and never changes an answer.
+An encoder turns pictures into encodings and questions into queries; a reader answers a question about a canvas. A
+reader is given the whole canvas every time, and caches hold what it has seen before: asking again after a restart, or
+asking another reader, costs time and never changes an answer.
 
-What an engine can do beyond that is declared on its settings (`EngineSpec`), so that whatever needs it is refused
-before anything is loaded.
+What an engine can do beyond that is declared on its settings (`EngineSpec`): settings that need more are refused before
+anything is loaded.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ SAME_ANSWERS: dict[str, Any] = {"same_answers": True}
 
 
 def tuning(default: Any, **settings: Any) -> Any:
-    """A pydantic field that changes speed or memory, and no answer: it is no part of an engine's identity."""
+    """A pydantic field that changes speed or memory but no answer, and so is not part of an engine's identity."""
     return Field(default, json_schema_extra=SAME_ANSWERS, **settings)
 
 
@@ -76,7 +76,7 @@ class Reader(ABC):
     dtype: torch.dtype
     """The precision it reads in."""
     together: int = 1
-    """How many asks `read_many` gains by; more are given to it in turns."""
+    """Asks that `read_many` gains from reading together; more are read in turns."""
     concurrent: ClassVar[bool] = False
     """Whether many reads may run at once, by `aread`: it then batches them."""
 
@@ -85,21 +85,21 @@ class Reader(ABC):
         """Answers greedily from the canvas alone. Raises QuestionError, EngineError, EngineDead."""
 
     def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
-        """Like `read`, and the answer is one of the choices; it is as sure as it is of this one among them.
+        """Like `read`, but the answer is one of the choices, and its confidence is among them.
 
-        An engine that cannot be held to choices reads: whoever asked finds an answer that is none of them.
+        An engine that cannot be held to choices reads freely: the answer may be none of them.
         """
         return self.read(canvas, question)
 
     def match(self, canvas: Canvas, question: str, pattern: str) -> Answer:
-        """Like `read`, and the answer matches the pattern unless it is cut; as sure as it is among such answers.
+        """Like `read`, but the answer matches the pattern unless it is cut; its confidence is among such answers.
 
-        An engine that cannot be held to patterns reads.
+        An engine that cannot be held to patterns reads freely.
         """
         return self.read(canvas, question)
 
     def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
-        """Answers in the order of the asks, with what failed in the place of its answer. Raises EngineDead."""
+        """Answers in the order of the asks, an error in place of one that failed. Raises EngineDead."""
         return [_answer(self.read, *ask) for ask in asks]
 
     def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
@@ -162,7 +162,7 @@ class ForwardingEncoder(Encoder):
 class EngineSpec(Strategy):
     """Settings that open an engine, or one half of it. A value: it travels to the worker that opens it.
 
-    The class variables declare what its engine can do; both hold where encoder and reader share a process.
+    The class variables declare what its engine can do where encoder and reader share a process.
     """
 
     attention: ClassVar[bool] = False

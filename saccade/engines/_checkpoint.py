@@ -1,4 +1,4 @@
-"""The settings that all engines have: which checkpoint, where and how precisely it runs, how large its input is."""
+"""Settings that all engines share: what was measured of the checkpoint, and what reduces its tokens."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from saccade.registry import load
 
 
 class Checkpoint(EngineSpec):
-    """A checkpoint, and what every engine lets one say about it."""
+    """Settings of a checkpoint that every engine takes."""
 
     card: str | dict[str, Any] | None = Field(
         None,
@@ -25,7 +25,7 @@ class Checkpoint(EngineSpec):
     @field_validator("card")
     @classmethod
     def _card(cls, value: Any) -> Any:
-        """What the file says, so that a result tells it."""
+        """The card itself in place of its file, so that results record it."""
         if isinstance(value, str):
             if not Path(value).is_file():
                 raise ConfigError(f"no file {value!r} (engine.card): saccade train calibration writes one")
@@ -33,17 +33,19 @@ class Checkpoint(EngineSpec):
         return None if value is None else Card.model_validate(value).dump()
 
     def measured(self, file: Path | None) -> Card:
-        """What was measured of the checkpoint, whose own card may be `file`. Raises ConfigError: it is none."""
+        """The card that counts: the one given, else the checkpoint's own in `file`. Raises ConfigError: no card."""
         return Card.load(file) if self.card is None else Card.model_validate(self.card)
 
     @field_validator("reduction")
     @classmethod
     def _reduction(cls, value: Any) -> Any:
-        """Spelled out with all its settings, so that a result says which they were."""
-        made = None if value is None else load("reduction", value, Reduction)
-        if isinstance(made, Drop):
-            raise ConfigError(f"{made.name()} drops tokens inside the decoder: --set engine.drop.name={made.name()}")
-        return made and made.spec()
+        """The reduction with all its settings, so that results record them."""
+        reduction = None if value is None else load("reduction", value, Reduction)
+        if isinstance(reduction, Drop):
+            raise ConfigError(
+                f"{reduction.name()} drops tokens inside the decoder: --set engine.drop.name={reduction.name()}"
+            )
+        return reduction and reduction.spec()
 
     def common(self) -> dict[str, Any]:
         """These settings alone, for another engine with the same checkpoint."""

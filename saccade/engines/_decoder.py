@@ -1,8 +1,8 @@
-"""A decoder, walked layer by layer: a canvas that stays in memory, and many questions about it at once.
+"""A decoder run layer by layer: one canvas that stays in memory, and many questions about it at once.
 
-The keys and values of a canvas are written into memory that is reserved ahead, so that neither a look nor an answer's
-token copies what was there. Questions do not see each other. All of them attend to the one canvas, whose keys are
-therefore multiplied with all their queries together, and to their own tokens.
+The keys and values of a canvas go into memory that is reserved ahead, so that neither a look nor an answer's token
+copies what is there. A question attends to the canvas and to its own tokens, never to another question; so the canvas's
+keys are multiplied once, with the queries of all questions.
 
 B questions, T tokens, L tokens on the canvas, H heads, G of them key heads, C head width, P position axes.
 """
@@ -19,8 +19,8 @@ from saccade.clock import stage
 from saccade.errors import ConfigError
 from saccade.geometry.rotary import rotate
 
-ABSENT = 1e-6  # a token of weight 0 is there so much: its logarithm, and the gradient of that, are finite
-AHEAD_TOK = 512  # more than is asked for is reserved, at least so many
+ABSENT = 1e-6  # added to weights: the logarithm of 0, and its gradient, would not be finite
+AHEAD_TOK = 512  # reserved beyond what is asked for, at least
 
 
 class Memory:
@@ -31,7 +31,7 @@ class Memory:
         self._stores: list[Tensor] = [torch.empty(0)] * num_layers
 
     def extend(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Writes (G, T, C) after what is there; all keys and values (G, L + T, C). `grown` then makes it count."""
+        """Writes (G, T, C) at the end; returns all keys and values (G, L + T, C). They count once `grown` is called."""
         store, total = self._stores[layer], self.length + key.shape[1]
         if store.ndim == 1 or store.shape[2] < total:
             larger = key.new_empty(2, key.shape[0], total + max(AHEAD_TOK, total // 4), key.shape[2])
@@ -42,7 +42,7 @@ class Memory:
         return store[0, :, :total], store[1, :, :total]
 
     def grown(self, num_tok: int) -> None:
-        """Every layer has been extended by so many tokens."""
+        """Counts `num_tok` more tokens, after every layer was extended by them."""
         self.length += num_tok
 
     def kept(self, layer: int) -> tuple[Tensor, Tensor]:
@@ -52,12 +52,12 @@ class Memory:
 
     def copy(self, length: int) -> "Memory":
         """The first `length` tokens, in memory of their own."""
-        made = Memory(len(self._stores))
+        copied = Memory(len(self._stores))
         for layer in range(len(self._stores)):
             key, value = self.kept(layer)
-            made.extend(layer, key[:, :length], value[:, :length])
-        made.grown(length)
-        return made
+            copied.extend(layer, key[:, :length], value[:, :length])
+        copied.grown(length)
+        return copied
 
 
 @dataclass
@@ -68,18 +68,18 @@ class Talk:
     memory: Memory
     present: Tensor  # (B, S) bool
     stores: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # per layer (B, G, S, C)
-    heard: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, H, T, C) queries of the layer listened to
-    paid: Tensor = field(default_factory=lambda: torch.empty(0))  # (all B, L) float32, see `pay`; `some` shares it
-    row: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,) int64, of each question in `paid`
+    queries: Tensor = field(default_factory=lambda: torch.empty(0))  # (B, H, T, C) of the layer listened to
+    to_canvas: Tensor = field(default_factory=lambda: torch.empty(0))  # (all B, L) float32, by `note`; shared by `some`
+    row: Tensor = field(default_factory=lambda: torch.empty(0))  # (B,) int64, of each question in `to_canvas`
 
     def some(self, rows: Tensor) -> "Talk":
         """Some of the questions."""
         stores = [(key[rows], value[rows]) for key, value in self.stores]
-        return Talk(self.decoder, self.memory, self.present[rows], stores, paid=self.paid, row=self.row[rows])
+        return Talk(self.decoder, self.memory, self.present[rows], stores, to_canvas=self.to_canvas, row=self.row[rows])
 
-    def pay(self, paid: Tensor) -> None:
-        """Notes what the newest token of each question attended to (B, L): the most that any of its tokens did."""
-        self.paid[self.row] = torch.maximum(self.paid[self.row], paid)
+    def note(self, attention: Tensor) -> None:
+        """Notes the attention (B, L) of each newest token to the canvas, where it is the most of any token so far."""
+        self.to_canvas[self.row] = torch.maximum(self.to_canvas[self.row], attention)
 
     def step(self, embeds: Tensor, positions: Tensor) -> Tensor:
         """One more token of each question, (B, D) at positions (P, B); their last hidden states (B, D)."""
@@ -99,12 +99,12 @@ class Decoder:
             raise ConfigError(f"the decoder of this checkpoint has layers of {', '.join(kinds)}; saccade reads none")
 
     def memory(self) -> Memory:
-        """For an empty canvas."""
+        """The memory of an empty canvas."""
         return Memory(len(self.model.layers))
 
     @stage("prefill")
     def grow(self, memory: Memory, embeds: Tensor, positions: Tensor) -> None:
-        """Puts (T, D * (1 + levels)) embeddings at positions (P, T) after a canvas."""
+        """Appends (T, D * (1 + levels)) embeddings at positions (P, T) to a canvas."""
         hidden, levels, turn = self._begin(embeds[None], positions[:, None])
         num_tok = embeds.shape[0]
         mask = None
@@ -154,28 +154,28 @@ class Decoder:
 
         Returns: the talk, and the last hidden state (B, D) of each. With `listen` the talk has that layer's queries.
         """
-        lengths = torch.tensor([len(one) for one in embeds], device=embeds[0].device)
+        lengths = torch.tensor([len(embed) for embed in embeds], device=embeds[0].device)
         longest = int(lengths.max())
-        batch = torch.stack([pad(one, (0, 0, 0, longest - len(one))) for one in embeds])
-        places = torch.stack([pad(one, (0, longest - one.shape[1])) for one in positions], 1)  # (P, B, T)
-        at = torch.arange(longest, device=batch.device)
-        paid = torch.zeros(len(embeds), memory.length, device=batch.device)
-        talk = Talk(self, memory, at < lengths[:, None], paid=paid, row=torch.arange(len(embeds), device=batch.device))
+        batch = torch.stack([pad(embed, (0, 0, 0, longest - len(embed))) for embed in embeds])
+        places = torch.stack([pad(place, (0, longest - place.shape[1])) for place in positions], 1)  # (P, B, T)
+        at, row = torch.arange(longest, device=batch.device), torch.arange(len(embeds), device=batch.device)
+        to_canvas = torch.zeros(len(embeds), memory.length, device=batch.device)
+        talk = Talk(self, memory, at < lengths[:, None], to_canvas=to_canvas, row=row)
         causal = (at <= at[:, None]) & talk.present[:, None]  # (B, T, T)
         hidden = self.run(talk, batch, places, causal, lengths - 1, listen)
-        return talk, hidden[torch.arange(len(embeds), device=batch.device), lengths - 1]
+        return talk, hidden[row, lengths - 1]
 
     def run(
         self, talk: Talk, embeds: Tensor, positions: Tensor, mask: Tensor, newest: Tensor, listen: int | None = None
     ) -> Tensor:
         """(B, T, D) last hidden states. mask: (B, T, S) which own tokens each may see; newest (B,): its last token."""
         hidden, _, turn = self._begin(embeds, positions)
-        late = len(self.model.layers) // 2  # layers before it attend to what is near, whatever is asked
-        paid = torch.zeros_like(talk.paid[talk.row])
+        late = len(self.model.layers) // 2  # earlier layers attend to what is near, whatever the question
+        attention = torch.zeros_like(talk.to_canvas[talk.row])
         for number, layer in enumerate(self.model.layers):
             query, key, value = _project(layer, hidden, turn)
             if number == listen:
-                talk.heard = query
+                talk.queries = query
             if number < len(talk.stores):
                 before = talk.stores[number]
                 key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
@@ -186,8 +186,8 @@ class Decoder:
             mixed, on_canvas = attend(query, *talk.memory.kept(number), key, value, mask, scaling, newest)
             hidden = _finish(layer, hidden, mixed)
             if number >= late:
-                paid += on_canvas / (len(self.model.layers) - late)
-        talk.pay(paid)
+                attention += on_canvas / (len(self.model.layers) - late)
+        talk.note(attention)
         return self.model.norm(hidden)  # type: ignore[no-any-return]
 
     def _begin(self, embeds: Tensor, positions: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
@@ -216,7 +216,7 @@ def attend(
 ) -> tuple[Tensor, Tensor]:
     """Attention of B questions to one canvas and to their own tokens: (B, H, T, C).
 
-    Returns beside it (B, L) float32, what token `newest` (B,) of each pays to the canvas: mean over heads.
+    Also returns (B, L) float32: the attention of token `newest` (B,) of each question to the canvas, mean over heads.
 
     query (B, H, T, C); canvas_key, canvas_value (G, L, C); key, value (B, G, S, C); mask (B, T, S) bool. The canvas is
     multiplied once, with the queries of all questions and of all heads that share a key.
@@ -231,10 +231,10 @@ def attend(
     weights = torch.cat([on_canvas, own], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
     on_canvas, own = weights[..., : canvas_key.shape[1]], weights[..., canvas_key.shape[1] :]
     by_head = on_canvas.reshape(batch, heads, num_tok, -1)
-    paid = by_head[torch.arange(batch, device=newest.device), :, newest].float().mean(1)  # (B, L)
+    to_canvas = by_head[torch.arange(batch, device=newest.device), :, newest].float().mean(1)  # (B, L)
     seen = on_canvas.transpose(0, 1).flatten(1, 2) @ canvas_value  # (G, B * H / G * T, C)
     mixed = seen.view(groups, batch, -1, width).transpose(0, 1) + own @ value
-    return mixed.reshape(batch, heads, num_tok, width), paid
+    return mixed.reshape(batch, heads, num_tok, width), to_canvas
 
 
 def projected(attention: Any, which: str, states: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""What an answer costs the language model, differentiable in how much of each visual token it is shown.
+"""The loss of an answer, differentiable in how much of each visual token the language model is shown.
 
-A mixin of the transformers engine; trainings of what to show ask it (`saccade.training.joint`).
+A mixin of the transformers engine, for trainings of what to show (`saccade.training.joint`).
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Differentiable:
     _visual: Callable[[Part], Tensor]
 
     def answer_loss(self, canvas: Canvas, question: str, answer: str, weight: Tensor) -> Tensor:
-        """() nats a token: minus the mean log-probability of `answer`, its closing token included.
+        """() nats per token: minus the mean log-probability of `answer`, its closing token included.
 
         `weight` (len(canvas),) in [0, 1] says how much of each visual token is there. The model's own parameters get
         gradients unless they want none; the canvas must not have been made in inference mode.
@@ -39,6 +39,6 @@ class Differentiable:
         hidden = self.decoder.weighed(
             embeds, torch.cat([before, *parts, after], 1), torch.cat([ones[0], weight.to(self.device).float(), ones[1]])
         )
-        said = self.family.logits(hidden[-len(written) :]).float().log_softmax(-1)
+        logprobs = self.family.logits(hidden[-len(written) :]).float().log_softmax(-1)
         wanted = torch.tensor(written, device=self.device)
-        return -said.gather(-1, wanted[:, None]).mean()
+        return -logprobs.gather(-1, wanted[:, None]).mean()

@@ -1,10 +1,10 @@
-"""Answers that are held to something while they are written: to one of a few texts, or to a pattern.
+"""Answers held to something while they are written: to one of a few texts, or to a pattern.
 
-The choices of a question are written as the tokenizer writes them, token by token among those that go on with one of
-them. A pattern is a regular expression: llguidance says which tokens may come next, as it does inside vLLM.
+Held to choices, each token must continue one of them as the tokenizer spells it. A pattern is a regular expression:
+llguidance says which tokens may come next, as it does inside vLLM.
 
-A question with a pattern is read freely first. What matches, and what cannot be read, stays as it is, as sure as it is:
-held to a pattern from the start no model could say that it cannot read. Only another answer is written again, held.
+A question with a pattern is first read freely. An answer that matches is kept, and so is "cannot read", which a model
+held from the start could not say; both keep their confidence. Any other answer is written again, held to the pattern.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ class Guide(ABC):
     """What one answer is held to."""
 
     most = 0
-    """Tokens that it may need, the closing one included, whatever an answer may have otherwise."""
+    """Tokens that it may need, the closing one included, even beyond `max_new_tok`."""
 
     @abstractmethod
     def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
@@ -38,8 +38,12 @@ class Choices(Guide):
 
     def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
         """Those that go on with a choice."""
-        done = len(written)
-        going = {text[done] for text in self.allowed if text[:done] == tuple(written) and len(text) > done}
+        num_written = len(written)
+        going = {
+            text[num_written]
+            for text in self.allowed
+            if text[:num_written] == tuple(written) and len(text) > num_written
+        }
         return _only(logprobs, torch.tensor(sorted(going), device=logprobs.device))
 
 
@@ -74,9 +78,9 @@ def fits(answer: Answer, pattern: str) -> bool:
 
 
 def after(first: Answer, held: Answer, pattern: str) -> Answer:
-    """The answer of two readings, which costs what both cost: the held one, unless it was cut before it was a match.
+    """The answer of two readings, at the cost of both: the held one, unless it was cut off before it matched.
 
-    How sure it is among what matches says nothing of the page: it is no surer than the first reading leaves room for.
+    Its confidence among matching answers says nothing about the page, so it gets at most 1 - that of the first reading.
     """
     counts = {name: getattr(first, name) + getattr(held, name) for name in ("prefill_tok", "cached_tok", "seconds")}
     if not held.text or not fits(held, pattern):

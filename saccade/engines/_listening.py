@@ -1,4 +1,4 @@
-"""What a decoder attends to: a question's attention to the image, in one layer, without reading it out.
+"""What a decoder attends to: a question's attention to the image in one layer, with no answer written.
 
 A mixin of the transformers engine; `saccade.queries` asks it.
 """
@@ -40,7 +40,7 @@ class Listening:
         """Attention (len(canvas),) that the prompt after the image pays to each visual token.
 
         Mean over heads and over the tokens of question and template after it, in decoder layer `layer` (from 0; None:
-        the middle one). What the canvas's keys and values cost is kept for the reads that follow.
+        the middle one). The canvas's keys and values are kept for the reads that follow.
 
         Raises:
             ConfigError: the decoder has no such layer.
@@ -56,24 +56,24 @@ class Listening:
         memory, ends, cached_tok = self.canvas_memory(canvas)
         talk, _ = self.decoder.ask(memory, [self._embed(suffix)], [after], listen=number)
         keys = torch.cat([memory.kept(number)[0], talk.stores[number][0][0]], 1)
-        paid = paid_attention(talk.heard[0], keys, layers[number].self_attn.scaling)
+        attention = attention_of_last(talk.queries[0], keys, layers[number].self_attn.scaling)
         self.keep(canvas, memory, ends)
-        if not paid.isfinite().all():
+        if not attention.isfinite().all():
             raise EngineError("the model gave attention that is not finite; try --set engine.dtype=float32")
         prefill_tok = ends[-1] - cached_tok + len(suffix)
-        return Heard(paid[len(prefix) : ends[-1]].cpu(), prefill_tok, cached_tok, time.perf_counter() - started)
+        return Heard(attention[len(prefix) : ends[-1]].cpu(), prefill_tok, cached_tok, time.perf_counter() - started)
 
 
-def most_attended(canvas: Canvas, paid: Tensor) -> tuple[tuple[int, float], ...]:
-    """The canvas cells that most of the attention `paid` (len(canvas),) went to, with their shares; the most first."""
-    if not len(canvas) or not paid.isfinite().all() or not paid.sum():
+def most_attended(canvas: Canvas, attention: Tensor) -> tuple[tuple[int, float], ...]:
+    """The canvas cells that most of the attention (len(canvas),) went to, with their shares; the most first."""
+    if not len(canvas) or not attention.isfinite().all() or not attention.sum():
         return ()
     cells = torch.cat([part.row * canvas.cols + part.col for part in canvas.parts]).cpu()
     cells, which = torch.unique(cells, return_inverse=True)  # a glimpse's token may share a cell with another
-    shares = torch.zeros(len(cells)).index_add_(0, which, paid / paid.sum())
+    shares = torch.zeros(len(cells)).index_add_(0, which, attention / attention.sum())
     most = shares.topk(min(MOST_CELLS, len(cells)))
-    found = zip(cells[most.indices].tolist(), most.values.tolist(), strict=True)
-    return tuple((cell, round(share, SHARE_DIGITS)) for cell, share in found)
+    cell_shares = zip(cells[most.indices].tolist(), most.values.tolist(), strict=True)
+    return tuple((cell, round(share, SHARE_DIGITS)) for cell, share in cell_shares)
 
 
 def canvas_keys(canvas: Canvas) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def heads_of(attention: Any, which: Literal["q", "k"], states: Tensor, turn: Seq
     return rotate(projected(attention, which, states), cos, sin).transpose(0, 1)
 
 
-def paid_attention(query: Tensor, key: Tensor, scaling: float) -> Tensor:
+def attention_of_last(query: Tensor, key: Tensor, scaling: float) -> Tensor:
     """(L,) float32: causal attention of the last T of L tokens to each of them, mean over heads and over these T.
 
     `query` (heads, T, width), `key` (key heads, L, width), both at their positions. In chunks of queries.

@@ -49,7 +49,7 @@ class Speech:
     def written(self, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """The token ids of texts, each with every token that may end it."""
         ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-        return tuple((*one, end) for one in ids for end in sorted(self.end_ids))
+        return tuple((*text_ids, end) for text_ids in ids for end in sorted(self.end_ids))
 
     def answer(
         self,
@@ -59,11 +59,11 @@ class Speech:
         calibration: Calibration,
         **counts: Any,
     ) -> Answer:
-        """The answer that `ids` (without the closing token) are; `logprobs` include the closing token's.
+        """The answer that `ids` (without the closing token) spell; `logprobs` include the closing token's.
 
-        Confidence is what `calibration` makes of the probabilities of its tokens, the closing one included: an expected
-        score; 0 when it cannot read. So it is when it says nothing at all, as models do that have no token for it: an
-        empty answer is never sure. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
+        Confidence is an expected score, by `calibration` from the probabilities of its tokens, the closing one
+        included. It is 0 where the model says that it cannot read, or says nothing, as models without a token for that
+        do. `tokens` (T, D) embed `ids`; `counts` are the answer's other fields.
         """
         readable = self.cannot_read is None or self.cannot_read not in ids
         text = self.tokenizer.decode(list(ids), skip_special_tokens=True).strip() if readable else ""
@@ -85,7 +85,7 @@ def open_outline(path: str, config: Any) -> Family:
 
 
 class Embeddings:
-    """Input embeddings of a checkpoint, row by row from its file: a reader that runs elsewhere holds no table."""
+    """Input embeddings of a checkpoint, read row by row from its file: for a reader that holds no table of them."""
 
     def __init__(self, path: str) -> None:
         from safetensors import safe_open

@@ -1,7 +1,7 @@
-"""A decoder that drops visual tokens on its way: run layer by layer, each stage on what the one before left.
+"""A decoder that drops visual tokens between its layers: each stage runs on what the one before kept.
 
 Keys and values of a layer are those of the tokens it saw, so the layers of one cache differ in length. Tokens keep
-their positions. Without cuts the states are, bit by bit, those of the untouched decoder called once.
+their positions. Without cuts the states equal, bit for bit, those of one call of the untouched decoder.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saccade.engines._listening import heads_of, paid_attention
+from saccade.engines._listening import attention_of_last, heads_of
 from saccade.errors import ConfigError
 from saccade.families import Family
 from saccade.reduction._drop import Cut
@@ -92,4 +92,4 @@ def last_attention(layer: Any, hidden: Tensor, turn: Sequence[Tensor]) -> Tensor
     """
     attention, states = layer.self_attn, layer.input_layernorm(hidden[0])
     query = heads_of(attention, "q", states[-1:], [each[:, -1:] for each in turn])
-    return paid_attention(query, heads_of(attention, "k", states, turn), attention.scaling)
+    return attention_of_last(query, heads_of(attention, "k", states, turn), attention.scaling)

@@ -1,7 +1,7 @@
-"""Whether a checkpoint folder is whole, before anything loads it: what is wrong is one line that names the file.
+"""Checks that a checkpoint folder is complete before anything loads it: one line that names the file at fault.
 
-Downloads break off, `git clone` without LFS leaves pointers, people forget the tokenizer. What transformers says then
-is a traceback of its parsers, or nothing: weights that are missing are filled with random numbers.
+Downloads break off, `git clone` without LFS leaves pointers, people forget the tokenizer. transformers then shows a
+traceback of its parsers, or says nothing and fills missing weights with random numbers.
 """
 
 import json
@@ -110,10 +110,10 @@ def _safetensors(file: Path) -> dict[str, Any]:
 def _json(file: Path) -> dict[str, Any]:
     _no_pointer(file)
     try:
-        found = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file} is no JSON, or cut short ({error}): {AGAIN}") from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _no_pointer(file: Path) -> None:

@@ -1,7 +1,7 @@
 """The transformers engine: one process, no server, every family. Caches the keys and values of canvases it has read.
 
 A canvas only ever grows at its end, so what an earlier fixation computed stays valid: a fixation prefills its new
-tokens and the question, nothing else.
+tokens and the question only.
 """
 
 import math
@@ -206,7 +206,7 @@ class HFEngine(Listening, Differentiable, Engine):
 
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer."""
-        return self._one(canvas, question, None)
+        return self._single(canvas, question, None)
 
     def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
         """Greedy answers; questions about one canvas are read together."""
@@ -228,19 +228,19 @@ class HFEngine(Listening, Differentiable, Engine):
             cuts = () if self.drop is None else self.drop.cuts(len(self.family.language_model.layers), len(canvas))
             for at in range(0, len(questions), self.spec.together):
                 some = questions[at : at + self.spec.together]
-                made: list[Answer | SaccadeError]
+                held = [guides[number] for number in numbers[at : at + self.spec.together]]
+                read: list[Answer | SaccadeError]
                 try:
-                    held = [guides[number] for number in numbers[at : at + self.spec.together]]
-                    made = [self._staged(canvas, q, cuts) for q in some] if cuts else self._together(canvas, some, held)
+                    read = [self._staged(canvas, q, cuts) for q in some] if cuts else self._together(canvas, some, held)
                 except EngineError as error:
-                    made = [error for _ in some]
-                answers.update(zip(numbers[at:], made, strict=False))
+                    read = [error for _ in some]
+                answers.update(zip(numbers[at:], read, strict=False))
         return [answers[number] for number in range(len(asks))]
 
     @torch.inference_mode()
     def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
-        """Greedy among what the choices are written with; a decoder that drops tokens on its way reads freely."""
-        return self._one(canvas, question, Choices(self.speech.written(choices)))
+        """Greedy among the tokens that spell the choices; a decoder that drops tokens reads freely."""
+        return self._single(canvas, question, Choices(self.speech.written(choices)))
 
     def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
         """As `choose`; questions about one canvas are read together, whatever the choices of each."""
@@ -248,12 +248,12 @@ class HFEngine(Listening, Differentiable, Engine):
         return self._many([(canvas, question) for canvas, question, _ in asks], guides)
 
     def match(self, canvas: Canvas, question: str, pattern: str) -> Answer:
-        """Greedy among what goes on with a match; a decoder that drops tokens on its way reads freely."""
+        """Greedy among the tokens that continue a match; a decoder that drops tokens reads freely."""
         if self._vocabulary is None:
             self._vocabulary = vocabulary_of(self.speech.tokenizer, len(self.family.model.lm_head.weight))
-        return self._one(canvas, question, Pattern(self._vocabulary, pattern))
+        return self._single(canvas, question, Pattern(self._vocabulary, pattern))
 
-    def _one(self, canvas: Canvas, question: str, guide: Guide | None) -> Answer:
+    def _single(self, canvas: Canvas, question: str, guide: Guide | None) -> Answer:
         (answer,) = self._many([(canvas, question)], [guide])
         if isinstance(answer, SaccadeError):
             raise answer
@@ -268,7 +268,7 @@ class HFEngine(Listening, Differentiable, Engine):
     def _together(
         self, canvas: Canvas, questions: Sequence[str], guides: Sequence[Guide | None]
     ) -> list[Answer | SaccadeError]:
-        """Answers to questions about one canvas, each held to its guide. The first pays for what had not been read."""
+        """Answers to questions about one canvas, each held to its guide. The first pays for what is not cached."""
         started = time.perf_counter()
         memory, ends, cached_tok = self.canvas_memory(canvas)
         suffixes = [self.family.prompt(question)[1] for question in questions]
@@ -278,23 +278,23 @@ class HFEngine(Listening, Differentiable, Engine):
         written = self._write(talk, hidden, torch.stack([place[:, -1] for place in after], 1) + 1, guides)
         self.keep(canvas, memory, ends)
         seconds = (time.perf_counter() - started) / len(questions)
-        made: list[Answer | SaccadeError] = []
-        for number, (suffix, said) in enumerate(zip(suffixes, written, strict=True)):
+        answers: list[Answer | SaccadeError] = []
+        for number, (suffix, ids_logprobs) in enumerate(zip(suffixes, written, strict=True)):
             known = ends[-1] if number else cached_tok
-            if isinstance(said, SaccadeError):
-                made.append(said)
+            if isinstance(ids_logprobs, SaccadeError):
+                answers.append(ids_logprobs)
                 continue
             counts: dict[str, Any] = {
                 "cached_tok": known,
                 "prefill_tok": ends[-1] - known + len(suffix),
                 "seconds": seconds,
             }
-            attended = most_attended(canvas, talk.paid[number, prefix_tok : ends[-1]].cpu())
-            made.append(self._answer(canvas, *said, **counts, attended=attended))
-        return made
+            attended = most_attended(canvas, talk.to_canvas[number, prefix_tok : ends[-1]].cpu())
+            answers.append(self._answer(canvas, *ids_logprobs, **counts, attended=attended))
+        return answers
 
     def _staged(self, canvas: Canvas, question: str, cuts: Sequence[Cut]) -> Answer:
-        """An answer from a decoder that drops tokens on its way; nothing of it can be kept for another question."""
+        """An answer from a decoder that drops tokens between layers; other questions can reuse nothing of it."""
         started = time.perf_counter()
         prefix, suffix = self.family.prompt(question)
         before, parts, after = self.family.positions(canvas, len(prefix), len(suffix))
@@ -302,11 +302,11 @@ class HFEngine(Listening, Differentiable, Engine):
         embeds = wide([self._embed(prefix), *map(self._visual, canvas.parts), self._embed(suffix)])
         positions = torch.cat([before, *parts, after], 1)
         hidden = staged.prefill(embeds[None], positions, len(prefix), len(canvas))[:, -1]
-        (said,) = self._write(staged, hidden, after[:, -1:] + 1, [None])
-        if isinstance(said, SaccadeError):
-            raise said
-        prefill_tok = len(embeds)
-        return self._answer(canvas, *said, cached_tok=0, prefill_tok=prefill_tok, seconds=time.perf_counter() - started)
+        (written,) = self._write(staged, hidden, after[:, -1:] + 1, [None])
+        if isinstance(written, SaccadeError):
+            raise written
+        seconds = time.perf_counter() - started
+        return self._answer(canvas, *written, cached_tok=0, prefill_tok=len(embeds), seconds=seconds)
 
     def _answer(self, canvas: Canvas, ids: list[int], logprobs: list[float], **counts: Any) -> Answer:
         embedded = self._embed(ids).cpu() if ids else None
@@ -321,27 +321,27 @@ class HFEngine(Listening, Differentiable, Engine):
     ) -> list[tuple[list[int], list[float]] | EngineError]:
         """Greedy tokens of B answers from hidden states (B, D) and positions (P, B) on, each until an end token.
 
-        Returns: ids without the end token and log-probabilities with it, or why there are none. What has ended is no
-        longer computed. The probabilities of an answer that is held to something are those among what it may be.
+        Returns: ids without the end token and log-probabilities with it, or the error. Answers that have ended leave
+        the batch. The probabilities of an answer with a guide are those among the tokens that it allows.
         """
-        made: list[tuple[list[int], list[float]]] = [([], []) for _ in hidden]
+        written: list[tuple[list[int], list[float]]] = [([], []) for _ in hidden]
         failed: dict[int, EngineError] = {}
         rows = torch.arange(len(hidden))  # which answers are still being written
         most = max([self.spec.max_new_tok, *(guide.most for guide in guides if guide)])  # a choice is not cut
         for step in range(most):
-            said = self.family.logits(hidden).float().log_softmax(-1)
+            logprobs = self.family.logits(hidden).float().log_softmax(-1)  # (B, V)
             for at, row in enumerate(rows.tolist()):
                 if (guide := guides[row]) is not None:
-                    said[at] = guide.among(said[at], made[row][0])
-            best, token = said.max(-1)
+                    logprobs[at] = guide.among(logprobs[at], written[row][0])
+            best, token = logprobs.max(-1)
             going = []
             for at, (row, logprob, choice) in enumerate(zip(rows.tolist(), best.tolist(), token.tolist(), strict=True)):
                 if not math.isfinite(logprob):
                     failed[row] = EngineError(NOT_FINITE.format("logits"))
                     continue
-                made[row][1].append(logprob)
+                written[row][1].append(logprob)
                 if choice not in self.speech.end_ids:
-                    made[row][0].append(choice)
+                    written[row][0].append(choice)
                     going.append(at)
             if not going or step + 1 == most:
                 break
@@ -350,7 +350,7 @@ class HFEngine(Listening, Differentiable, Engine):
                 talk, rows = talk.some(left), rows[going]
                 token, position = token[left], position[:, left]
             hidden = talk.step(self.family.embed(token), position + step)
-        return [failed.get(row, said) for row, said in enumerate(made)]
+        return [failed.get(row, answer) for row, answer in enumerate(written)]
 
     def canvas_memory(self, canvas: Canvas) -> tuple[Memory, tuple[int, ...], int]:
         """Keys and values of prompt and canvas, where each part ends in them, and how many tokens were there before."""

@@ -1,8 +1,8 @@
 """The vLLM engine: continuous batching over many canvases at once, fixations served from the prefix cache.
 
 It runs vLLM's own AsyncLLM with the canvas models of `vllm_plugin`; the engine's core is a process of its own. Pictures
-are encoded by transformers (`open_encoder`), in this process or another; vLLM loads no vision tower then. A request
-holds the whole canvas: an engine that was started again needs no history.
+are encoded by transformers (`open_encoder`), in this process or another, so vLLM loads no vision tower. A request holds
+the whole canvas, so a restarted engine needs no history.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from saccade.types import Answer, Canvas
 
 T = TypeVar("T")
 
-CPU_KV_GIB = 1.0  # of keys and values on a CPU when nothing is said
+CPU_KV_GIB = 1.0  # of keys and values on a CPU, where `kv_gib` is not set
 MESSAGE_CHARS = 400  # of an error of vLLM's
 CLOSE_S = 20.0  # the engine's process has this long to end
 

@@ -40,23 +40,23 @@ class Prepared:
     grid: Grid
     picture_hash: str
     view: str
-    cells: Tensor | None = None  # (K,) int64 of the whole grid, in raster order: what is left of it; None: all
+    cells: Tensor | None = None  # (K,) int64 of the whole grid, in raster order: those that are encoded; None: all
     received: bool = True  # whether the attention that each token receives is wanted
 
     @property
     def whole_patches(self) -> int:
-        """Patches of the whole picture, of which it may be a part."""
+        """Patches of the whole picture, even where only a part of it is encoded."""
         return len(self.patches) if self.cells is None else math.prod(self.grid_thw)
 
     @property
     def key(self) -> str:
-        """Equal for what encodes to the same, given one picture."""
+        """Equal for two views of one picture that encode to the same."""
         return self.view if self.received else f"{self.view}|unheard"
 
     def some(self, cells: Tensor, name: str) -> "Prepared":
         """The cells (K,) int64, increasing, of a whole picture: only they are encoded (`Family.takes_cells`).
 
-        `name` is put to the view's, with a hash of the cells.
+        `name` is appended to the view's name, with a hash of the cells.
         """
         per_cell = len(self.patches) // len(self.grid)
         seal = hashlib.sha256(cells.numpy().tobytes()).hexdigest()[:16]
@@ -108,7 +108,7 @@ class Family(ABC):
         """One pass of the vision tower over a batch of pictures of any sizes."""
 
     def run_tower(self, prepared: Prepared) -> None:
-        """Runs transformers' own vision tower on one whole picture: for who listens to its blocks."""
+        """Runs transformers' own vision tower on one whole picture: for callers that hook into its blocks."""
         self.encode([prepared])
 
     @abstractmethod
@@ -184,10 +184,10 @@ def load_model(model_class: Any, path: str, dtype: torch.dtype) -> Any:
         ConfigError: weights are missing, or do not fit the configuration.
     """
     try:
-        model, told = model_class.from_pretrained(path, dtype=dtype, output_loading_info=True)
+        model, loading = model_class.from_pretrained(path, dtype=dtype, output_loading_info=True)
     except Exception as error:  # parsers, sizes that do not fit: of no common type
         raise ConfigError(f"the checkpoint {path!r} does not load: {describe(error)[:500]}") from error
-    if missing := sorted(told["missing_keys"]):
+    if missing := sorted(loading["missing_keys"]):
         raise ConfigError(
             f"the checkpoint {path!r} lacks weights that its config.json wants: {', '.join(missing[:3])}"
             f"{', ...' if len(missing) > 3 else ''} ({len(missing)}): download the checkpoint again"

@@ -1,8 +1,8 @@
 """A family whose pages a foreign ViT encodes: transformers' ViTModel and a trained projection to the family's tokens.
 
-Every cell of the family's grid becomes as many patches of the ViT as fit its size best, and what the ViT makes of them
-one token, through the projection. Prompt, positions and language model stay the family's. `saccade train projection`
-makes the projection.
+Every cell of the family's grid becomes as many patches of the ViT as fit its size best, and the projection makes one
+token of their features. Prompt, positions and language model stay the family's. `saccade train projection` trains the
+projection.
 """
 
 import hashlib
@@ -35,15 +35,15 @@ class Foreign(Family):
 
     @classmethod
     def open(cls, path: str, device: torch.device, dtype: torch.dtype, max_px: int | None) -> "Family":
-        """Never asked: `over` makes one."""
+        """Not used: `over` makes one."""
         raise NotImplementedError
 
     @classmethod
     def trained(cls, own: Family, path: str, projection: str, device: torch.device) -> "Foreign":
         """With the projection of a folder. Raises as `over`."""
-        made = cls.over(own, path, load_cached(Projection, projection), device)
-        made.print_px = own.print_px  # not its gaze, which is one over features that are not there
-        return made
+        foreign = cls.over(own, path, load_cached(Projection, projection), device)
+        foreign.print_px = own.print_px  # not its gaze, which was trained on the own tower's features
+        return foreign
 
     @classmethod
     def over(cls, own: Family, path: str, projection: Projection | None, device: torch.device) -> "Foreign":
@@ -59,12 +59,12 @@ class Foreign(Family):
         except Exception as error:  # parsers, sizes that do not fit: of no common type
             raise ConfigError(f"engine.vit={path!r} does not load as a ViT: {describe(error)[:500]}") from error
         try:
-            told = AutoImageProcessor.from_pretrained(path)
-            values = torch.tensor(told.image_mean), torch.tensor(told.image_std)
+            processor = AutoImageProcessor.from_pretrained(path)
+            values = torch.tensor(processor.image_mean), torch.tensor(processor.image_std)
         except (OSError, ValueError):
             values = torch.full((3,), EVEN[0]), torch.full((3,), EVEN[1])
-        made = cls(own, vit.to(device).eval().requires_grad_(False), values, fingerprint(path))
-        return made if projection is None else made.through(projection)
+        foreign = cls(own, vit.to(device).eval().requires_grad_(False), values, fingerprint(path))
+        return foreign if projection is None else foreign.through(projection)
 
     def through(self, projection: Projection) -> "Foreign":
         """With a projection: tokens are made by it. Raises ConfigError: it is of another ViT or language model."""
@@ -93,7 +93,7 @@ class Foreign(Family):
 
     @property
     def num_features(self) -> int:
-        """Numbers that the ViT says of one cell."""
+        """Numbers that the ViT gives for one cell."""
         return self.side**2 * int(self.vit.config.hidden_size)
 
     def _cell_px(self) -> float:
@@ -101,8 +101,8 @@ class Foreign(Family):
         return grid.width_px / grid.cols
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
-        made, side, size = self.own.prepare(picture, max_tok), self.side, self.patch_px
-        rows, cols = made.grid.rows, made.grid.cols
+        prepared, side, size = self.own.prepare(picture, max_tok), self.side, self.patch_px
+        rows, cols = prepared.grid.rows, prepared.grid.cols
         pixels = Picture.open(picture, limit_px=self.limit_px).rgb
         pixels = resized(pixels, cols * side * size, rows * side * size)
         mean, std = self.mean_std
@@ -110,7 +110,9 @@ class Foreign(Family):
         patches = values.view(rows, side * size, cols, side * size, 3).permute(0, 2, 4, 1, 3)
         patches = patches.reshape(rows * cols, -1)  # a cell's pixels, one after the other
         thw = (1, rows * side, cols * side)
-        return Prepared(patches.view(rows * cols * side**2, -1), thw, made.grid, made.picture_hash, made.view)
+        return Prepared(
+            patches.view(rows * cols * side**2, -1), thw, prepared.grid, prepared.picture_hash, prepared.view
+        )
 
     def whole_patches(self, picture: Picture) -> int:
         return len(self.own.whole_grid(picture)) * self.side**2
@@ -148,8 +150,8 @@ class Foreign(Family):
         features = states.view(*per_cell, -1).permute(0, 2, 1, 3, 4).reshape(rows * cols, side**2, -1)
         if not item.received:
             return features, features.new_full((rows * cols,), float("nan"))
-        heard = out.attentions[-1][0].mean((0, 1))[1:].view(per_cell).sum((1, 3)).flatten()
-        return features, heard.float()
+        received = out.attentions[-1][0].mean((0, 1))[1:].view(per_cell).sum((1, 3)).flatten()
+        return features, received.float()
 
     def prompt(self, question: str) -> tuple[list[int], list[int]]:
         return self.own.prompt(question)

@@ -1,8 +1,8 @@
-"""A windowed tower that encodes window by window, where something is looked at.
+"""A windowed vision tower that encodes only the windows that are looked at.
 
-Up to the tower's first block without windows a window's states depend on its own patches alone: encoding it later is
-exact. In a block without windows tokens attend to what has been encoded so far, whose keys and values are kept, and not
-to what comes later: an approximation, unless all windows are asked for at once; then it is the whole encoding.
+Before the tower's first block without windows, a window's states depend on its own patches alone, so encoding it later
+is exact. In a block without windows, tokens attend to everything encoded so far, whose keys and values are kept, but
+not to what comes later: an approximation, which is exact only if all windows are asked for at once.
 """
 
 from typing import Any
@@ -55,6 +55,6 @@ class Windows:
         self.encoded[here] = True
         self.num_patches += len(patches)
         raster = torch.argsort(here)
-        heard = torch.zeros(len(here), device=here.device) if tokens.received is None else tokens.received
+        received = torch.zeros(len(here), device=here.device) if tokens.received is None else tokens.received
         visual = tower.merger(tokens.states.flatten(0, 1))
-        return here[raster], visual[raster], tokens.states[raster], heard[raster]
+        return here[raster], visual[raster], tokens.states[raster], received[raster]

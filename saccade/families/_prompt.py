@@ -45,8 +45,8 @@ def _filled(tokenizer: Any) -> str:
 def around_image(tokenizer: Any, question: str, image_token_id: int) -> tuple[list[int], list[int]]:
     """Token ids before and after the place of the image in the prompt that asks `question`.
 
-    The prompt is tokenized in one piece, as the checkpoint's processor does it. But whatever a question says, it is
-    text: one that spells a token such as "<|image_pad|>" is tokenized apart, so that it does not become that token.
+    The prompt is tokenized in one piece, as the checkpoint's processor does it. But a question is always text: one that
+    spells a token such as "<|image_pad|>" is tokenized apart, so that it does not become that token.
 
     Raises:
         ConfigError: the checkpoint's chat template is for text only.

@@ -22,7 +22,7 @@ from saccade.types import Canvas, Encoding, Grid
 
 
 class QwenVL(Family):
-    """A Qwen-VL checkpoint; a family's file says what is its own."""
+    """A Qwen-VL checkpoint; each family's file adds what differs."""
 
     model_class: ClassVar[Any]  # of transformers
     takes_reduction = True
@@ -138,7 +138,7 @@ class QwenVL(Family):
         return list(range(len(self.model.model.visual.blocks)))
 
     def _windows(self, grid_thw: Tensor) -> tuple[Tensor, Tensor]:
-        """The tower's order: which token comes at each place, and its window. Here raster, a picture one window."""
+        """The tower's order: which token comes at each place, and its window. Here raster order, one per picture."""
         counts, device = grid_thw.prod(-1) // self.merge**2, grid_thw.device
         picture = torch.arange(len(counts), device=device).repeat_interleave(counts)
         return torch.arange(len(picture), device=device), picture

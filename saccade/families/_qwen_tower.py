@@ -85,7 +85,7 @@ def encode(
     into = torch.empty_like(tokens.into)
     into[order] = tokens.into  # in raster order
     kept = torch.bincount(tokens.image, minlength=len(batch)).tolist()
-    columns = [visual, tokens.states, _heard(tokens), *tokens.levels]
+    columns = [visual, tokens.states, _received(tokens), *tokens.levels]
     parts = zip(*(torch.split(column, kept) for column in columns), strict=True)
     encodings, first = [], 0
     pictures = torch.split(into, [len(item.grid) for item in batch])
@@ -102,6 +102,6 @@ def encode(
     return encodings
 
 
-def _heard(tokens: Tokens) -> Tensor:
-    """Attention received; NaN where nobody asked, or the tower was left before the first block without windows."""
+def _received(tokens: Tokens) -> Tensor:
+    """Attention received; NaN if it was not asked for, or the tower stopped before its first block without windows."""
     return torch.full_like(tokens.size, float("nan")) if tokens.received is None else tokens.received

@@ -1,6 +1,7 @@
 """A plain ViT (transformers' ViTModel: ViT-B/16, ViT-L/16, DeiT-S) with a reduction in it, as in ToMe's tables.
 
-No family of its own: it reads nothing. Its class token is fixed, its positions are in its states.
+Not a family: it reads nothing. `tests.benchmarks.tome` measures reductions on it, and tests compare them with its own
+blocks. Its class token is fixed, its positions are in its states.
 """
 
 from dataclasses import replace
@@ -44,7 +45,7 @@ class ViTBlocks:
         return query, key, value
 
     def turns(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Never asked: positions are in the states."""
+        """Not used: positions are in the states."""
         raise NotImplementedError
 
     def join(self, layer: int, mixed: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """One walk through a vision tower, block by block: with a reduction on the way, or with what was encoded before.
 
 The same loop runs every tower, given what differs (`Blocks`). Tokens are packed one after the other; a token is M
-patches that stay together. After the first merge a token stands at the centroid of what it was made of, there its
-rotary position is, and as a key it counts as many times as it is large. A picture that is encoded in several passes
-brings its `Memory`: blocks without windows attend to everything that has passed them.
+patches that stay together. A merged token stands, and has its rotary position, at the centroid of the tokens it was
+made of; as a key it counts once for each of them. A picture that is encoded in several passes brings its `Memory`:
+blocks without windows attend to everything that has passed them.
 """
 
 from dataclasses import dataclass, replace
@@ -120,9 +120,9 @@ def walk(
 ) -> Tokens:
     """Tokens as they leave the tower.
 
-    `reduction` may merge or drop some after each attention. With a `memory` all tokens are of one picture, which may
-    have been through the tower in part; reductions are then out of place. Without `listen` the attention that tokens
-    receive is not summed, which costs as much as a block without windows.
+    `reduction` may merge or drop some after each attention. With a `memory` all tokens are of one picture, part of
+    which may have been encoded before; no reduction then. `listen` sums the attention that tokens receive, which costs
+    as much as a block without windows.
     """
     stopping = reduction is not None and reduction.stopping
     groups: dict[bool, tuple[Tensor, Tensor]] = {}
@@ -209,13 +209,13 @@ def _recalled(blocks: Blocks, layer: int, tokens: Tokens, turn: Turn, memory: Me
     num_tok, num_patches, _ = tokens.states.shape
     query, key, value, _ = _turned(blocks, layer, tokens, turn)
     q, k, v = (each.transpose(0, 1) for each in (query, *memory.add(layer, key, value)))
-    heard = tokens.received
+    attention = tokens.received
     if listen:
         share = received(q, k, blocks.scaling)[-len(query) :].view(num_tok, num_patches).sum(-1)
-        heard = share * (k.shape[1] / memory.num_patches)
+        attention = share * (k.shape[1] / memory.num_patches)
     mixed = scaled_dot_product_attention(q[None], k[None], v[None], scale=blocks.scaling)[0]
     states = tokens.states.flatten(0, 1) + blocks.join(layer, mixed.transpose(0, 1).flatten(1))
-    return replace(tokens, states=states.view_as(tokens.states), received=heard)
+    return replace(tokens, states=states.view_as(tokens.states), received=attention)
 
 
 def _attended(
@@ -239,15 +239,15 @@ def _attended(
     back = mixed.new_empty(num_tok, mixed.shape[-1])
     back[index[valid]] = mixed[valid]
     states = tokens.states.flatten(0, 1) + blocks.join(layer, back.view(num_tok * num_patches, -1))
-    heard = tokens.received
+    attention = tokens.received
     if listen:
         counts = (torch.bincount(tokens.image) * num_patches).tolist()
         per_patch = size.repeat_interleave(num_patches)
         parts = zip(*(torch.split(each, counts) for each in (query, key, per_patch)), strict=True)
         images = [received(q.transpose(0, 1), k.transpose(0, 1), blocks.scaling, s) for q, k, s in parts]
-        heard = torch.cat(images).view(num_tok, num_patches).sum(-1)
+        attention = torch.cat(images).view(num_tok, num_patches).sum(-1)
     bare_mean = bare.mean(1).view(num_tok, num_patches, -1)
-    return replace(tokens, states=states.view_as(tokens.states), received=heard), bare_mean
+    return replace(tokens, states=states.view_as(tokens.states), received=attention), bare_mean
 
 
 def _mixed(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scaling: float) -> Tensor:

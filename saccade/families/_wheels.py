@@ -57,7 +57,7 @@ class WheelFinder(MetaPathFinder):
 
 
 def install() -> None:
-    """Puts the finder in front, once. Returns None, which tells vLLM that this is no platform."""
+    """Puts the finder in front, once. Returns None, which tells vLLM that this is not a platform."""
     if not any(isinstance(finder, WheelFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, WheelFinder())
 

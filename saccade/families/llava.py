@@ -4,8 +4,8 @@ An image is a line of tokens here, N = rows x cols in raster order. A kept token
 and text after the image at start + N, as if all N were there.
 
 The tower takes one square size (336 px in LLaVA-1.5). The checkpoint's processor scales the shorter side to it and
-cuts the rest off; here the **whole** image is scaled to the square, so that nothing at the edges of a page is lost:
-a page that is not square is squeezed, and for one that is the pixels are the processor's. A smaller view (`max_tok`)
+cuts the rest off; here the **whole** image is scaled to the square, so that nothing at the edges of a page is lost. A
+page that is not square is squeezed; of a square one the pixels are exactly the processor's. A smaller view (`max_tok`)
 has the page's aspect and the tower's interpolated positions.
 """
 
@@ -116,13 +116,13 @@ class Llava(Family):
 
     @contextmanager
     def _listening(self, layer: int) -> Iterator[list[Tensor]]:
-        """While the tower runs: the attention that patches received in the last layer whose states are used.
+        """Records, while the tower runs, the attention that patches receive in the last layer whose states are used.
 
         (B, patches) float32. The class token is one of the queries; what it receives itself is left out.
         """
         blocks = self.model.model.vision_tower.encoder.layers
         last = layer - 1 if layer > 0 else len(blocks) + layer  # hidden_states[0] is before the first layer
-        heard: list[Tensor] = []
+        per_batch: list[Tensor] = []
 
         def listen(attention: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             hidden = args[0] if args else kwargs["hidden_states"]
@@ -131,10 +131,10 @@ class Llava(Family):
                 project(hidden).view(heads).transpose(1, 2) for project in (attention.q_proj, attention.k_proj)
             )
             seen = [received(q, k, attention.scale)[1:] for q, k in zip(query, key, strict=True)]
-            heard.append(torch.stack(seen))
+            per_batch.append(torch.stack(seen))
 
         with blocks[last].self_attn.register_forward_pre_hook(listen, with_kwargs=True):
-            yield heard
+            yield per_batch
 
     # Prompt and positions
 

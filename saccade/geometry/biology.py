@@ -1,8 +1,8 @@
 """What is known of the eye and the visual cortex, as data and as the formulas drawn through it.
 
 Everything takes and gives tensors of any shape; eccentricities in degrees of visual angle. The tables are those the
-project started from. They are rounded readings of the papers, not the papers' own measurements: what a fit says of
-them it says of them.
+project started from. They are rounded readings of the papers, not the papers' own measurements, and so a fit to them
+describes these readings only.
 """
 
 import math

@@ -129,7 +129,7 @@ def progressive(
     encode: Callable[[Tensor, int], Tensor],
     score: Callable[[Tensor], Tensor],
 ) -> Picked:
-    """The best tokens of each level, with one level in memory at a time.
+    """The best tokens of each level, with one level in memory at a time. No command calls it: looks encode all levels.
 
     Level l is blurred and halved from level l - 1, encoded, scored and reduced to its `quota[l]` best tokens (all,
     where it has fewer) before the next one is made; pixels and tokens of earlier levels are let go.

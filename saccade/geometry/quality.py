@@ -1,4 +1,4 @@
-"""What foveation costs a picture: SSIM by eccentricity after the log-polar map and its way back.
+"""What foveation costs a picture: SSIM by eccentricity after the log-polar map and its inverse.
 
 SSIM as Wang, Bovik, Sheikh & Simoncelli (2004): Gaussian windows of 11 x 11 with sigma 1.5, K1 = 0.01, K2 = 0.03.
 """

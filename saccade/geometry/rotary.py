@@ -3,8 +3,8 @@
 A head of width 2P is P planes; plane p turns by `frequency[p]` times the token's coordinate on axis `axis[p]`, and its
 two numbers are the p-th of the head's first and of its second half. That one table says all that differs between a
 text's 1-D rotary embedding (Su et al. 2021, arXiv:2104.09864), the axial one of vision towers, and M-RoPE with its
-planes in sections (Qwen2-VL, arXiv:2409.12191) or interleaved (Qwen3-VL, arXiv:2511.21631). Coordinates are looked up
-nowhere: tokens may be dropped, out of order, share a place or stand between cells.
+planes in sections (Qwen2-VL, arXiv:2409.12191) or interleaved (Qwen3-VL, arXiv:2511.21631). Nothing depends on a
+token's place in the sequence: tokens may be dropped, out of order, share a place or stand between cells.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,8 @@ def axial(width: int, num_axes: int = 2, theta: float = 1e4) -> Rotary:
 def sectioned(sections: Sequence[int], theta: float) -> Rotary:
     """M-RoPE of Qwen2-VL and Qwen2.5-VL: `sections` planes for time, row and column, one after the other.
 
-    The frequencies run on through the sections: time turns fastest, columns slowest.
+    The frequencies run on through the sections: time turns fastest, columns slowest. Checkpoints bring modules of their
+    own; this one and `interleaved` show, in tests, that one table covers all families.
     """
     return Rotary(
         frequencies(sum(sections), theta), torch.arange(len(sections)).repeat_interleave(torch.tensor(sections))
@@ -80,6 +81,6 @@ def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def embed(rotary: Rotary, heads: Tensor, positions: Tensor) -> Tensor:
-    """Queries or keys (..., T, 2P) with the positions (A, T) of their tokens in them."""
+    """Queries or keys (..., T, 2P) turned by the positions (A, T) of their tokens: `angles`, then `rotate`."""
     angle = angles(rotary, positions)
     return rotate(heads, angle.cos(), angle.sin())

@@ -5,10 +5,10 @@ r / (1 + beta s): with s = 0.8 and beta = 0.3 that is 0.81 r. Along each ray the
 
     rho(r) = integral from 0 to r of dr' / (alpha + r'/(1 + beta s(r'))),
 
-scaled to the same first and last row on every ray. It rises with r whatever the saliency, so there is a way back.
+scaled to the same first and last row on every ray. It rises with r whatever the saliency, so the map can be inverted.
 Without saliency it is log(1 + r/alpha); with a constant one it is log(1 + r_eff/alpha), the effective radius put into
-the plain map. Putting it there where saliency varies would fold the map at every edge, and inside a salient region
-leave its rows as they were: log(r/(1 + beta s)) = log r - constant.
+the plain map. Where saliency varies, doing only that would fold the map at every edge, and leave the rows inside a
+salient region as they were: log(r/(1 + beta s)) = log r - constant.
 """
 
 import torch
@@ -42,7 +42,10 @@ def scene_log_polar(
 def inverse_scene_log_polar(
     polar: Tensor, saliency: Tensor, gaze_uv: Tensor, beta: float = BETA, alpha_px: float = 1.0
 ) -> Tensor:
-    """(B, C, num_rho, num_theta) -> (B, C, H, W); saliency (B, H, W) and settings as on the way there."""
+    """(B, C, num_rho, num_theta) -> (B, C, H, W), with the saliency (B, H, W) and settings of the map itself.
+
+    The inverse of `scene_log_polar`; it is here for that law's test.
+    """
     (height, width), (num_rho, num_theta) = saliency.shape[-2:], polar.shape[-2:]
     share = row_share(saliency, gaze_uv, num_rho, num_theta, beta, alpha_px)  # (B, S, T)
     rho = inverse_log_polar(share[:, None], gaze_uv, height, width, alpha_px)[:, 0]  # (B, H, W)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from saccade.errors import ConfigError
-from saccade.geometry.rotary import Rotary, angles, frequencies
+from saccade.geometry.rotary import angles, axial
 
 
 class Queries(nn.Module):
@@ -61,7 +61,5 @@ class Queries(nn.Module):
 
     def _places(self, centre_uv: Tensor) -> Tensor:
         """(B, N, E): sines and cosines of the place, half of them across and half down."""
-        planes = self.inner // 4
-        table = Rotary(64 * frequencies(planes, 64.0).repeat(2), torch.arange(2).repeat_interleave(planes))
-        angle = angles(table, centre_uv.movedim(-1, 0))
+        angle = angles(axial(self.inner, theta=64.0), 64 * centre_uv.movedim(-1, 0))
         return torch.cat([angle.sin(), angle.cos()], -1)

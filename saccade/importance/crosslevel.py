@@ -15,7 +15,7 @@ from saccade.types import Need, Scene
 class CrossLevelAttention(Scorer):
     """The logits of a trained `CrossLevel` network, which attends from every token to those of all levels.
 
-    `weights` is a folder that `saccade.training.pyramid.train_crosslevel` and `saccade.heads.files.save` have made.
+    `weights` is a folder that `saccade train levels --what crosslevel` has made.
     Without one it is what training starts from: the variance over a token's width after the merger.
     Cost: 4 N E FLOPs per token for N tokens and a width of E, no pass of a model.
     """

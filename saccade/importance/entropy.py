@@ -17,7 +17,7 @@ CHUNK_VALUES = 2**18
 class Entropy(Scorer):
     """Self-information -log2 p of a token (Shannon 1948; as saliency: Bruce & Tsotsos 2009).
 
-    An entropy is one number per page and ranks nothing; it is the expectation of these. `spatial`: p is the softmax
+    A page's entropy is one number and ranks nothing; it is the expectation of these. `spatial`: p is the softmax
     over tokens of minus their mean distance to all tokens, and the expectation under p is the page's spatial entropy.
     `feature`: p of a value is the share of the page's values in its bin of that feature's histogram (equal bins from
     its least to its largest value), and the mean over features and tokens is the page's mean feature entropy.

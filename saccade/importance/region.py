@@ -18,7 +18,7 @@ class Region(Scorer):
     """Feature variance over a 4 x 4 grid of regions, given to each token of a region; every level has its own regions.
 
     `all`: over the region's tokens and features together. `tokens`: over its tokens, mean over the features, so that
-    what tells features apart everywhere does not count. A token belongs to the region its centre lies in.
+    differences between features do not count. A token belongs to the region its centre lies in.
     Cost: 6 C FLOPs per token of C values, no pass of a model.
     """
 

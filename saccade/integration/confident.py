@@ -1,4 +1,4 @@
-"""Most confident: the answer of which the reader was surest."""
+"""Most confident: the answer that the reader was surest of."""
 
 from collections.abc import Sequence
 

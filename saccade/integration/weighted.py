@@ -1,4 +1,4 @@
-"""Weighted vote: answers that several looks agree on win, looks that are surer count more."""
+"""Weighted vote: answers that several looks agree on win, and surer looks count more."""
 
 from collections import defaultdict
 from collections.abc import Sequence

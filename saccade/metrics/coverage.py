@@ -1,4 +1,4 @@
-"""Coverage: how much of where the answer stands the looks have shown: where the eye landed, not what was read."""
+"""Coverage: how much of the answer's place the looks have shown. It says where the eye landed, not what was read."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,8 @@
 """Planners decide where to look next. One file per planner; the file's name is the planner's name.
 
 A planner is a generator: it yields a `Gaze` and is sent the `Step` that gaze caused. It sees neither engine, Ray nor
-asyncio, so replaying the steps of a stored trace through it must give the same gazes. "Not yet shown" is by its own
-steps: on a shared canvas other questions may have shown a gazed token, and the sampler then adds what lies around it.
+asyncio, so replaying the steps of a stored trace through it must give the same gazes. It judges "not yet shown" by its
+own steps: on a shared canvas another question may have shown a token; the sampler then adds what lies around it.
 """
 
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""Oracle: look where the answer is known to stand, or off by so many degrees. For experiments only."""
+"""Oracle: look where the answer is known to stand, or some degrees beside it. For experiments only."""
 
 import hashlib
 import math
@@ -21,9 +21,9 @@ TRIES = 64  # directions drawn for one that stays on the page
 class Oracle(Planner):
     """The first gaze is the middle of the answer's box, moved by `error_deg` in a direction drawn for the question.
 
-    It cheats: what a perfect gaze would read is the bound for every other planner, and what a wrong one reads is its
-    price. Later gazes are the nearest tokens to the answer and its label outside the inhibited discs. A question whose
-    box the data set does not know is an error row.
+    It cheats: what a perfect gaze lets the reader read bounds every other planner, and `error_deg` measures the price
+    of missing. Later gazes are the tokens nearest to the answer and its label outside the inhibited discs. A question
+    whose box the data set does not know is an error row.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("boxes",)
@@ -48,7 +48,7 @@ class Oracle(Planner):
             steps.append(step)
 
     def _miss(self, grid: Grid, query: Query) -> tuple[float, float]:
-        """By how much (x, y) in uv this question's gaze misses: the first direction drawn that stays on the page."""
+        """How far (x, y) in uv this question's gaze misses: the first direction drawn that stays on the page."""
         if not self.error_deg:
             return 0.0, 0.0
         key = f"{self.seed}|{query.text}|{query.boxes_uv}"

@@ -1,4 +1,4 @@
-"""Residual query: look for what of the question has not been found yet."""
+"""Residual query: look for the part of the question that has not been found yet."""
 
 from collections.abc import Generator, Sequence
 
@@ -20,11 +20,11 @@ class ResidualQuery(Planner):
 
     The first gaze is the most important token; each next one the most important, with the weights left, among tokens
     not yet shown and outside the inhibited discs. The sampler gets the same importance.
-    Scorers that ignore the question's weights leave only the discs and what was shown to move the gaze.
+    With scorers that ignore the question's weights, only the discs and what was shown move the gaze.
 
-    A question for several things ("the date and the total") is looked for part by part: each has an importance of its
-    own, by its own words, and its weight falls by the most of it that was shown, w = 1 - max importance. A token is
-    worth what it is worth to the part that wants it most.
+    A question for several things ("the date and the total") is looked for part by part: each part has an importance of
+    its own, by its own words, and its weight falls by the highest importance that was shown, w = 1 - max importance. A
+    token is worth what it is worth to the part that wants it most.
     """
 
     def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
@@ -64,10 +64,10 @@ class ResidualQuery(Planner):
             left = float(weight.sum() / scene.query_weight.sum().clamp(min=1e-9))
             step = yield gaze_at(grid, index, f"residual query {left:.2f}{note}", float(importance[index]), importance)
             steps.append(step)
-            weight = weight * (1 - found(scene, step.selection.index))
+            weight = weight * (1 - best_match(scene, step.selection.index))
 
 
-def found(scene: Scene, index: Tensor) -> Tensor:
+def best_match(scene: Scene, index: Tensor) -> Tensor:
     """(1, T) in [0, 1]: how well each word of the question matches the best of the tokens `index` (K,)."""
     if len(index) == 0:
         return torch.zeros_like(scene.query_weight)

@@ -12,7 +12,7 @@ from saccade.tokens.similarity import cosine
 from saccade.types import Answer, Gaze, Scene, Step
 
 LEAST_DOUBT = 1e-3
-"""Even a reader that claims certainty leaves the order of what it has not seen as it is."""
+"""1 - confidence, at least: even where the reader claims certainty, the order of what it has not seen stays."""
 
 
 class Uncertainty(Planner):

@@ -1,4 +1,4 @@
-"""Reduction: fewer tokens inside a vision tower, or of what it gives. One file per reduction.
+"""Reduction: fewer tokens inside a vision tower, or after it. One file per reduction.
 
 A tower that takes a reduction (`saccade.families`) asks it between the attention and the MLP of every block, as ToMe
 does, and once when it has finished. Pruning and merging are one thing, as in `Selection`: `source` says into which slot

@@ -1,4 +1,4 @@
-"""What a finished encoding becomes when its tokens go into fewer slots: after the tower, whatever happened in it."""
+"""Puts the tokens of a finished encoding into fewer slots: after the tower, whatever happened in it."""
 
 from dataclasses import replace
 

@@ -1,8 +1,8 @@
 """DynamicViT: after some blocks a small network says which tokens stay (Rao et al. 2021, arXiv:2106.02034).
 
 Each stage sees every token and the mean of those that are left. It is trained with Gumbel-softmax draws that hide
-tokens from attention, so that gradients reach what is hidden (`saccade.training.reduction.train_dynamicvit`); here the
-best of every image stay and the others are gone.
+tokens from attention, so that gradients reach what is hidden (`saccade train keep`); here the best of every image stay
+and the others are gone.
 """
 
 from typing import Annotated

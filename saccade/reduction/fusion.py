@@ -2,7 +2,7 @@
 
 Kim et al. 2024, arXiv:2312.01026: early blocks bend what they are given, so that the mean of two tokens is no token,
 while late ones are nearly linear. Between the two lies one gate per block: what the token that goes counts in the mean,
-0 = pruned, 1 = merged in full. `saccade.training.reduction.train_gates` learns them.
+0 = pruned, 1 = merged in full. `saccade train gates` learns them.
 """
 
 from typing import ClassVar, Self

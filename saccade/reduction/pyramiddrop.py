@@ -1,4 +1,4 @@
-"""PyramidDrop: the decoder in equal stages, a share of the visual tokens dropped between each and the next.
+"""PyramidDrop: the decoder in equal stages, with a share of the visual tokens dropped after each.
 
 Xing et al. 2024, arXiv:2410.17247: four stages, half of the tokens each time (1, 1/2, 1/4, 1/8). Tokens are ranked by
 the attention that the prompt's last token would pay them in the first layer of the next stage, mean over heads.

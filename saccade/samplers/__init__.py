@@ -16,7 +16,7 @@ from saccade.tokens.entropy import WIDTH, unmixed
 from saccade.tokens.sketch import unit_sketch
 from saccade.types import Need, Scene, Selection
 
-FLOOR = "Share of the token entropy of as many tokens unmerged that the merged ones hold; what mixes most is undone."
+FLOOR = "Token entropy that merged tokens hold at least, as a share of that of as many unmerged ones; 0: any."
 
 
 class Sampler(Strategy):

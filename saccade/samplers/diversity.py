@@ -22,7 +22,7 @@ class Diversity(Sampler):
     al. 2025); importance decides between equals only. `dpp`: the determinantal point process conditioned on importance
     (as in CDPruner, Zhang et al. 2025; greedy MAP of Chen, Zhang & Zhou 2018): kernel q_i q_j exp((cos - 1) / width),
     q = 0.05 + 0.95 importance. Features wider than `num_dims` are compared by a sketch of that width. The gaze does
-    not matter; what an earlier look showed is not compared with.
+    not matter, and neither do tokens that an earlier look showed.
     """
 
     reads: ClassVar[tuple[Need, ...]] = ("tower",)

@@ -21,8 +21,8 @@ class Slots(Sampler):
 
     A slot's complexity is the sum of its tokens' 1 - cosine to the slot's mean, weighted by importance, and the look's
     tokens are shared in proportion. A slot's tokens, in raster order, become as many runs as it has tokens to give,
-    cut where neighbours differ most; a run enters the canvas as its mean, weighted by importance. Slots in which
-    nothing has importance get none while others have use for it: a planner can point at one slot. The gaze itself does
+    cut where neighbours differ most; a run enters the canvas as its mean, weighted by importance. Slots without any
+    importance get no tokens while others can use them, so that a planner can point at one slot. The gaze itself does
     not matter. Nothing is dropped on a first look with more tokens than slots.
     """
 

@@ -1,7 +1,7 @@
 """What the tokens of an image or a data set hold, and where they went: information, redundancy, scanpaths, pruning.
 
-One `Found` grows image by image; `numbers` is all of it as JSON takes it, `draw` its pictures. What the single
-measures are is in `saccade.analysis`.
+One `Measured` grows image by image; `numbers` is all of it as JSON takes it, `draw` its pictures. The measures
+themselves are in `saccade.analysis`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,8 +39,8 @@ NOBODY: Paths = {}
 
 
 @dataclass
-class Found:
-    """What was measured so far: it grows by one image at a time, so that Ctrl-C leaves what is done."""
+class Measured:
+    """What has been measured so far. It grows image by image, so that Ctrl-C leaves what is done."""
 
     target: str
     questions: int = 0
@@ -59,8 +59,8 @@ class Found:
     alike: list[tuple[float, float | None]] = field(default_factory=list)
 
     def path_of(self, view: TraceView, grid: Grid, image_id: str) -> None:
-        """Takes the gazes of one trace, and what its first look kept at full resolution: later ones choose from what
-        is left."""
+        """Adds the gazes of one trace, and what its first look kept at full resolution: later looks choose from the
+        rest."""
         aimed = [look for look in view.looks if look.aimed]
         if not aimed:
             return
@@ -77,49 +77,49 @@ class Found:
     @property
     def numbers(self) -> Numbers:
         """Everything, as JSON takes it. What was not measured is missing."""
-        made: Numbers = {"target": self.target, "questions": self.questions, "errors": self.errors}
-        made |= {"interrupted": self.interrupted, "settings": self.settings}
+        numbers: Numbers = {"target": self.target, "questions": self.questions, "errors": self.errors}
+        numbers |= {"interrupted": self.interrupted, "settings": self.settings}
         if self.information:
-            made["information"] = _means(self.information)
+            numbers["information"] = _means(self.information)
         if self.points:
-            made["bottleneck"] = [asdict(point) for point in self.points]
+            numbers["bottleneck"] = [asdict(point) for point in self.points]
         if self.layers:
-            made["layers"] = {"threshold": THRESHOLD, "pages": len(self.layers), "blocks": self._blocks()}
+            numbers["layers"] = {"threshold": THRESHOLD, "pages": len(self.layers), "blocks": self._blocks()}
         if self.paths:
-            made["scanpath"] = {**asdict(scanpath_statistics(self.paths)), "human": HUMAN}
+            numbers["scanpath"] = {**asdict(scanpath_statistics(self.paths)), "human": HUMAN}
         if self.people:
             among = [score for _, score in self.alike if score is not None]
-            made["people"] = {
+            numbers["people"] = {
                 "paths": len(self.alike),
                 "with_people": fmean(score for score, _ in self.alike) if self.alike else None,
                 "among_people": fmean(among) if among else None,
             }
         if self.looks:
-            found = [asdict(band) for band in bands(self.looks)]
-            found[-1]["high_deg"] = None  # JSON has no infinity
-            made["eccentricity"] = {"looks": len(self.looks), "bands": found}
+            by_band = [asdict(band) for band in bands(self.looks)]
+            by_band[-1]["high_deg"] = None  # JSON has no infinity
+            numbers["eccentricity"] = {"looks": len(self.looks), "bands": by_band}
         if self.readings:
-            made["rate"] = self._rate()
-        return made
+            numbers["rate"] = self._rate()
+        return numbers
 
     def _blocks(self) -> list[Numbers]:
-        """Means over pages, one a block."""
+        """Means over pages, one per block."""
         return [
-            {"block": one[0].layer + 1, **_means([{"mean": p.mean, "redundant": p.redundant} for p in one])}
-            for one in zip(*self.layers, strict=True)
+            {"block": pages[0].layer + 1, **_means([{"mean": p.mean, "redundant": p.redundant} for p in pages])}
+            for pages in zip(*self.layers, strict=True)
         ]
 
     def _rate(self) -> Numbers:
-        made: Numbers = {"keeps": KEEPS, "ways": {}, "readings": len(self.readings)}
-        for way in WAYS:
-            curve = rate_curve(self.readings, way)
+        rate: Numbers = {"keeps": KEEPS, "ways": {}, "readings": len(self.readings)}
+        for method in WAYS:
+            curve = rate_curve(self.readings, method)
             least = smallest_rate(curve)
-            made["ways"][way] = {
+            rate["ways"][method] = {
                 "points": [asdict(point) for point in curve],
                 "smallest_share": None if least is None else least.share,
                 "smallest_tok": None if least is None else least.kept_tok,
             }
-        return made
+        return rate
 
     def draw(self, output: Path) -> None:
         """Writes the pictures of what was measured."""
@@ -134,48 +134,48 @@ class Found:
         if self.looks:
             save(charts.eccentricity(bands(self.looks)), output / "eccentricity.png")
         if self.readings:
-            curves = [rate_curve(self.readings, way) for way in WAYS]
+            curves = [rate_curve(self.readings, method) for method in WAYS]
             save(charts.rates(curves, [smallest_rate(curve) for curve in curves], KEEPS), output / "rate.png")
 
 
 def of_image(
     target: str, settings: Episode, spec: EngineSpec, sample: Sample, *, asked: bool, people: Paths = NOBODY
-) -> Found:
+) -> Measured:
     """Measures one image; `asked`: its question is a user's, so numbers that depend on it mean something.
 
     Raises:
         ConfigError: settings that cannot be analysed.
         SaccadeError: the image or its question cannot be used.
     """
-    found = Found(target, asked=asked, settings=check(settings).dump(), people=people)
+    measured = Measured(target, asked=asked, settings=check(settings).dump(), people=people)
     with spec.open() as engine:
-        measure(found, settings, engine, sample, read=False)
-    return _some(found)
+        measure(measured, settings, engine, sample, read=False)
+    return _some(measured)
 
 
 def of_dataset(
     target: str, settings: Episode, spec: EngineSpec, dataset: Dataset, rows: Iterable[Row], people: Paths = NOBODY
-) -> Found:
+) -> Measured:
     """Measures the images of a data set, and reads their questions with shares of the tokens. Ctrl-C ends it early.
 
     Raises:
         ConfigError: settings that cannot be analysed, or no usable question.
     """
-    found = Found(target, settings=check(settings).dump(), people=people)
+    measured = Measured(target, settings=check(settings).dump(), people=people)
     with spec.open() as engine:
         try:
             for row in rows:
                 try:
-                    measure(found, settings, engine, dataset.sample(row), read=True)
+                    measure(measured, settings, engine, dataset.sample(row), read=True)
                 except (EngineDead, ConfigError):
                     raise
                 except SaccadeError as error:
-                    found.errors.append(f"{row.image_id}: {describe(error)}")
+                    measured.errors.append(f"{row.image_id}: {describe(error)}")
         except KeyboardInterrupt:
-            if not found.questions:
+            if not measured.questions:
                 raise
-            found.interrupted = True
-    return _some(found)
+            measured.interrupted = True
+    return _some(measured)
 
 
 def check(settings: Episode) -> Episode:
@@ -189,57 +189,59 @@ def check(settings: Episode) -> Episode:
     return settings
 
 
-def _some(found: Found) -> Found:
-    if not found.questions:
-        why = f": {found.errors[0]}" if found.errors else " in it"
-        raise ConfigError(f"no question of {found.target} could be analysed{why}")
-    return found
+def _some(measured: Measured) -> Measured:
+    if not measured.questions:
+        why = f": {measured.errors[0]}" if measured.errors else " in it"
+        raise ConfigError(f"no question of {measured.target} could be analysed{why}")
+    return measured
 
 
-def measure(found: Found, settings: Episode, engine: Engine, sample: Sample, *, read: bool) -> None:
+def measure(measured: Measured, settings: Episode, engine: Engine, sample: Sample, *, read: bool) -> None:
     """Adds one image. A question that cannot be asked is an error of its own; `read`: also what pruning costs.
 
     Raises:
         SaccadeError: the image cannot be used.
     """
     usable = [question for question in sample.questions if question.error is None]
-    found.errors += [f"{question.id}: {question.error}" for question in sample.questions if question.error is not None]
+    measured.errors += [
+        f"{question.id}: {question.error}" for question in sample.questions if question.error is not None
+    ]
     seen = see(settings, engine, sample.picture, usable)
     scores = list(readings(seen, sample.image_id, engine, settings.strategies.score)) if read else []
     outcomes = run(episodes(settings, seen), engine)
-    if len(found.layers) < PAGES_OF_LAYERS:
-        found.layers.append(redundancy(states(engine.family, engine.prepare(sample.picture)), THRESHOLD))
+    if len(measured.layers) < PAGES_OF_LAYERS:
+        measured.layers.append(redundancy(states(engine.family, engine.prepare(sample.picture)), THRESHOLD))
     for (question, query), outcome in zip(seen.asked, outcomes, strict=True):
         if isinstance(query, SaccadeError) or not isinstance(outcome, Trace):
-            found.errors.append(f"{question.id}: {describe(outcome)}")  # type: ignore[arg-type]
+            measured.errors.append(f"{question.id}: {describe(outcome)}")  # type: ignore[arg-type]
             continue
         scene = Scene.of([(sample.picture, seen.encoding, query)])
         bits: Numbers = {**asdict(page_entropy(scene)), "num_tok": len(seen.encoding)}
-        if found.asked:
-            told = question_information(scene)
-            bits |= {"question_bits": told.bits, "effective_tok": told.effective_tok}
-        if found.scene is None:
-            found.scene = scene
+        if measured.asked:
+            information = question_information(scene)
+            bits |= {"question_bits": information.bits, "effective_tok": information.effective_tok}
+        if measured.scene is None:
+            measured.scene = scene
             keeps = [keep for keep in BOTTLENECK_TOK if keep < len(seen.encoding)]
-            found.points = bottleneck_curve(scene, [*keeps, len(seen.encoding)]) if found.asked else []
-        found.information.append(bits)
-        found.path_of(TraceView.from_trace(outcome, seen.encoding.grid), seen.encoding.grid, sample.image_id)
-        found.questions += 1
-    found.readings += scores
+            measured.points = bottleneck_curve(scene, [*keeps, len(seen.encoding)]) if measured.asked else []
+        measured.information.append(bits)
+        measured.path_of(TraceView.from_trace(outcome, seen.encoding.grid), seen.encoding.grid, sample.image_id)
+        measured.questions += 1
+    measured.readings += scores
 
 
-def of_rows(target: str, rows: Iterable[Mapping[str, Any]], people: Paths = NOBODY) -> Found:
+def of_rows(target: str, rows: Iterable[Mapping[str, Any]], people: Paths = NOBODY) -> Measured:
     """Scanpaths and eccentricity of stored rows of answers; no model is needed."""
-    found = Found(target, people=people)
+    measured = Measured(target, people=people)
     for row in rows:
         if row["error"]:
-            found.errors.append(f"{row['id']}: {row['error']}")
+            measured.errors.append(f"{row['id']}: {row['error']}")
             continue
         size = row["grid"]
         grid = plain_grid(size["rows"], size["cols"], size["width_px"], size["height_px"])
-        found.path_of(TraceView.from_row(row), grid, row["image_id"])
-        found.questions += 1
-    return found
+        measured.path_of(TraceView.from_row(row), grid, row["image_id"])
+        measured.questions += 1
+    return measured
 
 
 def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

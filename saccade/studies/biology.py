@@ -32,7 +32,7 @@ RINGS_DEG = (0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0)
 Facts = dict[str, Any]
 
 
-def opened(image: Path | None) -> Picture:
+def open_page(image: Path | None) -> Picture:
     """The image, or a generated page that is full of letters."""
     return SynthDoc(page_px=1024).picture(str(PAGE)) if image is None else Picture.open(image)
 
@@ -71,17 +71,17 @@ def fits() -> list[Facts]:
         "cones, first table": (biology.CONES_DEG, biology.CONES_PER_MM2),
         "cones, second table": (biology.HUMAN_DEG, biology.HUMAN_CONES_PER_MM2),
     }
-    made = []
+    lines = []
     for name, (degrees, values) in tables.items():
         for relative in (False, True):
             fit = biology.fit_hyperbola(at(*degrees), at(*values), relative)
             how = "of relative errors" if relative else "least squares"
-            made.append({"of": name, "how": how, **_line(fit, degrees, values)})
+            lines.append({"of": name, "how": how, **_line(fit, degrees, values)})
         if name in ("macaque", "human"):
             known = biology.Hyperbola(6.0, 0.5, ()) if name == "macaque" else biology.Hyperbola(M0_MM, E0_DEG, ())
             how = "6 for M0" if name == "macaque" else "Horton & Hoyt 1991"
-            made.append({"of": name, "how": how, **_line(known, degrees, values)})
-    return made
+            lines.append({"of": name, "how": how, **_line(known, degrees, values)})
+    return lines
 
 
 def _line(fit: biology.Hyperbola, degrees: tuple[float, ...], values: tuple[float, ...]) -> Facts:
@@ -94,10 +94,10 @@ def _line(fit: biology.Hyperbola, degrees: tuple[float, ...], values: tuple[floa
 def cortex() -> Facts:
     """Distances, areas (both hemispheres) and hypercolumns within some eccentricities; halving distances."""
     e, fit = at(*RINGS_DEG), biology.macaque()
-    made: Facts = {"degrees": list(RINGS_DEG)}
+    facts: Facts = {"degrees": list(RINGS_DEG)}
     for name, m0, e0 in (("human", M0_MM, E0_DEG), ("macaque", fit.scale, fit.e0_deg)):
         area = biology.cortex_mm2(e, m0, e0)
-        made[name] = {
+        facts[name] = {
             "mm": biology.cortex_mm(e, m0, e0).tolist(),
             "mm2": area.tolist(),
             "hypercolumns": (area / biology.HYPERCOLUMN_MM2).tolist(),
@@ -105,9 +105,9 @@ def cortex() -> Facts:
             "counted": biology.V1_MM2[name] / biology.HYPERCOLUMN_MM2,
             "degrees_of_273": biology.eccentricity_of_area(TOKENS * biology.HYPERCOLUMN_MM2, m0, e0),
         }
-    made["as_area"] = biology.magnification_as_area(e).tolist()
-    made["as_area_normalised"] = biology.magnification_as_area(at(30.0), 1.0, 0.5).item()
-    return made
+    facts["as_area"] = biology.magnification_as_area(e).tolist()
+    facts["as_area_normalised"] = biology.magnification_as_area(at(30.0), 1.0, 0.5).item()
+    return facts
 
 
 def retina() -> Facts:
@@ -151,10 +151,10 @@ def allocation(scene: Scene) -> Facts:
     drawn = torch.searchsorted(mass, torch.rand(TOKENS, generator=torch.Generator().manual_seed(0)) * mass[-1])
     row, col = (drawn // width) // PATCH_PX, (drawn % width) // PATCH_PX
     cells = {(int(r), int(c)) for r, c in zip(row, col, strict=True)}
-    ways = {"kept tokens": kept, "expected of M": magnification(e), "all tokens": torch.ones_like(e)}
+    weights = {"kept tokens": kept, "expected of M": magnification(e), "all tokens": torch.ones_like(e)}
     return {
         "bands_deg": list(ALLOTTED_DEG[:-1]),
-        "shares": {name: band_shares(e, weight, ALLOTTED_DEG)[0].tolist() for name, weight in ways.items()},
+        "shares": {name: band_shares(e, weight, ALLOTTED_DEG)[0].tolist() for name, weight in weights.items()},
         "kept": int(kept.sum()),
         "distinct_with_replacement": len(cells),
         "index": chosen.index.tolist(),
@@ -163,11 +163,11 @@ def allocation(scene: Scene) -> Facts:
 
 def rows() -> Facts:
     """Share of log-polar rows in 0 to 5, 5 to 20 and 20 to 60 degrees, by spacing."""
-    made = {}
+    shares = {}
     for name, (e, share) in charts.rows_by_eccentricity(60.0, PX_PER_DEG).items():
         inner, middle = (float(np.interp(edge, e.numpy(), share.numpy())) for edge in (5.0, 20.0))
-        made[name] = [inner, middle - inner, 1 - middle]
-    return made
+        shares[name] = [inner, middle - inner, 1 - middle]
+    return shares
 
 
 def natural(side_px: int = 1024) -> torch.Tensor:
@@ -176,8 +176,8 @@ def natural(side_px: int = 1024) -> torch.Tensor:
     frequency = torch.hypot(torch.fft.fftfreq(side_px)[:, None], torch.fft.rfftfreq(side_px)[None])
     frequency[0, 0] = torch.inf
     image = torch.fft.irfft2(torch.fft.rfft2(noise) / frequency, s=noise.shape)
-    made: torch.Tensor = (0.5 + 0.2 * image / image.std()).clamp(0, 1).float()[None, None]
-    return made
+    scene: torch.Tensor = (0.5 + 0.2 * image / image.std()).clamp(0, 1).float()[None, None]
+    return scene
 
 
 def foveation(page: torch.Tensor) -> Facts:
@@ -186,13 +186,13 @@ def foveation(page: torch.Tensor) -> Facts:
     quality_of: Facts = {}
     for bins in BINS:
         name = f"{bins[0]} x {bins[1]}"
-        ways = {
+        versions = {
             name: quality.foveated(page, gaze, bins),
             f"{name}, acuity rows": quality.foveated(page, gaze, bins, spacing="acuity"),
             f"{name}, even samples": quality.uniform(page, bins[0] * bins[1]),
         }
-        for each, made in ways.items():
-            bands = quality.ssim_by_band(page, made, gaze)[0].tolist()
+        for each, image in versions.items():
+            bands = quality.ssim_by_band(page, image, gaze)[0].tolist()
             quality_of[each] = [None if isnan(value) else value for value in bands]  # NaN: a small picture has no rim
     errors = quality.gaze_errors(page, gaze, ERRORS_DEG, BINS)[..., 0]
     return {
@@ -216,15 +216,15 @@ def draw(picture: Picture, scene: Scene, facts: Mapping[str, Any], output: Path)
         f"{name}: {' / '.join(f'{share:.0%}' for share in shares)}"
         for name, shares in facts["allocation"]["shares"].items()
     )
-    ways = {}
+    versions = {}
     for name, bands in facts["foveation"]["this picture"]["ssim"].items():
         if name.startswith("128") or name in ("256 x 512", "256 x 512, acuity rows"):
             num_rho, num_theta = (int(part) for part in name.partition(",")[0].split(" x "))
             spacing = "acuity" if "acuity" in name else "log"
-            made = quality.foveated(page, gaze, (num_rho, num_theta), spacing=spacing)  # type: ignore[arg-type]
-            made = quality.uniform(page, num_rho * num_theta) if "even" in name else made
-            ways[name] = (
-                _pixels(made),
+            image = quality.foveated(page, gaze, (num_rho, num_theta), spacing=spacing)  # type: ignore[arg-type]
+            image = quality.uniform(page, num_rho * num_theta) if "even" in name else image
+            versions[name] = (
+                _pixels(image),
                 "0-5, 5-15, above 15 degrees: " + ", ".join("-" if each is None else f"{each:.2f}" for each in bands),
             )
     density = magnification(eccentricity_deg(height, width, gaze))[0]
@@ -239,7 +239,7 @@ def draw(picture: Picture, scene: Scene, facts: Mapping[str, Any], output: Path)
         ),
         "invariances": maps.invariances(pixels, GAZE_UV, (128, 256), 45, 1.5),
         "scene_aware": maps.scene_aware(pixels, saliency, GAZE_UV, (48, 96), 1.0),
-        "foveation": maps.foveations(pixels, GAZE_UV, ways),
+        "foveation": maps.foveations(pixels, GAZE_UV, versions),
         "homunculus": maps.homunculi(pixels, density, "M(e) around the gaze, as tokens are allotted"),
     }
     for name, figure in figures.items():
@@ -247,5 +247,5 @@ def draw(picture: Picture, scene: Scene, facts: Mapping[str, Any], output: Path)
 
 
 def _pixels(image: torch.Tensor) -> np.ndarray:
-    made: np.ndarray = (255 * image[0]).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return made
+    pixels: np.ndarray = (255 * image[0]).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    return pixels

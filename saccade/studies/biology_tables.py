@@ -20,7 +20,7 @@ def report(facts: Facts) -> Iterator[Group | Text]:
     yield from _rows(facts["rows"])
     for name, foveation in facts["foveation"].items():
         yield from _foveation(name, foveation)
-    yield _said(
+    yield _note(
         "SSIM depends on the picture and on pixels per degree: these numbers are of two pictures at one density. "
         "Whether a person would notice is not measured here.",
         "Even samples: as many as the map has bins, spread evenly over the picture. They are its fair rival: at the "
@@ -33,25 +33,25 @@ def _titled(title: str, table: Table) -> Group:
 
 
 def _table(*columns: str) -> Table:
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
-        made.add_column(name, justify="left" if number == 0 else "right", header_style="dim")
-    return made
+        table.add_column(name, justify="left" if number == 0 else "right", header_style="dim")
+    return table
 
 
-def _said(*sentences: str) -> Text:
+def _note(*sentences: str) -> Text:
     return Text("\n".join(sentences) + "\n")
 
 
 def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
-    made = _table("", "M0", "e0 (deg)", "y(0)", "rms residual")
+    table = _table("", "M0", "e0 (deg)", "y(0)", "rms residual")
     by = {(each["of"], each["how"]): each for each in fits}
     for each in fits:
         digits = 0 if each["of"].startswith("cones") else 2
         cells = (f"{each['scale']:,.{digits}f}", f"{each['e0_deg']:.2f}")
         values = (f"{each['at_0']:,.{digits}f}", f"{each['rms']:,.{digits}f}")
-        made.add_row(f"{each['of']}: {each['how']}", *cells, *values)
-    yield _titled("Magnification (mm/deg) and cones (per mm2) as y = M0 / (e + e0)", made)
+        table.add_row(f"{each['of']}: {each['how']}", *cells, *values)
+    yield _titled("Magnification (mm/deg) and cones (per mm2) as y = M0 / (e + e0)", table)
     plain, even, textbook = (by["macaque", how] for how in ("least squares", "of relative errors", "6 for M0"))
     data = _table("e (deg)", "data", "fit", "data - fit", "6/(e + 0.5)")
     for (e, value, difference), (_, _, wrong) in zip(plain["data"], textbook["data"], strict=True):
@@ -62,8 +62,8 @@ def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
     e, value, difference = plain["data"][-1]
     first, second = (by[f"cones, {which} table", "least squares"]["e0_deg"] for which in ("first", "second"))
     curves = (by["human", "Horton & Hoyt 1991"], plain)
-    at_10 = [one["e0_deg"] / (10 + one["e0_deg"]) for one in curves]
-    yield _said(
+    at_10 = [curve["e0_deg"] / (10 + curve["e0_deg"]) for curve in curves]
+    yield _note(
         f"The data give M0 = {plain['scale']:.1f} mm and e0 = {plain['e0_deg']:.2f} deg, so {plain['at_0']:.1f} "
         "mm/deg at the fovea; measured is 6. Put in the place of M0, with e0 = 0.5, these 6 mm/deg become "
         f"{textbook['at_0']:.0f} mm/deg at the fovea, twice the data.",
@@ -77,26 +77,26 @@ def _fits(fits: list[Facts]) -> Iterator[Group | Text]:
 
 
 def _halving(cortex: Facts) -> Iterator[Group | Text]:
-    made = _table("e (deg)", "human", "macaque")
+    table = _table("e (deg)", "human", "macaque")
     for each in zip(cortex["degrees"], cortex["human"]["halving_deg"], cortex["macaque"]["halving_deg"], strict=True):
-        made.add_row(f"{each[0]:g}", f"{each[1]:.2f}", f"{each[2]:.2f}")
-    yield _titled("M halves after how many degrees more (e + e0)", made)
-    yield _said('"Halves every 3 to 4 degrees" holds between 2.25 and 3.25 deg (human) and nowhere else.')
+        table.add_row(f"{each[0]:g}", f"{each[1]:.2f}", f"{each[2]:.2f}")
+    yield _titled("M halves after how many degrees more (e + e0)", table)
+    yield _note('"Halves every 3 to 4 degrees" holds between 2.25 and 3.25 deg (human) and nowhere else.')
 
 
 def _cortex(cortex: Facts) -> Iterator[Group | Text]:
     heads = ("mm", "mm2", "mm2/4")
-    made = _table("within", *(f"{who} {head}" for who in ("human", "macaque") for head in heads), "integral of M")
+    table = _table("within", *(f"{who} {head}" for who in ("human", "macaque") for head in heads), "integral of M")
     for i, e in enumerate(cortex["degrees"]):
         cells = []
         for who in ("human", "macaque"):
-            one = cortex[who]
-            cells += [f"{one['mm'][i]:.1f}", f"{one['mm2'][i]:,.0f}", f"{one['hypercolumns'][i]:,.0f}"]
-        made.add_row(f"{e:g} deg", *cells, f"{cortex['as_area'][i]:,.0f}")
-    yield _titled("V1 of the central field: distance, area (both hemispheres), hypercolumns of 4 mm2", made)
+            area = cortex[who]
+            cells += [f"{area['mm'][i]:.1f}", f"{area['mm2'][i]:,.0f}", f"{area['hypercolumns'][i]:,.0f}"]
+        table.add_row(f"{e:g} deg", *cells, f"{cortex['as_area'][i]:,.0f}")
+    yield _titled("V1 of the central field: distance, area (both hemispheres), hypercolumns of 4 mm2", table)
     human, macaque = cortex["human"], cortex["macaque"]
     i = cortex["degrees"].index(30.0)
-    yield _said(
+    yield _note(
         "Distance is the integral of M, area that of M^2 2 pi e de. The integral of M 2 pi e de is "
         f"no area: {cortex['as_area_normalised']:.1f} for M0 = 1, e0 = 0.5 and {cortex['as_area'][i]:,.0f} for the "
         "human values, both to 30 deg. Its unit is mm deg.",
@@ -112,7 +112,7 @@ def _cortex(cortex: Facts) -> Iterator[Group | Text]:
 
 def _retina(retina: Facts) -> Iterator[Group | Text]:
     heads = ("e (deg)", "cones/mm2", "table 1", "residual", "table 2", "residual", "rods/mm2")
-    made = _table(*heads, "acuity cpd", "table", "residual", "x-height px")
+    table = _table(*heads, "acuity cpd", "table", "residual", "x-height px")
     for i, e in enumerate(retina["degrees"]):
         cone, sharp = retina["cones"][i], retina["acuity"][i]
         cells = [f"{cone:,.0f}"]
@@ -122,9 +122,11 @@ def _retina(retina: Facts) -> Iterator[Group | Text]:
         known = retina["acuity_table"][i]
         cells += [f"{retina['rods'][i]:,.0f}", f"{sharp:.1f}"]
         cells += ["", ""] if known is None else [f"{known:.0f}", f"{known - sharp:+.1f}"]
-        made.add_row(f"{e:g}", *cells, f"{retina['x_height_px'][i]:.1f}")
-    yield _titled("Retina: cones 199,000 exp(-0.42 e), rods, acuity 60/(1 + 0.35 e), the lowest letters resolved", made)
-    yield _said(
+        table.add_row(f"{e:g}", *cells, f"{retina['x_height_px'][i]:.1f}")
+    yield _titled(
+        "Retina: cones 199,000 exp(-0.42 e), rods, acuity 60/(1 + 0.35 e), the lowest letters resolved", table
+    )
+    yield _note(
         "The cone formula is of the tables' size up to 5 deg and then falls out of sight: 45 cones/mm2 at 20 deg, "
         "where they have 10,000 and 5,000.",
         "x-height: 2.5 cycles per letter at 33.3 px/deg; up to 7.4 deg the screen's 5 px are the limit. Acuity at 10 "
@@ -133,32 +135,32 @@ def _retina(retina: Facts) -> Iterator[Group | Text]:
 
 
 def _allocation(allocation: Facts) -> Iterator[Group | Text]:
-    made = _table("", "< 5 deg", "5 to 20", "> 20")
+    table = _table("", "< 5 deg", "5 to 20", "> 20")
     for name, shares in allocation["shares"].items():
-        made.add_row(name, *(f"{share:.1%}" for share in shares))
-    yield _titled("Share of tokens by eccentricity, cortical sampler", made)
-    yield _said(
+        table.add_row(name, *(f"{share:.1%}" for share in shares))
+    yield _titled("Share of tokens by eccentricity, cortical sampler", table)
+    yield _note(
         f"{allocation['kept']} different tokens. Drawn with replacement from pixels, as many draws "
         f"hit {allocation['distinct_with_replacement']} different ones."
     )
 
 
 def _rows(rows: Facts) -> Iterator[Group | Text]:
-    made = _table("spacing", "0 to 5 deg", "5 to 20", "20 to 60")
+    table = _table("spacing", "0 to 5 deg", "5 to 20", "20 to 60")
     for name, shares in rows.items():
-        made.add_row(name, *(f"{share:.1%}" for share in shares))
-    yield _titled("Share of log-polar rows, 0 to 60 deg", made)
-    yield _said(
+        table.add_row(name, *(f"{share:.1%}" for share in shares))
+    yield _titled("Share of log-polar rows, 0 to 60 deg", table)
+    yield _note(
         "Rows as dense as acuity are a log map with alpha = 1/0.35 deg. The integral of 1/acuity is the opposite: "
         "1.4 % of its rows lie within 5 deg."
     )
 
 
 def _foveation(name: str, foveation: Facts) -> Iterator[Group | Text]:
-    made = _table("bins", "0 to 5 deg", "5 to 15", "> 15")
-    for way, bands in foveation["ssim"].items():
-        made.add_row(way, *("-" if value is None else f"{value:.3f}" for value in bands))
-    yield _titled(f"SSIM through a log-polar map and back: {name}", made)
+    table = _table("bins", "0 to 5 deg", "5 to 15", "> 15")
+    for name_of_map, bands in foveation["ssim"].items():
+        table.add_row(name_of_map, *("-" if value is None else f"{value:.3f}" for value in bands))
+    yield _titled(f"SSIM through a log-polar map and back: {name}", table)
     wrong = _table("gaze error (deg)", *(" x ".join(map(str, each)) for each in foveation["bins"]))
     for error, values in zip(foveation["errors_deg"], foveation["fovea"], strict=True):
         wrong.add_row(f"{error:g}", *(f"{value:.3f}" for value in values))

@@ -42,7 +42,7 @@ def reports(
 def over(settings: Episode, engine: Engine, dataset: Dataset, num_questions: int) -> dict[str, Any]:
     """Means over a data set's questions with bootstrap intervals that resample pages: tokens, ANLS, contributions."""
     pages: list[str] = []
-    found: list[PyramidReport] = []
+    page_reports: list[PyramidReport] = []
     for row in limit(dataset.rows(), num_questions):
         if not isinstance(row, Row):
             continue  # skipped: a line without a question
@@ -50,18 +50,18 @@ def over(settings: Episode, engine: Engine, dataset: Dataset, num_questions: int
         questions = [question for question in sample.questions if question.error is None and question.answers]
         for _, report in reports(settings, engine, sample.picture, questions, bands=False):
             pages.append(sample.image_id)
-            found.append(report)
-    height = max((len(report.levels) for report in found), default=0)
+            page_reports.append(report)
+    height = max((len(report.levels) for report in page_reports), default=0)
     levels = []
     for level in range(height):
-        here = [report.levels[level] if level < len(report.levels) else None for report in found]
+        here = [report.levels[level] if level < len(report.levels) else None for report in page_reports]
         columns = {
-            name: _mean([None if one is None else getattr(one, name) for one in here], pages)
+            name: _mean([each and getattr(each, name) for each in here], pages)
             for name in ("tokens", "selected", "saliency_mean", "alone", "contribution")
         }
         levels.append({"level": level, **columns})
-    value = _mean([report.value for report in found], pages)
-    return {"questions": len(found), "pages": len(set(pages)), "anls": value, "levels": levels}
+    value = _mean([report.value for report in page_reports], pages)
+    return {"questions": len(page_reports), "pages": len(set(pages)), "anls": value, "levels": levels}
 
 
 def _mean(values: list[Any], pages: list[str]) -> dict[str, float | None] | None:

@@ -1,8 +1,8 @@
 """Parity: do vLLM and transformers read the same canvases alike, on this machine, with this model?
 
-One generated page, read with all its tokens and with one, two and three fixations that grow one canvas. A position that
-goes wrong in a model's code gives plausible text and other numbers, so what is compared are log-probabilities. What a
-page moved by one column would give is printed beside them: a difference as large as that is a wrong position.
+One generated page, read with all its tokens and with one, two and three fixations that grow one canvas. A wrong
+position in a model's code still gives plausible text but other numbers, so log-probabilities are compared. Beside them
+stands what the page gives when it is moved by one column: a difference as large as that means a wrong position.
 """
 
 from collections.abc import Sequence
@@ -48,14 +48,14 @@ def difference(a: Answer, b: Answer) -> float:
 def canvases(encoding: Encoding) -> dict[str, Canvas]:
     """The whole page, and a canvas that grows three times by tokens drawn at random."""
     empty = Canvas(encoding.grid.rows, encoding.grid.cols)
-    made = {"all tokens": empty.add(Part.of(encoding))}
+    by_name = {"all tokens": empty.add(Part.of(encoding))}
     order = torch.randperm(len(encoding), generator=torch.Generator().manual_seed(0))
     grown = empty
     size = min(FIXATION_TOK, -(-len(encoding) // 4))
     for number, index in enumerate(torch.split(order, size)[:3], start=1):
         grown = grown.add(Part.of(encoding, Selection.keep(index, len(encoding))))
-        made[f"{number} fixation{'s' if number > 1 else ''}"] = grown
-    return made
+        by_name[f"{number} fixation{'s' if number > 1 else ''}"] = grown
+    return by_name
 
 
 def shifted(canvas: Canvas) -> Canvas:
@@ -89,9 +89,9 @@ def verify(model: str, console: Console) -> int:
         wrong = answers(hf, [shifted(canvas) for canvas in asked.values()], question)
     console.print("reading with vLLM")
     with vllm.open_reader() as reader:
-        found = answers(reader, list(asked.values()), question)
+        answers_of_vllm = answers(reader, list(asked.values()), question)
         dtype = str(reader.dtype).removeprefix("torch.")
-    checks = [Check(*item) for item in zip(asked, expected, found, strict=True)]
+    checks = [Check(*item) for item in zip(asked, expected, answers_of_vllm, strict=True)]
     control = max(difference(*each) for each in zip(expected, wrong, strict=True))
     return report(checks, control, TOLERANCE.get(dtype, 1e-3), dtype, console)
 

@@ -57,8 +57,8 @@ class Ranking(Settings):
         return tuple(value.split(",")) if isinstance(value, str) else value
 
 
-class Ways:
-    """The strategies that are combined."""
+class Candidates:
+    """The strategies whose combinations are ranked."""
 
     def __init__(self, chosen: Ranking) -> None:
         self.scorers = {name: Mix.parse(name.replace("+", ",")) for name in chosen.scorers}
@@ -67,8 +67,8 @@ class Ways:
                 raise ConfigError(f"the scorer {name!r} reads the language model's attention, and none is loaded here")
         self.samplers = {name: load("samplers", name, Sampler) for name in chosen.samplers}
         self.planners = {name: load("planners", name, Planner) for name in chosen.planners}
-        if told := [name for name, planner in self.planners.items() if "boxes" in planner.reads]:
-            raise ConfigError(f"the planner {told[0]!r} is told where the answer stands: there is nothing to rank")
+        if oracles := [name for name, planner in self.planners.items() if "boxes" in planner.reads]:
+            raise ConfigError(f"the planner {oracles[0]!r} is told where the answer stands: there is nothing to rank")
         for name in [name for name, sampler in self.samplers.items() if sampler.blind]:
             del self.samplers[name]  # it is among the baselines
         self.blind = {name: load("samplers", name, Sampler) for name in samplers(blind=True)}
@@ -94,7 +94,9 @@ def samplers(blind: bool) -> tuple[str, ...]:
     return tuple(name for name in names("samplers") if find("samplers", name, Sampler).blind == blind)
 
 
-def looks_of_page(row: Row, dataset: Dataset, encoder: Encoder, ways: Ways, keep: int) -> Iterator[dict[str, Any]]:
+def looks_of_page(
+    row: Row, dataset: Dataset, encoder: Encoder, candidates: Candidates, keep: int
+) -> Iterator[dict[str, Any]]:
     """One line per combination and question of one page; of a question that cannot be looked for, one that says why."""
     lines: list[dict[str, Any]] = []
     asked: list[tuple[Question, Query]] = []
@@ -108,9 +110,9 @@ def looks_of_page(row: Row, dataset: Dataset, encoder: Encoder, ways: Ways, keep
                 lines.append({"id": question.id, "error": question.error or "no answer boxes"})
         for start in range(0, len(asked), BATCH):
             some, queries = zip(*asked[start : start + BATCH], strict=True)
-            found = _looks(scene_of(sample.picture, encoding, queries), [q.answer_boxes_uv for q in some], ways, keep)
-            for way, looks in found:
-                lines += [{**way, "id": question.id, **_line(one)} for question, one in zip(some, looks, strict=True)]
+            scene, boxes = scene_of(sample.picture, encoding, queries), [q.answer_boxes_uv for q in some]
+            for combination, looks in _looks(scene, boxes, candidates, keep):
+                lines += [{**combination, "id": q.id, **_line(look)} for q, look in zip(some, looks, strict=True)]
     except DataError as error:
         lines = [{"id": question.id, "error": describe(error)} for question in row.questions]
     for line in lines:
@@ -118,17 +120,19 @@ def looks_of_page(row: Row, dataset: Dataset, encoder: Encoder, ways: Ways, keep
         yield {"variant": variant, "image_id": row.image_id, "last": line is lines[-1], **line}
 
 
-def _looks(scene: Scene, boxes: Sequence[Boxes], ways: Ways, keep: int) -> Iterator[tuple[dict[str, str], list[Looks]]]:
+def _looks(
+    scene: Scene, boxes: Sequence[Boxes], candidates: Candidates, keep: int
+) -> Iterator[tuple[dict[str, str], list[Looks]]]:
     """The looks of every combination."""
     judged = None
-    for scorer, mix in ways.scorers.items():
+    for scorer, mix in candidates.scorers.items():
         judged = Judged(scene, mix)
-        for sampler, choose in ways.samplers.items():
-            for planner, plan in ways.planners.items():
-                way = {"scorer": scorer, "sampler": sampler, "planner": planner}
-                yield way, look(judged, choose, plan, boxes, keep, least=LOOKS, most=MOST)
+        for sampler, choose in candidates.samplers.items():
+            for planner, plan in candidates.planners.items():
+                combination = {"scorer": scorer, "sampler": sampler, "planner": planner}
+                yield combination, look(judged, choose, plan, boxes, keep, least=LOOKS, most=MOST)
     assert judged is not None  # settings name at least one scorer
-    for sampler, choose in ways.blind.items():
+    for sampler, choose in candidates.blind.items():
         plan = load("planners", "query", Planner)  # not asked
         yield {"sampler": sampler}, look(judged, choose, plan, boxes, keep, least=LOOKS, most=MOST)
 
@@ -149,20 +153,20 @@ def rank(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Raises:
         ConfigError: nothing was looked at: no question has answer boxes.
     """
-    by_way: dict[str, list[Mapping[str, Any]]] = {}
+    by_variant: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if "error" not in row:
-            by_way.setdefault(row["variant"], []).append(row)
+            by_variant.setdefault(row["variant"], []).append(row)
     errors = [row["error"] for row in rows if "error" in row]
-    if not by_way:
+    if not by_variant:
         raise ConfigError(f"nothing to look for: {errors[0] if errors else 'no questions'}. Give a data set with boxes")
-    made = [_entry(some) for some in by_way.values()]
-    page = [{"image_id": row["image_id"], "num_tok": row["num_tok"]} for row in next(iter(by_way.values()))]
+    entries = [_entry(some) for some in by_variant.values()]
+    page = [{"image_id": row["image_id"], "num_tok": row["num_tok"]} for row in next(iter(by_variant.values()))]
     full = _entry([{**row, "sampler": "full", "first": 1.0, "all": 1.0, "until_tok": row["num_tok"]} for row in page])
-    made.sort(key=lambda one: (-one["all"]["mean"], one["until_tok"], one["scorer"] or "", one["sampler"]))
+    entries.sort(key=lambda entry: (-entry["all"]["mean"], entry["until_tok"], entry["scorer"] or "", entry["sampler"]))
     return {
-        "baselines": [full, *(one for one in made if one["scorer"] is None)],
-        "combinations": [one for one in made if one["scorer"] is not None],
+        "baselines": [full, *(entry for entry in entries if entry["scorer"] is None)],
+        "combinations": [entry for entry in entries if entry["scorer"] is not None],
         "without_boxes": errors.count("no answer boxes"),
         "errors": len(errors) - errors.count("no answer boxes"),
     }
@@ -176,7 +180,7 @@ def _entry(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     hits = [row["hit"] for row in rows if row.get("hit") is not None]
     return {
         **{part: rows[0].get(part) for part in ("scorer", "sampler", "planner")},
-        **{key: found and asdict(found) for key, found in covered.items()},
+        **{key: interval and asdict(interval) for key, interval in covered.items()},
         "hit": mean(hits) if hits else None,
         "until_tok": median(row["until_tok"] for row in rows),
     }
@@ -186,10 +190,11 @@ def to_markdown(results: Mapping[str, Any], most: int | None = None) -> str:
     """The table as GitHub shows it: baselines, then the combinations (the best `most` of them), and what it means."""
     heads = ["scorer", "sampler", "planner", "1 look [95 %]", f"{LOOKS} looks [95 %]", "first gaze", "tokens"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    for one in [*results["baselines"], *results["combinations"][:most]]:
-        way = [one[part] or "" for part in ("scorer", "sampler", "planner")]
-        hit = "-" if one["hit"] is None else f"{one['hit']:.2f}"
-        cells = [*way, interval_text(one["first"]), interval_text(one["all"]), hit, f"{one['until_tok']:,.0f}"]
+    for entry in [*results["baselines"], *results["combinations"][:most]]:
+        combination = [entry[part] or "" for part in ("scorer", "sampler", "planner")]
+        hit = "-" if entry["hit"] is None else f"{entry['hit']:.2f}"
+        covered = [interval_text(entry[key]) for key in ("first", "all")]
+        cells = [*combination, *covered, hit, f"{entry['until_tok']:,.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", footnote(results), ""])
 

@@ -1,4 +1,4 @@
-"""Token entropy, and a guard by it: means that hold too little of what tokens differed in are undone."""
+"""Token entropy, and a guard that uses it: merges are undone where means lose too much of what set tokens apart."""
 
 import torch
 from torch import Tensor

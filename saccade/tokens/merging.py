@@ -101,7 +101,10 @@ def merge(values: Tensor, into: Tensor, weight: Tensor, num: int) -> Tensor:
 
 
 def unmerge(values: Tensor, into: Tensor) -> Tensor:
-    """(T, ...): every token gets what its slot (num, ...) holds, dropped ones zeros. Undoes a merge of equals."""
+    """(T, ...): every token gets what its slot (num, ...) holds, dropped ones zeros.
+
+    The inverse of a merge of equal tokens; it is here for that law's test.
+    """
     gone = (into < 0).view(-1, *[1] * (values.ndim - 1))
     return values[into.clamp(min=0)].masked_fill(gone, 0)
 

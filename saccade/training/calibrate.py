@@ -3,8 +3,8 @@
 Pages are read shrunk until their smallest print has one height after another: the lowest that is read as well as any,
 within half a hundredth, is the checkpoint's critical print size. Then every look of an episode counts as an answer (few
 tokens and many), and so does the smaller page. Where the data set knows questions that a page does not answer, they are
-asked too: whatever is read there is wrong. The map is fitted on all pages; how good it is, is told by maps fitted on
-three quarters of the pages, each on the quarter that it has not seen.
+asked too: whatever is read there is wrong. The map is fitted on all pages. How good it is, is measured with maps fitted
+on three quarters of the pages, each judged on the quarter that it has not seen.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What some ways of looking read of the same held-out questions, and how much more than the first of them."""
+"""Scores of several methods on the same held-out questions, and their differences to the first of them."""
 
 import sys
 from collections.abc import Mapping

@@ -1,10 +1,10 @@
 """A training that can be stopped at any moment: its folder holds where it is, and every step's loss.
 
     OUTPUT/state.pt      weights, optimiser and the number of steps done, written every so often and when interrupted
-    OUTPUT/curve.jsonl   one line a step
-    OUTPUT/origin.json   the settings it was begun with: another training does not go on in this folder
+    OUTPUT/curve.jsonl   one line per step
+    OUTPUT/origin.json   the settings it was begun with: a training with other settings is refused this folder
 
-What a step does depends on its number and the seed alone, so that an interrupted training ends as one that was not.
+What a step does depends on its number and the seed alone, so an interrupted training ends exactly as any other.
 """
 
 import json

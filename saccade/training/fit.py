@@ -1,12 +1,9 @@
-"""The loop of everything small that is trained: one step a loss, while the rate falls to nothing as half a cosine."""
+"""The training loop of all small modules: one step per loss, at a rate that falls to 0 along half a cosine."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-
-T = TypeVar("T")
 
 
 def fit(
@@ -37,10 +34,3 @@ def fit(
         curve.append(float(loss.detach()))
     module.eval()
     return curve
-
-
-def drawn(examples: Sequence[T], seed: int) -> Iterator[T]:
-    """Examples in an order drawn from `seed`, each as likely at every place, without end."""
-    order = torch.Generator().manual_seed(seed)
-    while True:
-        yield examples[int(torch.randint(len(examples), (1,), generator=order))]

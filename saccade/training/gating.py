@@ -1,9 +1,9 @@
 """Trains whether tokens that are alike are pruned or merged in each block of the vision tower (`saccade train gates`),
 for the reduction `fusion`.
 
-Nobody labels anything: the tokens that leave the tower, each in the place of those that went into it, are to be what
-they are without fusion. Reported on held-out pages: how far they are from that, and what is answered, beside the gates
-that were not trained (the first half of the blocks prunes, the second merges).
+No labels are needed: each token that leaves the tower stands for those that went into it, and should equal what they
+are without fusion. Reported on held-out pages: how far tokens are from that, and what is answered, beside untrained
+gates (the first half of the blocks prunes, the second merges).
 """
 
 from collections.abc import Sequence

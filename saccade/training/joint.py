@@ -2,7 +2,7 @@
 
     L = L_task + weight * L_efficiency
 
-L_task is minus the log-probability of the right answer, a token; L_efficiency the share of the page's tokens that are
+L_task is minus the log-probability of the right answer, per token; L_efficiency the share of the page's tokens that are
 shown. A look starts at `most` tokens and ends at `least` (800 to 73): first all that matters is seen, then the best of
 it has to be told from the rest. The allocator may leave tokens unspent, so that L_efficiency has something to decide.
 

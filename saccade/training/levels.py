@@ -15,7 +15,6 @@ Pages are synthdoc's, under random seeds of their own; figures are of held-out p
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +37,7 @@ from saccade.heads.pyramid import LearnedPyramid
 from saccade.training.comparing import compared, reported, told
 from saccade.training.course import claim, course, picked
 from saccade.training.importance import answer_share, listwise
-from saccade.training.parser import parser_of
+from saccade.training.parser import add_page_options, parser_of
 from saccade.training.pyramid import RATE, LevelExample, allocator_loss, lost_detail, useful_loss
 from saccade.types import Grid, Query, Question, Scene
 
@@ -46,6 +45,12 @@ SEED = 600  # of the pages; tables use 0
 READABLE_PX = 6.0
 """The smallest x-height of a generated page: nothing smaller is ever asked to be read."""
 CROP_PX = 256
+
+
+def page_sets(page_px: int, num_pages: int) -> tuple[SynthDoc, SynthDoc]:
+    """Pages to train on, and a quarter as many that are held out."""
+    trained = SynthDoc(page_px=page_px, num_pages=num_pages, seed=SEED)
+    return trained, SynthDoc(page_px=page_px, num_pages=max(1, num_pages // 4), seed=SEED + 1)
 
 
 def usefulness(grid: Grid, question: Question) -> Tensor:
@@ -104,18 +109,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "--scorer", default="query:0.3,edges:0.7", help="importance within a level (allocator, filters)"
     )
     parser.add_argument("--separate", action="store_true", help="an encoder for each level (crosslevel)")
-    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out [64]")
-    parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
-    parser.add_argument("--steps", type=int, default=300, help="of the optimizer [300]")
-    parser.add_argument("--read", type=int, default=0, help="held-out questions read with it and without [0]")
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was trained, its curve and its state")
+    add_page_options(parser)
     given = parser.parse_args(argv)
     origin = {key: value for key, value in vars(given).items() if key not in ("out", "read", "model")}
     claim(given.out, {**origin, "weights": fingerprint(checkpoint(given.model))})
-    pages = [
-        SynthDoc(page_px=given.page_px, num_pages=number, seed=seed)
-        for seed, number in ((SEED, given.pages), (SEED + 1, max(1, given.pages // 4)))
-    ]
+    pages = page_sets(given.page_px, given.pages)
     torch.manual_seed(0)
     lesson = _filters(given, pages) if given.what == "filters" else _of_tokens(given, pages)
     save(lesson.module, given.out / "untrained")

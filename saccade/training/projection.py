@@ -2,15 +2,14 @@
 
     python -m saccade.training.projection --vit google/vit-base-patch16-224 --out heads/vit
 
-Nobody labels anything: of the same cells of the same pages the projection is to make the tokens that the model's own
-tower makes. Measured on pages that were not trained on: the share of the tokens' variance that is missed, and with
-`--read` what is answered. A ViT of random weights is a ViT as well: what its projection learns, little, is a lower
-bound for one that has seen pictures.
+No labels are needed: the projection learns to make the tokens that the model's own tower makes of the same cells of the
+same pages. Measured on pages that were not trained on: the share of the tokens' variance that is missed, and with
+`--read` what is answered. A ViT with random weights works, too: the little that its projection learns is a lower bound
+for one that has seen pictures.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,8 +26,8 @@ from saccade.heads.files import save
 from saccade.heads.projection import Projection
 from saccade.training.comparing import compared, reported, told
 from saccade.training.course import claim, course, picked
-from saccade.training.levels import SEED
-from saccade.training.parser import parser_of
+from saccade.training.levels import page_sets
+from saccade.training.parser import add_page_options, parser_of
 
 Pair = tuple[Tensor, Tensor]
 """What a ViT says of a page's cells (N, F), and the tokens they are to be (N, D)."""
@@ -59,18 +58,11 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--vit", required=True, help="folder or hub name of a ViT (transformers' ViTModel)")
     parser.add_argument("--model", default="nano", help="whose tokens they become [nano]")
     parser.add_argument("--inner", type=int, default=256, help="width of the layer between [256]")
-    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out [64]")
-    parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
-    parser.add_argument("--steps", type=int, default=300, help="of the optimizer [300]")
-    parser.add_argument("--read", type=int, default=0, help="held-out questions read with it and without [0]")
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was trained, its curve and its state")
+    add_page_options(parser)
     given = parser.parse_args(argv)
     origin = {key: value for key, value in vars(given).items() if key not in ("out", "read", "model", "vit")}
     claim(given.out, {**origin, "weights": fingerprint(checkpoint(given.model)), "vit": fingerprint(given.vit)})
-    data = [
-        SynthDoc(page_px=given.page_px, num_pages=number, seed=seed)
-        for seed, number in ((SEED, given.pages), (SEED + 1, max(1, given.pages // 4)))
-    ]
+    data = page_sets(given.page_px, given.pages)
     with HF(model=given.model).open_encoder() as own:
         foreign = Foreign.over(own.family, given.vit, None, torch.device("cpu"))
         trained, held_out = (pairs(own, foreign, dataset) for dataset in data)

@@ -1,7 +1,7 @@
 """The language model on packed examples: one canvas, many questions, and attention that can be supervised.
 
 A sequence is [vision_start][K tokens][vision_end] and then every question with its answer; a question sees the canvas
-and itself, and starts where the canvas ends, so that packed logits equal those of one prompt a question.
+and itself, and starts where the canvas ends, so that packed logits equal those of one prompt per question.
 L sequence length, B pictures, K tokens in view, D width.
 """
 

@@ -1,9 +1,8 @@
-"""What reductions learn: small training functions for the resampler and the autoencoder, fusion gates and
-DynamicViT. Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
+"""How reductions learn: training of the resampler and the autoencoder, gates of fusion, and towers whose dropped tokens
+stay hidden, for DynamicViT. Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
 
 import torch
 from pydantic import PrivateAttr
@@ -15,7 +14,6 @@ from saccade.geometry.rotary import rotate
 from saccade.heads.codec import Codec
 from saccade.heads.keep import KeepScores
 from saccade.heads.queries import Queries
-from saccade.reduction import Reduction
 from saccade.reduction.dynamicvit import stage_blocks
 from saccade.reduction.fusion import Fusion
 from saccade.training.fit import fit
@@ -99,59 +97,18 @@ class Gates(nn.Module):
         return Fusion(**{**self.fusion.model_dump(), "gates": gates})
 
 
-def train_gates(
-    fusion: Fusion, loss_of: Callable[[Reduction], Tensor], num_layers: int, steps: int, rate: float = 0.1
-) -> tuple[Fusion, list[float]]:
-    """Learns a gate for each block of a tower, from where `fusion` has them; the fusion with them, and every loss.
-
-    `loss_of` runs the tower with the reduction it is given (`saccade.families._vit.encode`) and says how bad that was.
-    """
-    gates = Gates(fusion, num_layers)
-
-    def losses() -> Iterator[Tensor]:
-        while True:
-            yield loss_of(gates.learning())
-
-    curve = fit(gates, losses(), steps, rate)
-    return gates.settled(), curve
-
-
-class Halves(Protocol):
-    """A block of a tower in its two halves, each with its residual. States are (B, N, F) or (B, N, M, F)."""
-
-    def attend(self, states: Tensor, mask: Tensor) -> Tensor:
-        """States after the attention; `mask` (B, 1, N, N) is added to its logits."""
-        ...
-
-    def mlp(self, states: Tensor) -> Tensor:
-        """States after the MLP."""
-        ...
-
-
-class ViTHalves:
-    """Of a block of transformers' ViTModel."""
-
-    def __init__(self, layer: Any) -> None:
-        self.layer = layer
-
-    def attend(self, states: Tensor, mask: Tensor) -> Tensor:
-        """The first half."""
-        return states + self.layer.attention(self.layer.layernorm_before(states), mask)[0]  # type: ignore[no-any-return]
-
-    def mlp(self, states: Tensor) -> Tensor:
-        """The second half."""
-        return states + self.layer.mlp(self.layer.layernorm_after(states))  # type: ignore[no-any-return]
-
-
 class TowerHalves:
-    """Of a block of a tower that takes reductions, for images of one size; a token is M patches, (B, N, M, F)."""
+    """A block of a tower in its two halves, each with its residual, for images of one size.
+
+    States are (B, N, M, F): a token is M patches.
+    """
 
     def __init__(self, blocks: Blocks, layer: int, position: Tensor | None, window: Tensor) -> None:
         """`position` (N, M, 2) and `window` (N,) of the tokens, as they enter the first block."""
         self.blocks, self.layer, self.position, self.window = blocks, layer, position, window
 
     def attend(self, states: Tensor, mask: Tensor) -> Tensor:
-        """The first half."""
+        """States after the attention; `mask` (B, 1, N, N) is added to its logits."""
         (images, num_tok, unit), flat = states.shape[:3], states.flatten(0, 2)
         query, key, value = (
             part.view(images, num_tok * unit, *part.shape[1:]) for part in self.blocks.project(self.layer, flat)
@@ -167,7 +124,7 @@ class TowerHalves:
         return states + self.blocks.join(self.layer, mixed.transpose(1, 2).reshape(len(flat), -1)).view_as(states)
 
     def mlp(self, states: Tensor) -> Tensor:
-        """The second half."""
+        """States after the MLP."""
         return states + self.blocks.mlp(self.layer, states.flatten(0, 2)).view_as(states)
 
 
@@ -181,11 +138,11 @@ def drawn(logits: Tensor, alive: Tensor) -> Tensor:
 
 
 def hidden_forward(
-    blocks: Sequence[Halves], scores: KeepScores, states: Tensor, fixed: Tensor, decide: Decide = drawn
+    blocks: Sequence[TowerHalves], scores: KeepScores, states: Tensor, fixed: Tensor, decide: Decide = drawn
 ) -> tuple[Tensor, list[Tensor]]:
-    """A tower in which tokens that should go stay, unseen by the others: what it makes of the rest is the same.
+    """A tower in which tokens that should go stay, hidden from the others: the rest come out as if they had gone.
 
-    `states` (B, N, F), or (B, N, M, F), enter the first block; `fixed` (N,) bool never go.
+    `states` (B, N, M, F) enter the first block; `fixed` (N,) bool never go.
 
     Returns: states after the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
     """
@@ -196,38 +153,8 @@ def hidden_forward(
         seen = (alive + 1e-6).log()[:, None, None].masked_fill(itself, 0.0)  # (B, 1, N, N)
         states = block.attend(states, seen)
         if number in deciding:
-            shown = states if states.ndim == 3 else states.mean(2)
-            stays = decide(scores(deciding.index(number), shown, alive), alive)
+            stays = decide(scores(deciding.index(number), states.mean(2), alive), alive)
             alive = torch.where(fixed, torch.ones_like(stays), stays)
             left.append(alive)
         states = block.mlp(states)
     return states, left
-
-
-def train_dynamicvit(
-    scores: KeepScores,
-    blocks: Sequence[Halves],
-    batches: Iterable[Tensor],
-    task: Callable[[Tensor, Tensor, int], Tensor],
-    fixed: Tensor,
-    keep: float = 0.7,
-    steps: int = 100,
-    rate: float = 3e-3,
-    strictness: float = 2.0,
-    also: Iterable[nn.Parameter] = (),
-) -> list[float]:
-    """Trains keep scores on states (B, N, F) that enter a tower's first block; returns every step's loss.
-
-    `task` takes the last states, who is left (B, N) and the batch's number, and gives a loss. Added to it is
-    `strictness` times the squared difference of the share that a stage keeps from `keep`^stage. Gradients pass through
-    the blocks; they are trained themselves only if their parameters are among `also`.
-    """
-
-    def losses() -> Iterator[Tensor]:
-        for number, states in enumerate(batches):
-            last, left = hidden_forward(blocks, scores, states, fixed)
-            shares = torch.stack([alive[:, ~fixed].mean() for alive in left])
-            target = keep ** torch.arange(1, len(left) + 1, device=shares.device)
-            yield task(last, left[-1], number) + strictness * (shares - target).square().mean()
-
-    return fit(scores, losses(), steps, rate, also=also)

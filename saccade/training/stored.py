@@ -1,4 +1,4 @@
-"""Encoded pages, stored once and reused by every training: one Parquet file a page.
+"""Encoded pages, stored once and reused by every training: one Parquet file per page.
 
     CACHE/<what they depend on>/00017.parquet     image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
 

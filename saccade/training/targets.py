@@ -1,7 +1,7 @@
-"""What each token of a page is worth to a question: by boxes of answers and their labels, or by who looked there.
+"""What each token of a page is worth to a question: by boxes of answers and their labels, or by where others looked.
 
 A reader needs the label as well as the answer ("Total" and "12.50"): a head that was taught answers alone covered more
-of them and read far less. N tokens, Q questions.
+of them, but far fewer were read. N tokens, Q questions.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,7 @@
-"""Tries ways of choosing tokens on one's own questions: the weights of a mix of scorers, and the ratio of `hybrid`.
+"""Tunes on one's own questions how tokens are chosen: the weights of a mix of scorers, and the ratio of `hybrid`.
 
-Half of the pages decide, the other half say what it gained: what is reported was never chosen by. The search is random
-(Bergstra & Bengio 2012): weights evenly over all mixes, ratios evenly; beside them what looks use now, and every scorer
-alone.
+Half of the pages decide; the other half, which decided nothing, say what was gained. The search is random (Bergstra &
+Bengio 2012): weights evenly over all mixes, ratios evenly; beside them what looks use now, and every scorer alone.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where everything of a picture of a trace goes, before anything is drawn. In pixels, x right, y down.
+"""Where the parts of a trace's picture go, before anything is drawn. In pixels, x right, y down.
 
 A tall page stands left, the importance beside it (a receipt) or under the fixations (a page); below a wide one the two
 stand side by side:

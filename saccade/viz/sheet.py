@@ -1,7 +1,7 @@
-"""A sheet measured in pixels: images pixel on pixel, set text, colour scales; and rows of panels, all the same way.
+"""A sheet measured in pixels: images pixel on pixel, set text, colour scales; and rows of panels, all laid out alike.
 
-`panels` lays out what several pictures share: a title, then images side by side, each with its name above it and what
-there is to say below it.
+`panels` lays out what several pictures share: a title, then images side by side, each with its name above and a note
+below it.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What a picture is drawn of: a look at an image, a stored run, an experiment. Each part is made when first asked for.
 
 The commands hand one to a drawing of `saccade/viz/pictures/`, which takes the parts it needs: pixels alone, the tokens
-of the encoding, where it looked, or the curves of an experiment. A part that a subject has not says so.
+of the encoding, where it looked, or the curves of an experiment. A part that a subject lacks raises an error.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A trace as lines for a terminal: one a fixation, then the answer.
+"""A trace as lines for a terminal: one per fixation, then the answer.
 
 What `saccade ask` prints:
 

@@ -3,9 +3,9 @@
     figure = draw_trace(picture, encoding.grid, trace, importance=scores)
     save(figure, "out.png")
 
-What no fixation kept fades into grey; what one kept is left as it is, outlined in the fixation's colour. A ring marks
-each gaze (its middle is left free: the answer tends to stand there), a disc beside it bears the number, arrows join
-them in order. Where everything was kept at once (full, resize) the page is plain. A red box is where the answer was
+What no fixation kept fades into grey; what one kept stays as it is, outlined in the fixation's colour. A ring marks
+each gaze (its middle stays free, because the answer tends to be there), a disc beside it bears the number, arrows join
+them in order. Where everything was kept at once (full, resize) the page is plain. A red box marks where the answer was
 read.
 """
 

@@ -1,4 +1,4 @@
-"""The curve of a training, as a picture beside it: every number of `curve.jsonl`, one panel each, against steps."""
+"""The curve of a training as a picture: every number of `curve.jsonl` against steps, one panel each."""
 
 import json
 from pathlib import Path

@@ -24,7 +24,7 @@ from pipelines.execute.local import answer_left
 from pipelines.execute.run import batch
 from pipelines.runs import stored
 from pipelines.runs.config import RunConfig, identity
-from pipelines.runs.folder import opened
+from pipelines.runs.folder import locked_folder
 from pipelines.runs.provenance import provenance
 from pipelines.runs.rows import ONE
 from saccade.config import Episode
@@ -47,7 +47,7 @@ def loop(config: RunConfig) -> dict[str, float]:
     """The rows of a run by the loop in this process."""
     started, dataset = time.monotonic(), config.open_dataset()
     same, limit_px = identity(config, dataset)
-    with opened(config.output, same, resume=False) as folder, config.engine_spec().open() as engine:
+    with locked_folder(config.output, same, resume=False) as folder, config.engine_spec().open() as engine:
         folder.begin(dataset, config.limit)
         folder.select_left(retry_errors=False)
         attempt, begun = folder.new_attempt(), time.monotonic()

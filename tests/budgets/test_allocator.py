@@ -11,9 +11,10 @@ from saccade.errors import ConfigError
 from saccade.geometry.levels import counts, ideal_counts, level_masks, soft_keep
 from saccade.heads.allocator import START, LevelNet
 from saccade.heads.files import load, save
-from saccade.training.pyramid import LevelExample, train_allocator
+from saccade.training.fit import fit
+from saccade.training.pyramid import LevelExample, allocator_loss
 from saccade.types import Query, Scene
-from tests.helpers import importance_of
+from tests.helpers import drawn, importance_of
 from tests.levels import pyramid_item
 
 
@@ -77,7 +78,8 @@ def test_training_moves_it_by_the_question() -> None:
     torch.manual_seed(0)
     net = LevelNet(6, levels=3, start=(0.2, 0.3, 0.5))
     before = net(examples(range(1))[0][0])[0].detach()
-    losses = train_allocator(net, examples(range(16)), keep=20, steps=150, rate=1e-2)
+    lessons = (allocator_loss(net, *example, 20, 4.0) for example in drawn(examples(range(16))))
+    losses = fit(net, lessons, 150, 1e-2, weight_decay=0.01)
     fine, coarse = (net(example[0])[0] for example in examples(range(100, 102)))
     assert fine[0] > 0.7 > 0.4 > coarse[0]
     assert float(before[0]) == pytest.approx(0.2)

@@ -63,7 +63,7 @@ def test_a_picture_is_lazy_pickles_and_has_an_identity_of_its_own():
 
 @pytest.mark.parametrize("name", ["foveated_256", "foveated_128", "even_256", "even_128"])
 def test_the_configurations_open(name):
-    dataset, _, variants = read_experiment(CONFIGS / f"{name}.yaml").opened()
+    dataset, _, variants = read_experiment(CONFIGS / f"{name}.yaml").resolved()
     assert isinstance(dataset, Foveated) and set(variants) == {"full", "hybrid@273"}
     assert f"{dataset.way}_{dataset.bins[0]}" == name and dataset.bins[1] == 2 * dataset.bins[0]
     assert sum(len(row.questions) for row in list(dataset.rows())[:5] if isinstance(row, Row)) == 5

@@ -10,7 +10,7 @@ from pipelines.runs.config import RunConfig
 from pipelines.runs.experiment import Experiment
 from saccade import eye
 from saccade.config import Episode
-from saccade.engines._listening import paid_attention
+from saccade.engines._listening import attention_of_last
 from saccade.engines.hf import HF, HFEngine
 from saccade.engines.vllm import VLLM
 from saccade.episode import episodes, run, see
@@ -90,17 +90,17 @@ def test_attention_is_transformers_own(family_engine: HFEngine, picture: Picture
 def test_paid_attention_by_hand() -> None:
     """One head of width 1, three keys; the last two tokens ask. Zero queries share what they may see."""
     key = torch.tensor([[[1.0], [2.0], [3.0]]])
-    assert paid_attention(torch.zeros(1, 2, 1), key, 1.0).tolist() == pytest.approx([5 / 12, 5 / 12, 2 / 12])
-    one = paid_attention(torch.tensor([[[1.0]]]), key, 0.5)
+    assert attention_of_last(torch.zeros(1, 2, 1), key, 1.0).tolist() == pytest.approx([5 / 12, 5 / 12, 2 / 12])
+    one = attention_of_last(torch.tensor([[[1.0]]]), key, 0.5)
     assert one.tolist() == pytest.approx(torch.tensor([0.5, 1.0, 1.5]).softmax(0).tolist())
 
 
 def test_paid_attention_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     make = torch.Generator().manual_seed(0)
     query, key = torch.randn(4, 7, 8, generator=make), torch.randn(2, 30, 8, generator=make)
-    whole = paid_attention(query, key, 0.3)
+    whole = attention_of_last(query, key, 0.3)
     monkeypatch.setattr("saccade.engines._listening.CHUNK_BYTES", 4 * 4 * 30 * 2)  # two queries at a time
-    torch.testing.assert_close(paid_attention(query, key, 0.3), whole)
+    torch.testing.assert_close(attention_of_last(query, key, 0.3), whole)
     assert float(whole.sum()) == pytest.approx(1.0)
 
 
@@ -214,4 +214,4 @@ def test_engines_without_attention_are_refused_before_anything_starts(tmp_path: 
     with pytest.raises(ConfigError, match="only the engine hf gives it, where it encodes and reads in one process"):
         RunConfig(dataset={"name": "synthdoc"}, output=tmp_path, engine={"name": "hf"}, episode=Episode(**LOOKS))
     experiment = Experiment(title="t", dataset={"name": "synthdoc"}, variants={"a": LOOKS})
-    experiment.opened()
+    experiment.resolved()

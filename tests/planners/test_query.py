@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saccade.importance.query import QueryCosine
-from saccade.planners.query import ResidualQuery, found
+from saccade.planners.query import ResidualQuery, best_match
 from saccade.types import Query, Scene
 from tests.helpers import bare, item, step
 
@@ -43,9 +43,9 @@ def test_a_two_part_question_fixates_both():
 
 def test_weights_fall_by_the_best_match_among_the_tokens_shown():
     scene = page(r0c0=(0.6, 0.0), r0c1=(0.8, 0.3))
-    assert found(scene, torch.tensor([0])).tolist() == [pytest.approx([0.6, 0.0])]
-    assert found(scene, torch.tensor([0, 1])).tolist() == [pytest.approx([0.8, 0.3])]
-    assert found(scene, torch.tensor([], dtype=torch.int64)).tolist() == [[0.0, 0.0]]
+    assert best_match(scene, torch.tensor([0])).tolist() == [pytest.approx([0.6, 0.0])]
+    assert best_match(scene, torch.tensor([0, 1])).tolist() == [pytest.approx([0.8, 0.3])]
+    assert best_match(scene, torch.tensor([], dtype=torch.int64)).tolist() == [[0.0, 0.0]]
     flow = ResidualQuery().flow(scene, SCORE)
     first = next(flow)
     assert flow.send(step([0, 1], 36, gaze=first)).reason == "residual query 0.45"  # (0.2 + 0.7) / 2

@@ -1,6 +1,8 @@
 """DynamicViT: hiding equals dropping, the shares hold, and the networks learn what to keep."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,12 +10,13 @@ from torch import Tensor, nn
 
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
-from saccade.families._vit import encode
+from saccade.families._vit import ViTBlocks, encode
 from saccade.heads.files import save
 from saccade.heads.keep import KeepScores
 from saccade.picture import Picture
 from saccade.reduction.dynamicvit import DynamicViT, stage_blocks
-from saccade.training.reduction import TowerHalves, ViTHalves, hidden_forward, train_dynamicvit
+from saccade.training.fit import fit
+from saccade.training.reduction import TowerHalves, hidden_forward
 from tests import tiny
 from tests.reduction.test_fusion import pixels, tower
 
@@ -21,6 +24,12 @@ from tests.reduction.test_fusion import pixels, tower
 def saved(scores: KeepScores, folder: Path, keep: float) -> DynamicViT:
     save(scores, folder)
     return DynamicViT(weights=str(folder), keep=keep)
+
+
+def halves(model: Any) -> list[TowerHalves]:
+    """The blocks of a ViT, whose tokens are one patch and see all others."""
+    blocks = ViTBlocks(model)
+    return [TowerHalves(blocks, layer, None, torch.zeros(17)) for layer in range(blocks.num_layers)]
 
 
 def best(keep: float, fixed: int = 1) -> object:
@@ -45,11 +54,10 @@ def test_dropping_is_hiding(tmp_path: Path, keep: float) -> None:
     torch.manual_seed(0)
     scores = KeepScores(width=32, inner=8, stages=2)
     found = encode(model, images, saved(scores, tmp_path, keep))
-    blocks = [ViTHalves(layer) for layer in model.layers]
     with torch.no_grad():
-        fixed = torch.arange(17) == 0
-        states, left = hidden_forward(blocks, scores, model.embeddings(images), fixed, best(keep))  # type: ignore[arg-type]
-        expected = model.layernorm(states)
+        fixed, entered = torch.arange(17) == 0, model.embeddings(images)[:, :, None]
+        states, left = hidden_forward(halves(model), scores, entered, fixed, best(keep))  # type: ignore[arg-type]
+        expected = model.layernorm(states[:, :, 0])
     kept = found.into.view(5, 17) >= 0
     assert torch.equal(kept, left[-1].bool())
     counts = [int(17 * keep + 1e-6), int(int(17 * keep + 1e-6) * keep + 1e-6)]
@@ -70,15 +78,14 @@ def marked(seed: int, count: int = 32) -> tuple[Tensor, Tensor]:
     chosen = torch.rand(count, 16, generator=make).argsort(-1)[:, :4] + 1
     states[:, :, 0] = 0
     states.scatter_(1, chosen[..., None].expand(-1, -1, 32)[..., :1], 3.0)
-    return states, chosen
+    return states[:, :, None], chosen
 
 
 def share_kept(scores: KeepScores, model: object) -> float:
     """Of the marked tokens of unseen images, those among the best four."""
     states, chosen = marked(999, 64)
-    blocks = [ViTHalves(layer) for layer in model.layers]  # type: ignore[attr-defined]
     with torch.no_grad():
-        _, left = hidden_forward(blocks, scores, states, torch.arange(17) == 0, best(5 / 17))  # type: ignore[arg-type]
+        _, left = hidden_forward(halves(model), scores, states, torch.arange(17) == 0, best(5 / 17))  # type: ignore[arg-type]
     return float(left[-1].gather(1, chosen).mean())
 
 
@@ -89,21 +96,19 @@ def test_learns_what_to_keep() -> None:
         parameter.mul_(0.3) if parameter.ndim > 1 else None
     torch.manual_seed(0)
     scores, head = KeepScores(width=32, inner=16, stages=1), nn.Linear(32, 1)
-    data = [marked(seed) for seed in range(200)]
+    fixed = torch.arange(17) == 0
 
-    def task(last: Tensor, alive: Tensor, number: int) -> Tensor:
-        states, chosen = data[number]
-        wanted = states[..., 1].gather(1, chosen).mean(-1)
-        rest = alive * (torch.arange(17) > 0)
-        read = (last * rest[..., None]).sum(1) / rest.sum(-1, keepdim=True).clamp(min=1)
-        return 4 * (head(read)[:, 0] - wanted).square().mean()
+    def losses() -> Iterator[Tensor]:
+        for states, chosen in map(marked, range(200)):
+            last, left = hidden_forward(halves(model), scores, states, fixed)
+            wanted = states[:, :, 0, 1].gather(1, chosen).mean(-1)
+            rest = left[-1] * ~fixed
+            read = (last[:, :, 0] * rest[..., None]).sum(1) / rest.sum(-1, keepdim=True).clamp(min=1)
+            task = 4 * (head(read)[:, 0] - wanted).square().mean()
+            yield task + 2 * (left[-1][:, ~fixed].mean() - 0.25).square()  # a stage keeps a quarter
 
     before = share_kept(scores, model)
-    blocks = [ViTHalves(layer) for layer in model.layers]
-    curve = train_dynamicvit(
-        scores, blocks, (states for states, _ in data), task, torch.arange(17) == 0,
-        keep=0.25, steps=200, rate=1e-2, also=head.parameters(),
-    )  # fmt: skip
+    curve = fit(scores, losses(), 200, 1e-2, also=head.parameters())
     after = share_kept(scores, model)
     assert before < 0.6 and after > 0.9, f"{before} -> {after}"
     assert sum(curve[-20:]) < 0.5 * sum(curve[:20])
@@ -113,7 +118,7 @@ def test_gradients_reach_what_is_hidden() -> None:
     """What the class token would gain from one more token, by autograd and by showing a little of it."""
     model = tower(3).double()
     scores, fixed = KeepScores(width=32, inner=8, stages=1), torch.arange(17) == 0
-    blocks, entered = [ViTHalves(layer) for layer in model.layers], model.embeddings(pixels(1, 0).double())
+    blocks, entered = halves(model), model.embeddings(pixels(1, 0).double())[:, :, None]
     hard = (torch.arange(17) % 2 == 0).double()[None]
 
     def outcome(alive: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Token fusion: norms, pruning early and merging late, and gates that learn which is better where."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from saccade.reduction import Reduction, Stage
 from saccade.reduction.fusion import Fusion
 from saccade.reduction.tome import ToMe
 from saccade.tokens.fusing import fuse
-from saccade.training.reduction import train_gates
+from saccade.training.fit import fit
+from saccade.training.reduction import Gates
 
 
 def tower(layers: int = 4, seed: int = 0) -> Any:
@@ -96,6 +98,12 @@ def test_in_a_tower_against_tome() -> None:
     assert torch.equal(encode(model, images, Fusion(r=0)).states.view_as(untouched), untouched)
 
 
+def train_gates(start: Fusion, loss_of: Callable[[Reduction], Tensor], steps: int) -> tuple[Fusion, list[float]]:
+    gates = Gates(start, len(start.gates or ()))
+    curve = fit(gates, (loss_of(gates.learning()) for _ in range(steps)), steps, 0.1)
+    return gates.settled(), curve
+
+
 def test_gates_learn_what_is_worth_merging() -> None:
     """In one block the token that leaves is noise, in the other it is half of what is asked for."""
     make = torch.Generator().manual_seed(0)
@@ -113,7 +121,7 @@ def test_gates_learn_what_is_worth_merging() -> None:
                 total = total + (1 - torch.cosine_similarity(made, want, dim=-1)).mean() / 64
         return total
 
-    trained, curve = train_gates(Fusion(r=1, gates=(0.5, 0.5)), loss_of, 2, 60)
+    trained, curve = train_gates(Fusion(r=1, gates=(0.5, 0.5)), loss_of, 60)
     assert trained.gates is not None and trained.gates[0] < 0.1 and trained.gates[1] > 0.7, trained.gates
     assert sum(curve[-5:]) < 0.5 * sum(curve[:5])
     assert trained == Fusion(**{k: v for k, v in trained.spec().items() if k != "name"}), "kept as plain settings"
@@ -128,5 +136,5 @@ def test_gates_learn_through_a_tower() -> None:
         return (tokens.states[tokens.fixed][:, 0] - model(images).last_hidden_state[:, 0]).square().mean()
 
     start = Fusion(r=4, gates=(0.5,) * 4)
-    trained, _ = train_gates(start, lambda reduction: away(reduction, seen), 4, 25)
+    trained, _ = train_gates(start, lambda reduction: away(reduction, seen), 25)
     assert float(away(trained, unseen)) < float(away(start, unseen))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from saccade.training.fit import drawn, fit
+from saccade.training.fit import fit
 
 
 def test_it_finds_the_least_squares() -> None:
@@ -35,11 +35,3 @@ def test_parameters_of_others_are_trained_only_where_named() -> None:
     module, other, left = nn.Linear(1, 1), nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
     fit(module, (module.weight.sum() + other.sum() + left.sum() for _ in range(2)), 2, 0.1, also=[other])
     assert other.item() < 1 and left.item() == 1
-
-
-def test_examples_are_drawn_evenly_and_alike_from_one_seed() -> None:
-    def first(seed):
-        return [example for _, example in zip(range(3000), drawn("abc", seed), strict=False)]
-
-    assert first(1) == first(1) != first(2)
-    assert all(900 < first(1).count(letter) < 1100 for letter in "abc")

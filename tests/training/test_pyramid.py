@@ -14,10 +14,11 @@ from saccade.heads.files import load, save
 from saccade.heads.pyramid import LearnedPyramid
 from saccade.importance.crosslevel import CrossLevelAttention
 from saccade.tokens.ranking import normalise
+from saccade.training.fit import fit
 from saccade.training.importance import Example, listwise
-from saccade.training.pyramid import lost_detail, train_crosslevel, train_pyramid
+from saccade.training.pyramid import RATE, lost_detail
 from saccade.types import Query, Scene
-from tests.helpers import item
+from tests.helpers import drawn, item
 from tests.levels import pyramid_item
 
 
@@ -46,7 +47,7 @@ def test_a_learned_pyramid_keeps_more_of_unseen_pages() -> None:
     held = pages(16, 100)
     pyramid = LearnedPyramid(2)
     before = float(lost_detail(pyramid(held)).detach())
-    train_pyramid(pyramid, batches, steps=200, rate=1e-2)
+    fit(pyramid, (lost_detail(pyramid(batch)) for batch in drawn(batches)), 200, 1e-2, weight_decay=0.01)
     after = float(lost_detail(pyramid(held)).detach())
     assert after < 0.75 * before
 
@@ -84,6 +85,11 @@ def right(net: CrossLevel, seeds: range) -> float:
     examples = [flagged(seed) for seed in seeds]
     with torch.no_grad():
         return sum(float(target[0, net(scene)[0].argmax()]) for scene, target in examples) / len(examples)
+
+
+def train_crosslevel(net: CrossLevel, examples: list[Example], *, steps: int, rate: float = RATE) -> list[float]:
+    losses = (listwise(net(scene), useful, scene.present) for scene, useful in drawn(examples))
+    return fit(net, losses, steps, rate, weight_decay=0.01)
 
 
 class Apart(CrossLevel):

@@ -1,4 +1,4 @@
-"""What a request of pixels may ask for, and the tokens that follow from it. Nothing here needs vLLM.
+"""What a request with pixels may ask for, and the tokens that follow from it. Nothing here needs vLLM.
 
     mm_processor_kwargs={"saccade": {"ink": True}}
     mm_processor_kwargs={"saccade": {"tokens": 273, "sampler": "hybrid", "scorer": "edges"}}
@@ -9,7 +9,7 @@ vLLM's server takes these from a request only if started with `--trust-request-m
 
 With `print_px` an image is first shrunk until its smallest print has that x-height. With `ink` every cell but blank
 paper is kept, and what is not kept never enters the vision tower, as with `before`. Otherwise the tower encodes the
-whole image, and its tokens are chosen among.
+whole image, and the choice is among its tokens.
 
 A scorer that needs the pixels alone chooses before the request is scheduled. One that needs what the vision tower made
 of them, like a sampler that compares tokens, chooses in the worker. None may need a question: an image is read without.

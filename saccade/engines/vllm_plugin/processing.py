@@ -1,4 +1,4 @@
-"""How a canvas comes into vLLM: its fields are parsed, checked and kept beside the embeddings, and sized in the prompt.
+"""How a canvas enters vLLM: its fields are parsed, checked and kept beside the embeddings, and sized in the prompt.
 
 Each class is a mixin before the family's own. Where pixels are refused (`limit_mm_per_prompt` 0 for image and video, so
 that the vision tower is not loaded) nothing here needs the checkpoint's processor, which not every checkpoint brings.

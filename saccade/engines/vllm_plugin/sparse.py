@@ -1,7 +1,7 @@
 """Images of which only some cells go through vLLM's vision tower: its own blocks, on fewer rows.
 
-A tower takes what it has to know of its images as one dictionary: where each patch stands, and where the sequences
-begin that attend to themselves (an image; in some blocks a window). Here that is made for whole images and cut to the
+A tower takes all that it must know of its images as one dictionary: where each patch stands, and where the sequences
+begin that attend to themselves (an image; in some blocks a window). Here it is made for whole images and cut to the
 cells that are kept. A cell is merge x merge patches and becomes one token; N cells of all images together, K kept.
 """
 

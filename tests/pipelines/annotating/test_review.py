@@ -15,7 +15,7 @@ from pipelines.annotating.places import Places
 from pipelines.annotating.review import Queue, review_app
 from saccade.errors import ConfigError
 from tests.pipelines.annotating.conftest import SAID, annotated
-from tests.pipelines.serving.test_page import _unexpected, served
+from tests.pipelines.serving.test_page import served, watched
 from tests.pipelines.written_run import HOSTILE
 
 pytestmark = pytest.mark.timeout(180)
@@ -73,16 +73,9 @@ def test_a_folder_that_is_no_annotation_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    opened = browser.new_page(viewport={"width": 1100, "height": 850})
-    said: list[str] = []
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("console", lambda message: said.append(message.text) if _unexpected(message) else None)
-    opened.on("request", lambda sent: said.append(sent.url) if "127.0.0.1" not in sent.url[:20] else None)
-    opened.set_default_timeout(30_000)
-    yield opened
-    assert opened.evaluate("window.hacked") is None
-    opened.close()
-    assert [text for text in said if not text.startswith("data:")] == []
+    with watched(browser, 1100, allowed=("data:",)) as page:
+        yield page
+        assert page.evaluate("window.hacked") is None
 
 
 def test_values_are_corrected_with_the_keyboard(page: Any, run: Path) -> None:

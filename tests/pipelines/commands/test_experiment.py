@@ -77,7 +77,7 @@ def test_what_is_measured_is_in_the_rows_and_the_table(settings: dict[str, Any],
     made(settings, tmp_path / "plain" / "out")
     assert all(row["stages"] is None and row["peak_mb"] is None for row in stored.rows(tmp_path / "plain" / "out"))
     with pytest.raises(ConfigError, match="profile: the time of each stage .* give timed: true"):
-        Experiment(**settings, profile=True).opened()
+        Experiment(**settings, profile=True).resolved()
 
 
 def test_failures_are_in_the_table_and_the_report(settings: dict[str, Any], tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_failures_are_in_the_table_and_the_report(settings: dict[str, Any], tmp_
     with pytest.raises(ConfigError, match="no variant 'tod' in .* There are: full, looks, told"):
         show(tmp_path / "out", "trace", None, question_id="0-Who?", variant="tod")
     with pytest.raises(ConfigError, match="failures: no variant tld"):
-        Experiment(**settings, failures={**failing, "oracle": "tld"}).opened()
+        Experiment(**settings, failures={**failing, "oracle": "tld"}).resolved()
 
 
 def test_failures_of_data_that_may_not_be_copied_are_counted_alone(
@@ -144,9 +144,9 @@ def test_trained_heads_get_rows_with_the_pages_they_were_trained_on(settings: di
 
 def test_what_is_expected_needs_a_comparison(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="expected: looks is compared with nothing"):
-        Experiment(**settings, expected={"looks": 0.1}).opened()
+        Experiment(**settings, expected={"looks": 0.1}).resolved()
     with pytest.raises(ConfigError, match="expected: no variant lokks"):
-        Experiment(**settings, expected={"lokks": 0.1}).opened()
+        Experiment(**settings, expected={"lokks": 0.1}).resolved()
 
 
 def test_all_experiments_one_after_the_other(

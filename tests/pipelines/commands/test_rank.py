@@ -13,7 +13,7 @@ from pipelines.commands import rank as module
 from pipelines.commands.rank import RankConfig, run_ranking
 from pipelines.runs.experiment import CONFIGS, find_experiment
 from saccade.errors import ConfigError, UnknownName
-from saccade.studies.ranking import Ranking, Ways, scorers_by_default
+from saccade.studies.ranking import Candidates, Ranking, scorers_by_default
 from saccade.studies.ranking import rank as rank_rows
 from tests.pipelines.conftest import write_data
 
@@ -108,7 +108,7 @@ def test_all_that_can_be_ranked_is_ranked_when_nothing_is_named() -> None:
     assert {"edges", "query", "query:0.3+edges:0.7"} <= set(every.scorers)
     assert {"attention", "learned", "cross", "crosslevel"} == set(scorers_by_default()[1])
     assert not {"random", "uniform"} & set(every.samplers)
-    Ways(every)
+    Candidates(every)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_all_that_can_be_ranked_is_ranked_when_nothing_is_named() -> None:
 )
 def test_wrong_settings_say_where(change: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
-        Ways(Ranking(**change))
+        Candidates(Ranking(**change))
 
 
 def test_without_boxes_there_is_nothing_to_rank(chosen: RankConfig, tmp_path: Path) -> None:

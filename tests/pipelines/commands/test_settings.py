@@ -197,7 +197,7 @@ def test_a_run_says_its_precision_and_a_cluster_may_have_what_the_driver_has_not
 def test_an_experiment_says_what_is_wrong_with_its_engine(engine: dict[str, Any], text: str) -> None:
     made = Experiment(title="x", dataset={"name": "synthdoc"}, engine=engine, variants={"full": {"sampler": "full"}})
     with pytest.raises(ConfigError, match=text):
-        made.opened()
+        made.resolved()
 
 
 def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:

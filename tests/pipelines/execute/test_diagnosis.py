@@ -13,7 +13,7 @@ from pipelines.execute.plan import Plan, survived
 from pipelines.reporting.subjects import file_name
 from pipelines.runs import stored
 from pipelines.runs.files import picture_path, read_parquet, write_parquet
-from pipelines.runs.folder import opened
+from pipelines.runs.folder import locked_folder
 from saccade.errors import ConfigError
 
 
@@ -77,7 +77,7 @@ def test_other_errors_of_the_system_stay_what_they_are() -> None:
 def test_a_run_that_cannot_be_written(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot write to .*: .*Name a folder that you may write to"):
-        with opened(Path(path.replace("{tmp}", str(tmp_path))), {}, resume=False):
+        with locked_folder(Path(path.replace("{tmp}", str(tmp_path))), {}, resume=False):
             pass
 
 

@@ -145,7 +145,7 @@ def test_wrong_settings_say_where(file: Path) -> None:
     ):
         file.write_text(yaml.safe_dump({**made, **change}))
         with pytest.raises(ConfigError, match=text):
-            read_experiment(file).opened()
+            read_experiment(file).resolved()
     file.write_text("titel: x")
     with pytest.raises(ConfigError, match="titel: Extra inputs"):
         read_experiment(file)
@@ -155,7 +155,7 @@ def test_wrong_settings_say_where(file: Path) -> None:
     "path", sorted(Path(__file__).parents[3].glob("configs/experiments/*.yaml")), ids=lambda p: p.stem
 )
 def test_the_configurations_in_the_repository_are_valid(path: Path) -> None:
-    read_experiment(path).opened()
+    read_experiment(path).resolved()
 
 
 def test_rows_are_those_of_a_run(file: Path, tmp_path: Path) -> None:

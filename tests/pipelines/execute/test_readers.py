@@ -41,7 +41,7 @@ def asked(actor: Actor, monkeypatch: pytest.MonkeyPatch, num: int) -> Any:
     monkeypatch.setattr(module.ray, "kill", kill)
     monkeypatch.setattr(module, "KILL_S", 0.0)
     pool = object.__new__(Readers)
-    pool.actors, pool.heard, pool.restarts, pool.read_s = [cast(Any, actor)], [0.0], {}, READ_S
+    pool.actors, pool.answered_at, pool.restarts, pool.read_s = [cast(Any, actor)], [0.0], {}, READ_S
     return asyncio.gather(*(pool._answer(0, actor.read.remote(str(number))) for number in range(num)))
 
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,21 @@ class served:  # noqa: N801
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    opened = browser.new_page(viewport={"width": 1300, "height": 850})
-    said: list[str] = []
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.on("console", lambda message: said.append(message.text) if _unexpected(message) else None)
-    opened.on("request", lambda sent: said.append(sent.url) if "127.0.0.1" not in sent.url[:20] else None)
-    opened.set_default_timeout(30_000)
-    yield opened
-    opened.close()
-    assert [text for text in said if not text.startswith(("blob:", "data:"))] == []
+    with watched(browser, 1300, allowed=("blob:", "data:")) as page:
+        yield page
+
+
+@contextmanager
+def watched(browser: Any, width_px: int, allowed: tuple[str, ...]) -> Iterator[Any]:
+    """A tab that must not end with an error, nor with a request to elsewhere but to addresses that are `allowed`."""
+    page, complaints = browser.new_page(viewport={"width": width_px, "height": 850}), list[str]()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if _unexpected(message) else None)
+    page.on("request", lambda sent: complaints.append(sent.url) if "127.0.0.1" not in sent.url[:20] else None)
+    page.set_default_timeout(30_000)
+    yield page
+    page.close()
+    assert [text for text in complaints if not text.startswith(allowed)] == []
 
 
 def _unexpected(message: Any) -> bool:
