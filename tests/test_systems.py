@@ -26,6 +26,7 @@ from saccade.heads.projection import Projection
 from saccade.heads.pyramid import LearnedPyramid
 from saccade.importance import Mix
 from saccade.registry import names
+from saccade.training import parser
 from tests.importance.heads import tiny_head
 from tests.reduction.trained import MAKERS, tiny_trained
 
@@ -159,6 +160,8 @@ def check_module(name: str, asked: list[str]) -> None:
         command = typer.main.get_command(importlib.import_module(name).app)
         known = {option for parameter in command.params for option in parameter.opts}
     else:
+        if "add_page_options(" in source:  # options that several trainings share
+            source += Path(parser.__file__).read_text()
         known = set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', source))
     assert set(asked) <= known
 
