@@ -13,13 +13,11 @@ from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
 from pipelines.runs.export import export
 from pipelines.runs.stored import rows
+from pipelines.runs.summary import ROWS_FAILED
 
 console = Console()
 FIRST = 5  # answers that are shown
 RARELY = ("fovea", "levels", "canvas")  # in a file, or by --set
-
-ROWS_FAILED = 3
-"""Exit status of a run to whose end some rows hold an error instead of an answer."""
 
 
 @takes(RunConfig, leave_out=RARELY)
