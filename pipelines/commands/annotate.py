@@ -13,7 +13,7 @@ from pipelines.annotating.run import annotate as run
 from pipelines.annotating.run import dataset_for, list_again
 from pipelines.annotating.settings import Annotating
 from pipelines.commands.options import takes
-from pipelines.commands.settings import checked, run_config
+from pipelines.commands.settings import checked, refuse_unused, run_config
 from pipelines.runs.config import RunConfig
 from pipelines.runs.summary import ROWS_FAILED
 from saccade.annotation.fields import read_fields
@@ -49,6 +49,7 @@ def annotate(
     ] = None,
     *,
     settings: dict[str, Any],
+    given: dict[str, Any],
 ) -> None:
     """Read the same fields from every page: a data set with confidence, evidence, and a flag where a person is needed.
 
@@ -64,6 +65,7 @@ def annotate(
     """
     if output is None:
         raise ConfigError("say where the data set goes: --output DIR")
+    refuse_unused(given)
     own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
     if unknown := [key for key in ("dataset", "limit", "output") if key in settings]:
         raise ConfigError(f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options")

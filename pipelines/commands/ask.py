@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import asking
+from pipelines.commands.settings import asking, refuse_unused
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
@@ -40,6 +40,7 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per page instead of lines to read.")] = False,
     *,
     settings: dict[str, Any],
+    given: dict[str, Any],
 ) -> None:
     """Answer one question about one image, or about each page of a file, and say where it looked.
 
@@ -47,6 +48,7 @@ def ask(
 
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
+    refuse_unused(given)
     looks, spec = asking(settings)
     answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)
 
