@@ -44,6 +44,10 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "questions", f"{summary['questions']} on {summary['images']} images"
     yield summary.get("metric", "ANLS"), _interval(summary.get("score", summary.get("anls")))  # `anls`: an older run
     yield "exact match", _interval(summary["exact"])
+    if "sure" in summary:
+        sure = summary["sure"]
+        score = "" if sure["score"] is None else f", {summary['metric']} {_interval(sure['score'])}"
+        yield f"at least {sure['at']:g} sure", f"{sure['answers']} of {summary['answered']} answers{score}"
     if summary["coverage"] is not None:
         yield "answer boxes covered", _interval(summary["coverage"])
     if summary.get("shrunk", {}).get("images"):

@@ -35,6 +35,7 @@ SIDES = ("width_px", "height_px", "grid.width_px", "grid.height_px")  # of the i
 ROUNDED = 1.1  # an image of so many times the pixels that are shown is no smaller for it: sides are whole tokens
 ROWS_FAILED = 3
 """Exit status of what ends with errors in the place of some of its answers."""
+SURE = 0.8  # confidence from which an answer counts as sure, as `saccade annotate` has it
 SHOWN_COUNTS = 20
 SHOWN_ERRORS = 20  # reasons listed; the rest are counted together
 
@@ -61,6 +62,7 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
         "score": _interval(columns["score"], columns["image_id"]),
         "exact": _interval(columns["exact"], columns["image_id"]),
         "coverage": _interval(columns["coverage"], columns["image_id"]),
+        "sure": _sure(columns),
         "visual_tok": {"min": min(visual), "mean": float(np.mean(visual)), "max": max(visual)} if visual else None,
         "shrunk": _shrunk(sides),
         "first_look_tok": _distribution([steps[0] for steps in looked if steps]),  # how the budget fell out
@@ -102,6 +104,14 @@ def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]], 
                 if width and height and grid and grid["width_px"]
             }
     return columns, looked, sides
+
+
+def _sure(columns: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """How many answers are at least `SURE`, and the score of those, where it is known."""
+    sure = [confidence is not None and confidence >= SURE for confidence in columns["confidence"]]
+    scores, images = ([value for value, is_sure in zip(columns[name], sure, strict=True) if is_sure]
+                      for name in ("score", "image_id"))  # fmt: skip
+    return {"at": SURE, "answers": sum(sure), "score": _interval(scores, images)}
 
 
 def _shrunk(sides: Mapping[str, float]) -> dict[str, Any]:

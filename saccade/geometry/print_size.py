@@ -2,10 +2,11 @@
 
 Readers, people and models alike, gain nothing from print above a critical size, and lose below it (Legge and Bigelow
 2011): a page of large letters can be read at a fraction of its pixels. A letter is a connected component of a page set
-in black and white that has another of its size beside it on the same line; of a line of text, the lower letters decide,
-so that what is measured is the x-height. Where nothing stands out above them, as "h" does above "a", they are capitals
-or digits, and the x-height of such print is lower. Dots, dashes and rules fill their boxes; pictures and stains stand
-alone. White print on black counts where the page is mostly dark.
+in black and white that has others of its size beside it on the same line, not all of one shape. Of a line of text, the
+lower letters decide, so that what is measured is the x-height. Where nothing stands out above them, as "h" does above
+"a", they are capitals or digits, and the x-height of such print is lower. Dots, dashes and rules fill their boxes;
+pictures and stains stand alone, specks of noise alone or in pairs; the marks of a rule ("*****") are all alike. White
+print on black counts where the page is mostly dark.
 """
 
 import math
@@ -21,6 +22,8 @@ MOST = 1 / 8  # of the page's height; higher components are no letters any more
 AROUND_PX = 31  # what a pixel is compared with
 DARKER = 15  # grey levels below its surroundings that make it ink
 LIKE = 1.8  # letters beside each other are so many times as high as each other, at most: "p" beside "h"
+BESIDE = 2  # letters that one has beside it: specks of noise are alone or in pairs
+ALIKE = 0.15  # of its ink, by which a mark of a rule ("*****", ".....") differs from those beside it, and a letter more
 LEVEL = 0.2  # of a letter's height, by which its neighbour's foot may be off the line
 SMALL = (
     0.07  # share of a page's lines, by their length, that may be smaller than what is taken to be its smallest print
@@ -49,8 +52,8 @@ def print_boxes(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     if np.median(grey) < 128:
         grey = 255 - grey
-    boxes = _components(grey)
-    return boxes[in_lines(boxes)]
+    boxes, ink = _components(grey)
+    return boxes[in_lines(boxes, ink)]
 
 
 def x_height(boxes: NDArray[np.int32]) -> float | None:
@@ -74,10 +77,11 @@ def x_height(boxes: NDArray[np.int32]) -> float | None:
     return low if out >= CAPITALS else X_HEIGHT * low
 
 
-def in_lines(boxes: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(K,) which of the boxes (n, 4), left, top, width and height, have a like one beside them on a line.
+def in_lines(boxes: NDArray[np.int32], ink: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(K,) which of the boxes (n, 4), left, top, width and height, have others beside them on a line, as letters have.
 
-    Of more than `COMPARED` boxes as many are looked at, at even steps.
+    At least `BESIDE`, of which one differs in its ink (n,), the number of its black pixels. Of more than `COMPARED`
+    boxes as many are looked at, at even steps.
     """
     left, top, width, height = boxes.astype(np.float64).T
     right, foot = left + width, top + height
@@ -91,11 +95,14 @@ def in_lines(boxes: NDArray[np.int32]) -> NDArray[np.int64]:
     high, low = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
     gap = np.maximum(left[other] - right[one], left[one] - right[other])
     beside = (gap >= -LEVEL * high) & (gap <= high) & (np.abs(foot[one] - foot[other]) <= LEVEL * low)
-    return np.unique(one[beside & (high <= LIKE * low) & (one != other)])
+    beside &= (high <= LIKE * low) & (one != other)
+    differs = beside & (np.abs(ink[one] - ink[other]) > ALIKE * np.maximum(ink[one], ink[other]))
+    neighbours, others = (np.bincount(one[which], minlength=len(boxes)) for which in (beside, differs))
+    return np.flatnonzero((neighbours >= BESIDE) & (others > 0))
 
 
-def _components(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """(n, 4) boxes of what may be letters, or words whose letters touch, on a light page (H, W)."""
+def _components(grey: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Boxes (n, 4) of what may be letters, or words whose letters touch, on a light page (H, W), and their ink (n,)."""
     how = cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV
     black = cv2.adaptiveThreshold(grey, 255, *how, AROUND_PX, DARKER)
     _, _, stats, _ = cv2.connectedComponentsWithStats(black, connectivity=8, ltype=cv2.CV_32S)
@@ -103,7 +110,8 @@ def _components(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
     width, height = boxes[:, 2], boxes[:, 3]
     letter = (height >= LEAST_PX) & (height <= MOST * len(grey)) & (width <= 12 * height)
     solid = (area > SOLID * width * height) & (height < 2 * width)
-    return np.asarray(boxes[letter & ~solid], np.int32)
+    kept = letter & ~solid
+    return np.asarray(boxes[kept], np.int32), np.asarray(area[kept], np.int32)
 
 
 def legible_scale(height_px: float | None, print_px: float) -> float:

@@ -32,7 +32,7 @@ CLASSES = 96  # 0 = none, 1..95 = ASCII 32..126
 CROP_PX = 256
 CROPS = 4  # from one rendered sheet
 X_HEIGHT_PX = (5.0, 24.0)  # log-uniform: large letters are as many sheets as small ones, though fewer characters
-REAL_SHARE = 0.6  # of sheets and pages, printed and worn as in the world; the rest are clean
+REAL_SHARE = 0.75  # of sheets and pages, printed and worn as in the world; the rest are clean
 
 
 def char_labels(chars: Chars, token: NDArray[np.int64], num_tok: int) -> NDArray[np.uint8]:

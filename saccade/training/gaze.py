@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = parser_of(__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
     parser.add_argument("--out", type=Path, help="folder of the head [CHECKPOINT/gaze]")
-    parser.add_argument("--steps", type=int, default=1500, help="pages, all questions of each [1500]")
+    parser.add_argument("--steps", type=int, default=2500, help="pages, all questions of each [2500]")
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate [0.003]")
     parser.add_argument("--pages", type=int, default=20, help="held out, of each size [20]")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")

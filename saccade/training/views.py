@@ -14,13 +14,14 @@ from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
 from saccade.datasets.synthdoc import Page, Real, render
 from saccade.families import largest_grid
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.ink import ink
+from saccade.geometry.ink import TOLERANCE, ink
 from saccade.geometry.print_size import legible_tok
 from saccade.training.dense import REAL_SHARE, SLOTS, char_labels, token_of
 from saccade.training.model import PATCH_PX
@@ -32,6 +33,9 @@ READABLE_PX, UNREADABLE_PX = 4.2, 3.4  # x-height after resizing; in between a q
 CANVAS_TOK = 108  # side of the largest canvas: a till roll that fills its area
 PRINT_PX = (6.5, 11.0)  # that pages are shrunk to; the size at which the reader reads best is among them
 LEGIBLE_SHARE = 0.7  # of the pages of which all ink is shown: they are shrunk to such a size, as they are when used
+PAPER_SHARE = 0.5  # of the pages of which more or less paper is taken for ink than when used, so that reading never
+TOLERANCES = (np.log(4), np.log(28))  # depends on how much of it is in view; log-uniform
+BESIDE_SHARE = 0.25  # of all pages: with the cells left and right of ink
 FOREIGN_EVERY = 8  # one question that the page does not answer, in a view of so many that it may
 LOOK_TOK = (np.log(24), np.log(300))  # of one look, log-uniform: a small page must not be seen whole by every look
 UNKNOWN = 255  # a label that nobody knows
@@ -78,12 +82,17 @@ class _Sheet:
     origin: tuple[int, int]  # canvas cell of its first cell
     side: int
     x_height_scale: float
+    tolerance: float = TOLERANCE  # grey levels; a cell that spans more is inked
+    beside: bool = False  # whether the cells left and right of inked ones are shown with them
 
     @cached_property
     def inked(self) -> NDArray[np.bool_]:
         """(N,)"""
-        found: NDArray[np.bool_] = ink(torch.tensor(self.image)[None], PATCH_PX)[0].flatten().numpy()
-        return found
+        found = ink(torch.tensor(self.image)[None], PATCH_PX, self.tolerance)
+        if self.beside:
+            found = F.max_pool2d(found.float(), (1, 3), 1, (0, 1)) > 0
+        inked: NDArray[np.bool_] = found[0].flatten().numpy()
+        return inked
 
     def contrast(self) -> NDArray[np.float64]:
         """(N,) standard deviation of each cell's pixels; 1: the sharpest of the sheet."""
@@ -107,11 +116,13 @@ def _patches(image: Bytes) -> Bytes:
 def _sheet(page: Page, draw: np.random.Generator, max_tok: int | None, crop_tok: int) -> _Sheet:
     """The whole page resized to at most max_tok cells, or a crop of at most crop_tok x crop_tok cells of it."""
     height, width = (s // PATCH_PX for s in page.image.shape)
+    tolerance = float(np.exp(draw.uniform(*TOLERANCES))) if draw.random() < PAPER_SHARE else TOLERANCE
+    paper = tolerance, bool(draw.random() < BESIDE_SHARE)
     if max_tok is not None:
         pixels = resized(page.image, max_tok)
         rows, cols = (s // PATCH_PX for s in pixels.shape)
         token = token_of(page.chars, rows, cols, (rows / height, cols / width))
-        return _Sheet(page, pixels, token, rows, cols, (0, 0), max(rows, cols), rows / height)
+        return _Sheet(page, pixels, token, rows, cols, (0, 0), max(rows, cols), rows / height, *paper)
     rows, cols = min(height, crop_tok), min(width, crop_tok)
     top, left = int(draw.integers(0, height - rows + 1)), int(draw.integers(0, width - cols + 1))
     image = page.image[top * PATCH_PX : (top + rows) * PATCH_PX, left * PATCH_PX : (left + cols) * PATCH_PX]
@@ -119,7 +130,7 @@ def _sheet(page: Page, draw: np.random.Generator, max_tok: int | None, crop_tok:
     if side < CANVAS_TOK and draw.random() < 0.3:  # a small page as a part of a larger one
         side = int(draw.integers(side, CANVAS_TOK + 1))
         top, left = int(draw.integers(0, side - rows + 1)), int(draw.integers(0, side - cols + 1))
-    return _Sheet(page, image, token, rows, cols, (top, left), side, 1.0)
+    return _Sheet(page, image, token, rows, cols, (top, left), side, 1.0, *paper)
 
 
 def resized(image: Bytes, max_tok: int) -> Bytes:

@@ -64,7 +64,7 @@ WAYS: dict[str, Episode] = {
     **{f"ink, print of {px} px": Episode(print_px=px) for px in (6, 7, 8, 10, 12)},
     "full, print of 8 px": Episode(sampler="full", print_px=8),
     **{f"resize@{tokens}": resized(tokens) for tokens in (128, 273, 546, 819, 1638)},
-    "ink of resize@1638": resized(1638, encoder="ink"),
+    **{f"ink of resize@{tokens}": resized(tokens, encoder="ink") for tokens in (819, 1638)},
     "random@819": Episode(sampler="random"),
     "looks, 3 x 273": Episode(fixations=3),
     "looks, 3 x 273, of ink": Episode(fixations=3, encoder="ink"),
@@ -75,9 +75,10 @@ WAYS: dict[str, Episode] = {
 
 
 SHOWN = (
-    "full", "ink", "ink, print of 7 px", "ink, print of 8 px", "full, print of 8 px", "resize@273", "resize@819",
-    "resize@1638", "ink of resize@1638", "random@819", "looks, 3 x 273", "looks, 3 x 111, print of 8 px",
-    "resize@819, then ink below 0.8", "ink, print of 8 px, again below 0.9",
+    "full", "ink", "ink, print of 7 px", "ink, print of 8 px", "ink, print of 10 px", "full, print of 8 px",
+    "resize@273", "resize@819", "resize@1638", "ink of resize@819", "ink of resize@1638", "random@819",
+    "looks, 3 x 273", "looks, 3 x 111, print of 8 px", "resize@819, then ink below 0.8",
+    "ink, print of 8 px, again below 0.9",
 )  # fmt: skip
 """Those in the table of the README; all of them are in the file and in the picture."""
 
@@ -148,9 +149,17 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 PICTURE = Path(__file__).parents[2] / ".assets" / "pareto.png"
 LINES = {
-    "ink": ("ink", "ink, print of 10 px", "ink, print of 8 px", "ink, print of 7 px", "ink, print of 6 px"),
+    "ink": (
+        "ink",
+        "ink, print of 12 px",
+        "ink, print of 10 px",
+        "ink, print of 8 px",
+        "ink, print of 7 px",
+        "ink, print of 6 px",
+    ),
     "ink, again": tuple(f"ink, print of 8 px, again below {at}" for at in (0.5, 0.7, 0.9)),
     "resize": tuple(f"resize@{tokens}" for tokens in (1638, 819, 546, 273, 128)),
+    "ink of resize": ("ink of resize@1638", "ink of resize@819"),
     "small, then ink": tuple(f"resize@819, then ink below {at}" for at in (0.9, 0.8, 0.7, 0.5)),
     "looks": ("looks, 3 x 273", "looks, 3 x 273, of ink", "looks, 3 x 111, print of 8 px"),
     "full": ("full", "full, print of 8 px"),

@@ -9,7 +9,17 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from saccade.geometry.grid import plain_grid
-from saccade.geometry.print_size import LEAST_SCALE, LEVEL, LIKE, _components, in_lines, legible_tok, print_height_px
+from saccade.geometry.print_size import (
+    ALIKE,
+    BESIDE,
+    LEAST_SCALE,
+    LEVEL,
+    LIKE,
+    _components,
+    in_lines,
+    legible_tok,
+    print_height_px,
+)
 
 FONT = f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf"
 TEXT = "the quick brown fox jumps over the lazy dog and all of its old friends"
@@ -56,7 +66,7 @@ def test_a_page_full_of_noise_is_measured_in_no_time() -> None:
     """Each component is compared with its line alone: against all of them it would be gigabytes."""
     noise = np.random.default_rng(5).integers(0, 256, (1500, 1500, 1)).astype(np.uint8)
     grey = cv2.GaussianBlur(noise, (0, 0), 1.2)
-    assert len(_components(grey)) > 5000
+    assert len(_components(grey)[0]) > 5000
     print_height_px(np.repeat(grey[..., None], 3, axis=-1))
 
 
@@ -78,16 +88,29 @@ def test_specks_rules_and_grain_are_no_print() -> None:
 
 
 def test_worn_dashes_stand_in_a_line_like_small_print_and_are_none() -> None:
-    """On a till roll most rules are dashes; ragged ones fill too little of their boxes to be told by that."""
-    pixels = page(*[(TEXT, 12)] * 6, size=(1000, 608))
-    for top in (300, 340, 380):
-        for left in range(20, 900, 14):
-            pixels[top : top + 3, left : left + 6] = 60
-            pixels[top + 2 : top + 5, left + 4 : left + 11] = 60
-    dashes = pixels.copy()
-    dashes[:290] = 245
-    assert print_height_px(dashes) is not None, "where nothing else is printed they may be letters that touch"
+    """On a till roll most rules are dashes; ragged ones neither fill their boxes nor are they alike."""
+    pixels, draw = page(*[(TEXT, 12)] * 6, size=(1000, 608)), np.random.default_rng(4)
+    for top, left in itertools.product((300, 340, 380), range(20, 900, 16)):
+        wide = int(draw.integers(4, 8))
+        pixels[top : top + 3, left : left + wide] = 60
+        pixels[top + 2 : top + 5, left + wide - 2 : left + 2 * wide - 2] = 60
     assert print_height_px(pixels) == pytest.approx(12, abs=1.5)
+
+
+@pytest.mark.parametrize("mark", ["*", "+", "#", "* ", "~", '"'])
+def test_marks_that_are_all_alike_are_a_rule(mark: str) -> None:
+    pixels = page(*[(TEXT, 18), (mark * 40, 18)] * 4, size=(1200, 608))
+    assert print_height_px(pixels) == pytest.approx(18, abs=1)
+
+
+def test_specks_of_noise_stand_alone_or_in_pairs() -> None:
+    """Coarse noise over a page of large print: some specks are as large as letters, and beside another by chance."""
+    pixels = page(*[(TEXT, 18)] * 9, size=(1600, 900)).astype(np.float64)
+    noise = cv2.GaussianBlur(np.random.default_rng(2).standard_normal(pixels.shape[:2]), (0, 0), 1.0)
+    noisy = (pixels + 60 * (noise * 3.5)[..., None] * 0.2 * (noise < -0.5)[..., None]).clip(0, 255).astype(np.uint8)
+    boxes, _ = _components(cv2.cvtColor(noisy, cv2.COLOR_RGB2GRAY))
+    assert (boxes[:, 3] < 8).sum() > 100, "there are such specks"
+    assert print_height_px(noisy) == pytest.approx(18, abs=1.5)
 
 
 def test_where_there_is_no_print_nothing_is_measured() -> None:
@@ -98,21 +121,24 @@ def test_where_there_is_no_print_nothing_is_measured() -> None:
         assert print_height_px(np.repeat(pixels[..., None], 3, axis=-1).astype(np.uint8)) is None
 
 
-def test_letters_are_those_with_a_like_one_beside_them() -> None:
+def test_letters_are_those_with_like_ones_of_other_shapes_beside_them() -> None:
     """Against every pair, one after the other."""
     draw = np.random.default_rng(3)
     left, top = draw.integers(0, 200, 300), draw.integers(0, 8, 300) * 20 + draw.integers(-2, 3, 300)
     boxes = np.stack([left, top, draw.integers(2, 30, 300), draw.integers(4, 18, 300)], 1).astype(np.int32)
-    wanted = set()
+    ink = draw.integers(40, 60, 300).astype(np.int32)
+    beside: dict[int, list[bool]] = {number: [] for number in range(300)}  # whether each of those beside it differs
     for (i, a), (j, b) in itertools.permutations(enumerate(boxes.tolist()), 2):
         high, low = max(a[3], b[3]), min(a[3], b[3])
         gap = max(b[0] - (a[0] + a[2]), a[0] - (b[0] + b[2]))
         level = abs((a[1] + a[3]) - (b[1] + b[3])) <= LEVEL * low
         if -LEVEL * high <= gap <= high and level and high <= LIKE * low:
-            wanted |= {i, j}
+            beside[i].append(bool(abs(ink[i] - ink[j]) > ALIKE * max(ink[i], ink[j])))
+    wanted = [number for number, differs in beside.items() if len(differs) >= BESIDE and any(differs)]
     assert 20 < len(wanted) < 280
-    assert in_lines(boxes).tolist() == sorted(wanted)
-    assert len(in_lines(boxes[:0])) == 0
+    assert any(len(differs) >= BESIDE and not any(differs) for differs in beside.values())
+    assert in_lines(boxes, ink).tolist() == wanted
+    assert len(in_lines(boxes[:0], ink[:0])) == 0
 
 
 @pytest.mark.parametrize("print_px", [6.0, 8.0, 12.0])

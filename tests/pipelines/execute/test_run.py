@@ -44,6 +44,7 @@ class Loop:
         self.most, self.stops, self.error = 10**6, KeyboardInterrupt(), "EngineError: none"
         self.looked: list[list[int]] = []  # tokens look by look, image by image
         self.sides: list[tuple[int, int, int, int]] = []  # width and height in px, image by image, and as shown
+        self.sure: list[tuple[float, float | None]] = []  # confidence and score of its answers, image by image
 
     def run(self, plan: Plan, config: RunConfig, left: Path, watch: Any) -> float:
         for number, image in enumerate(pq.read_table(left).to_pylist()):
@@ -56,6 +57,8 @@ class Loop:
             for row, (width, height, *shown) in itertools.product(made, self.sides[number : number + 1]):
                 grid = {"rows": 1, "cols": 1, "width_px": shown[0], "height_px": shown[1]}
                 row |= {"width_px": width, "height_px": height, "grid": grid}
+            for row, (confidence, score) in itertools.product(made, self.sure[number : number + 1]):
+                row |= {"confidence": confidence, "score": score}
             manifest.write_table(
                 rows.pa.Table.from_pylist(made, rows.SCHEMA), plan.answers / answers_name(image["number"])
             )
@@ -108,6 +111,14 @@ def test_the_summary_says_how_many_images_were_shown_smaller(config: RunConfig, 
     """Rounding to whole tokens is no shrinking; images of which nothing was stored are not counted."""
     loop.sides = [(1000, 800, 500, 400), (1000, 800, 992, 800), (1000, 1000, 250, 250), (100, 100, 112, 112)]
     assert batch(config, QUIET)["shrunk"] == {"images": 2, "side": pytest.approx((0.5 + 0.25) / 2)}
+
+
+def test_the_summary_says_what_sure_answers_are_worth(config: RunConfig, loop: Loop) -> None:
+    """Three questions an image: two images are sure, of one of them the answers are known."""
+    loop.sure = [(0.8, 1.0), (0.95, None), (0.79, 0.0)]
+    sure = batch(config, QUIET)["sure"]
+    assert (sure["at"], sure["answers"]) == (0.8, 6)
+    assert (sure["score"]["mean"], sure["score"]["num_questions"]) == (1.0, 3)
 
 
 def test_a_folder_in_use_is_refused_without_resume(config: RunConfig, loop: Loop) -> None:
