@@ -22,7 +22,7 @@ class Coco:
         size = {"width": page.width or 0, "height": page.height or 0}
         self.images.append({"id": image_id, "file_name": file, **size, "page": page.page})
         for value in page.values:
-            if value.box_px is None:
+            if value.box_px is None or not value.text:  # where nothing was read is no place of the field
                 continue
             x0, y0, x1, y1 = value.box_px
             said = {"text": value.text, "value": value.shown, "flag": value.flag, "by_person": value.by_person}

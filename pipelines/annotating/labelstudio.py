@@ -52,7 +52,7 @@ def _results(page: Page, value: Value) -> list[dict[str, Any]]:
     identity = f"{page.number}-{value.field.name}"
     size = {"original_width": page.width, "original_height": page.height, "image_rotation": 0}
     made: list[dict[str, Any]] = []
-    if value.box_px is not None:
+    if value.box_px is not None and value.text:  # where nothing was read is no place of the field
         x0, y0, x1, y1 = value.box_px
         place = {"x": 100 * x0 / page.width, "y": 100 * y0 / page.height, "rotation": 0}
         place |= {"width": 100 * (x1 - x0) / page.width, "height": 100 * (y1 - y0) / page.height}

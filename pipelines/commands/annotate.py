@@ -13,8 +13,9 @@ from pipelines.annotating.run import annotate as run
 from pipelines.annotating.run import dataset_for, list_again
 from pipelines.annotating.settings import Annotating
 from pipelines.commands.options import takes
-from pipelines.commands.settings import checked, run_config
+from pipelines.commands.settings import checked, refuse_unused, run_config
 from pipelines.runs.config import RunConfig
+from pipelines.runs.summary import ROWS_FAILED
 from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
 
@@ -48,6 +49,7 @@ def annotate(
     ] = None,
     *,
     settings: dict[str, Any],
+    given: dict[str, Any],
 ) -> None:
     """Read the same fields from every page: a data set with confidence, evidence, and a flag where a person is needed.
 
@@ -57,10 +59,13 @@ def annotate(
     Writes OUTPUT/annotations/*.parquet (one row per page), JSON Lines, labelstudio.json and coco.json.
     Killed at any moment, the same command with --resume goes on; then `saccade review OUTPUT`.
 
+    Exit status: 0 all answered; 2 it could not run; 3 some values hold an error; 130 it was stopped.
+
     Example: saccade annotate scans/ --fields fields.yaml --output data
     """
     if output is None:
         raise ConfigError("say where the data set goes: --output DIR")
+    refuse_unused(given)
     own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
     if unknown := [key for key in ("dataset", "limit", "output") if key in settings]:
         raise ConfigError(f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options")
@@ -71,7 +76,10 @@ def annotate(
     again = list_again(own, chosen.output)
     if again is not None:
         told.print(f"{again} values failed or need review and are asked again", highlight=False)
-    tell(run(chosen, own, told), chosen.output)
+    made = run(chosen, own, told)
+    tell(made, chosen.output)
+    if made.flags["error"]:
+        raise typer.Exit(ROWS_FAILED)
 
 
 def tell(made: Exported, output: Path) -> None:
@@ -99,5 +107,7 @@ def tell(made: Exported, output: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if made.flags["error"]:
+        console.print(f"{output}/review.jsonl says what the errors are", highlight=False, soft_wrap=True)
     if made.review:
         console.print(f"`saccade review {output}` shows one after another", highlight=False, soft_wrap=True)

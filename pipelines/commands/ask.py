@@ -8,13 +8,13 @@ import typer
 from rich.console import Console
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import asking
+from pipelines.commands.settings import asking, refuse_unused
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
-from pipelines.runs.summary import ROUNDED
+from pipelines.runs.summary import ROUNDED, ROWS_FAILED
 from saccade.config import Episode
-from saccade.decoding.pages import chosen
+from saccade.decoding.pages import chosen, ranges
 from saccade.engines import Engine, EngineSpec
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, DataError, SaccadeError
@@ -40,11 +40,15 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per page instead of lines to read.")] = False,
     *,
     settings: dict[str, Any],
+    given: dict[str, Any],
 ) -> None:
     """Answer one question about one image, or about each page of a file, and say where it looked.
 
+    Exit status: 0 answered; 2 it could not be asked; 3 some pages ended in an error; 130 it was stopped.
+
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
+    refuse_unused(given)
     looks, spec = asking(settings)
     answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)
 
@@ -65,7 +69,9 @@ def answer(
         ConfigError: the question is empty, there is no such page, the trace cannot be drawn there, or a scorer needs
             what the engine cannot give; nothing has been loaded.
         SaccadeError: the image or the question cannot be used.
+        Exit: of several pages some could not be answered; which and why is said beside the others' answers.
     """
+    told = Console(stderr=True) if as_json else console  # JSON stands alone
     if not question.strip():
         raise ConfigError("the question is empty: give it in quotes after the image")
     if trace_path is not None:
@@ -75,6 +81,9 @@ def answer(
     wanted = chosen(pages, there)
     if not wanted:
         raise ConfigError(f"{str(image)!r} has {there} page{'s' * (there > 1)}; --pages {pages} chooses none of them")
+    if beyond := [first for first, _ in ranges(pages) or () if first > there]:
+        raise ConfigError(f"{str(image)!r} has {there} pages; --pages {pages} asks for page {beyond[0]} as well")
+    failed = False
     with spec.open() as engine:
         for page in wanted:
             drawn = trace_path
@@ -88,11 +97,15 @@ def answer(
                 (_print_json if as_json else _print_lines)(picture, seen, trace, settings, console)
                 if drawn is not None:
                     _draw(picture, seen, trace, settings, drawn)
-                    console.print(f"drawn in {drawn}", style="dim", highlight=False, soft_wrap=True)
+                    told.print(f"drawn in {drawn}", style="dim", highlight=False, soft_wrap=True)
             except DataError as error:
-                if page == wanted[-1]:  # said, with an exit status; the pages before it are answered
+                if len(wanted) == 1:
                     raise
-                console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+                failed = True
+                which = f"page {page}: " if as_json else ""  # else the line above says it
+                told.print(f"{which}error: {error}", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(ROWS_FAILED)
 
 
 def _look(picture: Picture, question: str, engine: Engine, settings: Episode) -> tuple[Seen, Trace]:

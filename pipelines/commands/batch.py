@@ -7,23 +7,21 @@ import typer
 from rich.console import Console
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import run_config
+from pipelines.commands.settings import refuse_unused, run_config
 from pipelines.execute.run import batch as run
 from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
 from pipelines.runs.export import export
 from pipelines.runs.stored import rows
+from pipelines.runs.summary import ROWS_FAILED
 
 console = Console()
 FIRST = 5  # answers that are shown
 RARELY = ("fovea", "levels", "canvas")  # in a file, or by --set
 
-ROWS_FAILED = 3
-"""Exit status of a run to whose end some rows hold an error instead of an answer."""
-
 
 @takes(RunConfig, leave_out=RARELY)
-def batch(*, settings: dict[str, Any]) -> None:
+def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
     """Answer all questions of a data set: each image is encoded once, a bad one costs its own rows.
 
     Runs on Ray, here or on a cluster; with --in-process as a loop that starts at once, for small runs.
@@ -35,6 +33,7 @@ def batch(*, settings: dict[str, Any]) -> None:
 
     Example: saccade batch --dataset synthdoc --limit 32 --output runs/demo
     """
+    refuse_unused(given)
     chosen = run_config(settings)
     summary = run(chosen, Console(stderr=True))
     console.print(answers(islice(rows(chosen.output), FIRST)))

@@ -45,6 +45,10 @@ NAMED = {name: option.names for name, field in FIELDS.items() if (option := opti
 SHORT = {each.name: f"{name}.{each.name}" for name in NAMED for each in option_of(FIELDS[name].metadata).shorts}
 """Settings inside another one that have a name of their own: as options, in files and in --set."""
 
+OF_LOOKS = ("tokens", "fixations", "scorer", "planner", "fovea")
+WHOLE = ("ink", "full")
+"""Views that none of these changes; `resize` and `gundam` show as much as the budget says."""
+
 
 def merged(
     config: Path | None,
@@ -148,6 +152,16 @@ def default(key: str) -> Any:
     if key == "sampler":
         return LOOKS
     return FIELDS[key].get_default(call_default_factory=True, validated_data={}) if key in NAMED else {}
+
+
+def refuse_unused(given: Mapping[str, Any]) -> None:
+    """Raises ConfigError: beside a sampler that shows everything at once, an option of looks was `given`."""
+    unused = [f"--{name}" for name in OF_LOOKS if name in given and (name, given[name]) != ("fixations", 1)]
+    if given.get("sampler") in WHOLE and unused:
+        raise ConfigError(
+            f"--sampler {given['sampler']} shows all there is at once, and {' and '.join(unused)} would change "
+            "nothing: leave one out, or name a sampler that chooses (`saccade list samplers`)"
+        )
 
 
 def refuse_unknown(made: Mapping[str, Any], settings: Iterable[str]) -> None:

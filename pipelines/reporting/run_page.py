@@ -145,8 +145,9 @@ def _examples(folder: Path, settings: dict[str, Any], answered: Sequence[Row], c
 def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]:
     """The best and the worst rows, no row in both. Equal scores: the surer one is the better, and the worse.
 
-    Where answers are hidden confidence stands for the score.
+    Where answers are hidden confidence stands for the score; beside known ones a hidden one is neither best nor worst.
     """
+    answered = [row for row in answered if row["score"] is not None] or answered
 
     def score(row: Row) -> float:
         return float(row["confidence"] if row["score"] is None else row["score"])

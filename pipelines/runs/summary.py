@@ -33,6 +33,8 @@ COLUMNS = [
 LOOK_TOK = "fixations.list.element.tokens"
 SIDES = ("width_px", "height_px", "grid.width_px", "grid.height_px")  # of the image, and of what the model was shown
 ROUNDED = 1.1  # up to so many times the pixels shown is rounding, not shrinking: sides are whole tokens
+ROWS_FAILED = 3
+"""Exit status of what ends with errors in the place of some of its answers."""
 SURE = 0.8  # confidence from which an answer counts as sure, as `saccade annotate` has it
 SHOWN_COUNTS = 20
 SHOWN_ERRORS = 20  # reasons listed; the rest are counted together

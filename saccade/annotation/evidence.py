@@ -44,12 +44,13 @@ def box_uv(row: Mapping[str, Any]) -> Box | None:
 
 
 def box_px(row: Mapping[str, Any], width_px: int, height_px: int) -> tuple[int, int, int, int] | None:
-    """The box in pixels of the image as displayed, x1 and y1 outside it, cut at the image's border."""
+    """The box in pixels of the image as displayed, x1 and y1 outside it, cut at the image's border; never empty."""
     if (box := box_uv(row)) is None:
         return None
     x0, y0, x1, y1 = box
+    left, top = int(x0 * width_px), int(y0 * height_px)
     right, bottom = min(width_px, round(x1 * width_px)), min(height_px, round(y1 * height_px))
-    return int(x0 * width_px), int(y0 * height_px), right, bottom
+    return left, top, max(right, left + 1), max(bottom, top + 1)  # a cell may be smaller than a pixel
 
 
 def covers(tokens: Iterable[tuple[int, int]], grid: Mapping[str, Any]) -> list[int]:

@@ -228,7 +228,8 @@ def _name_for(path: Path, question: str | None) -> str:
     if path.suffix.lower() not in _FILES:
         raise ConfigError(
             f"--dataset {str(path)!r}: a data set is a .jsonl, .json or .parquet file, a folder of Parquet files, or a "
-            "folder of images with --question"
+            "folder of images with --question; one image or PDF is asked by `saccade ask`, or is --dataset glob "
+            "--data-path FILE --question"
         )
     if question is not None:
         raise ConfigError(f"--question is for a folder of images; {str(path)!r} brings its own questions")

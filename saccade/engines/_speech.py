@@ -46,6 +46,21 @@ class Speech:
                 f"the model takes {self.max_prompt_tok}. Ask a shorter question or keep fewer tokens"
             )
 
+    def spelled(self, question: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The token ids of a question without the prompt around it, and the characters of each: none, if unknown.
+
+        Raises:
+            QuestionError: it is empty, or longer than the context by itself. A page is compared with every token of a
+                question, so what nobody can read must not come so far.
+        """
+        if not question.strip():
+            raise QuestionError("the question is empty")
+        placed = {"return_offsets_mapping": True} if self.tokenizer.is_fast else {}
+        options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+        spelled = self.tokenizer(question, **options, **placed)
+        self.check_length(len(spelled["input_ids"]))
+        return spelled["input_ids"], spelled["offset_mapping"] if placed else []
+
     def written(self, texts: Sequence[str]) -> tuple[tuple[int, ...], ...]:
         """The token ids of texts, each with every token that may end it."""
         ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]

@@ -192,15 +192,10 @@ class HFEngine(Listening, Differentiable, Engine):
 
     @torch.inference_mode()
     def query(self, question: str) -> Query:
-        """The question's own tokens, without the prompt around it."""
-        if not question.strip():
-            raise QuestionError("the question is empty")
-        tokenizer = self.family.tokenizer
-        placed = {"return_offsets_mapping": True} if tokenizer.is_fast else {}
-        spelled = tokenizer(question, add_special_tokens=False, split_special_tokens=True, **placed)
-        tokens = self.family.embed(torch.tensor(spelled["input_ids"], device=self.device)).cpu()
-        parts = parts_of(question, spelled["offset_mapping"]) if placed else ()
-        return Query(question, tokens, torch.ones(len(tokens)), parts=parts)
+        """The question's own tokens, without the prompt around it. Raises QuestionError: empty, or too long to read."""
+        ids, offsets = self.speech.spelled(question)
+        tokens = self.family.embed(torch.tensor(ids, device=self.device)).cpu()
+        return Query(question, tokens, torch.ones(len(tokens)), parts=parts_of(question, offsets))
 
     # Reader
 

@@ -1,12 +1,17 @@
 """The things that one question asks for: "What is the date and what is the total?" asks for two."""
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 BETWEEN = re.compile(
-    r",?\s+(?:and|or)\s+|,\s+(?=.*\s(?:and|or)\s)|[;?!]+\s+(?:(?:and|or)\s+)?|(?<=\w{4})\.\s+(?=[A-Z])"
+    r"(?:,|(?<!\s))\s+(?:and|or)\s+|(?P<comma>,)\s+|(?<![;?!])[;?!]+\s+(?:(?:and|or)\s+)?|(?<=\w{4})\.\s+(?=[A-Z])"
 )
-"""`and` or `or`, a comma in a list that ends so, or the end of a sentence, which no short word ends: "no. 5"."""
+"""`and` or `or`, a comma, or the end of a sentence, which no short word ends: "no. 5". Each run of spaces or marks is
+gone through once: a question may be all spaces."""
+LISTED = re.compile(r"(?P<word>(?=\s(?:and|or)\s))|\n")
+"""Before `and` or `or`; or the end of a line, where a list ends without either."""
 MOST = 4
 """Parts; a question of more is looked for as one, for each costs a scoring of the page."""
 
@@ -16,15 +21,25 @@ def parts_of(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[tuple[int, 
 
     A question for one thing is one part; words between parts belong to none.
     """
-    spans, at = [], 0
-    for match in [*BETWEEN.finditer(text), None]:
-        end = len(text.rstrip()) if match is None else match.start()
-        if text[at:end].strip():
-            spans.append((at, end))
-        at = end if match is None else match.end()
+    starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
     found = []
-    for first, last in spans:
-        inside = [number for number, (start, end) in enumerate(offsets) if start < last and end > first]
-        if inside:
-            found.append((inside[0], inside[-1] + 1))
+    for first, last in _spans(text):  # by bisection: a question is as long as whoever sends it likes
+        from_tok, to_tok = bisect_right(ends, first), bisect_left(starts, last)
+        if from_tok < to_tok:
+            found.append((from_tok, to_tok))
     return tuple(found) if len(found) <= MOST else ((found[0][0], found[-1][1]),)
+
+
+def _spans(text: str) -> Iterator[tuple[int, int]]:
+    """First character and last + 1 of what stands between the words that part a question."""
+    at, whole = 0, len(text.rstrip())
+    marks = [(mark.start(), mark["word"] is not None) for mark in LISTED.finditer(text)]
+    for match in BETWEEN.finditer(text):
+        ahead = bisect_left(marks, match.end(), key=itemgetter(0))
+        if match["comma"] and not (ahead < len(marks) and marks[ahead][1]):
+            continue  # only in a list that ends with `and` or `or` on the same line does a comma part things
+        if text[at : match.start()].strip():
+            yield at, match.start()
+        at = match.end()
+    if text[at:whole].strip():
+        yield at, whole

@@ -52,6 +52,8 @@ def test_nothing_looked_at_is_no_box() -> None:
 def test_pixels_lie_inside_the_image() -> None:
     assert box_px(row([look([21, 178], reason="view: full")]), 400, 205) == (20, 20, 380, 184)
     assert box_px(row([look(list(range(200)), reason="view: full")]), 33, 7) == (0, 0, 33, 7)
+    assert box_px(row([look([0], reason="view: full")]), 1, 1) == (0, 0, 1, 1)  # a cell is less than a pixel here
+    assert box_px(row([look([199], reason="view: full")]), 3, 2) == (2, 1, 3, 2)
     assert box_px(row([]), 400, 200) is None
 
 

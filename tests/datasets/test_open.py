@@ -88,6 +88,7 @@ def test_synthdoc_takes_the_page_size_and_others_ignore_it(tmp_path: Path) -> No
         ({"dataset": "./no"}, ConfigError, "there is no file or folder 'no'"),
         ({"dataset": "no.jsonl"}, ConfigError, "there is no file or folder 'no.jsonl'"),
         ({"dataset": "{tmp}/a.csv"}, ConfigError, "a data set is a .jsonl, .json or .parquet file, a folder"),
+        ({"dataset": "{tmp}/a.csv"}, ConfigError, "one image or PDF is asked by `saccade ask`, or is --dataset glob"),
         ({"dataset": "{tmp}"}, ConfigError, "say what to ask of each: --question"),
         ({"dataset": "{tmp}", "question": ""}, ConfigError, "question: String should have at least 1 character"),
         ({"dataset": "{tmp}/a.jsonl", "question": "?"}, ConfigError, "--question is for a folder of images"),

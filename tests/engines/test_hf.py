@@ -133,6 +133,8 @@ def test_questions_that_cannot_be_asked(engine: HFEngine, encoding: Encoding) ->
         engine.query("  ")
     with pytest.raises(QuestionError, match=r"the prompt is \d+ tokens.*the model takes 4096"):
         engine.read(canvas(encoding, parts(encoding, 50)), "why " * 2000)
+    with pytest.raises(QuestionError, match=r"the prompt is \d+ tokens.*the model takes 4096"):
+        engine.query("why " * 2000)  # before a page is scored by each of its tokens
 
 
 def test_no_such_model() -> None:

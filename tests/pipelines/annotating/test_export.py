@@ -174,3 +174,14 @@ def test_label_studio_takes_the_tasks(run: Path) -> None:
     }
     assert tasks[0]["predictions"][0]["score"] == 0.85 and len(results) == 6
     assert tasks[2]["predictions"][0]["result"] == []
+
+
+def test_no_box_of_what_was_not_read(run: Path) -> None:
+    export(run)
+    coco = json.loads((run / "coco.json").read_text())
+    assert [(box["image_id"], box["category_id"]) for box in coco["annotations"]] == [
+        (1, 1), (1, 2), (1, 3), (2, 1), (2, 2),
+    ]  # fmt: skip
+    (told,) = json.loads((run / "labelstudio.json").read_text())[1]["predictions"]
+    boxes = [each["id"] for each in told["result"] if each["type"] == "rectanglelabels"]
+    assert boxes == ["1-company-box", "1-total-box"]

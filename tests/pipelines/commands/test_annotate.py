@@ -67,8 +67,9 @@ def test_from_pages_to_a_data_set(here: None, scans: Path, tmp_path: Path) -> No
     output, fields = tmp_path / "out", tmp_path / "fields.yaml"
     looks = ("--sampler", "ink")
     done = annotate(scans, "--fields", fields, "--output", output, *looks)
-    assert done.exit_code == 0, (done.output, done.exception)
-    assert "3 pages, 9 values" in done.output and "3 error" in done.output and str(output) in done.output
+    assert done.exit_code == 3, (done.output, done.exception)  # bad.png, as in batch
+    assert "3 pages, 9 values" in done.output and "3 error" in done.output
+    assert f"{output}/review.jsonl says what the errors are" in done.output
     assert "0.png" in done.output and "number" in done.output  # the first page with a value that fits
     table = pq.read_table(output / "annotations" / "00000.parquet").to_pylist()
     assert [row["image"] for row in table] == ["0.png", "1.png", "bad.png"]
@@ -80,11 +81,11 @@ def test_from_pages_to_a_data_set(here: None, scans: Path, tmp_path: Path) -> No
     settings = stored.settings(output)
     assert settings["dataset"]["name"] == "fields" and settings["limit"] is None
     again = annotate(scans, "--fields", fields, "--output", output, *looks, "--resume", "--review-below", 0)
-    assert again.exit_code == 0 and "unsure" not in again.output  # exported again, nothing asked again
+    assert again.exit_code == 3 and "unsure" not in again.output  # exported again, nothing asked again
     refused = annotate(scans, "--fields", fields, "--output", output, *looks)
     assert refused.exit_code == 1 and "not empty" in str(refused.exception)
     relabelled = annotate("--from-run", output, "--relabel-failed", "--output", tmp_path / "more", *looks)
-    assert relabelled.exit_code == 0 and "values failed or need review and are asked again" in relabelled.stderr
+    assert relabelled.exit_code == 3 and "values failed or need review and are asked again" in relabelled.stderr
     asked = [json.loads(line) for line in (tmp_path / "more" / ".saccade" / "relabel.jsonl").read_text().splitlines()]
     assert ["bad.png", "number"] in asked
     assert len(pq.read_table(tmp_path / "more" / "annotations" / "00000.parquet")) == 3

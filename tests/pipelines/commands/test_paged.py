@@ -1,9 +1,12 @@
 """`--pages` in ask, batch and serve: each page is a picture, and none is taken in silence."""
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer import Exit
 from typer.testing import CliRunner
 
 from pipelines.commands.app import app
@@ -26,10 +29,14 @@ def fax(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def asked(model: Path, image: Path, pages: str | None, trace: Path | None = None) -> str:
+def asked(
+    model: Path, image: Path, pages: str | None, trace: Path | None = None, *, as_json: bool = False, status: int = 0
+) -> str:
     console = Console(record=True, width=200, file=open("/dev/null", "w"))
     episode = Episode(budget={"name": "fixed", "tokens": 12}, fixations=1)
-    answer(image, "What?", HF(model=str(model), max_new_tok=2, device="cpu"), episode, trace, pages, console)
+    engine = HF(model=str(model), max_new_tok=2, device="cpu")
+    with pytest.raises(Exit, match=f"^{status}$") if status else nullcontext():
+        answer(image, "What?", engine, episode, trace, pages, console, as_json=as_json)
     return console.export_text()
 
 
@@ -42,6 +49,8 @@ def test_ask_answers_for_each_page(qwen2_5_vl: Path, fax: Path, tmp_path: Path) 
     assert "page" not in asked(qwen2_5_vl, fax / "one.png", None)
     with pytest.raises(ConfigError, match=r"fax.tif' has 3 pages; --pages 7- chooses none of them"):
         asked(qwen2_5_vl, fax / "fax.tif", "7-")
+    with pytest.raises(ConfigError, match=r"fax.tif' has 3 pages; --pages 2,9 asks for page 9 as well"):
+        asked(qwen2_5_vl, fax / "fax.tif", "2,9")
     with pytest.raises(ConfigError, match=r"one.png' has 1 page; --pages 2 chooses none"):
         asked(qwen2_5_vl, fax / "one.png", "2")
 
@@ -57,8 +66,29 @@ def test_a_page_that_cannot_be_read_costs_itself(qwen2_5_vl: Path, fax: Path, mo
         return read(data, number)
 
     monkeypatch.setattr(files, "size_px", broken)
-    said = asked(qwen2_5_vl, fax / "fax.tif", None)
+    said = asked(qwen2_5_vl, fax / "fax.tif", None, status=3)
     assert "error: page 2 is damaged" in said and "page 3 of 3" in said
+    with pytest.raises(PictureError, match="page 2 is damaged"):
+        asked(qwen2_5_vl, fax / "fax.tif", "2")  # nothing else was asked
+
+
+def test_json_stands_alone(
+    qwen2_5_vl: Path, fax: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from saccade.decoding import files
+
+    read = files.size_px
+
+    def broken(data: bytes, number: int | None) -> tuple[int, int]:
+        if number == 1:
+            raise PictureError("it is damaged")
+        return read(data, number)
+
+    monkeypatch.setattr(files, "size_px", broken)
+    said = asked(qwen2_5_vl, fax / "fax.tif", "1-2", tmp_path / "looked.png", as_json=True, status=3)
+    assert [json.loads(line)["page"] for line in said.splitlines()] == [2]
+    told = capsys.readouterr().err
+    assert "page 1: error: it is damaged" in told and "drawn in" in told
 
 
 @pytest.mark.parametrize(("pages", "listed"), [("2", 1), ("1,3-5", 2), (None, 3)])

@@ -1,12 +1,15 @@
 """From options, a file and --set to what a command runs: which wins, what is kept, and what a mistake is told."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from pipelines.commands import settings
+from pipelines.commands.app import app
 from pipelines.commands.settings import asking, episode, run_config
 from pipelines.runs.experiment import Experiment
 from saccade import engines
@@ -207,3 +210,27 @@ def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:
     again = run_config(made)
     assert (again.episode, again.engine) == (first.episode, first.engine)
     assert again.dataset == {**first.dataset, "seed": 3} and again.output == tmp_path / "b"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sampler": "ink", "tokens": "100"}, "--sampler ink shows all there is at once, and --tokens would change no"),
+        ({"sampler": "full", "fixations": 3, "planner": "query"}, "--fixations and --planner would change nothing"),
+        ({"sampler": "full", "fixations": 1}, None),
+        ({"sampler": "resize", "tokens": "100", "fixations": 2}, None),
+        ({"sampler": "topk", "tokens": "100"}, None),
+        ({"tokens": "100"}, None),  # `hybrid` looks
+    ],
+)
+def test_options_that_would_change_nothing(given: dict[str, Any], told: str | None) -> None:
+    with nullcontext() if told is None else pytest.raises(ConfigError, match=told):
+        settings.refuse_unused(given)
+
+
+def test_ask_and_others_refuse_what_would_change_nothing(tmp_path: Path) -> None:
+    page = tmp_path / "page.png"
+    page.touch()
+    for words in (["ask", str(page), "Total?"], ["batch"], ["annotate", str(page), "--output", str(tmp_path / "out")]):
+        with pytest.raises(ConfigError, match="--tokens would change nothing"):
+            CliRunner().invoke(app, [*words, "--sampler", "ink", "--tokens", "9"], catch_exceptions=False)

@@ -219,6 +219,10 @@ def test_best_and_worst_by_hand() -> None:
     assert len(best) == 1 and worst == []
     best, worst = run_page.extremes(rows, 9)
     assert len(best) == 3 and len(worst) == 2  # none twice
+    hidden = {**answer(9, "x", 0, 0.9), "score": None}
+    best, worst = run_page.extremes([*rows, hidden], 9)
+    assert hidden not in best + worst  # nobody knows whether it is bad
+    assert run_page.extremes([hidden], 9) == ([hidden], [])
 
 
 def test_outlines_by_hand() -> None:
