@@ -147,6 +147,37 @@ def markdown(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+HEADLINE = {
+    "full": "the whole page",
+    "resize@819": "resized to 819 tokens",
+    "resize@1638": "resized to 1,638 tokens",
+    "ink of resize@819": "resized to 819 tokens, without its blank paper",
+    "ink": "without its blank paper",
+    "ink, print of 8 px": "**the default: print of 8 px, without blank paper**",
+    "ink, print of 10 px": "print of 10 px, without blank paper (`--print-px 10`)",
+    "ink, print of 8 px, again below 0.9": "the default, again and larger where it is unsure (`--effort high`)",
+}
+"""The ways that the README opens with, in its words."""
+
+
+def headline(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The README's first table: ANLS, seconds per question and right answers per second, for each data set by name."""
+    heads = [f"{data}: ANLS [95 %] | s per question | right/s" for data in results]
+    lines = [f"| what is shown | {' | '.join(heads)} |", "|---" * (1 + 3 * len(results)) + "|"]
+    for name, words in HEADLINE.items():
+        cells = [words]
+        for result in results.values():
+            way = result["eight"][name]
+            mean = way["anls"]
+            cells += [
+                f"{mean['mean']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}]",
+                f"{1 / way['questions_per_s']:.3f}",
+            ]
+            cells.append(f"{way['right_per_s']:.1f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 PICTURE = Path(__file__).parents[2] / ".assets" / "pareto.png"
 LINES = {
     "ink": (
@@ -168,7 +199,7 @@ LINES = {
 """Ways that are points of one line of the picture, and its name."""
 NAMED = {
     **{f"ink, print of {px} px": f"{px} px" for px in (6, 8)},
-    "ink, print of 8 px, again below 0.9": "8 px, again below 0.9",
+    "ink, print of 8 px, again below 0.9": "below 0.9",
     **{f"resize@{tokens}": str(tokens) for tokens in (128, 273, 546, 819, 1638)},
     "looks, 3 x 273": "3 x 273",
     "looks, 3 x 273, of ink": "3 x 273, of ink",
