@@ -17,6 +17,7 @@ from pipelines.runs.files import replaced
 from pipelines.runs.provenance import provenance
 from saccade.analysis.people import Paths, read_people
 from saccade.datasets import Row, limit, open_dataset
+from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError
 from saccade.picture import Picture, suffixes
 from saccade.studies import analysis
@@ -82,14 +83,14 @@ def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], peop
         stored.check(path)
         return analysis.of_rows(str(path), stored.rows(path, cells=True), people)
     if path.is_file() and path.suffix.lower() in suffixes():
-        if extra := (given.keys() - looks.keys()) - {"question"}:
+        if extra := (given.keys() - looks.keys()) - {"question", "pages"}:
             raise ConfigError(f"{target} is an image, which does not go with {', '.join(sorted(extra))}")
         asked = given.get("question") is not None
         if not asked:
             settings = {"planner": "saliency", "scorer": "edges", **settings}  # those that no question changes
         episode, spec = asking(settings)
         question = Question(path.stem, given["question"] if asked else UNASKED)
-        sample = Sample(path.stem, Picture.open(path), (question,))
+        sample = Sample(path.stem, Picture.open(path, page=one_page(given.get("pages"))), (question,))
         return analysis.of_image(target, episode, spec, sample, asked=asked, people=people)
     episode, spec = asking(settings)
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})

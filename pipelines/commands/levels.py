@@ -11,6 +11,7 @@ from pipelines.commands.settings import asking
 from pipelines.runs.config import Data, Looking
 from pipelines.runs.provenance import provenance
 from saccade.datasets import open_dataset
+from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError
 from saccade.picture import Picture, suffixes
 from saccade.studies.levels import over, reports
@@ -42,8 +43,9 @@ def levels(
     if path.is_file() and path.suffix.lower() in suffixes():
         if not question:
             raise ConfigError(f"{target} is an image: give --question 'What is the total?'")
+        picture = Picture.open(path, page=one_page(given.get("pages")))
         with spec.open() as engine:
-            for _, report in reports(looks, engine, Picture.open(path), [Question("asked", question)]):
+            for _, report in reports(looks, engine, picture, [Question("asked", question)]):
                 typer.echo(report.text())
         return
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})

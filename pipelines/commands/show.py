@@ -30,6 +30,7 @@ def show(
     id: Annotated[str | None, typer.Option(help="Which question of a run (default: the first answered).")] = None,
     variant: Annotated[str | None, typer.Option(help="Which way of looking of an experiment, with --id.")] = None,
     question: Annotated[str | None, typer.Option(help="What to ask of an image.")] = None,
+    pages: Annotated[str | None, typer.Option(metavar="N", help="Which page of a PDF or TIFF.")] = None,
     scorer: Annotated[
         str | None, typer.Option(help="NAME[:weight],...: other scorers than those it looks with.")
     ] = None,
@@ -44,7 +45,17 @@ def show(
 
     Example: saccade show page.png --question "What is the total?" --what saliency --scorer query,edges,variance
     """
-    path = draw(target, what, output, question_id=id, variant=variant, question=question, scorer=scorer, model=model)
+    path = draw(
+        target,
+        what,
+        output,
+        question_id=id,
+        variant=variant,
+        question=question,
+        pages=pages,
+        scorer=scorer,
+        model=model,
+    )
     if target.is_dir() and (results_file(target) is None or id is not None or variant is not None):
         console.print(place(row(target, id, variant)), markup=False, highlight=False, soft_wrap=True)
     console.print(f"drawn in {path}", highlight=False, soft_wrap=True)

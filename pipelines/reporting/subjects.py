@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.runs import stored
 from pipelines.runs.files import picture_path
 from saccade.config import Episode
+from saccade.decoding.pages import one_page
 from saccade.engines import choose_engine
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
@@ -40,6 +41,7 @@ def show(
     question_id: str | None = None,
     variant: str | None = None,
     question: str | None = None,
+    pages: str | None = None,
     scorer: str | None = None,
     model: str = "nano",
 ) -> Path:
@@ -58,11 +60,11 @@ def show(
     results = stored.results_file(target)
     one = target.is_dir() and (question_id is not None or variant is not None)
     if results and not one:
-        _only(target, "an experiment", id=question_id, variant=variant, question=question, scorer=scorer)
+        _only(target, "an experiment", id=question_id, variant=variant, question=question, pages=pages, scorer=scorer)
         subject: Subject = OfExperiment(target, results)
         default = results.parent / f"{name}.png"
     elif target.is_dir():
-        _only(target, "a run", question=question, model=None if model == "nano" else model)
+        _only(target, "a run", question=question, pages=pages, model=None if model == "nano" else model)
         subject = OfRun(target, question_id, scorer, variant)
         suffix = f"-{file_name(variant)}" if variant else ""
         suffix += "" if name == "trace" else f"-{name}"
@@ -73,8 +75,9 @@ def show(
         _only(target, "an image", id=question_id, variant=variant)
         if drawing.asks and not (question or "").strip():
             raise ConfigError(f"--what {what} depends on what is asked: give --question 'What is the total?'")
-        subject = OfImage(target, question or UNASKED, scorer, model)
-        default = Path(f"{file_name(target.stem)}-{name}.png")
+        page = one_page(pages)
+        subject = OfImage(target, question or UNASKED, scorer, model, page)
+        default = Path(f"{file_name(target.stem)}{'' if page is None else f'-page{page}'}-{name}.png")
     return save(drawing(subject), output or default)
 
 
@@ -164,10 +167,10 @@ class OfImage(Subject):
 
     live = True
 
-    def __init__(self, image: Path, question: str, scorer: str | None, model: str) -> None:
+    def __init__(self, image: Path, question: str, scorer: str | None, model: str, page: int | None = None) -> None:
         super().__init__(_scored_by({}, scorer))
         self.has = f"the image {image}"
-        self.question, self.model, self._picture = Question("show", question), model, Picture.open(image)
+        self.question, self.model, self._picture = Question("show", question), model, Picture.open(image, page=page)
 
     @property
     def picture(self) -> Picture:

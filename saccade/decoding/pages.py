@@ -76,8 +76,8 @@ def one_of(number: int | None, there: int) -> int:
     if number is None:
         if there > 1:
             raise PictureError(
-                f"the file has {there} pages, and a picture is one of them: choose with page=1 to page={there}; ask, "
-                "batch and serve take --pages"
+                f"the file has {there} pages, and a picture is one of them: choose one (--pages 1 to --pages "
+                f"{there}, in Python page=1)"
             )
         return 1
     if not 1 <= number <= there:
@@ -95,6 +95,20 @@ def chosen(pages: str | None, there: int) -> list[int]:
     if wanted is None:
         return list(range(1, there + 1))
     return [page for page in range(1, there + 1) if any(first <= page <= last for first, last in wanted)]
+
+
+def one_page(pages: str | None) -> int | None:
+    """The page that "3" chooses; None: none is chosen.
+
+    Raises:
+        ConfigError: the text is no page, or several.
+    """
+    wanted = ranges(pages)
+    if wanted is None:
+        return None
+    if len(wanted) > 1 or wanted[0][0] != wanted[0][1]:
+        raise ConfigError(f"pages = {pages!r}: one page is looked at here; write one number")
+    return wanted[0][0]
 
 
 def ranges(pages: str | None) -> list[tuple[int, int]] | None:

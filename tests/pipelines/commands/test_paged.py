@@ -120,3 +120,19 @@ def test_serve_takes_pages_and_origins() -> None:
 def test_the_help_tells_of_pages(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert "--pages" in result.output and "1,3-5" in result.output
+
+
+@pytest.mark.parametrize("command", [["show", "--what", "print-size"], ["analyze"], ["levels", "--question", "What?"]])
+def test_what_draws_or_measures_an_image_takes_one_page(command: list[str], fax: Path, tmp_path: Path) -> None:
+    name, *options = command
+    if name != "levels":
+        options += ["--output", str(tmp_path / ("drawn.png" if name == "show" else "numbers"))]
+
+    def said(*pages: str) -> str:
+        result = CliRunner().invoke(app, [name, str(fax / "fax.tif"), *options, *pages])
+        return str(result.exception) if result.exception else "done"
+
+    assert "has 3 pages, and a picture is one of them: choose one (--pages 1 to --pages 3" in said()
+    assert said("--pages", "1-2") == "pages = '1-2': one page is looked at here; write one number"
+    assert said("--pages", "4") == "there is no page 4: the file has 3 pages"
+    assert said("--pages", "2") == "done"
