@@ -98,6 +98,8 @@ def file_name(text: str) -> str:
 class OfExperiment(Subject):
     """Scores and tokens of every variant; no pixels."""
 
+    instead = ". Draw --what rate-distortion of it, or one of its answers: --id QUESTION --variant WAY"
+
     def __init__(self, target: Path, results: Path) -> None:
         super().__init__(Episode())
         self.has = f"the experiment {target}"

@@ -23,6 +23,7 @@ class Subject:
     """Nothing yet: subclasses give the parts they have. `settings` are those it was looked at with."""
 
     has = "nothing"  # in messages
+    instead = ""  # what can be drawn of it, where a part is missing
     boxes_uv: Sequence[tuple[float, float, float, float]] = ()  # where the answer stands
     live = False  # the encoding is at hand: pictures may show importance at no cost
 
@@ -55,7 +56,7 @@ class Subject:
         raise self._lacks("scores")
 
     def _lacks(self, part: str) -> ConfigError:
-        return ConfigError(f"this picture needs {part}, and {self.has} holds none")
+        return ConfigError(f"this picture needs {part}, and {self.has} holds none{self.instead}")
 
 
 def on_grid(scene: Scene, values: Tensor) -> NDArray[np.float64]:

@@ -108,7 +108,7 @@ def test_an_experiment_has_a_curve(tmp_path: Path) -> None:
     assert show(tmp_path, "rate-distortion", None) == tmp_path / "rate_distortion.png"
     again = show(tmp_path / "results.json", "rate-distortion", tmp_path / "again.png")
     assert again.read_bytes() == (tmp_path / "rate_distortion.png").read_bytes()
-    with pytest.raises(ConfigError, match="needs trace, and the experiment"):
+    with pytest.raises(ConfigError, match="needs trace, and the experiment .* holds none. Draw --what rate-distortion"):
         show(tmp_path, "trace", None)
     (tmp_path / "results.json").write_text("[]")
     with pytest.raises(ConfigError, match="it has no variants"):
