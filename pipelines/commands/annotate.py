@@ -12,10 +12,10 @@ from pipelines.annotating.export import Exported
 from pipelines.annotating.run import annotate as run
 from pipelines.annotating.run import dataset_for, list_again
 from pipelines.annotating.settings import Annotating
+from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import checked, refuse_unused, run_config
 from pipelines.runs.config import RunConfig
-from pipelines.runs.summary import ROWS_FAILED
 from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import asking, refuse_unused
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
-from pipelines.runs.summary import ROUNDED, ROWS_FAILED
+from pipelines.runs.summary import ROUNDED
 from saccade.config import Episode
 from saccade.decoding.pages import chosen, ranges
 from saccade.engines import Engine, EngineSpec

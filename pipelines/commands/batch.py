@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import refuse_unused, run_config
 from pipelines.execute.run import batch as run
@@ -13,7 +14,6 @@ from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
 from pipelines.runs.export import export
 from pipelines.runs.stored import rows
-from pipelines.runs.summary import ROWS_FAILED
 
 console = Console()
 FIRST = 5  # answers that are shown

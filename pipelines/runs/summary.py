@@ -33,8 +33,6 @@ COLUMNS = [
 LOOK_TOK = "fixations.list.element.tokens"
 SIDES = ("width_px", "height_px", "grid.width_px", "grid.height_px")  # of the image, and of what the model was shown
 ROUNDED = 1.1  # up to so many times the pixels shown is rounding, not shrinking: sides are whole tokens
-ROWS_FAILED = 3
-"""Exit status of what ends with errors in the place of some of its answers."""
 SURE = 0.8  # confidence from which an answer counts as sure, as `saccade annotate` has it
 SHOWN_COUNTS = 20
 SHOWN_ERRORS = 20  # reasons listed; the rest are counted together
@@ -108,10 +106,10 @@ def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]], 
 
 def _sure(columns: Mapping[str, list[Any]]) -> dict[str, Any]:
     """How many answers are at least `SURE`, and the score of those, where it is known."""
-    sure = [confidence is not None and confidence >= SURE for confidence in columns["confidence"]]
-    scores, images = ([value for value, is_sure in zip(columns[name], sure, strict=True) if is_sure]
-                      for name in ("score", "image_id"))  # fmt: skip
-    return {"at": SURE, "answers": sum(sure), "score": _interval(scores, images)}
+    answers = zip(columns["confidence"], columns["score"], columns["image_id"], strict=True)
+    sure = [(score, image) for confidence, score, image in answers if confidence is not None and confidence >= SURE]
+    score = _interval([score for score, _ in sure], [image for _, image in sure])
+    return {"at": SURE, "answers": len(sure), "score": score}
 
 
 def _shrunk(sides: Mapping[str, float]) -> dict[str, Any]:

@@ -168,26 +168,15 @@ def headline(results: Mapping[str, Mapping[str, Any]]) -> str:
         cells = [words]
         for result in results.values():
             way = result["eight"][name]
-            mean = way["anls"]
-            cells += [
-                f"{mean['mean']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}]",
-                f"{1 / way['questions_per_s']:.3f}",
-            ]
-            cells.append(f"{way['right_per_s']:.1f}")
+            cells.append("{mean:.2f} [{low:.2f}, {high:.2f}]".format(**way["anls"]))
+            cells += [f"{1 / way['questions_per_s']:.3f}", f"{way['right_per_s']:.1f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 PICTURE = Path(__file__).parents[2] / ".assets" / "pareto.png"
 LINES = {
-    "ink": (
-        "ink",
-        "ink, print of 12 px",
-        "ink, print of 10 px",
-        "ink, print of 8 px",
-        "ink, print of 7 px",
-        "ink, print of 6 px",
-    ),
+    "ink": ("ink", *(f"ink, print of {px} px" for px in (12, 10, 8, 7, 6))),
     "ink, again": tuple(f"ink, print of 8 px, again below {at}" for at in (0.5, 0.7, 0.9)),
     "resize": tuple(f"resize@{tokens}" for tokens in (1638, 819, 546, 273, 128)),
     "ink of resize": ("ink of resize@1638", "ink of resize@819"),
