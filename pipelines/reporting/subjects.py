@@ -6,6 +6,7 @@ the page again, with the run's model and settings; an image is looked at with th
 
 import hashlib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,10 @@ def show(
     """
     name = what.replace("-", "_")
     if "." not in name and name not in names(PICTURES):
-        raise ConfigError(f"no picture {what!r}. There are: {', '.join(names(PICTURES))}")
+        pictures = [each.replace("_", "-") for each in names(PICTURES)]
+        near = get_close_matches(what, pictures, 1)
+        meant = f". Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no picture {what!r}. There are: {', '.join(pictures)}{meant}")
     drawing = load(PICTURES, name, Drawing)
     if output is not None:
         picture_path(output)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -139,9 +140,9 @@ def model_type(path: str) -> str:
     try:
         return str(AutoConfig.from_pretrained(path).model_type)
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"no model {path!r}: {str(error).splitlines()[0]} Give 'nano', a checkpoint folder, or a name on the hub"
-        ) from error
+        absent = path.startswith(("/", ".", "~")) and not Path(path).exists()  # the hub's words are about names
+        why = "there is no such folder." if absent else str(error).splitlines()[0]
+        raise ConfigError(f"no model {path!r}: {why} Give 'nano', a checkpoint folder, or a name on the hub") from error
 
 
 class HFEngine(Listening, Differentiable, Engine):

@@ -328,7 +328,7 @@ def test_a_file_with_other_rows_than_questions_is_made_again(config: RunConfig, 
 def test_settings_that_contradict_each_other_fail_first(config: RunConfig, data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give --resume as well"):
         config.with_settings(retry_errors=True)
-    with pytest.raises(ConfigError, match="no model '/nowhere'"):
+    with pytest.raises(ConfigError, match="no model '/nowhere': there is no such folder. Give 'nano'"):
         batch(configured(data, tmp_path / "run", Path("/nowhere")), QUIET)
     assert not (tmp_path / "run").exists(), "nothing was started"
 

@@ -122,6 +122,8 @@ def test_what_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
         show(folder, "trace", None, question_id="b")
     with pytest.raises(ConfigError, match="no picture 'heat'. There are: allocation, .*trace"):
         show(folder, "heat", None)
+    with pytest.raises(ConfigError, match="Did you mean 'print-size'"):
+        show(folder, "print-sise", None)
     with pytest.raises(ConfigError, match="holds no answers: is it the --output"):
         show(tmp_path, "trace", None)
 
