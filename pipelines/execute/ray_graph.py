@@ -22,19 +22,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from pipelines.execute import diagnosis
 from pipelines.execute.encoders import EncoderActor
 from pipelines.execute.ledger import Ledger
+from pipelines.execute.placement import LOOKER_CPUS, TASK_CPUS, Placement
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import Watch
 from pipelines.execute.readers import ReaderActor
-from pipelines.execute.resources import cluster_nodes, engine_gpus, misfit, share_of_cpus, surviving_cpus
 from pipelines.execute.session import hushed
 from pipelines.execute.sink import AnswersSink
 from pipelines.execute.source import Listed
 from pipelines.execute.stages import Look
 from pipelines.runs.config import RunConfig
 from pipelines.runs.folder import RunFolder
-from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
+from saccade.errors import EngineDead, SaccadeError, describe
 
-TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
 PATIENCE_S = 60.0  # between two lines that say how many encoders and readers are not ready yet
 LOST_S = 20.0  # until Ray knows that a node whose workers it could not reach is gone
 LOST = (
@@ -44,32 +43,29 @@ LOST = (
     ray.exceptions.WorkerCrashedError,
 )
 CLOSE_S = 10.0  # encoders and readers have this long to close their engines
-LOOKER_CPUS = 0.1  # it waits for encoders and readers most of the time
 
 
-def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
+def run(plan: Plan, placement: Placement, config: RunConfig, left: Path, watch: Watch) -> float:
     """Runs the graph over the images of `left`; seconds from the first image to the last answers written.
 
     Raises:
-        ConfigError: the model does not open, or the cluster lacks what the actors need.
+        ConfigError: the model does not open.
         EngineDead: a worker died more often than `max_restarts`.
     """
-    num_actors = config.num_encoders + config.num_readers
-    cpus = share_of_cpus(surviving_cpus(2.0) - config.num_lookers * LOOKER_CPUS, num_actors)
-    config = with_gpus(config)
-    _check_places(config, cpus)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": plan.ledger, "namespace": plan.namespace, "num_cpus": 0, "scheduling_strategy": here}
-    ledger = ray.remote(Ledger).options(**options).remote(config.in_flight)  # lost with the driver's node, not before
+    ledger = ray.remote(Ledger).options(**options).remote(placement.in_flight)  # lost with the driver's node only
     actors: list[Any] = []
     try:
-        for number in range(config.num_encoders):
-            actors.append(_named(EncoderActor, plan.encoder(number), plan, config, cpus, config.encoder_gpus))
-        for number in range(config.num_readers):
-            actors.append(_named(ReaderActor, plan.reader(number), plan, config, cpus, config.reader_gpus))
+        for number in range(plan.num_readers):
+            actors.append(_named(ReaderActor, plan.reader(number), plan, placement.cpus, placement.reader_gpus))
+        if placement.shared_gpus:
+            _wait_until_ready(actors, watch)  # each has a GPU of its own before encoders fill what is left
+        for number in range(plan.num_encoders):
+            actors.append(_named(EncoderActor, plan.encoder(number), plan, placement.cpus, placement.encoder_gpus))
         _wait_until_ready(actors, watch)
         with watch.polling(ledger):
-            _run_graph(plan, config, left, watch)
+            _run_graph(plan, placement, config, left, watch)
         return float(ray.get(ledger.seconds.remote()))
     except ray.exceptions.RayError as error:
         raise _cause(error) from error
@@ -79,25 +75,7 @@ def run(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> float:
             ray.kill(ledger)
 
 
-def _check_places(config: RunConfig, cpus: float) -> None:
-    """Raises ConfigError where the actors of a run do not fit the cluster: Ray would wait for a larger one for ever."""
-    shares = {
-        "an encoder": (config.num_encoders, cpus, config.encoder_gpus),
-        "a reader": (config.num_readers, cpus, config.reader_gpus),
-        "a looker": (config.num_lookers, LOOKER_CPUS, 0),
-        "a task": (1, TASK_CPUS, 0),
-    }
-    needs: list[tuple[str, dict[str, float]]] = []
-    for who, (count, cpu, gpu) in shares.items():
-        needs += [(who, {"CPU": cpu, **({"GPU": gpu} if gpu else {})})] * count
-    if why := misfit(needs, cluster_nodes()):
-        raise ConfigError(
-            f"the run does not fit its Ray cluster: {why}. Lower --num-encoders, --num-readers or their GPUs, or add "
-            "a node"
-        )
-
-
-def _named(kind: type, name: str, plan: Plan, config: RunConfig, cpus: float, gpus: float | None) -> Any:
+def _named(kind: type, name: str, plan: Plan, cpus: float, gpus: float) -> Any:
     """An encoder or a reader, which lookers find by its name. It is restarted, and its requests are repeated."""
     options = ray.remote(kind).options(
         name=name,
@@ -106,7 +84,7 @@ def _named(kind: type, name: str, plan: Plan, config: RunConfig, cpus: float, gp
         num_gpus=gpus,
         scheduling_strategy="SPREAD",
         max_restarts=-1,
-        max_task_retries=config.max_restarts,
+        max_task_retries=plan.max_restarts,
     )
     return options.remote(plan)
 
@@ -138,7 +116,7 @@ def _close(actors: list[Any]) -> None:
         ray.kill(actor)
 
 
-def _run_graph(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
+def _run_graph(plan: Plan, placement: Placement, config: RunConfig, left: Path, watch: Watch) -> None:
     """Runs the graph; when a node is lost with what it held, runs it again over the images that are left.
 
     Ray repeats a task at once on an actor that it cannot reach, and so uses up all repetitions before it knows that the
@@ -146,7 +124,7 @@ def _run_graph(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
     """
     for restarts_left in reversed(range(config.max_restarts + 1)):
         try:
-            return _graph(plan, config, left)
+            return _graph(plan, placement, config, left)
         except LOST as error:
             if not restarts_left:
                 raise
@@ -157,7 +135,7 @@ def _run_graph(plan: Plan, config: RunConfig, left: Path, watch: Watch) -> None:
                 return None
 
 
-def _graph(plan: Plan, config: RunConfig, left: Path) -> None:
+def _graph(plan: Plan, placement: Placement, config: RunConfig, left: Path) -> None:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what matters reaches us as an exception
     context = DataContext.get_current()
     context.enable_progress_bars = False
@@ -174,24 +152,13 @@ def _graph(plan: Plan, config: RunConfig, left: Path) -> None:
             batch_size=None,
             batch_format="numpy",
             compute=ActorPoolStrategy(
-                size=config.num_lookers,
-                max_concurrent_calls_per_actor=1 + plan.episodes_per_looker * config.num_readers,
+                size=placement.num_lookers,
+                max_concurrent_calls_per_actor=1 + plan.episodes_per_looker * plan.num_readers,
             ),
             num_cpus=LOOKER_CPUS,
             **retries,
         )
     looked.write_datasink(AnswersSink(plan), ray_remote_args={"num_cpus": TASK_CPUS})
-
-
-def with_gpus(config: RunConfig) -> RunConfig:
-    """The same run with a share of the GPUs for each actor, where none was given and the device is not a CPU.
-
-    Raises:
-        ConfigError: the cluster has fewer.
-    """
-    actors = (config.num_encoders, config.num_readers, config.encoder_gpus, config.reader_gpus)
-    encoder, reader = engine_gpus(config.engine, *actors)
-    return config.with_settings(encoder_gpus=encoder, reader_gpus=reader)
 
 
 def _cause(error: Exception) -> Exception:

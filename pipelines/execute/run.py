@@ -101,14 +101,15 @@ def _on_ray(
 ) -> float:
     """As `_run`, by the graph."""
     from pipelines.execute import ray_graph  # Ray: only when there is something to do
-    from pipelines.execute.resources import cluster_threads
+    from pipelines.execute.placement import place
     from pipelines.execute.session import ray_started
 
     namespace = f"saccade-{uuid.uuid4().hex[:8]}"
     with watching(console, num_left) as watch:
         watch.say("starting Ray")
         with ray_started(config.address, namespace):
-            watch.say("loading models")
+            placement = place(config)
+            watch.say(f"loading models: {placement}")
             plan = Plan(
                 dataset=config.dataset,
                 episode=config.episode,
@@ -118,15 +119,15 @@ def _on_ray(
                 hidden=folder.hidden,
                 attempt=attempt,
                 namespace=namespace,
-                num_encoders=config.num_encoders,
-                num_readers=config.num_readers,
+                num_encoders=placement.num_encoders,
+                num_readers=placement.num_readers,
                 encode_batch=config.encode_batch,
-                episodes_per_looker=max(1, -(-config.episodes_per_reader // config.num_lookers)),
-                threads=config.threads or cluster_threads(config.num_encoders + config.num_readers),
+                episodes_per_looker=max(1, -(-config.episodes_per_reader // placement.num_lookers)),
+                threads=placement.threads,
                 max_restarts=config.max_restarts,
                 read_s=config.read_timeout_s,
             )
-            return ray_graph.run(plan, config, folder.left, watch)
+            return ray_graph.run(plan, placement, config, folder.left, watch)
 
 
 def _progress(folder: RunFolder) -> str:

@@ -82,9 +82,13 @@ class RunConfig(Looking, Data):
     resume: bool = Field(False, description="Go on with the run in --output.")
     retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
     in_process: bool = Field(False, description="A loop in this process: starts at once, no Ray.")
-    num_encoders: int = Field(1, ge=1, description="Actors that encode images.")
-    num_readers: int = Field(1, ge=1, description="Actors that answer.")
-    num_lookers: Annotated[int, HIDDEN] = Field(1, ge=1, description="Actors that plan, score and select.")
+    num_encoders: int | None = Field(
+        None, ge=1, description="Actors that encode images; None: one per GPU, or, for a small model, per two CPUs."
+    )
+    num_readers: int | None = Field(None, ge=1, description="Actors that answer; None: likewise.")
+    num_lookers: Annotated[int | None, HIDDEN] = Field(
+        None, ge=1, description="Actors that plan, score and select; None: one per four readers."
+    )
     encoder_gpus: float | None = Field(None, ge=0, description="GPUs per encoder, 0.5: half of one; None: all, shared.")
     reader_gpus: float | None = Field(None, ge=0, description="GPUs per reader; None: all, shared.")
     threads: Annotated[int | None, HIDDEN] = Field(
@@ -96,7 +100,9 @@ class RunConfig(Looking, Data):
     encode_batch: Annotated[int | None, HIDDEN] = Field(
         None, ge=1, description="Images in one pass of the tower, at most; None: 4 on a GPU, 1 on a CPU."
     )
-    in_flight: Annotated[int, HIDDEN] = Field(32, ge=1, description="Images encoded but not yet written, at most.")
+    in_flight: Annotated[int | None, HIDDEN] = Field(
+        None, ge=1, description="Images encoded but not yet written, at most; None: 32 per reader."
+    )
     max_restarts: Annotated[int, HIDDEN] = Field(
         3, ge=0, description="Times a dead actor, or a request that killed one, is tried again."
     )
@@ -143,7 +149,8 @@ class RunConfig(Looking, Data):
         load("datasets", self.dataset, Dataset)
         if self.retry_errors and not self.resume:
             raise ConfigError("--retry-errors goes on with a run: give --resume as well")
-        several = {"address": self.address, "num_encoders": self.num_encoders > 1, "num_readers": self.num_readers > 1}
+        several = {"num_encoders": (self.num_encoders or 1) > 1, "num_readers": (self.num_readers or 1) > 1}
+        several["address"] = self.address is not None
         if self.in_process and (asked := [name for name, given in several.items() if given]):
             option = asked[0].replace("_", "-")
             raise ConfigError(

@@ -169,6 +169,8 @@ class EngineSpec(Strategy):
     """Its engine tells what a question attends to (`Encoder.attention`)."""
     windows: ClassVar[bool] = False
     """Its engine encodes window by window (`Encoder.windows`) where the model's vision tower has windows."""
+    copied: ClassVar[bool] = False
+    """A further reader on the same CPUs costs little more than the model's weights."""
 
     # A run's identity holds a hash of the weights in place of the model's name.
     model: str = tuning("nano", description="'nano' (bundled), a checkpoint folder, or a name on the hub.")

@@ -48,6 +48,7 @@ class HF(Checkpoint):
 
     attention: ClassVar[bool] = True
     windows: ClassVar[bool] = True
+    copied: ClassVar[bool] = True
 
     drop: str | dict[str, Any] | None = Field(None, description="What drops tokens inside the decoder: fastv, ...")
     vit: str | None = Field(None, description="A ViT (folder, or a name on the hub) that encodes in the tower's place.")

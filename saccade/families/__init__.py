@@ -218,9 +218,7 @@ def fingerprint(path: str) -> str:
     for name in ("config.json", CARD_FILE):
         stored = checkpoint_file(path, name)
         digest.update(stored.read_bytes() if stored is not None else b"none")
-    config = checkpoint_file(path, "config.json")
-    assert config is not None  # the model was opened
-    for file in sorted([*config.parent.glob("*.safetensors"), *config.parent.glob("gaze/*.safetensors")]):
+    for file in weight_files(path):
         size = file.stat().st_size
         digest.update(f"{file.name}:{size}".encode())
         with file.open("rb") as stream:
@@ -231,3 +229,10 @@ def fingerprint(path: str) -> str:
                 stream.seek(-(2**20), 2)
                 digest.update(stream.read())
     return digest.hexdigest()[:16]
+
+
+def weight_files(path: str) -> list[Path]:
+    """The safetensors files of a checkpoint and of its trained gaze, here or as the hub's cache has them."""
+    config = checkpoint_file(path, "config.json")
+    assert config is not None  # the model was opened
+    return sorted([*config.parent.glob("*.safetensors"), *config.parent.glob("gaze/*.safetensors")])

@@ -11,13 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipelines.execute import ray_graph as graph
 from pipelines.execute import resources
 from pipelines.execute.ledger import Ledger
 from pipelines.execute.resources import gpu_shares, share_of_cpus, thread_share
 from pipelines.execute.wire import freeze, thaw
 from pipelines.runs import manifest
-from pipelines.runs.config import RunConfig, changes
+from pipelines.runs.config import changes
 from pipelines.runs.files import replaced
 from saccade.config import Episode
 from saccade.datasets import Row, Skip
@@ -218,23 +217,6 @@ def test_shares_are_of_what_is_left_without_the_largest_node(
     monkeypatch.setattr(resources.ray, "is_initialized", lambda: True)
     monkeypatch.setattr(resources.ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": n}} for n in cpus])
     assert resources.surviving_cpus(7) == left
-
-
-@pytest.mark.parametrize("device, share", [("auto", 0.5), ("cpu", 0.0)])
-def test_engines_open_on_the_clusters_gpus(
-    device: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node = {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}}
-    monkeypatch.setattr(graph.ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(graph.ray, "cluster_resources", lambda: {"CPU": 12.0, "GPU": 1.0})
-    monkeypatch.setattr(
-        graph.ray, "nodes", lambda: [node, {**node, "Resources": {"CPU": 8.0}}, {**node, "Alive": False}]
-    )
-    config = RunConfig(dataset={"name": "synthdoc"}, output=tmp_path, engine={"device": device}, address="head:6379")
-    shared = graph.with_gpus(config)
-    assert (shared.encoder_gpus, shared.reader_gpus, resources.cluster_threads(2)) == (share, share, 4)
-    with pytest.raises(ConfigError, match="Ray chooses the GPU of each worker"):
-        config.with_settings(engine={"device": "cuda:1"})
 
 
 def test_codes_travel_in_the_place_of_tokens(qwen2_5_vl: Path, tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
-from pipelines.execute import local, resources, session
+from pipelines.execute import local, placement, session
 from pipelines.execute import ray_graph as graph
 from pipelines.execute import run as module
+from pipelines.execute.placement import Placement
 from pipelines.execute.plan import Plan
 from pipelines.execute.run import Stopped, batch
 from pipelines.execute.sink import AnswersSink
@@ -46,7 +47,7 @@ class Loop:
         self.sides: list[tuple[int, int, int, int]] = []  # width and height in px, image by image, and as shown
         self.sure: list[tuple[float, float | None]] = []  # confidence and score of its answers, image by image
 
-    def run(self, plan: Plan, config: RunConfig, left: Path, watch: Any) -> float:
+    def run(self, plan: Plan, placed: Placement, config: RunConfig, left: Path, watch: Any) -> float:
         for number, image in enumerate(pq.read_table(left).to_pylist()):
             if number >= self.most:
                 raise self.stops
@@ -71,7 +72,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
     """Stands in for the graph, and says what it was given."""
     made = Loop()
     monkeypatch.setattr(session, "ray_started", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(resources, "cluster_threads", lambda _: 1)
+    monkeypatch.setattr(placement, "place", lambda _: Placement(1, 1, 1, 32, 0.0, 0.0, 0.25, 1))
     monkeypatch.setattr(graph, "run", made.run)
     return made
 
@@ -96,7 +97,7 @@ def test_a_run_says_what_it_is_and_what_it_came_to(config: RunConfig, loop: Loop
     assert summary["first_look_tok"] == {}, "nothing was looked at"
     assert summary == json.loads((config.output / "summary.json").read_text())
     made = yaml.safe_load((config.output / "run.yaml").read_text())
-    assert made["in_flight"] == 32 and made["max_px"] == 28 * 28 * 256 and made["versions"]["ray"]
+    assert made["num_readers"] is None and made["max_px"] == 28 * 28 * 256 and made["versions"]["ray"]
     again = RunConfig(**{key: made[key] for key in RunConfig.model_fields})
     assert again == config, "run.yaml is a configuration"
     assert {path.name for path in config.output.iterdir()} == {"run.yaml", "summary.json", "answers", ".saccade"}
