@@ -8,6 +8,7 @@
 Importing it loads none of ray, vllm, transformers.
 """
 
+from saccade.api import Eye, load, look, look_many
 from saccade.config import Episode
 from saccade.errors import (
     ConfigError,
@@ -20,7 +21,6 @@ from saccade.errors import (
     SaccadeError,
     UnknownName,
 )
-from saccade.eye import Eye, load, look, look_many
 from saccade.picture import Picture
 from saccade.types import Answer, Cost, Gaze, Question, Sample, Selection, Step, Trace
 from saccade.version import __version__

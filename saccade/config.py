@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from saccade.budgets import Budget
+from saccade.budgets import Budget, of_tokens
 from saccade.engines import EngineSpec
 from saccade.errors import ConfigError
 from saccade.geometry.ink import TOLERANCE
@@ -39,6 +39,8 @@ EFFORTS: dict[str, dict[str, Any]] = {
 """Settings that an effort stands for; one that is given explicitly wins."""
 
 Spec = str | dict[str, Any]
+FIXED: dict[str, Any] = {"name": "fixed", "tokens": 273}
+"""The budget where none is given."""
 RARELY = Option(panel="How it looks, rarely changed")
 HIDDEN = Option(hidden=True)  # from the help, not from files and --set
 
@@ -79,7 +81,7 @@ class Episode(Settings):
                 ),
             ),
         ),
-    ] = Field({"name": "fixed", "tokens": 273}, description="Visual tokens per fixation, by a budget.")
+    ] = Field(FIXED, description="Visual tokens per fixation, by a budget.")
     fixations: int = Field(3, ge=0, le=64, description="Looks per question, at most.")
     stop_at: float = Field(0.7, ge=0, description="Confidence at which looking stops; above 1: never.")
     glimpse: Annotated[int, RARELY] = Field(
@@ -127,9 +129,12 @@ class Episode(Settings):
     @model_validator(mode="before")
     @classmethod
     def _look(cls, given: Any) -> Any:
-        """Adds what the effort stands for, and a sampler where settings of looks ask for one."""
+        """Adds what the effort and `tokens` stand for, and a sampler where settings of looks ask for one."""
         if not isinstance(given, dict):
             return given
+        if "tokens" in given:
+            given = {**given, "budget": of_tokens(given["tokens"], given.get("budget", FIXED))}
+            del given["tokens"]
         effort = given.get("effort", "medium")
         stood_for = EFFORTS.get(effort, {}) if isinstance(effort, str) else {}
         if _name(given.get("sampler")) in SIZED:  # it has a size of its own
@@ -260,7 +265,7 @@ def _name(spec: Any) -> str:
 
 def _looks(given: dict[str, Any]) -> bool:
     """Whether some settings are those of looks."""
-    return given.get("encoder") == "lazy" or bool(LOOKING & given.keys())
+    return given.get("encoder") == "lazy" or bool((LOOKING | {"tokens"}) & given.keys())
 
 
 class Strategies:

@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -125,6 +125,20 @@ def settings_text(settings: type[Settings]) -> str:
 
 def _default(field: FieldInfo) -> Any:
     return field.get_default(call_default_factory=True, validated_data={})
+
+
+def checked(build: Callable[..., T], settings: Mapping[str, Any], known: Collection[str]) -> T:
+    """Settings of a class, built from values that a person gave. `known`: the names that there are.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range; the message lists all.
+    """
+    try:
+        return build(**settings)
+    except ValidationError as error:
+        near = [each for name in settings if name not in known for each in get_close_matches(name, known, 1)]
+        meant = f". Did you mean {near[0]!r}?" if near else "."
+        raise ConfigError(f"{validation_text(error)}{meant} Settings: {', '.join(known)}") from error
 
 
 def validation_text(error: ValidationError) -> str:

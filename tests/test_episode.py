@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets.synthdoc import render
 from saccade.engines import Reader
 from saccade.engines.hf import HFEngine
 from saccade.episode import AGAIN, GLIMPSE, REST, Ask, arun, episodes, run, see
 from saccade.errors import ConfigError, DataError, EngineDead, EngineError, QuestionError, SaccadeError, describe
-from saccade.eye import Eye
 from saccade.geometry.grid import gaze_at
 from saccade.geometry.print_size import legible_tok
 from saccade.picture import Picture

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from pipelines.execute.local import _Once
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import HF, HFEngine
 from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError
-from saccade.eye import Eye
 from saccade.geometry.grid import in_boxes
 from saccade.picture import Picture
 from saccade.types import Part, Question

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines.hf import HFEngine
 from saccade.errors import ConfigError, SaccadeError
-from saccade.eye import Eye
 from saccade.geometry.print_size import legible_tok
 from saccade.metrics.calibration import Calibration, expected_calibration_error, reliability
 from saccade.metrics.scoring import score, title

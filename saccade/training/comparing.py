@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.progress import track
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, limit
 from saccade.engines.hf import HF
-from saccade.eye import Eye
 from saccade.metrics.bootstrap import interval_text
 from saccade.metrics.scoring import score, title
 from saccade.training.reading import Reading

@@ -16,13 +16,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.episode import Outcome
 from saccade.errors import ConfigError
-from saccade.eye import Eye
 from saccade.heads.files import save
 from saccade.heads.keep import KeepScores
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text

@@ -28,11 +28,11 @@ from PIL import Image
 from pipelines.runs.provenance import provenance
 from pipelines.serving.app import serving
 from pipelines.serving.settings import ServeConfig
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
-from saccade.eye import Eye
 from saccade.machine import num_cpus
 from tests.pipelines.serving.client import InProcess
 from tests.pipelines.serving.test_ray import free_port

@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.runs.provenance import provenance
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF, HFEngine
-from saccade.eye import Eye
 from saccade.metrics.anls import anls
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean
 from saccade.metrics.coverage import coverage

@@ -9,13 +9,13 @@ import torch
 from pipelines.runs.config import RunConfig
 from pipelines.runs.experiment import Experiment
 from saccade import eye
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines._listening import attention_of_last
 from saccade.engines.hf import HF, HFEngine
 from saccade.engines.vllm import VLLM
 from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, QuestionError
-from saccade.eye import Eye
 from saccade.geometry.grid import coarse_on
 from saccade.geometry.neighbours import covering
 from saccade.importance.attention import Attention

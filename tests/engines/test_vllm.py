@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import wide
 from saccade.engines.vllm import VLLM, VLLMEngine
 from saccade.engines.vllm_plugin import fields
 from saccade.errors import ConfigError, EngineError, QuestionError
-from saccade.eye import Eye
 from saccade.picture import Picture
 from saccade.types import Answer, Canvas, Part
 from tests import tiny

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
-from saccade.eye import Eye
 from saccade.families.llava import Llava
 from saccade.families.qwen2_5_vl import Qwen25VL
 from saccade.picture import Picture

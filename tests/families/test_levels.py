@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
 from saccade.episode import see
-from saccade.eye import Eye
 from saccade.picture import Picture
 from saccade.types import Question
 from tests import tiny

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines._staged import Staged, last_attention
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
-from saccade.eye import Eye
 from saccade.picture import Picture
 from saccade.reduction._drop import Cut, Drop
 from saccade.reduction.fastv import FastV

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from transformers import ViTConfig, ViTModel
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
-from saccade.eye import Eye
 from saccade.families._vit import encode
 from saccade.picture import Picture
 from saccade.reduction import Reduction

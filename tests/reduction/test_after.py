@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import HF
-from saccade.eye import Eye
 from saccade.geometry.grid import plain_grid
 from saccade.picture import Picture
 from saccade.reduction._slots import regroup

@@ -7,12 +7,12 @@ import torch
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
+from saccade.api import Eye
 from saccade.budgets.allocator import Allocator
 from saccade.config import Episode
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines._speech import Speech
 from saccade.engines.hf import HF
-from saccade.eye import Eye
 from saccade.geometry.levels import counts, level_masks, soft_selection
 from saccade.heads.allocator import LevelNet
 from saccade.heads.files import save

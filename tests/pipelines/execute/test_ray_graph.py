@@ -14,12 +14,12 @@ from rich.console import Console
 from pipelines.execute.run import batch
 from pipelines.runs.files import read_parquet
 from pipelines.runs.folder import RunFolder
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.jsonl import JsonLines
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError, EngineDead
-from saccade.eye import Eye
 from saccade.types import Trace
 from tests import horrors
 from tests.pipelines.conftest import EPISODE, NUM_IMAGES, NUM_QUESTIONS, configured

@@ -9,11 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
-from saccade.eye import Eye
 from saccade.types import Trace
 from tests.engines.conftest import needs_vllm
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from pipelines.serving.settings import hashed
+from saccade.api import Eye
 from saccade.episode import AGAIN
 from saccade.errors import EngineDead
-from saccade.eye import Eye
 from saccade.types import Answer, Canvas
 from tests.pipelines.serving.client import JSON, KNOBS, InProcess, body, image, in_process, png, settings, uri
 

@@ -9,8 +9,11 @@ from saccade.engines import Engine, EngineSpec, choose_engine
 from saccade.episode import Outcome, episodes, run, see
 from saccade.errors import QuestionError, SaccadeError
 from saccade.picture import Picture, Source
-from saccade.registry import named
+from saccade.registry import checked, named
 from saccade.types import Question, Trace
+
+KNOWN = ("tokens", *Episode.model_fields)
+"""Settings that `load` and `look_many` take."""
 
 
 class Eye:
@@ -54,8 +57,9 @@ class Eye:
 
         Raises:
             PictureError: the image cannot be used, so no question can.
+            ConfigError: a setting is unknown or out of range.
         """
-        chosen = self.settings.with_settings(**settings) if settings else self.settings
+        chosen = checked(self.settings.with_settings, settings, KNOWN) if settings else self.settings
         seen = see(chosen, self.engine, picture, questions)
         return run(episodes(chosen, seen), self.engine)
 
@@ -71,12 +75,13 @@ def load(
             print(trace.answer.text, trace.answer.confidence)
 
     `engine` is a name (auto, hf, vllm), `{"name": ..., settings}`, or an engine's own settings, which then name the
-    model. `settings` are those of `Episode`: sampler, scorer, planner, budget, fixations, ...
+    model. `settings` are those of `saccade.Episode`, by the names that the command line has: effort, sampler, scorer,
+    planner, tokens, fixations, ...
 
     Raises:
         ConfigError: a setting or the model is wrong.
     """
-    chosen = Episode(**settings)
+    chosen = checked(Episode, settings, KNOWN)
     spec = engine if isinstance(engine, EngineSpec) else choose_engine({"model": model, **named("engines", engine)})
     chosen.check_engine(spec)
     with spec.open() as loaded:
