@@ -120,6 +120,11 @@ class Episode(Settings):
         "private", description="private: one canvas per question; shared: one per image."
     )
     canvas_cap: Annotated[int, HIDDEN] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
+    question_parts: Annotated[Literal["together", "apart"], RARELY] = Field(
+        "together",
+        description="apart: a question for several things (`the date and the total`) looks, is read and is sure of "
+        "each by itself.",
+    )
     integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
         "canvas", description="How the answers of all looks become one (`saccade list integration`)."
     )
