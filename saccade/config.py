@@ -112,8 +112,13 @@ class Episode(Settings):
     pyramid: Annotated[str | None, holds(LearnedPyramid), HIDDEN] = Field(
         None, description="Folder of trained filters that make the coarser levels; None: they are resized."
     )
-    encoder: Annotated[Literal["full", "ink", "lazy"], RARELY] = Field(
-        "full", description="What is encoded: the whole image, all but blank cells, or windows where it looks."
+    encoder: Annotated[Literal["full", "ink", "lazy", "mixed"], RARELY] = Field(
+        "full",
+        description="What is encoded: the whole image, all but blank cells, windows where it looks, or all of it with "
+        "large patches where it is plain.",
+    )
+    plain: Annotated[float, HIDDEN] = Field(
+        0.1, ge=0, le=0.5, description="--encoder mixed: complexity below which 2 x 2 or 4 x 4 cells are one token."
     )
     ink_tolerance: Annotated[float, HIDDEN] = Field(
         TOLERANCE, ge=0, le=255, description="Grey levels that a blank cell may span; more: fewer cells hold ink."
@@ -122,6 +127,11 @@ class Episode(Settings):
         "private", description="private: one canvas per question; shared: one per image."
     )
     canvas_cap: Annotated[int, HIDDEN] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
+    question_parts: Annotated[Literal["together", "apart"], RARELY] = Field(
+        "together",
+        description="apart: a question for several things (`the date and the total`) looks, is read and is sure of "
+        "each by itself.",
+    )
     integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
         "canvas", description="How the answers of all looks become one (`saccade list integration`)."
     )
@@ -156,6 +166,8 @@ class Episode(Settings):
                 f"--encoder lazy encodes the windows that a gaze falls on, and {what} needs the whole image: "
                 "give another sampler and --levels 1, or --encoder full"
             )
+        if self.encoder == "mixed" and self.levels > 1:
+            raise ConfigError("--encoder mixed has levels of its own, large patches where a page is plain: --levels 1")
         if self.view == "gundam" and self.encoder != "full":
             raise ConfigError(
                 f"--sampler gundam encodes whole tiles, --encoder {self.encoder} single cells or windows: leave one out"

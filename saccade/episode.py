@@ -20,6 +20,7 @@ from saccade.engines._held import after, fits
 from saccade.errors import EngineDead, SaccadeError
 from saccade.geometry.fovea import nearest, token_eccentricity_deg
 from saccade.geometry.grid import shares_on
+from saccade.parts import apart
 from saccade.seen import Put
 from saccade.seen import Seen as Seen
 from saccade.seen import see as see
@@ -39,8 +40,7 @@ from saccade.types import (
     Trace,
 )
 
-Outcome = Trace | SaccadeError
-"""What became of one question. An error costs that question only."""
+Outcome = Trace | SaccadeError  # what became of one question; an error costs that question only
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,4 +396,5 @@ def episodes(settings: Episode, seen: Seen) -> list[Flow]:
     """
     settings = settings.with_gaze(seen.gaze)
     groups = [seen.asked] if settings.shared else [(item,) for item in seen.asked]
-    return [episode(settings, seen, group) for group in groups]
+    look = partial(episode, settings, seen)
+    return [apart(group, look) if settings.question_parts == "apart" else look(group) for group in groups]

@@ -229,7 +229,9 @@ def _prepared(
     if settings.encoder == "ink" and not encoder.family.takes_cells:
         name = type(encoder.family).__name__
         raise ConfigError(f"the vision tower of {name} takes whole pictures only: --encoder full")
-    if settings.encoder == "ink" or (settings.view == "ink" and _takes_some(encoder)):
+    if settings.encoder == "mixed":
+        view = encoder.family.mixed(picture, view, settings.plain)
+    elif settings.encoder == "ink" or (settings.view == "ink" and _takes_some(encoder)):
         view = _inked(settings, encoder, picture, view)
     return replace(view, received="received" in settings.needs)
 

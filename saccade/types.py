@@ -25,8 +25,7 @@ Need = Literal["pixels", "tower", "received", "question", "attention", "boxes"]
 """What a strategy reads of a scene, and so what must be done before it: decode the picture, encode it, record the
 encoder's attention, embed the question, record the language model's attention; know where the answer stands."""
 
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1."""
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
 def _bytes(tensor: Tensor) -> bytes:
@@ -336,6 +335,7 @@ class Trace:
     answer: Answer
     cost: Cost
     shown: Tensor  # (N,) bool, tokens that were on the canvas at the last read, not merged, whoever added them
+    parts: tuple["Trace", ...] = ()  # of each thing asked for, where they were asked one by one; their ids are its own
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from saccade.datasets import open_dataset
 from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError
 from saccade.picture import Picture, suffixes
-from saccade.studies.levels import over, reports
+from saccade.studies.levels import memory, over, reports
 from saccade.types import Question
 
 
@@ -47,6 +47,8 @@ def levels(
         with spec.open() as engine:
             for _, report in reports(looks, engine, picture, [Question("asked", question)]):
                 typer.echo(report.text())
+                every, apart = memory(looks, engine, picture, [level.selected for level in report.levels])
+                typer.echo(f"{every / 1e6:.1f} MB with all levels encoded at once, {apart / 1e6:.1f} MB level by level")
         return
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})
     with spec.open() as engine:

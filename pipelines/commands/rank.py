@@ -16,9 +16,9 @@ from pipelines.runs.engine import settled
 from pipelines.runs.provenance import provenance
 from saccade.datasets import Dataset, Skip, limit, open_dataset
 from saccade.engines import checkpoint, choose_engine
-from saccade.families import fingerprint
+from saccade.families import fingerprint, own_gaze
 from saccade.registry import load, named
-from saccade.studies.ranking import Candidates, Ranking, looks_of_page, scorers_by_default, to_markdown
+from saccade.studies.ranking import Candidates, Ranking, left_out, looks_of_page, to_markdown
 from saccade.studies.ranking import rank as rank_rows
 
 console = Console()
@@ -59,7 +59,8 @@ def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str,
     Raises:
         ConfigError: a setting is wrong, `output` holds another run, or no question has answer boxes.
     """
-    spec, candidates = settled(choose_engine({**chosen.engine, "name": "hf"}), here=True), Candidates(chosen)
+    spec = settled(choose_engine({**chosen.engine, "name": "hf"}), here=True)
+    candidates = Candidates(chosen, own_gaze(checkpoint(spec.model)))
     dataset = load("datasets", chosen.dataset, Dataset)
     origin = {
         "coverage": chosen.dump(),
@@ -71,7 +72,7 @@ def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str,
         rows = collect(
             output, origin, images, lambda row: looks_of_page(row, dataset, encoder, candidates, chosen.tokens), console
         )
-    results = {**rank_rows(rows), "tokens": chosen.tokens, "left_out": scorers_by_default()[1]}
+    results = {**rank_rows(rows), "tokens": chosen.tokens, "left_out": left_out(candidates)}
     results |= {**origin, **provenance()}
     (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     (output / "table.md").write_text(to_markdown(results))

@@ -14,7 +14,7 @@ from saccade.datasets import Dataset
 from saccade.engines import EngineSpec, checkpoint, choose_engine
 from saccade.errors import ConfigError, UnknownName
 from saccade.families import own_gaze
-from saccade.heads.scoring import SCORERS, kind_of, trained_on
+from saccade.heads.scoring import looks_by, trained_on
 from saccade.registry import load, validation_text
 from saccade.settings import Settings
 
@@ -28,6 +28,7 @@ class Headed(Settings):
 
     looks: dict[str, Any] = Field(description="Settings of `Episode`; the scorer is the head.")
     against: str = Field(description="The row that each is compared with.")
+    row: str = Field("{}", description="What the row of a head is called, with its folder's name for {}.")
 
 
 class Experiment(Settings):
@@ -84,19 +85,18 @@ class Experiment(Settings):
         return load("datasets", self.dataset, Dataset), spec, episodes
 
     def with_heads(self, folders: Sequence[Path]) -> Self:
-        """With a row for each trained head, named after its folder.
+        """With a row for each trained head, or attention across levels, named after its folder.
 
         Raises:
             ConfigError: the experiment takes no heads, two have the same name, or a folder holds none.
         """
         if self.heads is None:
-            raise ConfigError("this experiment has no rows for trained heads (`heads:`); `trained` has")
+            raise ConfigError("this experiment has no rows for trained heads (`heads:`); `trained`, `samplers` have")
         variants, against = dict(self.variants), dict(self.against)
         for folder in folders:
-            if (name := folder.resolve().name) in variants:
+            if (name := self.heads.row.replace("{}", folder.resolve().name)) in variants:
                 raise ConfigError(f"--head {folder}: there is a row {name!r} already; rows are called as their folders")
-            scorer = {"name": SCORERS[kind_of(folder)], "head": str(folder)}
-            variants[name], against[name] = {**self.heads.looks, "scorer": [scorer]}, self.heads.against
+            variants[name], against[name] = {**self.heads.looks, **looks_by(folder)}, self.heads.against
         return self.with_settings(variants=variants, against=against)
 
     def trained_pages(self) -> dict[str, int]:
@@ -105,7 +105,8 @@ class Experiment(Settings):
         most_pages = {}
         for name, episode in variants.items():
             scorers = episode.with_gaze(own_gaze(checkpoint(spec.model))).strategies.score.scorers
-            heads = [head for _, scorer in scorers if (head := getattr(scorer, "head", None))]
+            parts = [getattr(scorer, key, None) for _, scorer in scorers for key in ("head", "weights")]
+            heads = [folder for folder in parts if isinstance(folder, str)]
             pages = [trained_on(Path(head)) for head in heads]
             if known := [number for number in pages if number is not None]:
                 most_pages[name] = max(known)

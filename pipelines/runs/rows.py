@@ -33,6 +33,7 @@ ATTENDED = pa.struct([("cell", pa.int32()), ("share", pa.float32())])
 SIDES = ("rows", "cols", "width_px", "height_px")
 LEVEL = pa.struct([("rows", pa.int32()), ("cols", pa.int32())])
 GRID = pa.struct([*((name, pa.int32()) for name in SIDES), ("levels", pa.list_(LEVEL))])  # above 0; null: none
+PART = pa.struct([("question", pa.string()), ("answer", pa.string()), ("confidence", pa.float64())])
 STAGE = pa.struct([("name", pa.string()), ("seconds", pa.float64())])
 SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
 SCHEMA = pa.schema(
@@ -67,6 +68,7 @@ SCHEMA = pa.schema(
         ("height_px", pa.int32()),
         ("evidence_px", pa.list_(pa.int32())),  # x0, y0, x1, y1 in that image: where the answer was read; null: nowhere
         ("path", pa.string()),  # of the image's file; null: it is in no file of its own
+        ("parts", pa.list_(PART)),  # of a question that was asked part by part; null: it was not
         ("page", pa.int32()),  # of a file that has several, from 1; null: the file has one
     ]
 )
@@ -142,10 +144,15 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "grid": {**{name: getattr(seen.grid, name) for name in SIDES}, "levels": _levels(seen.grid)},
         "fixations": [_fixation(step, seen.grid) for step in trace.steps],
         "attended": [{"cell": cell, "share": share} for cell, share in trace.answer.attended] or None,
+        "parts": [_part(part) for part in trace.parts] or None,
         "width_px": seen.size_px[0],
         "height_px": seen.size_px[1],
     }
     return {**row, "evidence_px": box_px(row, *seen.size_px) if text.strip() else None}
+
+
+def _part(trace: Trace) -> dict[str, Any]:
+    return {"question": trace.question, "answer": trace.answer.text, "confidence": trace.answer.confidence}
 
 
 def _given(image_id: str, question: Question) -> dict[str, Any]:

@@ -3,7 +3,9 @@
     dataset: {name: foveated, of: {name: synthdoc, questions_per_page: 1}, bins: [128, 256]}
 
 Each page keeps its first question, and the gaze is on that question's answer: what the best single gaze lets a reader
-read through a log-polar map of `bins`. `way: even` is the rival: as many samples, spread evenly over the page.
+read through a log-polar map of `bins`, or `off_deg` degrees beside it. `way`: rows by the logarithm (`foveated`), as
+dense as acuity (`acuity`), or by the logarithm and closer together where the page has edges (`scene`). `way: even` is
+the rival: as many samples, spread evenly over the page.
 """
 
 import json
@@ -16,10 +18,13 @@ import numpy as np
 from pydantic import Field
 
 from saccade.datasets import Dataset, Row, Skip, digest
-from saccade.geometry.quality import even_image, foveated_image
+from saccade.geometry.fovea import PX_PER_DEG
+from saccade.geometry.quality import even_image, foveated_image, scene_image
 from saccade.picture import Picture
 from saccade.registry import load
 from saccade.types import Question
+
+Way = Literal["foveated", "acuity", "scene", "even"]
 
 
 class Foveated(Dataset):
@@ -28,18 +33,19 @@ class Foveated(Dataset):
     of: dict[str, Any] = Field(
         {"name": "synthdoc", "questions_per_page": 1}, description="A data set and its settings: {name: synthdoc, ...}."
     )
-    way: Literal["foveated", "even"] = Field("foveated", description="Log-polar bins, or as many even samples.")
+    way: Way = Field("foveated", description="Log-polar bins, by acuity, by the scene, or as many even samples.")
     bins: tuple[int, int] = Field((256, 512), description="Rows and columns of the log-polar map.")
+    off_deg: float = Field(0.0, ge=0, description="Degrees beside the answer that the gaze is, 33.3 px each.")
 
     def rows(self) -> Iterator[Row | Skip]:
         return (row if isinstance(row, Skip) else _first(row) for row in self._of.rows())
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
         inner, x, y = json.loads(source)
-        return Picture(partial(_pixels, self._of, inner, (x, y), self.way, self.bins), limit_px)
+        return Picture(partial(_pixels, self._of, inner, (x, y), self.way, self.bins, self.off_deg), limit_px)
 
     def fingerprint(self) -> str:
-        return digest(self.way, self.bins, self._of.fingerprint())
+        return digest(self.way, self.bins, self.off_deg, self._of.fingerprint())
 
     @property
     def _of(self) -> Dataset:
@@ -60,8 +66,21 @@ def _gaze(question: Question) -> tuple[float, float]:
     return (x0 + x1) / 2, (y0 + y1) / 2
 
 
-def _pixels(of: Dataset, source: str, gaze_uv: tuple[float, float], way: str, bins: tuple[int, int]) -> np.ndarray:
+def _pixels(
+    of: Dataset, source: str, gaze_uv: tuple[float, float], way: Way, bins: tuple[int, int], off_deg: float
+) -> np.ndarray:
     """(H, W, 3) uint8."""
     picture = of.picture(source)
-    made = even_image(picture, bins[0] * bins[1]) if way == "even" else foveated_image(picture, gaze_uv, bins)
-    return made.rgb
+    if way == "even":
+        return even_image(picture, bins[0] * bins[1]).rgb
+    gaze_uv = _beside(gaze_uv, off_deg * PX_PER_DEG, picture.size_px)
+    if way == "scene":
+        return scene_image(picture, gaze_uv, bins).rgb
+    return foveated_image(picture, gaze_uv, bins, "acuity" if way == "acuity" else "log").rgb
+
+
+def _beside(uv: tuple[float, float], off_px: float, size_px: tuple[int, int]) -> tuple[float, float]:
+    """The point so far above or below it, whichever is farther from the border: a line of print runs left and right."""
+    x, y = uv
+    off = off_px / size_px[1]
+    return x, min(max(y - off if y > 0.5 else y + off, 0.0), 1.0)

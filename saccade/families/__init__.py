@@ -42,6 +42,7 @@ class Prepared:
     view: str
     cells: Tensor | None = None  # (K,) int64 of the whole grid, in raster order: those that are encoded; None: all
     received: bool = True  # whether the attention that each token receives is wanted
+    sides: Tensor | None = None  # (K,) int64: `cells` are the top left ones of blocks of so many by so many; None: 1
 
     @property
     def whole_patches(self) -> int:
@@ -102,6 +103,14 @@ class Family(ABC):
     def whole_grid(self, picture: Picture) -> Grid:
         """Where the tokens of a whole picture stand. Raises as `prepare`."""
         return self.prepare(picture).grid
+
+    def mixed(self, picture: Picture, prepared: Prepared, plain: float) -> Prepared:
+        """A whole picture whose plain regions are patches of twice and four times the side, in one pass with the rest.
+
+        Raises:
+            ConfigError: this family's tower takes patches of one size only.
+        """
+        raise ConfigError(f"the vision tower of {type(self).__name__} takes patches of one size only: --encoder full")
 
     @abstractmethod
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:

@@ -4,11 +4,14 @@ transformers' AutoProcessor for these families needs torchvision; their Pillow i
 not, and give the same pixels.
 """
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
 from saccade.errors import ConfigError, PictureError
@@ -17,6 +20,7 @@ from saccade.families._prompt import around_image, open_tokenizer
 from saccade.families._qwen_tower import QwenBlocks, encode, start
 from saccade.families._walk import Tokens
 from saccade.geometry.grid import plain_grid
+from saccade.geometry.quadtree import block_grid, plain_blocks
 from saccade.picture import Picture, resized
 from saccade.types import Canvas, Encoding, Grid
 
@@ -64,6 +68,30 @@ class QwenVL(Family):
         view = "full" if max_tok is None else f"resize@{max_tok}"
         return Prepared(inputs["pixel_values"], thw, grid, picture.sha256, view)  # type: ignore[arg-type]
 
+    def mixed(self, picture: Picture, prepared: Prepared, plain: float) -> Prepared:
+        grid = prepared.grid
+        pixels = resized(Picture.open(picture, limit_px=self.limit_px).rgb, grid.width_px, grid.height_px)
+        page = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float()
+        first, sides = plain_blocks(page / 255, grid.rows, grid.cols, plain)
+        patches = prepared.patches.view(len(grid), self.merge**2, -1)[first]
+        for side in (2, 4):  # the same page so many times smaller: a block is then one cell of it
+            rows, cols = -(-grid.rows // side), -(-grid.cols // side)
+            edges = (0, (cols * side - grid.cols) * self.cell_px, 0, (rows * side - grid.rows) * self.cell_px)
+            small = avg_pool2d(pad(page[None], edges, mode="replicate"), side)[0].round().byte()
+            inputs = self.processor(images=[small.permute(1, 2, 0).numpy()], do_resize=False, return_tensors="pt")
+            of = sides == side
+            at = (first[of] // grid.cols // side) * cols + first[of] % grid.cols // side
+            patches[of] = inputs["pixel_values"].view(rows * cols, self.merge**2, -1)[at].to(patches)
+        seal = hashlib.sha256(torch.stack([first, sides]).numpy().tobytes()).hexdigest()[:16]
+        return replace(
+            prepared,
+            patches=patches.flatten(0, 1),
+            grid=block_grid(grid, first, sides),
+            view=f"{prepared.view}|mixed-{seal}",
+            cells=first,
+            sides=sides,
+        )
+
     def whole_patches(self, picture: Picture) -> int:
         rows, cols = self._whole(picture)
         return rows * cols * self.merge**2
@@ -94,8 +122,8 @@ class QwenVL(Family):
             reduction = None
         if reduction is not None and any(item.cells is not None for item in batch):
             raise ConfigError(
-                f"--encoder ink and the reduction {reduction.name()!r} do not go together: merging needs the whole "
-                "page. Leave one of them out"
+                f"--encoder ink or mixed and the reduction {reduction.name()!r} do not go together: merging needs the "
+                "whole page. Leave one of them out"
             )
         alone = reduction is not None and reduction.stopping
         encodings = []
@@ -126,7 +154,10 @@ class QwenVL(Family):
         kept = torch.cat([some + first for some, first in zip(cells, firsts, strict=False)]).to(tower.device)
         image = torch.arange(len(batch)).repeat_interleave(torch.tensor([len(some) for some in cells]))
         states = self._embedded(patches, grid_thw, kept)
-        tokens, order = start(states, grid_thw, self.merge, kept, window[kept], image.to(tower.device))
+        sides = torch.cat([torch.ones(len(p.grid)) if p.sides is None else p.sides.float() for p in batch])
+        tokens, order = start(
+            states, grid_thw, self.merge, kept, window[kept], image.to(tower.device), sides.to(tower.device)
+        )
         return QwenBlocks(tower, self._full()), tokens, order
 
     def _embedded(self, patches: Tensor, grid_thw: Tensor, cells: Tensor) -> Tensor:

@@ -57,14 +57,17 @@ class QwenBlocks:
 
 
 def start(
-    states: Tensor, grid_thw: Tensor, merge: int, cells: Tensor, window: Tensor, image: Tensor
+    states: Tensor, grid_thw: Tensor, merge: int, cells: Tensor, window: Tensor, image: Tensor, side: Tensor
 ) -> tuple[Tokens, Tensor]:
     """Embedded patches (patches, F), in the processor's order, as tokens window by window; and that order, (tokens,).
 
-    cells: (tokens,) of whole grids one after the other; window, image: (tokens,) where each attends.
+    cells: (tokens,) of whole grids one after the other; window, image: (tokens,) where each attends; side: (tokens,)
+    float32, how many times larger than a cell a token is, whose patches then stand at the centres of what they cover.
     """
     unit = merge**2
     position = get_vision_position_ids(grid_thw, merge).float().view(-1, unit, 2)[cells]
+    corner = position[:, :1]
+    position = corner + (position - corner + 0.5) * side[:, None, None] - 0.5
     order = torch.argsort(window, stable=True)
     fixed = torch.zeros(len(order), dtype=torch.bool, device=states.device)
     states = states.view(len(order), unit, -1)

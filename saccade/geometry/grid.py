@@ -37,7 +37,9 @@ def level_sizes(grid: Grid) -> tuple[tuple[int, int], ...]:
     """(rows, cols) of each level above 0, finest first; () where there is none."""
     sizes = []
     for level in range(1, 1 + (int(grid.level.max()) if len(grid) else 0)):
-        cols, rows = (1 / grid.extent_uv[grid.level == level].amin(0)).round().long().tolist()
+        here = grid.extent_uv[grid.level == level]
+        extent = here.amin(0) if len(here) else 2**level / torch.tensor([grid.cols, grid.rows])  # none stayed so large
+        cols, rows = (1 / extent).round().long().clamp(min=1).tolist()
         sizes.append((rows, cols))
     return tuple(sizes)
 

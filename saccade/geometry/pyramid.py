@@ -129,7 +129,8 @@ def progressive(
     encode: Callable[[Tensor, int], Tensor],
     score: Callable[[Tensor], Tensor],
 ) -> Picked:
-    """The best tokens of each level, with one level in memory at a time. No command calls it: looks encode all levels.
+    """The best tokens of each level, with one level in memory at a time. Looks encode all levels: `saccade levels` says
+    what that costs.
 
     Level l is blurred and halved from level l - 1, encoded, scored and reduced to its `quota[l]` best tokens (all,
     where it has fewer) before the next one is made; pixels and tokens of earlier levels are let go.

@@ -8,7 +8,7 @@ Shapes: B pictures of C channels and H x W px, T patches of all of them, S sizes
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -112,6 +112,35 @@ def adaptive_patches(
     size_px = torch.cat([torch.full_like(place[0], size) for size, place in patches])
     order = torch.argsort((image * height + top) * width + left)
     return Patches(pixels[order], image[order], size_px[order], top[order], left[order], height, width)
+
+
+def plain_blocks(page: Tensor, rows: int, cols: int, plain: float) -> tuple[Tensor, Tensor]:
+    """Top left cells (K,) int64, increasing, and sides (K,) int64 in cells of blocks that cover a grid of cells once.
+
+    Of a page (C, H, W) in [0, 1] whose H / rows x W / cols cells are square: blocks of 4 x 4 and 2 x 2 cells whose
+    complexity is below `plain` (at most 0.5; 0: none) stay one; all others, and those that reach beyond the page, are
+    single cells.
+    """
+    cell, beyond = page.shape[-1] // cols, [-rows % 4, -cols % 4]
+    filled = pad(page, (0, beyond[1] * cell, 0, beyond[0] * cell))
+    stripes = torch.arange(filled.shape[-1]) % 2  # complexity 0.5 and more in any block that holds some: it is split
+    filled[:, page.shape[1] :], filled[:, :, page.shape[2] :] = stripes, stripes[page.shape[2] :]
+    found = adaptive_patches(filled[None], (plain, plain), (4 * cell, 2 * cell, cell))
+    top, left, side = (each // cell for each in (found.top_px, found.left_px, found.size_px))
+    on_page = (top < rows) & (left < cols)
+    first, order = (top * cols + left)[on_page].sort()
+    return first, side[on_page][order]
+
+
+def block_grid(grid: Grid, first: Tensor, side: Tensor) -> Grid:
+    """Where blocks of a plain grid stand, as from `plain_blocks`: each at the floor of its centre, level log2(side)."""
+    size = torch.tensor([grid.cols, grid.rows], dtype=torch.float32)
+    corner = torch.stack([first % grid.cols, first // grid.cols], -1)  # x, y
+    at = corner + side[:, None] // 2
+    extent = side[:, None] / size
+    centre = (corner + side[:, None] / 2) / size
+    level = side.float().log2().long()
+    return replace(grid, centre_uv=centre, extent_uv=extent, level=level, row=at[:, 1], col=at[:, 0])
 
 
 def _tiles(images: Tensor, size: int, cell: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saccade.geometry.fovea import PX_PER_DEG, eccentricity_deg, in_bands
 from saccade.geometry.logpolar import Spacing, inverse_log_polar, log_polar
+from saccade.geometry.sceneaware import inverse_scene_log_polar, scene_log_polar
 from saccade.picture import Picture
 
 BANDS_DEG = (0.0, 5.0, 15.0, inf)
@@ -62,15 +63,40 @@ def foveated(
     return inverse_log_polar(polar, gaze_uv, height, width, alpha_px, spacing, px_per_deg)
 
 
-def foveated_image(picture: Picture, gaze_uv: tuple[float, float], bins: tuple[int, int]) -> Picture:
+def foveated_image(
+    picture: Picture, gaze_uv: tuple[float, float], bins: tuple[int, int], spacing: Spacing = "log"
+) -> Picture:
     """The picture as foveation leaves it: as large, sharp at the gaze, through bins (num_rho, num_theta).
 
     Raises:
         PictureError: the picture cannot be read.
     """
     pixels = picture.rgb
-    polar = log_polar(pixels, gaze_uv, *bins)
-    return Picture.open(inverse_log_polar(polar, gaze_uv, *pixels.shape[:2]))
+    polar = log_polar(pixels, gaze_uv, *bins, spacing=spacing)
+    return Picture.open(inverse_log_polar(polar, gaze_uv, *pixels.shape[:2], spacing=spacing))
+
+
+def scene_image(picture: Picture, gaze_uv: tuple[float, float], bins: tuple[int, int]) -> Picture:
+    """The picture through a log-polar map that is finer where the picture itself has edges (`saliency_of`).
+
+    The way back knows the saliency; what it would cost to send is not counted.
+
+    Raises:
+        PictureError: the picture cannot be read.
+    """
+    pixels, gaze = pixels_of(picture), torch.tensor([gaze_uv])
+    saliency = saliency_of(pixels)
+    polar = scene_log_polar(pixels, saliency, gaze, *bins)
+    return _opened(inverse_scene_log_polar(polar, saliency, gaze))
+
+
+def saliency_of(images: Tensor, cell_px: int = 16) -> Tensor:
+    """(B, C, H, W) -> (B, H, W) in [0, 1]: mean gradient of the grey in cells, over the highest, smooth in between."""
+    grey = images.mean(1, keepdim=True)
+    down, right = F.pad(grey.diff(dim=-2), (0, 0, 0, 1)), F.pad(grey.diff(dim=-1), (0, 1))
+    cells = F.avg_pool2d(torch.hypot(down, right), min(cell_px, *images.shape[-2:]), ceil_mode=True)
+    cells = cells / cells.amax((-2, -1), keepdim=True).clamp(min=1e-9)
+    return F.interpolate(cells, images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def uniform(images: Tensor, num_samples: int) -> Tensor:
@@ -88,7 +114,12 @@ def even_image(picture: Picture, num_samples: int) -> Picture:
     Raises:
         PictureError: the picture cannot be read.
     """
-    pixels = (255 * uniform(pixels_of(picture), num_samples)[0]).round().clamp(0, 255).byte()
+    return _opened(uniform(pixels_of(picture), num_samples))
+
+
+def _opened(image: Tensor) -> Picture:
+    """(1, 3, H, W) in [0, 1] as a picture."""
+    pixels = (255 * image[0]).round().clamp(0, 255).byte()
     return Picture.open(pixels.permute(1, 2, 0).contiguous().numpy())
 
 

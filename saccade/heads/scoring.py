@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, normalize, pad
 
 from saccade.errors import ConfigError
+from saccade.heads.crosslevel import CrossLevel
 from saccade.heads.files import CARD
 from saccade.heads.surroundings import Surroundings
 from saccade.tokens.similarity import over_words
@@ -222,6 +223,18 @@ def kind_of(folder: Path) -> str:
     raise ConfigError(f"{folder} holds a {name}, which is no head of a scorer ({', '.join(KINDS)})")
 
 
+def looks_by(folder: Path) -> dict[str, Any]:
+    """Settings of an episode that looks by what a folder holds: a head, or attention across levels with its levels.
+
+    Raises:
+        ConfigError: it holds neither.
+    """
+    card = read_card(folder)
+    if card.get("kind") == CrossLevel.__name__:
+        return {"scorer": [{"name": "crosslevel", "weights": str(folder)}], "levels": card["sizes"]["levels"]}
+    return {"scorer": [{"name": SCORERS[kind_of(folder)], "head": str(folder)}]}
+
+
 def trained_on(folder: Path) -> int | None:
     """How many pages the head of a folder was trained on, as its card says; None: it does not.
 
@@ -229,8 +242,8 @@ def trained_on(folder: Path) -> int | None:
         ConfigError: the folder holds no head.
     """
     notes = read_card(folder).get("notes") or {}
-    pages = (notes.get("report") or {}).get("pages", notes.get("steps"))  # `train gaze`: each step is a page of its own
-    return None if pages is None else int(pages)
+    said = [(notes.get("report") or {}).get("pages"), notes.get("pages"), notes.get("steps")]
+    return next((int(pages) for pages in said if pages is not None), None)  # `train gaze`: a page of its own a step
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -3,15 +3,21 @@
 Each level's contribution is measured: the kept tokens are read again without that level, and with that level alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
+from saccade.analysis.memory import peak_bytes
 from saccade.analysis.pyramid import PyramidReport, pyramid_report, read_value
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, limit
 from saccade.engines import Engine
 from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
+from saccade.geometry.pyramid import progressive
+from saccade.geometry.quality import pixels_of
 from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.picture import Picture
 from saccade.types import Question, Scene, Trace
@@ -37,6 +43,21 @@ def reports(
         value = read_value(seen, question, engine)
         pixels = picture.rgb if bands else None
         yield question, pyramid_report(seen.encoding.grid, importance, outcome.shown, pixels=pixels, value=value)
+
+
+def memory(settings: Episode, engine: Engine, picture: Picture, quota: Sequence[int]) -> tuple[int, int]:
+    """Bytes of tensors alive at most: with all levels encoded before any token is chosen, and level by level, each
+    reduced to its `quota` by the variance of its tokens before the next is encoded."""
+
+    def encode(images: Tensor, level: int) -> Tensor:
+        pixels = (255 * images[0]).round().byte().permute(1, 2, 0).contiguous().numpy()
+        prepared = replace(engine.prepare(Picture.open(pixels)), received="received" in settings.needs)
+        return engine.encode([prepared])[0].tokens[None]
+
+    def apart() -> None:
+        progressive(pixels_of(picture), quota, encode, lambda tokens: tokens.float().var(-1))
+
+    return peak_bytes(lambda: see(settings, engine, picture, [])), peak_bytes(apart)
 
 
 def over(settings: Episode, engine: Engine, dataset: Dataset, num_questions: int) -> dict[str, Any]:

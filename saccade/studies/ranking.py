@@ -6,16 +6,19 @@ numbers mean is in `saccade.analysis.gaze`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import mean, median
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from saccade.analysis.gaze import ENOUGH, Boxes, Judged, Looks, look, scene_of
+from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder
 from saccade.errors import ConfigError, DataError, describe
-from saccade.importance import Mix, Scorer
+from saccade.heads.scoring import looks_by
+from saccade.importance import Scorer
 from saccade.metrics.bootstrap import bootstrap_mean, interval_text
 from saccade.planners import Planner
 from saccade.registry import find, load, names
@@ -49,19 +52,24 @@ class Ranking(Settings):
     planners: Annotated[tuple[str, ...], _names("planners", "Instead of all (`saccade list planners`).")] = Field(
         default_factory=lambda: planners()
     )
+    heads: Annotated[
+        tuple[str, ...], Option(spelled=Short(name="heads", metavar="FOLDER,...", help="Trained heads, ranked beside."))
+    ] = ()
     tokens: int = Field(273, ge=1, description="Visual tokens per look.")
 
-    @field_validator("scorers", "samplers", "planners", mode="before")
+    @field_validator("scorers", "samplers", "planners", "heads", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(value.split(",")) if isinstance(value, str) else value
 
 
 class Candidates:
-    """The strategies whose combinations are ranked."""
+    """The strategies whose combinations are ranked; `gaze` is the folder of the checkpoint's own head of `late`."""
 
-    def __init__(self, chosen: Ranking) -> None:
-        self.scorers = {name: Mix.parse(name.replace("+", ",")) for name in chosen.scorers}
+    def __init__(self, chosen: Ranking, gaze: str | None = None) -> None:
+        looks = {name: Episode(scorer=name.replace("+", ",")).with_gaze(gaze) for name in chosen.scorers}
+        looks |= {Path(folder).name: Episode(scorer=looks_by(Path(folder))["scorer"]) for folder in chosen.heads}
+        self.scorers = {name: episode.strategies.score for name, episode in looks.items()}
         for name, mix in self.scorers.items():
             if "attention" in mix.needs:
                 raise ConfigError(f"the scorer {name!r} reads the language model's attention, and none is loaded here")
@@ -82,6 +90,12 @@ def scorers_by_default() -> tuple[tuple[str, ...], tuple[str, ...]]:
         trained = name in UNTRAINED or any(field.is_required() for field in kind.model_fields.values())
         (left_out if trained or "attention" in kind.reads else ranked).append(name)
     return tuple(ranked), tuple(left_out)
+
+
+def left_out(candidates: Candidates) -> tuple[str, ...]:
+    """The scorers that no ranking has by default, less those that a head was given for."""
+    given = {scorer.name() for mix in candidates.scorers.values() for _, scorer in mix.scorers}
+    return tuple(name for name in scorers_by_default()[1] if name not in given)
 
 
 def planners() -> tuple[str, ...]:

@@ -30,6 +30,14 @@ def parts_of(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[tuple[int, 
     return tuple(found) if len(found) <= MOST else ((found[0][0], found[-1][1]),)
 
 
+def texts_of(text: str) -> tuple[str, ...]:
+    """The words of each part: for tokens that spell the whole text, as many as `parts_of` finds, in order."""
+    found = list(_spans(text))
+    return (
+        tuple(text[first:last] for first, last in found) if len(found) <= MOST else (text[found[0][0] : found[-1][1]],)
+    )
+
+
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     """First character and last + 1 of what stands between the words that part a question."""
     at, whole = 0, len(text.rstrip())

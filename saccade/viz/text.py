@@ -17,7 +17,9 @@ ANSWER_CELLS = 40
 
 
 def lines(view: TraceView) -> list[str]:
-    """One line per fixation, columns aligned, and a last line with the answer. Plain strings without escape codes."""
+    """One line per fixation, columns aligned, one per part of a question that was taken apart, and a last line with the
+    answer. Plain strings without escape codes.
+    """
     columns = [
         [str(number) for number in range(1, len(view.looks) + 1)],
         [f"gaze ({look.gaze_uv[0]:.2f}, {look.gaze_uv[1]:.2f})" if look.aimed else "" for look in view.looks],
@@ -28,6 +30,10 @@ def lines(view: TraceView) -> list[str]:
     ]
     padded = [_aligned(column, right=place in (0, 2)) for place, column in enumerate(columns) if any(column)]
     table = ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)]
+    table += [
+        f"{_cut(_quoted(question), ANSWER_CELLS)}  {_cut(_quoted(answer), ANSWER_CELLS)}  {confidence:.2f}"
+        for question, answer, confidence in view.parts
+    ]
     last = [f"answer {_quoted(view.answer)}", f"confidence {view.confidence:.2f}", spent(view)]
     if view.score is not None:
         last.insert(2, f"score {view.score:.2f}")

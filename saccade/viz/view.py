@@ -64,6 +64,7 @@ class TraceView:
     score: float | None = None  # None: not scored
     coarser: tuple[tuple[int, int], ...] = ()  # rows and columns of each level above 0
     evidence_uv: Box | None = None  # where the answer was read; None: nothing was, or nobody knows
+    parts: tuple[tuple[str, str, float], ...] = ()  # what was asked one by one: words, answer, confidence
 
     @classmethod
     def from_trace(cls, trace: Trace, grid: Grid, score: float | None = None) -> Self:
@@ -83,7 +84,9 @@ class TraceView:
         )
         attended = [{"cell": cell, "share": share} for cell, share in trace.answer.attended]
         answer, size = trace.answer, (grid.rows, grid.cols)
-        return cls(trace.question, answer.text, answer.confidence, looks, *size, score, coarser)._located(attended)
+        parts = tuple((part.question, part.answer.text, part.answer.confidence) for part in trace.parts)
+        made = cls(trace.question, answer.text, answer.confidence, looks, *size, score, coarser, parts=parts)
+        return made._located(attended)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], grid: Grid | None = None) -> Self:
@@ -119,6 +122,7 @@ class TraceView:
                 cols=int(size["cols"]),
                 score=None if score is None else float(score),
                 coarser=tuple((each["rows"], each["cols"]) for each in size.get("levels") or ()),
+                parts=tuple((part["question"], part["answer"], part["confidence"]) for part in row.get("parts") or ()),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(

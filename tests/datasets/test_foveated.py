@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.runs.experiment import read_experiment
 from saccade.datasets import Row
-from saccade.datasets.foveated import Foveated
+from saccade.datasets.foveated import Foveated, _beside
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.errors import PictureError
 
@@ -45,6 +45,25 @@ def test_even_pages_have_no_gaze():
     (_, even), (_, foveated) = pages(way="even", bins=(64, 128))[0], pages(bins=(64, 128))[0]
     assert even.shape == foveated.shape and not np.array_equal(even, foveated)
     assert np.abs(np.diff(even.astype(int), axis=1)).max() < np.abs(np.diff(foveated.astype(int), axis=1)).max()
+
+
+@pytest.mark.parametrize("way", ["acuity", "scene"])
+def test_other_maps_are_other_pages_and_a_gaze_beside_the_answer_blurs_it(way: str) -> None:
+    row, plain = pages(bins=(96, 192))[0]
+    _, seen = pages(way=way, bins=(96, 192))[0]
+    _, off = pages(way=way, bins=(96, 192), off_deg=6)[0]
+    original = SynthDoc(page_px=512, num_pages=3).picture("0").rgb.astype(int)
+    height, width = original.shape[:2]
+    x0, y0, x1, y1 = row.questions[0].answer_boxes_uv[0]
+    box = np.s_[int(y0 * height) : int(y1 * height) + 1, int(x0 * width) : int(x1 * width) + 1]
+    assert seen.shape == plain.shape and not np.array_equal(seen, plain)
+    assert np.abs(seen - original)[box].mean() < 0.7 * np.abs(off - original)[box].mean()
+
+
+def test_the_gaze_beside_the_answer_stays_on_the_page() -> None:
+    assert _beside((0.3, 0.25), 200, (400, 500)) == (0.3, 0.65)
+    assert _beside((0.3, 0.9), 200, (400, 500)) == (0.3, 0.5)
+    assert _beside((0.3, 0.25), 0, (400, 500)) == (0.3, 0.25)
 
 
 def test_a_picture_is_lazy_pickles_and_has_an_identity_of_its_own():

@@ -16,7 +16,7 @@ from saccade.engines.hf import HFEngine
 from saccade.episode import see
 from saccade.errors import ConfigError
 from saccade.picture import Picture
-from saccade.studies.levels import over, reports
+from saccade.studies.levels import memory, over, reports
 from saccade.types import Canvas, Part, Question, Selection
 from tests import tiny
 
@@ -55,6 +55,14 @@ def test_the_value_is_what_a_reader_makes_of_those_tokens(engine: HFEngine, pict
     assert [one.contribution for one in report.levels][1:] == [0.0, 0.0]  # nothing was kept of them
 
 
+def test_memory_of_all_levels_at_once_and_of_one_after_the_other(engine: HFEngine, picture: Picture) -> None:
+    every, apart = memory(SMALL, engine, picture, [4, 7, 9])
+    encoding = see(SMALL, engine, picture, []).encoding
+    assert every > sum(tensor.numel() * tensor.element_size() for tensor in encoding.tensors.values())
+    assert apart > picture.width_px * picture.height_px * 3 * 4, "the picture as numbers, to be blurred and halved"
+    assert (every, apart) == memory(SMALL, engine, picture, [4, 7, 9]), "it repeats exactly"
+
+
 def test_means_over_a_data_set(engine: HFEngine) -> None:
     dataset = open_dataset("synthdoc", page_px=256)
     found = over(SMALL, engine, dataset, 3)
@@ -78,7 +86,8 @@ def test_the_command(tmp_path: Path) -> None:
     small = ["--levels", "2", "--tokens", "30", "--device", "cpu"]
     good = run.invoke(app, ["levels", str(page), "--question", "What?", *small])
     assert good.exit_code == 0, good.output
+    assert "MB with all levels encoded at once" in good.output
     assert "contribution" in good.output
-    assert good.output.splitlines()[-1].startswith("30 of ")
+    assert good.output.splitlines()[-2].startswith("30 of ")
     with pytest.raises(ConfigError, match="is an image: give --question"):
         run.invoke(app, ["levels", str(page)], catch_exceptions=False)

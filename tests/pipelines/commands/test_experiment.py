@@ -19,6 +19,7 @@ from pipelines.runs import stored
 from pipelines.runs.experiment import ALL, Experiment, in_repository, read_experiment
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
+from saccade.heads.crosslevel import CrossLevel
 from saccade.heads.files import save
 from saccade.heads.scoring import Late
 from tests import tiny
@@ -140,6 +141,19 @@ def test_trained_heads_get_rows_with_the_pages_they_were_trained_on(settings: di
         Experiment(**settings).with_heads(folders)
     with pytest.raises(ConfigError, match="nothing holds no head"):
         Experiment(**settings, heads=heads).with_heads([tmp_path / "nothing"])
+
+
+def test_attention_across_levels_gets_a_row_of_its_levels(settings: dict[str, Any], tmp_path: Path) -> None:
+    with HF(model=settings["engine"]["model"]).open_encoder() as encoder:
+        width = encoder.query("Who?").tokens.shape[-1]
+    folder = tmp_path / "heads" / "crosslevel"
+    save(CrossLevel(width, width, levels=2), folder, pages="7", steps="30")
+    heads = {"looks": LOOKS, "against": "looks", "row": "top-K by {}"}
+    results = made(Experiment(**settings, heads=heads).with_heads([folder]).dump(), tmp_path / "out")
+    entry = results["variants"]["top-K by crosslevel"]
+    assert (entry["trained_pages"], entry["against"], entry["errors"]) == (7, "looks", 0)
+    passes = {name: each["encoder_passes"] for name, each in results["variants"].items()}
+    assert passes["looks"] == 1 and 1 < passes["top-K by crosslevel"] <= 1.5
 
 
 def test_what_is_expected_needs_a_comparison(settings: dict[str, Any]) -> None:

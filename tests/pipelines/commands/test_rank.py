@@ -12,7 +12,11 @@ from pipelines.commands import app as cli
 from pipelines.commands import rank as module
 from pipelines.commands.rank import RankConfig, run_ranking
 from pipelines.runs.experiment import CONFIGS, find_experiment
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError, UnknownName
+from saccade.heads.crosslevel import CrossLevel
+from saccade.heads.files import save
+from saccade.heads.scoring import Late
 from saccade.studies.ranking import Candidates, Ranking, scorers_by_default
 from saccade.studies.ranking import rank as rank_rows
 from tests.pipelines.conftest import write_data
@@ -56,6 +60,22 @@ def test_every_combination_is_ranked_beside_the_baselines(chosen: RankConfig, tm
     assert json.loads((tmp_path / "out" / "results.json").read_text()) == json.loads(json.dumps(results))
     table = (tmp_path / "out" / "table.md").read_text()
     assert "|  | full |  | 1.00 |" in table and "n = 6 questions on 3 pages (3 without" in table
+
+
+def test_trained_heads_and_the_model_s_own_gaze_are_ranked(chosen: RankConfig, tmp_path: Path) -> None:
+    with HF(model=chosen.engine["model"]).open_encoder() as encoder:
+        width = encoder.query("Who?").tokens.shape[-1]
+    for name, head in (("late", Late("after", width, width)), ("levels", CrossLevel(width, width, levels=2))):
+        save(head, tmp_path / "heads" / name)
+    late, levels = (str(tmp_path / "heads" / name) for name in ("late", "levels"))
+    candidates = Candidates(Ranking(scorers="late,edges", heads=levels), gaze=late)
+    assert list(candidates.scorers) == ["late", "edges", "levels"]
+    assert candidates.scorers["late"].parts[0][1]["head"] == late
+    results = run_ranking(
+        chosen.with_settings(scorers=("edges",), heads=(levels,), planners=("query",)), tmp_path / "out", QUIET
+    )
+    assert {one["scorer"] for one in results["combinations"]} == {"edges", "levels"}
+    assert "crosslevel" not in results["left_out"] and "cross" in results["left_out"]
 
 
 def test_it_goes_on_where_it_was(chosen: RankConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
