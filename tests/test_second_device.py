@@ -98,11 +98,13 @@ VIEWS: dict[str, dict[str, Any]] = {
     "glimpse": {**LOOKS, "glimpse": 16},
     "all the rest": {**LOOKS, "rest": "all"},
     "lazy": {**LOOKS, "encoder": "lazy"},
+    "mixed": {**LOOKS, "encoder": "mixed"},
+    "parts": {**LOOKS, "question_parts": "apart"},
     "levels": {**LOOKS, "levels": 3, "sampler": "pyramid"},
     "fovea": {**LOOKS, "fovea": 3},
     "attention": {**LOOKS, "scorer": "attention", "glimpse": 20},
 }
-REFUSED = {("gundam", "llava"), ("lazy", "llava"), ("lazy", "qwen2_vl"), ("lazy", "qwen3_vl")}
+REFUSED = {("gundam", "llava"), ("lazy", "llava"), ("mixed", "llava"), ("lazy", "qwen2_vl"), ("lazy", "qwen3_vl")}
 
 
 @pytest.mark.parametrize("way", VIEWS)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import HFEngine
 from saccade.episode import see
 from saccade.errors import ConfigError
-from saccade.eye import Eye
 from saccade.families import Prepared
 from saccade.families.qwen2_5_vl import Qwen25VL
 from saccade.geometry.quadtree import plain_blocks
