@@ -219,12 +219,13 @@ class Slow:
     """Backends whose reader takes its time, or dies."""
 
     def __init__(self, inner: Any, seconds: float, error: Exception | None = None) -> None:
-        self.inner, self.seconds, self.error = inner, seconds, error
+        self.inner, self.seconds, self.error, self.begun = inner, seconds, error, 0
 
     async def see(self, *args: Any) -> Any:
         return await self.inner.see(*args)
 
     async def read(self, *args: Any) -> Any:
+        self.begun += 1
         await asyncio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
@@ -237,7 +238,8 @@ def test_a_full_queue_is_429_and_a_closing_server_503(endpoint: InProcess, qwen2
 
         async def scene() -> list[Any]:
             asked = [asyncio.ensure_future(busy.client.post("/v1/chat/completions", json=body())) for _ in range(6)]
-            await asyncio.sleep(0.25)
+            while sum(each.done() for each in asked) < 3:  # those that are refused
+                await asyncio.sleep(0.01)
             drained = asyncio.ensure_future(busy.looker.drain())
             await asyncio.sleep(0.05)
             late = await busy.client.post("/v1/chat/completions", json=body())
@@ -261,18 +263,29 @@ def test_time_out_and_a_dead_engine_are_503(endpoint: InProcess, qwen2_5_vl: Pat
         assert 'saccade_requests_total{status="503"} 1.0' in dead.get("/metrics").text
 
 
-def test_a_client_that_goes_away_frees_its_place(endpoint: InProcess, qwen2_5_vl: Path) -> None:
-    with in_process(qwen2_5_vl, Slow(endpoint.local, 30.0), max_episodes=1) as busy:
+def test_a_client_that_goes_away_frees_its_place_ends_its_work_and_is_counted(
+    endpoint: InProcess, qwen2_5_vl: Path
+) -> None:
+    slow = Slow(endpoint.local, 0.3)
+    with in_process(qwen2_5_vl, slow, max_episodes=1) as busy:
 
-        async def scene() -> tuple[int, int]:
-            asked = asyncio.ensure_future(busy.client.post("/v1/chat/completions", json=body()))
-            await asyncio.sleep(0.3)
+        async def scene() -> tuple[int, int, int]:
+            asked = asyncio.ensure_future(
+                busy.client.post("/v1/chat/completions", json=body(saccade={**KNOBS, "fixations": 9, "tokens": 2}))
+            )
+            waiting = asyncio.ensure_future(busy.client.post("/v1/chat/completions", json=body()))
+            while not slow.begun:
+                await asyncio.sleep(0.01)
             before = busy.looker.looking
+            waiting.cancel()
             asked.cancel()
-            await asyncio.sleep(0.1)
-            return before, busy.looker.looking
+            await asyncio.sleep(0.7)  # two more reads, had they gone on
+            return before, busy.looker.looking + busy.looker.waiting, slow.begun
 
-        assert busy.run(scene()) == (1, 0)
+        assert busy.run(scene()) == (1, 0, 1)
+        metrics = busy.get("/metrics").text
+        assert value(metrics, 'saccade_requests_total{status="499"}') == 2
+        assert value(metrics, "saccade_request_seconds_count") == 2
 
 
 def test_an_engine_that_reads_many_at_a_time_does(qwen2_5_vl: Path) -> None:
