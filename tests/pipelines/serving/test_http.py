@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from pipelines.serving.settings import hashed
-from saccade.episode import AGAIN
+from saccade.episode import AGAIN, episodes, run, see
 from saccade.errors import EngineDead
 from saccade.eye import Eye
-from saccade.types import Answer, Canvas
+from saccade.geometry.grid import level_sizes
+from saccade.picture import Picture
+from saccade.types import Answer, Canvas, Question, Trace
 from tests.pipelines.serving.client import JSON, KNOBS, InProcess, body, image, in_process, png, settings, uri
 
 
@@ -47,6 +49,7 @@ def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, gl
     assert (told["fixations"][-1]["reason"] == AGAIN) == (reread > 0)
     for fixation, step in zip(told["fixations"], trace.steps, strict=True):
         assert fixation["kept"] == step.selection.index.tolist() and fixation["tokens"] == len(step.selection)
+        assert fixation["levels"] is None and told["grid"]["levels"] is None
         assert fixation["gaze"] == pytest.approx(step.gaze.uv, abs=1e-4)
         assert (fixation["reason"], fixation["answer"]) == (step.gaze.reason, step.answer.text)
     assert told["cost"]["visual_tok"] == trace.cost.visual_tok
@@ -55,6 +58,24 @@ def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, gl
     assert usage["prompt_tokens"] == trace.cost.prefill_tok + trace.cost.cached_tok
     assert usage["completion_tokens"] == sum(len(step.answer.logprobs) for step in trace.steps)
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_coarse_tokens_are_told_with_their_levels(endpoint: InProcess) -> None:
+    knobs = {**KNOBS, "sampler": "pyramid", "levels": 3, "tokens": 9, "importance": True}
+    told = endpoint.post(body("What?", png(196, 252), saccade=knobs)).json()["saccade"]
+    chosen = {key: knobs[key] for key in ("sampler", "fixations", "stop_at", "levels")}
+    chosen["budget"] = {"name": "fixed", "tokens": 9}
+    episode = settings(Path("nano")).episode.with_settings(**chosen)
+    seen = see(episode, endpoint.local.reader.engine, Picture.open(png(196, 252)), [Question("a", "What?")])
+    (trace,) = run(episodes(episode, seen), endpoint.local.reader.engine)
+    assert isinstance(trace, Trace)
+    for fixation, step in zip(told["fixations"], trace.steps, strict=True):
+        assert fixation["levels"] == seen.grid.level[step.selection.index].tolist()
+    assert any(any(fixation["levels"]) for fixation in told["fixations"])
+    rows, cols = told["grid"]["rows"], told["grid"]["cols"]
+    sizes = [(level["rows"], level["cols"]) for level in told["grid"]["levels"]]
+    assert sizes == list(level_sizes(seen.grid)) and len(sizes) == 2 and sizes[0] < (rows, cols)
+    assert len(base64.b64decode(told["fixations"][0]["importance"])) == rows * cols
 
 
 @pytest.mark.parametrize("stop_at", [0.0, 2.0])
