@@ -1,5 +1,6 @@
 """The settings of an episode: everything that decides what is looked at and when looking stops."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -17,7 +18,7 @@ from saccade.integration import Integrator
 from saccade.planners import Planner
 from saccade.registry import load
 from saccade.samplers import Sampler
-from saccade.settings import Option, Settings, Short
+from saccade.settings import Option, Settings, Short, option_of
 from saccade.types import Need
 
 VIEWS = ("ink", "full", "resize", "gundam")
@@ -27,9 +28,8 @@ all tokens, all of the image resized to the whole budget, or tiles of it and the
 SIZED = ("resize", "gundam")
 """Views that have a size of their own, whatever the print."""
 
-LOOKING = {"scorer", "planner", "budget", "fixations", "glimpse", "fovea", "levels", "canvas", "rest"}
-"""Settings of looks: given one of them and no sampler, an episode looks, with the sampler `LOOKS`."""
 LOOKS = "hybrid"
+"""The sampler of an episode that is given a setting of looks (`LOOKING`), and no sampler."""
 
 EFFORTS: dict[str, dict[str, Any]] = {
     "low": {"print_px": 7.0},
@@ -42,6 +42,7 @@ Spec = str | dict[str, Any]
 FIXED: dict[str, Any] = {"name": "fixed", "tokens": 273}
 """The budget where none is given."""
 RARELY = Option(panel="How it looks, rarely changed")
+OF_LOOKS = Option(of_looks=True)
 HIDDEN = Option(hidden=True)  # from the help, not from files and --set
 
 
@@ -59,10 +60,10 @@ class Episode(Settings):
         description="ink (no blank cells), full, resize, gundam (tiles), or how looks choose; "
         f"{LOOKS} where a setting of looks is given.",
     )
-    scorer: str | tuple[Spec, ...] = Field(
+    scorer: Annotated[str | tuple[Spec, ...], OF_LOOKS] = Field(
         "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
     )
-    planner: Annotated[Spec, Option(names="planners")] = Field(
+    planner: Annotated[Spec, Option(names="planners", of_looks=True)] = Field(
         "query", description="Where to look next (`saccade list planners`)."
     )
     budget: Annotated[
@@ -70,6 +71,7 @@ class Episode(Settings):
         Option(
             names="budgets",
             hidden=True,
+            of_looks=True,
             shorts=(
                 Short(
                     name="tokens",
@@ -77,27 +79,28 @@ class Episode(Settings):
                     takes=str,
                     metavar="N|MODE",
                     help="Visual tokens per fixation: a number, tiny (73), small (111), base (273), large (421), or "
-                    "auto: more for a complex picture, fewer for a plain one.",
+                    "auto: more for a complex picture.",
                 ),
             ),
         ),
     ] = Field(FIXED, description="Visual tokens per fixation, by a budget.")
-    fixations: int = Field(3, ge=0, le=64, description="Looks per question, at most.")
+    fixations: Annotated[int, Option(of_looks=True, idle=1)] = Field(
+        3, ge=0, le=64, description="Looks per question, at most."
+    )
     stop_at: float = Field(0.7, ge=0, description="Confidence at which looking stops; above 1: never.")
-    glimpse: Annotated[int, RARELY] = Field(
+    glimpse: Annotated[int, replace(RARELY, of_looks=True, idle=0)] = Field(
         0, ge=0, description="Coarse tokens of the whole image, read before any look; a sure answer ends it there."
     )
-    rest: Annotated[Literal["none", "all"], RARELY] = Field(
+    rest: Annotated[Literal["none", "all"], replace(RARELY, of_looks=True, idle="none")] = Field(
         "none", description="all: a question that is unsure after its looks is shown all the rest."
     )
     reread: Annotated[float, RARELY] = Field(
         0.0,
         ge=0,
         le=4,
-        description="Where an answer stays unsure, the page is shown again this many times as large, and the surer "
-        "answer counts; 0: never.",
+        description="Where unsure, the page again, this many times as large; the surer answer counts; 0: never.",
     )
-    fovea: Annotated[float, RARELY] = Field(
+    fovea: Annotated[float, replace(RARELY, of_looks=True, idle=0.0)] = Field(
         0.0, ge=0, description="Each look chooses among this many times its tokens, the nearest to its gaze; 0: all."
     )
     print_px: float | None = Field(  # None: ink as large as the checkpoint reads best, all else as it is
@@ -106,7 +109,7 @@ class Episode(Settings):
         allow_inf_nan=False,
         description="Shrink the page until its smallest print has this x-height, in px; 0: never.",
     )
-    levels: Annotated[int, RARELY] = Field(
+    levels: Annotated[int, replace(RARELY, of_looks=True, idle=1)] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
     )
     pyramid: Annotated[str | None, holds(LearnedPyramid), HIDDEN] = Field(
@@ -114,8 +117,7 @@ class Episode(Settings):
     )
     encoder: Annotated[Literal["full", "ink", "lazy", "mixed"], RARELY] = Field(
         "full",
-        description="What is encoded: the whole image, all but blank cells, windows where it looks, or all of it with "
-        "large patches where it is plain.",
+        description="What is encoded: all, all but blank cells, windows looked at, or plain parts coarsely.",
     )
     plain: Annotated[float, HIDDEN] = Field(
         0.1, ge=0, le=0.5, description="--encoder mixed: complexity below which 2 x 2 or 4 x 4 cells are one token."
@@ -123,14 +125,13 @@ class Episode(Settings):
     ink_tolerance: Annotated[float, HIDDEN] = Field(
         TOLERANCE, ge=0, le=255, description="Grey levels that a blank cell may span; more: fewer cells hold ink."
     )
-    canvas: Annotated[Literal["private", "shared"], RARELY] = Field(
+    canvas: Annotated[Literal["private", "shared"], replace(RARELY, of_looks=True, idle="private")] = Field(
         "private", description="private: one canvas per question; shared: one per image."
     )
     canvas_cap: Annotated[int, HIDDEN] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
     question_parts: Annotated[Literal["together", "apart"], RARELY] = Field(
         "together",
-        description="apart: a question for several things (`the date and the total`) looks, is read and is sure of "
-        "each by itself.",
+        description="apart: a question for several things is looked at and read for each by itself.",
     )
     integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
         "canvas", description="How the answers of all looks become one (`saccade list integration`)."
@@ -278,6 +279,10 @@ def _name(spec: Any) -> str:
 def _looks(given: dict[str, Any]) -> bool:
     """Whether some settings are those of looks."""
     return given.get("encoder") == "lazy" or bool((LOOKING | {"tokens"}) & given.keys())
+
+
+LOOKING = frozenset(name for name, field in Episode.model_fields.items() if option_of(field.metadata).of_looks)
+"""Settings of looks: given one of them and no sampler, an episode looks."""
 
 
 class Strategies:

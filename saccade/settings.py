@@ -52,6 +52,8 @@ class Option:
     shorts: tuple[Short, ...] = ()  # settings of what it names that have options of their own
     spelled: Short | None = None  # it is given under another name, or in another unit
     hidden: bool = False  # in files and --set only
+    of_looks: bool = False  # it says how looks are taken: a view, which shows everything at once, takes none
+    idle: Any = None  # the value that such a setting has where there are no looks; it may be given beside a view
 
 
 def option_of(metadata: list[Any]) -> Option:

@@ -151,6 +151,35 @@ def others() -> Iterator[Case]:
     yield "avif header alone", b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + bytes(64), ""
 
 
+def jpeg2000(width_px: int, height_px: int) -> bytes:
+    """Some 200 bytes that state a size, and hold no pixels."""
+
+    def marked(marker: int, content: bytes) -> bytes:
+        return struct.pack(">HH", marker, 2 + len(content)) + content
+
+    size = struct.pack(">HIIIIIIIIH", 0, width_px, height_px, 0, 0, width_px, height_px, 0, 0, 4) + b"\x07\1\1" * 4
+    coding = b"\0\0\0\1\0" + bytes([5, 4, 4, 0, 1])
+    tile = b"\xff\x90" + struct.pack(">HHIBB", 10, 0, 114, 0, 1) + b"\xff\x93" + bytes(100)
+    return (
+        b"\xff\x4f" + marked(0xFF51, size) + marked(0xFF52, coding) + marked(0xFF5C, b"\x40" * 17) + tile + b"\xff\xd9"
+    )
+
+
+def endless() -> Iterator[Case]:
+    """Within all limits of pixels and bytes, and read for minutes."""
+    busy = "keeps its reader busy"
+    tags = [(256, 3, 1, 16), (257, 3, 1, 16), *((1000 + n, 3, 1, 1) for n in range(20_000))]
+    entries = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    at = [8 + n * (len(entries) + 4) for n in range(1, 120)]
+    yield (
+        "tiff of directories of 20,000 tags",
+        b"II*\0\x08\0\0\0" + b"".join(entries + struct.pack("<I", n) for n in [*at, 0]),
+        busy,
+    )
+    yield "ppm of ten million comments", b"P3\n64 64\n255\n" + b"#\n" * 10_000_000, busy
+    yield "jpeg 2000 of 100 million pixels in 200 bytes", jpeg2000(10_000, 10_000), busy
+
+
 def no_images() -> Iterator[Case]:
     """What stands in the place of images."""
     svg = b"<?xml version='1.0'?><!DOCTYPE svg [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><svg><image href='http://127.0.0.1/'/></svg>"
@@ -241,7 +270,7 @@ def pdfs() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """All of them."""
-    made = [*pngs(), *jpegs(), *others(), *no_images(), *pdfs()]
+    made = [*pngs(), *jpegs(), *others(), *endless(), *no_images(), *pdfs()]
     assert len({name for name, _, _ in made}) == len(made)
     return made
 

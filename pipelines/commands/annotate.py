@@ -54,7 +54,8 @@ def annotate(
     """Read the same fields from every page: a data set with confidence, evidence, and a flag where a person is needed.
 
     fields.yaml: `fields:`, then `- {name: total, question: "What is the total?", type: money}` for each.
-    Types: text, number, date, money, choice (with its choices), yes/no; any may have a pattern.
+    Types: text, number, date (with its date_order: DMY, MDY, YMD), money, choice (with its choices), yes/no;
+    any may have a pattern.
 
     Writes OUTPUT/annotations/*.parquet (one row per page), JSON Lines, labelstudio.json and coco.json.
     Killed at any moment, the same command with --resume goes on; then `saccade review OUTPUT`.

@@ -148,7 +148,7 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
 def _print_json(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
     """The row that a run stores, without what only a data set's question has."""
     (row,) = scored_rows("", seen, [Question("ask", trace.question)], [trace], settings)
-    told = {**row, "page": picture.page}
+    told = {**row, "page": picture.page if picture.num_pages > 1 else None}  # as rows of a run have it
     for name in ("id", "image_id", "answers", "score", "exact", "coverage", "metadata", "variant", "error"):
         del told[name]
     console.print(json.dumps(told), highlight=False, markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.execute.experiment import run_experiment
 from pipelines.reporting.experiments_page import write
@@ -15,7 +16,7 @@ from pipelines.runs.config import Data, Model
 from pipelines.runs.experiment import ALL, Experiment, find_experiment, in_repository, read_experiment
 from pipelines.runs.markdown import to_markdown
 from saccade.datasets import open_dataset
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, EngineDead, SaccadeError
 from saccade.registry import named
 
 console = Console()
@@ -40,9 +41,12 @@ def experiment(
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.
 
-    Options given here win over the file's settings. The first image says how long all will take. Interrupted, it
-    makes the table of what is done, and goes on when started again with the same --output. `all` answers each
-    experiment in OUTPUT/NAME, one after the other, and writes one report of them: OUTPUT/report.html and report.md.
+    Options given here win over the file's settings. It begins with how much there is to answer; the first
+    image says how long that takes. Interrupted, it makes the table of what is done, and goes on when started
+    again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other, and writes
+    one report of them: OUTPUT/report.html and report.md.
+
+    Exit status: 0 done; 2 it could not run; 3 `all` left some out, and says which and why; 130 it was stopped.
 
     Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """
@@ -58,25 +62,48 @@ def experiment(
         if chosen.failures is None:
             raise ConfigError("--examples: this experiment tells no failures (`failures:`); `failures` does")
         chosen = chosen.with_settings(failures=chosen.failures.with_settings(examples=examples).dump())
-    table = to_markdown(run_experiment(chosen, output, console))
-    console.print(table, highlight=False, markup=False, soft_wrap=True)
+    results = run_experiment(chosen, output, console)
+    console.print(to_markdown(results), highlight=False, markup=False, soft_wrap=True)
+    if left := results.get("images_left"):
+        raise KeyboardInterrupt(f"interrupted: {left} images are left")
 
 
 def everything(output: Path, settings: Mapping[str, Any]) -> None:
     """Every experiment of configs/experiments/, each on its own data, and one report; what is done stays done.
 
+    One that cannot run, or whose folder another process writes to, is left out and named at the end.
+
     Raises:
-        ConfigError: other data are asked for: each experiment is about its own.
+        ConfigError: other data are asked for: each experiment is about its own. Or none of them can run.
+        EngineDead: the engine is gone.
+        KeyboardInterrupt: interrupted; what is done stays.
+        Exit: some were left out.
     """
     if "dataset" in settings:
         raise ConfigError(f"`experiment {ALL}` is on the data of each experiment: leave --dataset and its settings out")
-    there = in_repository()
+    there, left_out = in_repository(), dict[str, SaccadeError]()
     for number, (name, path) in enumerate(there.items(), 1):
         console.print(f"{number} of {len(there)}: {name}", highlight=False)
-        run_experiment(changed(read_experiment(path), settings, False), output / name, console)
-        report(output / name, None, examples=0)
-        html, text = write(output)  # after each: an interrupted one has a report too
-    console.print(f"{len(there)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
+        try:
+            results = run_experiment(changed(read_experiment(path), settings, False), output / name, console)
+            report(output / name, None, examples=0)
+        except EngineDead:
+            raise
+        except SaccadeError as error:
+            left_out[name] = error
+            console.print(f"left out: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            continue
+        written = write(output)  # after each: an interrupted one has a report too
+        if results.get("images_left"):
+            raise KeyboardInterrupt(f"interrupted at {name}: the same command goes on in {output}")
+    if len(left_out) == len(there):
+        raise ConfigError(f"none of the {len(there)} experiments ran. The first: {next(iter(left_out.values()))}")
+    html, text = written
+    console.print(f"{len(there) - len(left_out)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
+    for name, why in left_out.items():
+        console.print(f"left out: {name}: {why}", markup=False, highlight=False, soft_wrap=True)
+    if left_out:
+        raise typer.Exit(ROWS_FAILED)
 
 
 def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: bool) -> Experiment:

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pipelines.runs.config import RunConfig
 from pipelines.runs.engine import settled
 from saccade.budgets import Budget
-from saccade.config import LOOKS, Episode
+from saccade.config import LOOKING, LOOKS, Episode
 from saccade.datasets import open_dataset
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
@@ -45,7 +45,12 @@ NAMED = {name: option.names for name, field in FIELDS.items() if (option := opti
 SHORT = {each.name: f"{name}.{each.name}" for name in NAMED for each in option_of(FIELDS[name].metadata).shorts}
 """Settings inside another one that have a name of their own: as options, in files and in --set."""
 
-OF_LOOKS = ("tokens", "fixations", "scorer", "planner", "fovea")
+OF_LOOKS = {
+    name: option.idle
+    for field, option in ((name, option_of(FIELDS[name].metadata)) for name in sorted(LOOKING))
+    for name in ([] if option.hidden else [field]) + [short.name for short in option.shorts]
+}
+"""Options of looks, each with the value that says that there are none."""
 WHOLE = ("ink", "full")
 """Views that none of these changes; `resize` and `gundam` show as much as the budget says."""
 
@@ -156,7 +161,7 @@ def default(key: str) -> Any:
 
 def refuse_unused(given: Mapping[str, Any]) -> None:
     """Raises ConfigError: beside a sampler that shows everything at once, an option of looks was `given`."""
-    unused = [f"--{name}" for name in OF_LOOKS if name in given and (name, given[name]) != ("fixations", 1)]
+    unused = [f"--{name}" for name in OF_LOOKS if name in given and given[name] != OF_LOOKS[name]]
     if given.get("sampler") in WHOLE and unused:
         raise ConfigError(
             f"--sampler {given['sampler']} shows all there is at once, and {' and '.join(unused)} would change "

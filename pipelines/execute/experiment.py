@@ -24,7 +24,7 @@ from saccade.families import fingerprint
 def run_experiment(experiment: Experiment, output: Path, console: Console) -> dict[str, Any]:
     """Answers what is not answered yet, writes `results.json` and `table.md` into `output`, returns the results.
 
-    Interrupted, it makes the table of the images so far.
+    Interrupted, it makes the table of the images so far, and the results say how many are left (`images_left`).
 
     Raises:
         ConfigError: a setting is wrong, or `output` holds another run.
@@ -46,6 +46,8 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
             for name, pages in experiment.trained_pages().items():
                 results["variants"][name]["trained_pages"] = pages
         results |= {"title": experiment.title, **origin, **provenance()}
+        if left := folder.select_left(retry_errors=False):
+            results["images_left"] = left
         folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
         folder.table_md.write_text(to_markdown(results))
     return results
@@ -65,6 +67,7 @@ def _answer(
     settings = {"dataset": dataset.spec(), "engine": spec.spec(), "max_px": limit_px}
     settings["variants"] = {name: episode.dump() for name, episode in variants.items()}
     folder.write_yaml({**settings, **provenance(), "attempt": attempt, "identity": dict(origin)})
+    console.print(_planned(folder, len(variants)), highlight=False, soft_wrap=True)
     try:
         with spec.open() as engine:
             answer_left(
@@ -76,3 +79,13 @@ def _answer(
             f"interrupted after {num_done} of {manifest.num_images(folder.manifest)} images: the table is of those; "
             f"the same command goes on in {folder.path}"
         )
+
+
+def _planned(folder: RunFolder, ways: int) -> str:
+    """What an attempt is about to do, said before the model is loaded: nobody knows yet how fast it is."""
+    images, questions = manifest.num_images(folder.left), manifest.num_questions(folder.left)
+    all_of_it = f"{images:,} image{'s' * (images > 1)}, {questions:,} question{'s' * (questions > 1)}"
+    return (
+        f"{all_of_it} in {ways} way{'s' * (ways > 1)}: {questions * ways:,} answers"
+        + "; how long they take is said when the first image is answered in every way" * (images > 1)
+    )

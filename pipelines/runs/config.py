@@ -82,9 +82,7 @@ class RunConfig(Looking, Data):
     resume: bool = Field(False, description="Go on with the run in --output.")
     retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
     in_process: bool = Field(False, description="A loop in this process: starts at once, no Ray.")
-    num_encoders: int | None = Field(
-        None, ge=1, description="Actors that encode images; None: one per GPU, or, for a small model, per two CPUs."
-    )
+    num_encoders: int | None = Field(None, ge=1, description="Actors that encode; None: as GPUs and CPUs allow.")
     num_readers: int | None = Field(None, ge=1, description="Actors that answer; None: likewise.")
     num_lookers: Annotated[int | None, HIDDEN] = Field(
         None, ge=1, description="Actors that plan, score and select; None: one per four readers."

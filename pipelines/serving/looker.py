@@ -26,6 +26,7 @@ class Fixation:
     number: int  # from 1
     gaze: Gaze
     kept: tuple[int, ...]  # canvas cells, row * cols + col
+    levels: tuple[int, ...]  # of each of them, 0: full resolution
     answer: Answer
     importance: Tensor | None  # (N,) in [0, 1], when it was asked for and there is any
     grid: Grid
@@ -125,9 +126,9 @@ class Looker:
         async def read(ask: Ask) -> Answer:
             said.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
             grid, look, answer = seen.grid, ask.look, said[-1].answer
-            cells = (grid.row * grid.cols + grid.col)[look.selection.index]
-            importance = look.importance if asked.importance else None
-            tell(Fixation(len(said), look.gaze, tuple(cells.tolist()), answer, importance, grid))
+            index, importance = look.selection.index, look.importance if asked.importance else None
+            cells, levels = (grid.row * grid.cols + grid.col)[index].tolist(), grid.level[index].tolist()
+            tell(Fixation(len(said), look.gaze, tuple(cells), tuple(levels), answer, importance, grid))
             return answer
 
         async def encode(more: More) -> None:

@@ -17,7 +17,9 @@ class Meter:
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, buckets=SECONDS, registry=self.registry)
-        self.requests = counter("saccade_requests", "Chat completions, by HTTP status.", ["status"])
+        self.requests = counter(
+            "saccade_requests", "Chat completions, by HTTP status; 499: the client went away.", ["status"]
+        )
         self.seconds = histogram("saccade_request_seconds", "From arrival to the last byte.")
         self.stage = histogram("saccade_stage_seconds", "Seconds in answered requests.", ["stage"])
         self.kept = counter("saccade_visual_tokens_kept", "Visual tokens that the reader was shown.")

@@ -2,13 +2,15 @@
 
     "saccade": {
       "answer": "INV-2041", "readable": true, "confidence": 0.93,
-      "grid": {"rows": 64, "cols": 48, "width_px": 768, "height_px": 1024},
+      "grid": {"rows": 64, "cols": 48, "width_px": 768, "height_px": 1024,
+               "levels": [{"rows": 32, "cols": 24}]},    of each coarser level; null: there is none
       "images": [[0, 0, 1, 1]],                        where each image lies on what was looked at, x0 y0 x1 y1 in uv
       "fixations": [{"number": 1, "gaze": [0.62, 0.18], "extent": 0.25, "reason": "...", "score": 0.81,
                      "tokens": 273, "kept": [17, 18, ...],          canvas cells, row * cols + col
+                     "levels": [0, 1, ...],                         of each of them; null: all are of full resolution
                      "answer": "INV-2041", "readable": true, "confidence": 0.93,
                      "visual_tok": 273, "prefill_tok": 301, "cached_tok": 0, "seconds": 0.21,
-                     "importance": "..."}],                         when asked for: a byte a token, in base64
+                     "importance": "..."}],                         when asked for: a byte a cell, in base64
       "cost": {"visual_tok": 546, "image_tok": 3072, "prefill_tok": 620, "cached_tok": 273, "encoder_patches": 3072,
                "encoder_passes": 1.0, "cache_hit": false, "seconds": {"wait": 0, "encode": 0.3, "plan": 0.1, ...}}}
 
@@ -27,6 +29,7 @@ from typing import Any
 from pipelines.serving.looker import Fixation, Looked
 from pipelines.serving.reader import Piece
 from pipelines.serving.schema import Asked
+from saccade.geometry.grid import level_sizes, on_canvas
 
 REFUSED = "The answer could not be read in what was looked at."
 """What `refusal` says when the model says that it cannot read the answer; `content` is empty then."""
@@ -187,10 +190,11 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
     }
 
 
-def grid(told: Fixation) -> dict[str, int]:
-    """The canvas that `kept` counts on."""
+def grid(told: Fixation) -> dict[str, Any]:
+    """The canvas that `kept` counts on, and how large the cells of coarser levels are."""
     found = told.grid
-    return {"rows": found.rows, "cols": found.cols, "width_px": found.width_px, "height_px": found.height_px}
+    made = {"rows": found.rows, "cols": found.cols, "width_px": found.width_px, "height_px": found.height_px}
+    return {**made, "levels": [{"rows": rows, "cols": cols} for rows, cols in level_sizes(found)] or None}
 
 
 def fixation(told: Fixation) -> dict[str, Any]:
@@ -204,6 +208,7 @@ def fixation(told: Fixation) -> dict[str, Any]:
         "score": told.gaze.score,
         "tokens": len(told.kept),
         "kept": list(told.kept),
+        "levels": list(told.levels) if any(told.levels) else None,
         "answer": answer.text,
         "readable": answer.readable,
         "confidence": answer.confidence,
@@ -213,6 +218,6 @@ def fixation(told: Fixation) -> dict[str, Any]:
         "seconds": answer.seconds,
     }
     if told.importance is not None:
-        levels = (told.importance.clamp(0, 1) * 255).round().byte()
-        made["importance"] = base64.b64encode(levels.cpu().numpy().tobytes()).decode()
+        greys = (on_canvas(told.grid, told.importance.cpu().clamp(0, 1), empty=0.0) * 255).round().byte()
+        made["importance"] = base64.b64encode(greys.numpy().tobytes()).decode()
     return made

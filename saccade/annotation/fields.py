@@ -9,6 +9,10 @@
         type: choice
         choices: [invoice, receipt, letter]
         required: false
+      - name: date
+        question: What is the date?
+        type: date
+        date_order: DMY
 
 A field's name becomes columns of the data set: `total`, `total_text`, `total_confidence`, `total_box`, `total_flag`.
 """
@@ -49,7 +53,9 @@ class FieldSpec(Settings):
     )
     choices: tuple[str, ...] = Field((), description="The allowed answers of a choice.")
     required: bool = Field(True, description="A page without a value needs review.")
-    date_order: DateOrder = Field("DMY", description="How 03/04/2024 is read.")
+    date_order: DateOrder | None = Field(
+        None, description="How 03/04/2024 is read: DMY, MDY or YMD. None: day first, with the flag ambiguous_date."
+    )
     languages: tuple[str, ...] = Field(("en",), description="Languages of the names of months (ISO 639-1).")
 
     @field_validator("pattern")
@@ -65,6 +71,11 @@ class FieldSpec(Settings):
                 "back-references and \\b"
             )
         return value
+
+    @field_validator("date_order", mode="before")
+    @classmethod
+    def _capitals(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("choices", "languages", mode="before")
     @classmethod

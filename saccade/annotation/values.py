@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ Flag = Literal[
     "pattern",  # the text does not match the field's pattern
     "not_a_number",
     "not_a_date",
+    "ambiguous_date",  # read day first; another order of its numbers is another date, and the field sets none
     "not_an_amount",
     "not_a_choice",
     "not_yes_or_no",
@@ -21,6 +23,9 @@ Flag = Literal[
     "unsure",  # it fits, and the confidence is below --review-below
 ]
 Typed = str | float | bool | datetime.date | None
+
+ORDERS: tuple[DateOrder, ...] = ("DMY", "MDY", "YMD")
+"""Of the numbers of a date; the first where a field does not say."""
 
 YES, NO = ("yes", "y", "true", "1", "x", "checked"), ("no", "n", "false", "0", "unchecked")
 
@@ -50,9 +55,7 @@ def agrees(answer: str, accepted: str) -> bool | None:
     wanted, _, other = _amount(accepted)
     if wanted is not None and not other:
         return _amount(answer)[0] == wanted
-    orders: tuple[DateOrder, ...] = ("DMY", "MDY", "YMD")
-    fields = [FieldSpec(name="date", question="When?", type="date", date_order=order) for order in orders]
-    dates = [(_date(field, answer).value, _date(field, accepted).value) for field in fields]
+    dates = [(_day(answer, order, ("en",)), _day(accepted, order, ("en",))) for order in ORDERS]
     if all(wanted is None for _, wanted in dates):
         return None
     return any(said is not None and said == wanted for said, wanted in dates)
@@ -87,16 +90,28 @@ def _amount(text: str) -> tuple[float | None, str | None, bool]:
 
 
 def _date(field: FieldSpec, text: str) -> Parsed:
+    if field.date_order is not None:
+        date = _day(text, field.date_order, field.languages)
+        return Parsed(date, "not_a_date" if date is None else None)
+    date, *others = [_day(text, order, field.languages) for order in ORDERS]
+    if re.search(r"[^\W\d_]", text):  # a month by its name: nobody writes the year before it in two digits
+        others.pop()
+    differ = any(other not in (None, date) for other in others)
+    return Parsed(date, "not_a_date" if date is None else "ambiguous_date" if differ else None)
+
+
+def _day(text: str, order: DateOrder, languages: Sequence[str]) -> datetime.date | None:
+    """The day that a text is, its numbers in this order where they could be in several; None: it is none."""
     import dateparser
 
     settings = {
-        "DATE_ORDER": field.date_order,
+        "DATE_ORDER": order,
         "PARSERS": ["absolute-time"],  # not "yesterday": the same page is the same date tomorrow
         "REQUIRE_PARTS": ["day", "month", "year"],
         "STRICT_PARSING": True,
     }
-    date = dateparser.parse(text, languages=list(field.languages), settings=settings)
-    return Parsed(None, "not_a_date") if date is None else Parsed(date.date())
+    date = dateparser.parse(text, languages=list(languages), settings=settings)
+    return None if date is None else date.date()
 
 
 def _choice(field: FieldSpec, text: str) -> Parsed:

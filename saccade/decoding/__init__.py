@@ -7,7 +7,9 @@ levels.py    grey levels of any range to 8 bits         alpha.py      transparen
 deep.py      colours of more than 8 bits
 forgiving.py reads a damaged file with nothing but what its pixels need
 uri.py       data: URIs and base64
-pages.py     files of several pages                     pdf.py        PDF, in a process of its own
+pages.py     files of several pages                     pdf.py        PDF, in processes of their own
+images.py    an image file, in this process             isolated.py   all but PNG and JPEG, in others
+child.py     those processes, and their limits
 """
 
 MAX_DECODE_PX = 120_000_000

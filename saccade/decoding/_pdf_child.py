@@ -19,14 +19,16 @@ REASONS = {
 }
 
 
-def _message() -> bytes | None:
+def message() -> bytes | None:
+    """The next part of a request; None: there are no more."""
     length = sys.stdin.buffer.read(8)
     if len(length) < 8:
         return None
     return sys.stdin.buffer.read(int.from_bytes(length, "big"))
 
 
-def _tell(told: dict[str, Any], pixels: bytes | None = None) -> None:
+def tell(told: dict[str, Any], pixels: bytes | None = None) -> None:
+    """Answers a request."""
     for part in (json.dumps({**told, "drawn": pixels is not None}).encode(), pixels):
         if part is not None:
             sys.stdout.buffer.write(len(part).to_bytes(8, "big") + part)
@@ -71,20 +73,25 @@ def _size(page: Any, request: dict[str, Any]) -> tuple[int, int, float]:
     return width, height, scale
 
 
-def main(memory_bytes: int) -> None:
-    """Answers requests until there are no more."""
+def limited(memory_bytes: int) -> None:
+    """This process, from now on."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(memory_bytes: int) -> None:
+    """Answers requests until there are no more."""
+    limited(memory_bytes)
     try:
         import pypdfium2 as pdfium
     except ImportError:
         pdfium = None
-    while (head := _message()) is not None:
-        data = _message()
+    while (head := message()) is not None:
+        data = message()
         if data is None:
             return
         if pdfium is None:
-            _tell({"error": "a PDF is read with pypdfium2, which is not installed: pip install pypdfium2"})
+            tell({"error": "a PDF is read with pypdfium2, which is not installed: pip install pypdfium2"})
             continue
         try:
             told, pixels = _answer(pdfium, data, json.loads(head))
@@ -93,7 +100,7 @@ def main(memory_bytes: int) -> None:
             told, pixels = {"error": f"the PDF {REASONS.get(code, f'cannot be read: {error}')}"}, None  # type: ignore[arg-type]
         except Exception as error:  # of foreign bytes: the page is lost, not the process
             told, pixels = {"error": f"cannot draw the page of the PDF: {error or type(error).__name__}"}, None
-        _tell(told, pixels)
+        tell(told, pixels)
 
 
 if __name__ == "__main__":

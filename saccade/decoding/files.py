@@ -1,19 +1,10 @@
 """The bytes of a file to its size and to (H, W, 3) uint8, whatever kind of file it is."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
-
 import numpy as np
-from PIL import Image
 
-from saccade.decoding import deep, forgiving, pdf
-from saccade.decoding.header import open_image
-from saccade.decoding.pages import frames, is_paged, one_of
-from saccade.decoding.pixels import decoded, factor_of, orientation
-from saccade.errors import PictureError
-
-T = TypeVar("T")
+from saccade.decoding import images, isolated, pdf
+from saccade.decoding.pages import one_of
+from saccade.decoding.pixels import factor_of
 
 
 def size_px(data: bytes, page: int | None) -> tuple[int, int]:
@@ -24,7 +15,7 @@ def size_px(data: bytes, page: int | None) -> tuple[int, int]:
     """
     if pdf.is_pdf(data):
         return pdf.size_px(data, one_of(page, pdf.number_of_pages(data)))
-    return _forgiving(data, lambda whole: _size(whole, page))
+    return images.size_px(data, page) if isolated.is_plain(data) else isolated.size_px(data, page)
 
 
 def rgb(data: bytes, page: int | None, limit_px: int | None) -> np.ndarray:
@@ -32,48 +23,4 @@ def rgb(data: bytes, page: int | None, limit_px: int | None) -> np.ndarray:
     if pdf.is_pdf(data):
         number = one_of(page, pdf.number_of_pages(data))
         return pdf.rgb(data, number, factor_of(*pdf.size_px(data, number), limit_px))
-    return _forgiving(data, lambda whole: _rgb(whole, page, limit_px))
-
-
-def _forgiving(data: bytes, read: Callable[[bytes], T]) -> T:
-    """What `read` makes of the file, or of the same file mended; if of none, the reason is that of the file itself."""
-    try:
-        return read(data)
-    except PictureError as error:
-        for whole in forgiving.mended(data):
-            try:
-                return read(whole)
-            except PictureError:
-                continue  # the first error is the true one
-        raise error
-
-
-def _size(data: bytes, page: int | None) -> tuple[int, int]:
-    with _page(data, page) as image:
-        turned = orientation(image) >= 5  # EXIF orientations 5 to 8 swap the sides
-        return (image.height, image.width) if turned else (image.width, image.height)
-
-
-def _rgb(data: bytes, page: int | None, limit_px: int | None) -> np.ndarray:
-    with _page(data, page) as image:
-        return decoded(image, limit_px, data)
-
-
-@contextmanager
-def _page(data: bytes, page: int | None) -> Iterator[Image.Image]:
-    """The image, at the page that is meant."""
-    found = frames(data)
-    number = one_of(page, len(found) or 1) if is_paged(data) else 1
-    try:
-        image = open_image(data)
-    except PictureError:
-        if len(found) > 1 or (made := deep.unusual_tiff(data)) is None:
-            raise
-        image = made
-    with image:
-        if found and found[number - 1] and image.format == "TIFF":
-            try:
-                image.seek(found[number - 1])
-            except Exception as error:  # a parser of foreign bytes raises anything
-                raise PictureError(f"cannot read page {number}: {error or type(error).__name__}") from error
-        yield image
+    return images.rgb(data, page, limit_px) if isolated.is_plain(data) else isolated.rgb(data, page, limit_px)

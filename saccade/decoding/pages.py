@@ -11,7 +11,7 @@ from typing import Annotated
 from PIL import TiffImagePlugin
 from pydantic import AfterValidator
 
-from saccade.decoding import deep, pdf
+from saccade.decoding import deep, isolated, pdf
 from saccade.decoding.header import quietly
 from saccade.errors import ConfigError, PictureError
 
@@ -29,11 +29,11 @@ def number_of(data: bytes) -> int:
     """Pages of a file; 1 for every image that is no TIFF.
 
     Raises:
-        PictureError: it is a PDF that cannot be read, or has too many pages.
+        PictureError: it is a PDF that cannot be read, or a TIFF that takes too long.
     """
     if pdf.is_pdf(data):
         return pdf.number_of_pages(data)
-    return len(frames(data)) or 1
+    return isolated.number_of_pages(data) if data[:4] in TIFF else 1
 
 
 def is_paged(data: bytes) -> bool:

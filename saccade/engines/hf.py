@@ -31,6 +31,7 @@ from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file, own_gaze
 from saccade.families._foreign import Foreign
+from saccade.families._hub import reach
 from saccade.heads.files import holds
 from saccade.heads.projection import Projection
 from saccade.machine import resolved_device
@@ -138,6 +139,7 @@ def model_type(path: str) -> str:
     from transformers import AutoConfig
 
     check(path)
+    reach(path)
     try:
         return str(AutoConfig.from_pretrained(path).model_type)
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from saccade.errors import ConfigError, describe
 from saccade.families import Family, Prepared, fingerprint
+from saccade.families._hub import reach
 from saccade.heads.files import load_cached
 from saccade.heads.projection import Projection
 from saccade.picture import Picture, resized
@@ -54,6 +55,7 @@ class Foreign(Family):
         """
         from transformers import AutoImageProcessor, ViTModel
 
+        reach(path)
         try:
             vit = ViTModel.from_pretrained(path, add_pooling_layer=False, attn_implementation="eager")
         except Exception as error:  # parsers, sizes that do not fit: of no common type

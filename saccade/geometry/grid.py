@@ -54,6 +54,18 @@ def covered(cell: int, rows: int, cols: int, coarse_rows: int, coarse_cols: int)
     return [y * cols + x for y in spans[0] for x in spans[1]]
 
 
+def on_canvas(grid: Grid, values: Tensor, empty: float = -math.inf) -> Tensor:
+    """(H * W,) of one value per token (N,); `empty` where no token stands.
+
+    A cell that several tokens share (levels) has the highest; one whose token was merged into another has that one's.
+    """
+    if grid.source is not None:
+        return torch.where(grid.source >= 0, values[grid.source.clamp(min=0)], empty)
+    field = torch.full((grid.rows * grid.cols,), -math.inf, dtype=values.dtype)
+    field.scatter_reduce_(0, grid.row * grid.cols + grid.col, values, "amax")
+    return field.masked_fill(field == -math.inf, empty)
+
+
 def shares_on(grid: Grid, canvas: Canvas, shares: Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
     """Shares of a canvas's cells (row * cols + col) as shares of the cells of a grid of another size, by their centres.
 

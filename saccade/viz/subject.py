@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saccade.config import Episode
 from saccade.errors import ConfigError
+from saccade.geometry.grid import on_canvas
 from saccade.importance import Mix
 from saccade.picture import Picture
 from saccade.types import Scene
@@ -60,14 +61,6 @@ class Subject:
 
 
 def on_grid(scene: Scene, values: Tensor) -> NDArray[np.float64]:
-    """(rows, cols) of one value per token (N,) of a scene of one picture; -inf where no token stands.
-
-    A cell that several tokens share (levels) shows the highest; one whose token was merged into another shows that's.
-    """
-    grid, flat = scene.grids[0], values.detach().double().cpu().numpy()
-    if grid.source is not None:
-        source = grid.source.cpu().numpy()
-        return np.where(source >= 0, flat[source.clip(min=0)], -np.inf).reshape(grid.rows, grid.cols)
-    field = np.full((grid.rows, grid.cols), -np.inf)
-    np.maximum.at(field, (grid.row.cpu().numpy(), grid.col.cpu().numpy()), flat)
-    return field
+    """(rows, cols) of one value per token (N,) of a scene of one picture; -inf where no token stands."""
+    grid = scene.grids[0]
+    return on_canvas(grid, values.detach().double().cpu()).reshape(grid.rows, grid.cols).numpy()

@@ -19,6 +19,7 @@ from matplotlib.patheffects import Normal, withStroke
 from numpy.typing import NDArray
 from torch import Tensor
 
+from saccade.geometry.grid import on_canvas
 from saccade.picture import Picture
 from saccade.types import Grid, Trace
 from saccade.viz.layout import Box, Plan, arrange, badges, page_size
@@ -47,9 +48,7 @@ def draw_trace(
         importance = next((step.gaze.importance for step in trace.steps if step.gaze.importance is not None), None)
     field = None
     if importance is not None:
-        field = np.full((grid.rows, grid.cols), -np.inf)
-        values = importance.detach().float().cpu().numpy()  # tokens of several levels may share a cell: the best one
-        np.maximum.at(field, (grid.row.cpu().numpy(), grid.col.cpu().numpy()), values)
+        field = on_canvas(grid, importance.detach().float().cpu()).reshape(grid.rows, grid.cols).numpy()
     return draw(TraceView.from_trace(trace, grid), picture, field, boxes_uv)
 
 

@@ -18,6 +18,7 @@ def test_the_example_is_read() -> None:
         ("address", "text"),
         ("total", "money"),
     ]
+    assert fields[1].date_order == "DMY"
     assert fields[3].columns == ("total", "total_text", "total_confidence", "total_box", "total_flag", "total_currency")
 
 
@@ -39,6 +40,7 @@ def test_the_example_is_read() -> None:
         ("fields: [{name: a, question: 'What?'}, {name: a, question: 'Who?'}]", "already one of the field 'a'"),
         ("fields: [{name: a, question: 'What?'}, {name: a_box, question: 'Who?'}]", "already one of the field 'a'"),
         ("fields: [{name: page, question: 'What?'}]", "already one of the page"),
+        ("fields: [{name: a, question: 'What?', type: date, date_order: DYM}]", "date_order.*'DMY', 'MDY' or 'YMD'"),
         ("fields: [", "is not YAML"),
     ],
 )

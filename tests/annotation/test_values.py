@@ -23,7 +23,12 @@ def field(kind: str, **more: Any) -> FieldSpec:
         ("number", "seven", None, "not_a_number"),
         ("number", "4 items", 4.0, "other_text"),
         ("date", "25 MAR 2018", datetime.date(2018, 3, 25), None),
-        ("date", "03/04/2018", datetime.date(2018, 4, 3), None),
+        ("date", "03/04/2018", datetime.date(2018, 4, 3), "ambiguous_date"),
+        ("date", "04/04/2018", datetime.date(2018, 4, 4), None),
+        ("date", "25/03/2018", datetime.date(2018, 3, 25), None),
+        ("date", "25/03/18", datetime.date(2018, 3, 25), "ambiguous_date"),  # or 2025-03-18
+        ("date", "25 MAR 18", datetime.date(2018, 3, 25), None),
+        ("date", "31/12/99", datetime.date(1999, 12, 31), None),
         ("date", "2018-04-03", datetime.date(2018, 4, 3), None),
         ("date", "Mar 5, 2019 10:33 PM", datetime.date(2019, 3, 5), None),
         ("date", "31/02/2019", None, "not_a_date"),
@@ -55,7 +60,9 @@ def test_money(text: str, expected: Parsed) -> None:
 
 
 def test_the_order_of_a_date_is_the_fields() -> None:
-    assert parse(field("date", date_order="MDY"), "03/04/2018").value == datetime.date(2018, 3, 4)
+    for order, day in (("DMY", 3), ("mdy", 4)):
+        assert parse(field("date", date_order=order), "03/04/2018") == Parsed(datetime.date(2018, 7 - day, day))
+    assert parse(field("date", date_order="YMD"), "18/04/03") == Parsed(datetime.date(2018, 4, 3))
     assert parse(field("date", languages=("de",)), "3. Dezember 2018").value == datetime.date(2018, 12, 3)
 
 

@@ -6,16 +6,19 @@ import signal
 import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.decoding import pdf
+from saccade.decoding import child, isolated, pdf
+from saccade.decoding.child import Child, Children
 from saccade.decoding.pages import chosen, number_of
 from saccade.errors import ConfigError, PictureError
 from saccade.picture import Picture
 from tests.horrors import encoded, page
+from tests.hostile import jpeg2000
 
 COLOURS = ("red", "lime", "blue")
 SHEETS = [Image.new("RGB", (60 + 10 * n, 40), colour) for n, colour in enumerate(COLOURS)]
@@ -155,20 +158,32 @@ def test_broken_pdfs_say_so(data: bytes, reason: str) -> None:
         _ = Picture.open(data).rgb
 
 
-def test_a_reader_that_dies_costs_one_picture_and_one_that_hangs_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = file_of("PDF")
-    assert pdf.number_of_pages(data) == 3
-    process = pdf._child._process
-    assert process is not None
+@pytest.mark.parametrize(("kind", "reader"), [("PDF", pdf), ("TIFF", isolated)])
+def test_a_reader_that_dies_costs_one_picture_and_one_that_hangs_too(
+    kind: str, reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = file_of(kind)
+    assert reader.number_of_pages(data) == 3
+    process = reader._children.idle[-1]._process
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert pdf.number_of_pages(data) == 3  # another one was started
-    os.kill(pdf._child._process.pid, signal.SIGSTOP)  # type: ignore[union-attr]
-    monkeypatch.setattr(pdf, "TIMEOUT_S", 0.5)
+    assert reader.number_of_pages(data) == 3  # another one was started
+    os.kill(reader._children.idle[-1]._process.pid, signal.SIGSTOP)
+    monkeypatch.setattr(child, "TIMEOUT_S", 0.5)
     with pytest.raises(PictureError, match="keeps its reader busy for more than 0.5 s"):
-        pdf.number_of_pages(data)
+        reader.number_of_pages(data)
     monkeypatch.undo()
-    assert pdf.number_of_pages(data) == 3
+    assert reader.number_of_pages(data) == 3
+
+
+def test_what_needs_too_much_memory_costs_one_picture() -> None:
+    """As much as is allowed for the largest image, here of 200 bytes."""
+    small = Children("_image_child.py", "the image")
+    small.idle = [Child(small.program, small.what, memory_bytes=1 << 30)]
+    with pytest.raises(PictureError, match=r"needs more than 1 GiB of memory"):
+        small.ask(jpeg2000(10_000, 10_000), {"do": "decode", "page": None, "limit_px": 1000})
+    assert small.ask(encoded(page(), "GIF"), {"do": "size", "page": None})[0]["width"] == 64
+    small.close()
 
 
 def test_pages_from_many_threads() -> None:

@@ -17,11 +17,21 @@ from saccade.geometry.grid import (
     inhibit,
     level_sizes,
     offset_uv,
+    on_canvas,
     plain_grid,
     pool,
     shares_on,
 )
 from saccade.types import Canvas, Grid
+
+
+def test_values_lie_on_the_cells_of_their_tokens():
+    grid = plain_grid(1, 3, 30, 10)
+    two = replace(grid.some(torch.tensor([0, 2, 2])), level=torch.tensor([0, 0, 1]))
+    assert on_canvas(two, torch.tensor([0.5, 0.1, 0.3]), empty=0.0).tolist() == pytest.approx([0.5, 0.0, 0.3])
+    assert on_canvas(two, torch.tensor([0.5, 0.1, 0.3])).tolist()[1] == -torch.inf
+    merged = replace(grid.some(torch.tensor([0, 2])), source=torch.tensor([0, 1, -1]))
+    assert on_canvas(merged, torch.tensor([0.5, 0.25]), empty=0.0).tolist() == [0.5, 0.25, 0.0]
 
 
 def test_plain_grid_is_in_raster_order():

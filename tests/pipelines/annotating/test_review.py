@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,7 +12,8 @@ from PIL import Image
 
 from pipelines.annotating.export import export
 from pipelines.annotating.places import Places
-from pipelines.annotating.review import Queue, review_app
+from pipelines.annotating.review import HTML, Queue, review_app
+from saccade.annotation.values import Flag
 from saccade.errors import ConfigError
 from tests.pipelines.annotating.conftest import SAID, annotated
 from tests.pipelines.serving.test_page import served, watched
@@ -36,6 +37,11 @@ def test_what_needs_review_is_queued(client: TestClient, run: Path) -> None:
     assert (one["image"], one["field"], one["text"], one["flag"]) == ("b.png", "total", "twelve", "not_an_amount")
     assert client.get("/items/5").status_code == 404
     assert len(Queue(run, every=True).items) == 9 and len(Queue(run, fields=["total"]).items) == 2
+
+
+def test_every_flag_has_its_words_on_the_page() -> None:
+    page = HTML.read_text()
+    assert [flag for flag in get_args(Flag) if f'{flag}: "' not in page] == []
 
 
 def test_a_crop_is_of_the_evidence_and_marked(client: TestClient) -> None:

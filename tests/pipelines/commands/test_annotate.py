@@ -12,8 +12,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from pipelines.commands import app as cli
-from pipelines.execute import ray_graph, resources, session
+from pipelines.execute import placement, ray_graph, session
 from pipelines.execute.local import answer_left
+from pipelines.execute.placement import Placement
 from pipelines.execute.plan import Plan
 from pipelines.runs import rows, stored
 from pipelines.runs.config import RunConfig
@@ -33,7 +34,7 @@ fields:
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers in this process."""
 
-    def run(plan: Plan, config: RunConfig, left: Path, watch: Any) -> float:
+    def run(plan: Plan, placed: Placement, config: RunConfig, left: Path, watch: Any) -> float:
         dataset, looks = config.open_dataset(), {rows.ONE: plan.episode}
         with plan.engine.open() as engine:
             answer_left(
@@ -43,7 +44,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ray_graph, "run", run)
     monkeypatch.setattr(session, "ray_started", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(resources, "cluster_threads", lambda actors: 1)
+    monkeypatch.setattr(placement, "place", lambda _: Placement(1, 1, 1, 32, 0.0, 0.0, 0.25, 1))
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 import yaml
 from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner
 
 from pipelines.commands import app, experiment
 from pipelines.execute import local
@@ -17,6 +19,7 @@ from pipelines.reporting.page import report
 from pipelines.reporting.subjects import show
 from pipelines.runs import stored
 from pipelines.runs.experiment import ALL, Experiment, in_repository, read_experiment
+from pipelines.runs.folder import locked_folder
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.heads.crosslevel import CrossLevel
@@ -182,6 +185,61 @@ def test_all_experiments_one_after_the_other(
     assert "about one" in html and 'href="two/report.html"' in html and (out / "two" / "report.html").exists()
     with pytest.raises(ConfigError, match="is on the data of each experiment"):
         experiment.everything(out, {"dataset": {"name": "synthdoc"}})
+
+
+def test_all_goes_on_without_one_that_another_process_writes(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {name: tmp_path / f"{name}.yaml" for name in ("busy", "wrong", "well")}
+    for name, path in there.items():
+        path.write_text(yaml.safe_dump({**settings, "title": name, **({"limits": 3} if name == "wrong" else {})}))
+    console = Console(record=True, width=200)
+    monkeypatch.setattr(experiment, "in_repository", lambda: there)
+    monkeypatch.setattr(experiment, "console", console)
+    out = tmp_path / "all"
+    with locked_folder(out / "busy", {}, resume=True):
+        with pytest.raises(typer.Exit) as ended:
+            experiment.everything(out, {"limit": 2})
+    assert ended.value.exit_code == 3
+    *_, done, busy, wrong = console.export_text(clear=True).strip().splitlines()
+    assert done.startswith("1 experiments: ")
+    assert busy.startswith("left out: busy: another process is writing to") and "limits" in wrong
+    assert (out / "well" / "report.html").exists() and "## well" in (out / "report.md").read_text()
+    monkeypatch.setattr(experiment, "in_repository", lambda: {"wrong": there["wrong"]})
+    with pytest.raises(ConfigError, match="none of the 1 experiments ran. The first: .*limits"):
+        experiment.everything(out, {})
+
+
+def test_interrupted_all_stops_and_one_says_what_is_left(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {name: tmp_path / f"{name}.yaml" for name in ("one", "two")}
+    for path in there.values():
+        path.write_text(yaml.safe_dump(settings))
+    answer, answered = local.answer, list[str]()
+
+    def stopped(row: Any, *rest: Any) -> Any:
+        answered.append(row.image_id)
+        if len(answered) == 2:
+            raise KeyboardInterrupt
+        return answer(row, *rest)
+
+    console = Console(record=True, width=200)
+    monkeypatch.setattr(local, "answer", stopped)
+    monkeypatch.setattr(experiment, "in_repository", lambda: there)
+    monkeypatch.setattr(experiment, "console", console)
+    with pytest.raises(KeyboardInterrupt, match="interrupted at one: the same command goes on in"):
+        experiment.everything(tmp_path / "all", {})
+    assert not (tmp_path / "all" / "two").exists() and (tmp_path / "all" / "report.html").exists()
+    said = console.export_text(clear=True)
+    planned = "2 images, 4 questions in 3 ways: 12 answers; how long they take is said when the first image is answered"
+    assert planned in said and "interrupted after 1 of 2 images" in said
+    answered[:] = ["as before"]
+    words = ["experiment", str(there["two"]), "--output", str(tmp_path / "alone")]
+    result = CliRunner().invoke(app.app, words)
+    assert result.exit_code == 130 and "interrupted: 2 images are left" in result.stderr
+    assert CliRunner().invoke(app.app, words).exit_code == 0
+    assert "| full |" in console.export_text() and len(answered) == 4
 
 
 def test_every_experiment_has_its_baselines() -> None:

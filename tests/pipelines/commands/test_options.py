@@ -26,7 +26,10 @@ ROOT = Path(__file__).parents[3]
 LINES = 2 * 45
 """Lines of two screens."""
 
-NEW = '    patience: int = Field(2, ge=1, description="Looks that may change nothing before looking stops.")\n'
+NEW = """    patience: Annotated[int, OF_LOOKS] = Field(
+        2, ge=1, description="Looks that may change nothing before looking stops."
+    )
+"""
 PROBE = """
 import json
 from pathlib import Path
@@ -49,6 +52,9 @@ image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA=="}
 said = {"role": "user", "content": [image, {"type": "text", "text": "Who?"}]}
 body = {"model": "nano", "messages": [said], "saccade": {"patience": 8}}
 found["request"] = parse(json.dumps(body).encode(), "nano", Episode()).episode.patience == 8
+Path("page.png").touch()
+words = ["ask", "page.png", "Who?", "--sampler", "ink", "--patience", "9"]
+found["refused"] = "--patience would change nothing" in str(CliRunner().invoke(cli.app, words).exception)
 print(json.dumps(found))
 """
 
@@ -58,7 +64,7 @@ def test_a_setting_of_the_episode_is_added_in_one_file(tmp_path: Path) -> None:
         shutil.copytree(ROOT / top, tmp_path / top, ignore=shutil.ignore_patterns("__pycache__"))
     config = tmp_path / "saccade" / "config.py"
     text = config.read_text()
-    config.write_text(text.replace("    fixations: int", f"{NEW}    fixations: int", 1))
+    config.write_text(text.replace("    stop_at: float", f"{NEW}    stop_at: float", 1))
     (tmp_path / "settings.yaml").write_text("patience: 5\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     probe = [sys.executable, "-W", "ignore", "-c", PROBE]

@@ -10,11 +10,17 @@ from typer.testing import CliRunner
 
 from pipelines.commands import settings
 from pipelines.commands.app import app
+from pipelines.commands.options import flags
 from pipelines.commands.settings import asking, episode, run_config
 from pipelines.runs.experiment import Experiment
 from saccade import engines
+from saccade.api import Eye
+from saccade.config import LOOKING, Episode
 from saccade.engines import choose_engine
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError, UnknownName
+from saccade.settings import option_of
+from tests import tiny
 
 
 def read(tmp_path: Path, text: str, given: dict[str, Any] | None = None, *sets: str) -> dict[str, Any]:
@@ -226,6 +232,36 @@ def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:
 def test_options_that_would_change_nothing(given: dict[str, Any], told: str | None) -> None:
     with nullcontext() if told is None else pytest.raises(ConfigError, match=told):
         settings.refuse_unused(given)
+
+
+@pytest.mark.parametrize("name", sorted(LOOKING))
+def test_every_option_of_looks_is_refused_beside_a_view(name: str) -> None:
+    """As `saccade ask` has it: a field that is marked is refused by itself, under the name of its option."""
+    field = Episode.model_fields[name]
+    (option,) = [flag for flag in flags(Episode) if flag.name == (name if name != "budget" else "tokens")]
+    idle = option_of(field.metadata).idle
+    with pytest.raises(ConfigError, match=f"--sampler full .* --{option.name} would change nothing"):
+        settings.refuse_unused({"sampler": "full", option.name: "another"})
+    settings.refuse_unused({"sampler": "topk", option.name: "another"})
+    if idle is not None:
+        settings.refuse_unused({"sampler": "full", option.name: idle})
+        assert Episode(sampler="full", **{name: idle}).view == "full"
+
+
+def test_settings_of_looks_change_nothing_of_a_view(qwen2_5_vl: Path) -> None:
+    """What is refused beside a view is what it does not read."""
+    others = {
+        "scorer": "edges", "planner": "saliency", "budget": {"name": "fixed", "tokens": 9}, "fixations": 2,
+        "glimpse": 6, "rest": "all", "fovea": 2.0, "levels": 2, "canvas": "shared",
+    }  # fmt: skip
+    assert others.keys() == LOOKING
+    with HF(model=str(qwen2_5_vl), device="cpu", max_new_tok=4).open() as engine:
+        for view in ("full", "ink"):
+            told = []
+            for of_looks in ({}, others):
+                trace = Eye(engine, Episode(sampler=view, stop_at=2, **of_looks)).look(tiny.page(140, 196), "What?")
+                told.append((trace.answer.text, trace.answer.logprobs, trace.cost.visual_tok, len(trace.steps)))
+            assert told[0] == told[1], view
 
 
 def test_ask_and_others_refuse_what_would_change_nothing(tmp_path: Path) -> None:

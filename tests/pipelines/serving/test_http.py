@@ -13,9 +13,11 @@ import pytest
 
 from pipelines.serving.settings import hashed
 from saccade.api import Eye
-from saccade.episode import AGAIN
+from saccade.episode import AGAIN, episodes, run, see
 from saccade.errors import EngineDead
-from saccade.types import Answer, Canvas
+from saccade.geometry.grid import level_sizes
+from saccade.picture import Picture
+from saccade.types import Answer, Canvas, Question, Trace
 from tests.pipelines.serving.client import JSON, KNOBS, InProcess, body, image, in_process, png, settings, uri
 
 
@@ -47,6 +49,7 @@ def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, gl
     assert (told["fixations"][-1]["reason"] == AGAIN) == (reread > 0)
     for fixation, step in zip(told["fixations"], trace.steps, strict=True):
         assert fixation["kept"] == step.selection.index.tolist() and fixation["tokens"] == len(step.selection)
+        assert fixation["levels"] is None and told["grid"]["levels"] is None
         assert fixation["gaze"] == pytest.approx(step.gaze.uv, abs=1e-4)
         assert (fixation["reason"], fixation["answer"]) == (step.gaze.reason, step.answer.text)
     assert told["cost"]["visual_tok"] == trace.cost.visual_tok
@@ -55,6 +58,24 @@ def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, gl
     assert usage["prompt_tokens"] == trace.cost.prefill_tok + trace.cost.cached_tok
     assert usage["completion_tokens"] == sum(len(step.answer.logprobs) for step in trace.steps)
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_coarse_tokens_are_told_with_their_levels(endpoint: InProcess) -> None:
+    knobs = {**KNOBS, "sampler": "pyramid", "levels": 3, "tokens": 9, "importance": True}
+    told = endpoint.post(body("What?", png(196, 252), saccade=knobs)).json()["saccade"]
+    chosen = {key: knobs[key] for key in ("sampler", "fixations", "stop_at", "levels")}
+    chosen["budget"] = {"name": "fixed", "tokens": 9}
+    episode = settings(Path("nano")).episode.with_settings(**chosen)
+    seen = see(episode, endpoint.local.reader.engine, Picture.open(png(196, 252)), [Question("a", "What?")])
+    (trace,) = run(episodes(episode, seen), endpoint.local.reader.engine)
+    assert isinstance(trace, Trace)
+    for fixation, step in zip(told["fixations"], trace.steps, strict=True):
+        assert fixation["levels"] == seen.grid.level[step.selection.index].tolist()
+    assert any(any(fixation["levels"]) for fixation in told["fixations"])
+    rows, cols = told["grid"]["rows"], told["grid"]["cols"]
+    sizes = [(level["rows"], level["cols"]) for level in told["grid"]["levels"]]
+    assert sizes == list(level_sizes(seen.grid)) and len(sizes) == 2 and sizes[0] < (rows, cols)
+    assert len(base64.b64decode(told["fixations"][0]["importance"])) == rows * cols
 
 
 @pytest.mark.parametrize("stop_at", [0.0, 2.0])
@@ -219,12 +240,13 @@ class Slow:
     """Backends whose reader takes its time, or dies."""
 
     def __init__(self, inner: Any, seconds: float, error: Exception | None = None) -> None:
-        self.inner, self.seconds, self.error = inner, seconds, error
+        self.inner, self.seconds, self.error, self.begun = inner, seconds, error, 0
 
     async def see(self, *args: Any) -> Any:
         return await self.inner.see(*args)
 
     async def read(self, *args: Any) -> Any:
+        self.begun += 1
         await asyncio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
@@ -237,7 +259,8 @@ def test_a_full_queue_is_429_and_a_closing_server_503(endpoint: InProcess, qwen2
 
         async def scene() -> list[Any]:
             asked = [asyncio.ensure_future(busy.client.post("/v1/chat/completions", json=body())) for _ in range(6)]
-            await asyncio.sleep(0.25)
+            while sum(each.done() for each in asked) < 3:  # those that are refused
+                await asyncio.sleep(0.01)
             drained = asyncio.ensure_future(busy.looker.drain())
             await asyncio.sleep(0.05)
             late = await busy.client.post("/v1/chat/completions", json=body())
@@ -261,18 +284,29 @@ def test_time_out_and_a_dead_engine_are_503(endpoint: InProcess, qwen2_5_vl: Pat
         assert 'saccade_requests_total{status="503"} 1.0' in dead.get("/metrics").text
 
 
-def test_a_client_that_goes_away_frees_its_place(endpoint: InProcess, qwen2_5_vl: Path) -> None:
-    with in_process(qwen2_5_vl, Slow(endpoint.local, 30.0), max_episodes=1) as busy:
+def test_a_client_that_goes_away_frees_its_place_ends_its_work_and_is_counted(
+    endpoint: InProcess, qwen2_5_vl: Path
+) -> None:
+    slow = Slow(endpoint.local, 0.3)
+    with in_process(qwen2_5_vl, slow, max_episodes=1) as busy:
 
-        async def scene() -> tuple[int, int]:
-            asked = asyncio.ensure_future(busy.client.post("/v1/chat/completions", json=body()))
-            await asyncio.sleep(0.3)
+        async def scene() -> tuple[int, int, int]:
+            asked = asyncio.ensure_future(
+                busy.client.post("/v1/chat/completions", json=body(saccade={**KNOBS, "fixations": 9, "tokens": 2}))
+            )
+            waiting = asyncio.ensure_future(busy.client.post("/v1/chat/completions", json=body()))
+            while not slow.begun:
+                await asyncio.sleep(0.01)
             before = busy.looker.looking
+            waiting.cancel()
             asked.cancel()
-            await asyncio.sleep(0.1)
-            return before, busy.looker.looking
+            await asyncio.sleep(0.7)  # two more reads, had they gone on
+            return before, busy.looker.looking + busy.looker.waiting, slow.begun
 
-        assert busy.run(scene()) == (1, 0)
+        assert busy.run(scene()) == (1, 0, 1)
+        metrics = busy.get("/metrics").text
+        assert value(metrics, 'saccade_requests_total{status="499"}') == 2
+        assert value(metrics, "saccade_request_seconds_count") == 2
 
 
 def test_an_engine_that_reads_many_at_a_time_does(qwen2_5_vl: Path) -> None:

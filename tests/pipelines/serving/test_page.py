@@ -15,6 +15,7 @@ import uvicorn
 from PIL import Image
 
 from pipelines.serving.settings import hashed
+from saccade.annotation.evidence import covers
 from tests.pipelines.serving.client import in_process, png
 from tests.pipelines.serving.test_http import Slow
 
@@ -158,9 +159,32 @@ def test_kept_tokens_stay_clear_and_others_fade(page: Any, site: str) -> None:
     assert (255, 255, 255) in colours and any(max(rgb) < 190 and max(rgb) - min(rgb) < 20 for rgb in colours)
 
 
-def _white() -> bytes:
+def test_coarse_tokens_are_drawn_as_large_as_they_are(page: Any, site: str) -> None:
+    put(page, site, _white(392, 308))
+    page.fill("#question", "What?")
+    page.fill("#fixations", "1")
+    page.click("#more summary")
+    for name, value in (("sampler", "pyramid"), ("levels", "3")):
+        choose = page.select_option if page.evaluate(f"document.querySelector('[name={name}]').options") else page.fill
+        choose(f"[name={name}]", value)
+    page.click("#ask")
+    page.wait_for_selector("#result:not([hidden])")
+    page.wait_for_timeout(600)
+    (look,), grid = page.evaluate("[state.looks, state.grid]")
+    assert set(look["levels"]) > {0}, "some are coarse, and some are not"
+    drawn = page.evaluate("covered(state.looks[0])")
+    tokens = list(zip(look["kept"], look["levels"], strict=True))
+    assert drawn == [covers([token], grid) for token in tokens]
+    sharp, all_of_them = (set(covers(some, grid)) for some in ([t for t in tokens if t[1] == 0], tokens))
+    for cell in range(grid["rows"] * grid["cols"]):
+        row, col = divmod(cell, grid["cols"])
+        grey = sum(pixel(page, (col + 0.5) / grid["cols"], (row + 0.3) / grid["rows"])) / 3
+        assert grey > 250 if cell in sharp else 200 < grey < 230 if cell in all_of_them else grey < 180, (row, col)
+
+
+def _white(width_px: int = 140, height_px: int = 196) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (140, 196), "white").save(buffer, "png")
+    Image.new("RGB", (width_px, height_px), "white").save(buffer, "png")
     return buffer.getvalue()
 
 

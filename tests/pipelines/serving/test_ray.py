@@ -19,9 +19,11 @@ from pipelines.serving.app import app, check_free, is_loopback, share
 from pipelines.serving.settings import ServeConfig, hashed, key_hashes
 from saccade.errors import ConfigError
 from tests.pipelines.serving.client import KNOBS, body, image, png
+from tests.pipelines.serving.test_http import value
 
 ROOT = Path(__file__).parents[3]
 START_S = 240.0
+GONE = 'saccade_requests_total{status="499"}'
 
 
 def free_port() -> int:
@@ -166,6 +168,26 @@ class TestServed:
     def test_too_many_bytes_are_refused_by_their_number(self, served: Served) -> None:
         response = served.post(body("x" * (33 << 20)))
         assert response.status_code == 413 and response.json()["error"]["code"] == "request_too_large"
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_who_goes_away_is_counted_and_frees_the_place(self, served: Served, stream: bool) -> None:
+        def gone() -> float:
+            return value(httpx2.get(f"{served.url}/metrics", headers=served.headers).text, GONE)
+
+        before, knobs = gone(), {**KNOBS, "fixations": 64, "tokens": 1}
+        asked = body("Still there?", png(seed=60 + stream), stream=stream, saccade=knobs)
+        with pytest.raises(httpx2.ReadTimeout):
+            with httpx2.stream(
+                "POST", f"{served.url}/v1/chat/completions", json=asked, headers=served.headers, timeout=0.3
+            ) as response:
+                for _ in response.iter_lines():
+                    raise httpx2.ReadTimeout("it has heard enough")
+        deadline = time.monotonic() + 20
+        while gone() == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert gone() == before + 1
+        assert httpx2.get(f"{served.url}/healthz").json() == {"status": "ok", "looking": 0, "waiting": 0}
 
     def test_a_reader_that_dies_is_replaced(self, served: Served) -> None:
         (reader,) = served.descendants("ray::ServeReplica:saccade:Reader")
