@@ -24,20 +24,20 @@ class Correction:
 
 def read_corrections(path: Path) -> dict[tuple[str, str], Correction]:
     """The last correction of each (image id, field); a line that a crash cut off is none."""
-    found: dict[tuple[str, str], Correction] = {}
+    corrections: dict[tuple[str, str], Correction] = {}
     if path.exists():
         for line in path.read_text().split("\n"):
             try:
-                said = Correction(**json.loads(line))
+                correction = Correction(**json.loads(line))
             except json.JSONDecodeError:  # cut off by a crash: it was never said to be kept
                 continue
-            found[said.image_id, said.field] = said
-    return found
+            corrections[correction.image_id, correction.field] = correction
+    return corrections
 
 
-def append_correction(path: Path, said: Correction) -> None:
+def append_correction(path: Path, correction: Correction) -> None:
     """Adds one line, and waits until it is on the disk."""
-    line = json.dumps(asdict(said), ensure_ascii=False) + "\n"
+    line = json.dumps(asdict(correction), ensure_ascii=False) + "\n"
     with path.open("a+b") as file:
         if file.tell() and (file.seek(-1, 2), file.read(1))[1] != b"\n":  # a crash cut the last one off
             line = "\n" + line

@@ -31,8 +31,8 @@ def interface(fields: Sequence[FieldSpec]) -> str:
             for each in choices:
                 ElementTree.SubElement(tag, "Choice", value=each)
         else:
-            one = {"editable": "true", "maxSubmissions": "1"}
-            ElementTree.SubElement(view, "TextArea", {"name": _tag(field), "toName": IMAGE, **one})
+            single_line = {"editable": "true", "maxSubmissions": "1"}
+            ElementTree.SubElement(view, "TextArea", {"name": _tag(field), "toName": IMAGE, **single_line})
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
@@ -51,19 +51,19 @@ def _results(page: Page, value: Value) -> list[dict[str, Any]]:
         return []
     identity = f"{page.number}-{value.field.name}"
     size = {"original_width": page.width, "original_height": page.height, "image_rotation": 0}
-    made: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     if value.box_px is not None and value.text:  # where nothing was read is no place of the field
         x0, y0, x1, y1 = value.box_px
         place = {"x": 100 * x0 / page.width, "y": 100 * y0 / page.height, "rotation": 0}
         place |= {"width": 100 * (x1 - x0) / page.width, "height": 100 * (y1 - y0) / page.height}
         box = {**place, "rectanglelabels": [value.field.name]}
-        made.append(_result(f"{identity}-box", EVIDENCE, "rectanglelabels", box, value) | size)
+        results.append(_result(f"{identity}-box", EVIDENCE, "rectanglelabels", box, value) | size)
     if choices := value.field.allowed:
         if value.shown in choices:
-            made.append(_result(identity, _tag(value.field), "choices", {"choices": [value.shown]}, value) | size)
+            results.append(_result(identity, _tag(value.field), "choices", {"choices": [value.shown]}, value) | size)
     elif value.shown:
-        made.append(_result(identity, _tag(value.field), "textarea", {"text": [value.shown]}, value) | size)
-    return made
+        results.append(_result(identity, _tag(value.field), "textarea", {"text": [value.shown]}, value) | size)
+    return results
 
 
 def _result(identity: str, tag: str, kind: str, value: dict[str, Any], of: Value) -> dict[str, Any]:

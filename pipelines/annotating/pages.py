@@ -163,9 +163,9 @@ def _corrected(page: Page, corrections: Mapping[tuple[str, str], Correction]) ->
 
 def _by_person(value: Value, page: Page, corrections: Mapping[tuple[str, str], Correction]) -> Value:
     """The value as a person has it, where one has said something. What a person says needs no more review."""
-    said = corrections.get((page.image_id, value.field.name))
-    if said is None:
+    correction = corrections.get((page.image_id, value.field.name))
+    if correction is None:
         return value
-    parsed = replace(parse(value.field, said.text), flag=None)
-    box = value.box_px if said.text == value.read else None  # where the model read something else is no evidence
-    return replace(value, text=said.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)
+    parsed = replace(parse(value.field, correction.text), flag=None)
+    box = value.box_px if correction.text == value.read else None  # where the model read something else is no evidence
+    return replace(value, text=correction.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)

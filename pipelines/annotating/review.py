@@ -86,8 +86,8 @@ class Queue:
         if flag is not None and not said.anyway:
             return flag
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        told = Correction(item.page.image_id, item.value.field.name, text, item.value.read, when)
-        append_correction(Places(self.folder).corrections, told)
+        correction = Correction(item.page.image_id, item.value.field.name, text, item.value.read, when)
+        append_correction(Places(self.folder).corrections, correction)
         item.said = text
         return None
 

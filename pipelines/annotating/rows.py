@@ -32,11 +32,11 @@ COLUMN_TYPES = {
 
 def schema(fields: Sequence[FieldSpec]) -> pa.Schema:
     """The columns of a data set of these fields."""
-    made = [("image", pa.string()), ("page", pa.int32()), ("width", pa.int32()), ("height", pa.int32())]
+    columns = [("image", pa.string()), ("page", pa.int32()), ("width", pa.int32()), ("height", pa.int32())]
     for field in fields:
-        made.append((field.name, TYPES[field.type]))
-        made += [(column, COLUMN_TYPES[column.rpartition("_")[2]]) for column in field.columns[1:]]
-    return pa.schema([*made, ("review", pa.bool_()), ("reviewed", pa.list_(pa.string()))])
+        columns.append((field.name, TYPES[field.type]))
+        columns += [(column, COLUMN_TYPES[column.rpartition("_")[2]]) for column in field.columns[1:]]
+    return pa.schema([*columns, ("review", pa.bool_()), ("reviewed", pa.list_(pa.string()))])
 
 
 def table_row(page: Page) -> dict[str, Any]:

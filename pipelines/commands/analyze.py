@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import SHORT, asking
+from pipelines.commands.settings import SHORT, episode_and_engine
 from pipelines.reporting.subjects import UNASKED
 from pipelines.runs import stored
 from pipelines.runs.config import Data, Looking
@@ -88,11 +88,11 @@ def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], peop
         asked = given.get("question") is not None
         if not asked:
             settings = {"planner": "saliency", "scorer": "edges", **settings}  # those that no question changes
-        episode, spec = asking(settings)
+        episode, spec = episode_and_engine(settings)
         question = Question(path.stem, given["question"] if asked else UNASKED)
         sample = Sample(path.stem, Picture.open(path, page=one_page(given.get("pages"))), (question,))
         return analysis.of_image(target, episode, spec, sample, asked=asked, people=people)
-    episode, spec = asking(settings)
+    episode, spec = episode_and_engine(settings)
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})
     rows = [row for row in limit(dataset.rows(), num_questions) if isinstance(row, Row)]
     progress = Console(stderr=True)

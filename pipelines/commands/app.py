@@ -61,8 +61,8 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first word names, loaded now."""
-        if (told := RENAMED.get(tuple(args[:2]))) is not None:
-            raise typer.BadParameter(told)
+        if (replacement := RENAMED.get(tuple(args[:2]))) is not None:
+            raise typer.BadParameter(replacement)
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name is not None and command is not None else None, rest
 

@@ -70,13 +70,13 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
     """
     if "dataset" in settings:
         raise ConfigError(f"`experiment {ALL}` is on the data of each experiment: leave --dataset and its settings out")
-    there = in_repository()
-    for number, (name, path) in enumerate(there.items(), 1):
-        console.print(f"{number} of {len(there)}: {name}", highlight=False)
+    experiments = in_repository()
+    for number, (name, path) in enumerate(experiments.items(), 1):
+        console.print(f"{number} of {len(experiments)}: {name}", highlight=False)
         run_experiment(changed(read_experiment(path), settings, False), output / name, console)
         report(output / name, None, examples=0)
         html, text = write(output)  # after each: an interrupted one has a report too
-    console.print(f"{len(there)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
+    console.print(f"{len(experiments)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
 
 
 def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: bool) -> Experiment:
@@ -85,14 +85,14 @@ def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: boo
     Raises:
         ConfigError: there is no such data, or a setting is wrong.
     """
-    made: dict[str, Any] = {key: settings[key] for key in ("limit",) if key in settings}
+    changes: dict[str, Any] = {key: settings[key] for key in ("limit",) if key in settings}
     if "engine" in settings:
-        made["engine"] = {**experiment.engine, **settings["engine"]}
+        changes["engine"] = {**experiment.engine, **settings["engine"]}
     if "dataset" in settings:
         spec = named("datasets", settings["dataset"])
         name = spec.pop("name", None)
-        made["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
-    if "engine" in made or "dataset" in made:
-        engine, data = made.get("engine", experiment.engine), made.get("dataset", experiment.dataset)
-        made["title"] = f"{data['name']}, {engine.get('model', 'saccade-nano')}"
-    return experiment.with_settings(**made)
+        changes["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
+    if "engine" in changes or "dataset" in changes:
+        engine, data = changes.get("engine", experiment.engine), changes.get("dataset", experiment.dataset)
+        changes["title"] = f"{data['name']}, {engine.get('model', 'saccade-nano')}"
+    return experiment.with_settings(**changes)

@@ -45,9 +45,9 @@ def review(
         uvicorn.Server(config).run()
     except KeyboardInterrupt:  # how it is ended
         pass
-    made = export(run)
+    exported = export(run)
     console.print(
-        f"{made.by_person} values by a person, {made.review} still need review; written again in {run}",
+        f"{exported.by_person} values by a person, {exported.review} still need review; written again in {run}",
         highlight=False,
         soft_wrap=True,
     )

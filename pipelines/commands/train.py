@@ -33,7 +33,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class Training(Data, Model):
-    """What every training of small modules is on: questions about images, as a model encodes them."""
+    """Settings shared by all trainings of small modules: the data, and the model that encodes it."""
 
 
 train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -46,26 +46,26 @@ MODULES = {
     "projection": "projection",
     "quantiles": "quantiles",
 }
-"""Commands whose options are those of a module of saccade/training, which runs alone as well (`python -m`)."""
+"""Commands whose options are declared by a module of saccade/training, which also runs alone (`python -m`)."""
 
 
-def drawn(made: Any) -> None:
-    """The curve of a training that says in which folder it wrote one."""
-    if isinstance(made, dict) and "folder" in made:
-        draw_curve(Path(made["folder"]))
+def draw_result(result: Any) -> None:
+    """Draws the learning curve of a training whose result names the folder it wrote to."""
+    if isinstance(result, dict) and "folder" in result:
+        draw_curve(Path(result["folder"]))
 
 
 for name_, module_ in MODULES.items():
-    passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}", drawn)
+    passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}", draw_result)
 
 
 OWN_PAGES = {"split": "train", "seed": 500, "num_pages": 80, "page_px": 512}
-"""Of generated pages, where nothing else is said: training never draws those that tables score."""
+"""Generated pages to train on by default; never those that tables score."""
 BOTH_SIZES = {
     "name": "mixed",
     "parts": {f"{px}": {"name": "synthdoc", "seed": 1000, "num_pages": 16, "page_px": px} for px in (512, 1024)},
 }
-"""What a checkpoint is measured on, where nothing else is said: pages that neither trainings nor tables know."""
+"""Pages a checkpoint is measured on by default: used by no training and no table."""
 
 
 class HeadConfig(Training, importance.HeadSettings, reward.RewardSettings):
@@ -93,7 +93,7 @@ def head(
     """
     chosen, spec, dataset, rows, origin = _prepared(HeadConfig, settings)
     taught = _only(importance.HeadSettings, chosen)
-    with goes_on(output):
+    with resumable(output):
         if chosen.reward:
             outcome = _only(reward.RewardSettings, chosen)
             report = reward.train(taught, outcome, spec, dataset, rows, output, origin)
@@ -128,12 +128,12 @@ def jointly(
     Example: saccade train joint --dataset questions.jsonl --weights 0.01,0.1 --output heads/joint
     """
     chosen, spec, dataset, rows, origin = _prepared(JointConfig, settings)
-    wanted = _only(joint.JointSettings, chosen)
-    with goes_on(output):
-        report = joint.train(wanted, spec, dataset, rows, output, origin)
+    own = _only(joint.JointSettings, chosen)
+    with resumable(output):
+        report = joint.train(own, spec, dataset, rows, output, origin)
     for folder in sorted(output.glob("weight-*")):
         draw_curve(folder)
-    typer.echo(joint.told(report, wanted, output))
+    typer.echo(joint.told(report, own, output))
 
 
 class BudgetConfig(Training, spending.SpendingSettings):
@@ -157,7 +157,7 @@ def budget(
     Example: saccade train budget --budgets 73,111,273 --target 120 --output heads/budget
     """
     chosen, spec, dataset, rows, origin = _prepared(BudgetConfig, settings)
-    with goes_on(output):
+    with resumable(output):
         report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo(spending.told(report, output))
@@ -184,11 +184,11 @@ def keep(
     Example: saccade train keep --keep 0.7 --stages 2 --output heads/dynamicvit
     """
     chosen, spec, dataset, rows, origin = _prepared(KeepConfig, settings)
-    wanted = _only(keeping.KeepSettings, chosen)
-    with goes_on(output):
-        report = keeping.train(wanted, spec, dataset, rows, output, origin)
+    own = _only(keeping.KeepSettings, chosen)
+    with resumable(output):
+        report = keeping.train(own, spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(keeping.told(report, wanted, output))
+    typer.echo(keeping.told(report, own, output))
 
 
 class CalibrationConfig(Training):
@@ -250,17 +250,17 @@ def gates(
     Example: saccade train gates --r 32 --output heads/gates
     """
     chosen, spec, dataset, rows, origin = _prepared(GateConfig, settings)
-    with goes_on(output):
+    with resumable(output):
         report = gating.train(_only(gating.GateSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
     typer.echo(gating.told(report, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:
-    """What a training is set to: its settings, the engine, the data with their rows, and what they are known by.
+    """A training's settings, engine, data set, rows, and origin: the fingerprints of weights and data.
 
     Raises:
-        ConfigError: a setting is wrong, or the data or the model are not there.
+        ConfigError: a setting is wrong, or the data or the model cannot be found.
     """
     data = named("dataset", settings.get("dataset", "synthdoc"))
     name = str(data.pop("name", "synthdoc"))
@@ -282,8 +282,8 @@ def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, 
 
 
 @contextmanager
-def goes_on(output: Path) -> Iterator[None]:
-    """Whatever is interrupted says that the same command goes on."""
+def resumable(output: Path) -> Iterator[None]:
+    """An interruption of the block says that the same command resumes."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -313,9 +313,9 @@ def nano(
 
     Example: saccade train nano --output runs/nano --init nano --set dense_steps=0
     """
-    made = {"size": size, "device": device, "seed": seed, "init": None if init is None else checkpoint(init)}
+    options = {"size": size, "device": device, "seed": seed, "init": None if init is None else checkpoint(init)}
     try:
-        chosen = NanoTraining(**{**made, **dict(pairs(set))})
+        chosen = NanoTraining(**{**options, **dict(pairs(set))})
     except ValidationError as error:
         raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(NanoTraining.model_fields)}") from error
     run(chosen, output)

@@ -154,15 +154,15 @@ def shares(parts: Sequence[tuple[str, float, str]]) -> str:
     """Lying bars: (name, amount, what is written after it), longest as wide as the room."""
     most = max((amount for _, amount, _ in parts), default=0.0) or 1.0
     height = 16 + 34 * len(parts)
-    made = [f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Bars">']
+    svg = [f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Bars">']
     for place, (name, amount, words) in enumerate(parts):
         y = 8 + 34 * place
-        made.append(_text(2, y + 11, name, "start", "name"))
-        made.append(_text(WIDTH - 2, y + 11, words, "end"))
-        made.append(f'<rect class="track" x="2" y="{y + 17}" width="{WIDTH - 4}" height="7" rx="3.5"/>')
+        svg.append(_text(2, y + 11, name, "start", "name"))
+        svg.append(_text(WIDTH - 2, y + 11, words, "end"))
+        svg.append(f'<rect class="track" x="2" y="{y + 17}" width="{WIDTH - 4}" height="7" rx="3.5"/>')
         width = max(1.0, (WIDTH - 4) * amount / most) if amount > 0 else 0
-        made.append(f'<rect class="bar" x="2" y="{y + 17}" width="{width:.1f}" height="7" rx="3.5"/>')
-    return "".join([*made, "</svg>"])
+        svg.append(f'<rect class="bar" x="2" y="{y + 17}" width="{width:.1f}" height="7" rx="3.5"/>')
+    return "".join([*svg, "</svg>"])
 
 
 def legend(names: Sequence[str]) -> str:

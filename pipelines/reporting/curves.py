@@ -51,8 +51,8 @@ def _plotted(curves: Sequence[Curve], name: str, unit: str, title: str, log: boo
             if point.low is not None and point.high is not None:
                 marks.append(whisker(left, y.at(point.low), y.at(point.high), colour))
             marks.append(dot(left, height, colour, _tip(point, metric, unit)))
-    made = frame(x, y, name, metric, marks, title)
-    return made + (legend([curve.name for curve in curves]) if len(curves) > 1 else "")
+    chart = frame(x, y, name, metric, marks, title)
+    return chart + (legend([curve.name for curve in curves]) if len(curves) > 1 else "")
 
 
 def _tip(point: Point, metric: str, unit: str) -> str:
@@ -79,10 +79,10 @@ def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]], 
             tip = f"{name}: {b.num_answers} answers, {b.confidence:.2f} sure, {metric} {b.score:.2f}"
             marks.append(dot(left, height, colour, tip, 3 + 6 * (b.num_answers / most) ** 0.5))
         errors.append(f"{name} {expected_calibration_error(confidence, score):.2f}")
-    made = frame(x, y, "confidence", metric, marks, "Confidence against score")
+    chart = frame(x, y, "confidence", metric, marks, "Confidence against score")
     if len(shown) == 1:
         confidence, score = shown[0][1]
         error = expected_calibration_error(confidence, score)
-        return made, f"Expected calibration error {error:.2f} over {len(score):,} answers."
+        return chart, f"Expected calibration error {error:.2f} over {len(score):,} answers."
     more = f" (the first {SHOWN} of {len(answers)})" if len(answers) > SHOWN else ""
-    return made + legend([name for name, _ in shown]), f"Expected calibration errors: {', '.join(errors)}{more}."
+    return chart + legend([name for name, _ in shown]), f"Expected calibration errors: {', '.join(errors)}{more}."

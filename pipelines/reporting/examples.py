@@ -51,7 +51,7 @@ def failed(folder: Path, failures: Mapping[str, Any]) -> str:
 def _example(folder: Path, settings: Mapping[str, Any], example: Mapping[str, Any], variant: str, pages: Pages) -> str:
     """One wrong answer, and what an oracle's looks and the whole page gave."""
     row = {**example, "variant": variant}
-    told = "".join(
+    answers = "".join(
         f"<li><span>{name}</span><span>{cut(said(example[key] or ''))}</span></li>"
         for key, name in (("oracle", "oracle"), ("everything", "whole page"))
     )
@@ -59,5 +59,5 @@ def _example(folder: Path, settings: Mapping[str, Any], example: Mapping[str, An
     return (
         f'<figure class="card example">{looked(folder, settings, row, pages)}<div class="q">{cut(example["question"])}'
         f'</div><div class="a"><span class="wrong">{answer}</span> <em>for {wanted}</em></div>'
-        f'<div class="fact">{cut(example["id"])}</div><ol>{told}</ol></figure>'
+        f'<div class="fact">{cut(example["id"])}</div><ol>{answers}</ol></figure>'
     )

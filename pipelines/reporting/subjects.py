@@ -62,8 +62,8 @@ def show(
     if output is not None:
         picture_path(output)
     results = stored.results_file(target)
-    one = target.is_dir() and (question_id is not None or variant is not None)
-    if results and not one:
+    of_one_answer = target.is_dir() and (question_id is not None or variant is not None)
+    if results and not of_one_answer:
         _only(target, "an experiment", id=question_id, variant=variant, question=question, pages=pages, scorer=scorer)
         subject: Subject = OfExperiment(target, results)
         default = results.parent / f"{name}.png"
@@ -157,9 +157,9 @@ class OfRun(Subject):
         """The page as the run's model encodes it, in this process."""
         spec = choose_engine({**self.run.get("engine", {}), "device": "auto", "max_px": self.run.get("max_px")})
         self.settings.check_engine(spec)
-        with spec.open() if self.settings.listens else spec.open_encoder() as opened:
+        with spec.open() if self.settings.listens else spec.open_encoder() as encoder:
             whole = self.settings.with_settings(encoder="full")  # windows that no look asked for are shown too
-            return scene_of(see(whole, opened, self.picture, [self.asked]))
+            return scene_of(see(whole, encoder, self.picture, [self.asked]))
 
     @property
     def curves(self) -> tuple[Curve, ...]:

@@ -11,31 +11,31 @@ from saccade.metrics.bootstrap import bounded
 
 def table(summary: Mapping[str, Any]) -> Table:
     """Two columns: what was measured, and the number with its interval or spread."""
-    made = Table(box=None, show_header=False, pad_edge=False)
-    made.add_column(style="bold")
-    made.add_column(overflow="fold")
+    rows = Table(box=None, show_header=False, pad_edge=False)
+    rows.add_column(style="bold")
+    rows.add_column(overflow="fold")
     for name, value in facts(summary):
-        made.add_row(name, Text(value))
+        rows.add_row(name, Text(value))
     for reason, times in summary["errors_by_reason"].items():
-        made.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
+        rows.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
     for reason, times in summary["skipped"].items():
-        made.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
-    return made
+        rows.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
+    return rows
 
 
 def answers(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Some rows as a reader wants them: question, answer, how sure it is, and how right where that is known."""
-    made = Table(box=None, pad_edge=False)
+    listing = Table(box=None, pad_edge=False)
     for head in ("question", "answer", "sure", "right"):
-        made.add_column(head, justify="right" if head in ("sure", "right") else "left", overflow="fold")
+        listing.add_column(head, justify="right" if head in ("sure", "right") else "left", overflow="fold")
     for row in rows:
         if row["error"]:
-            made.add_row(Text(row["question"]), Text(row["error"], style="red"), "", "")
+            listing.add_row(Text(row["question"]), Text(row["error"], style="red"), "", "")
             continue
         answer = Text(row["answer"]) if row["answer"] else Text("cannot read", style="dim")
         right = "" if row["score"] is None else f"{row['score']:.2f}"
-        made.add_row(Text(row["question"]), answer, f"{row['confidence']:.2f}", right)
-    return made
+        listing.add_row(Text(row["question"]), answer, f"{row['confidence']:.2f}", right)
+    return listing
 
 
 def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

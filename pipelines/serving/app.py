@@ -173,8 +173,8 @@ def _started(config: ServeConfig) -> Any:
 
 def _takes_requests() -> bool:
     """Whether the ingress is up: it may be so seconds before `serve.run` says that all is."""
-    found = serve.status().applications.get(NAME)
-    ingress = found and found.deployments.get(Ingress.__name__)
+    application = serve.status().applications.get(NAME)
+    ingress = application and application.deployments.get(Ingress.__name__)
     return bool(ingress) and ingress.replica_states.get("RUNNING", 0) > 0
 
 

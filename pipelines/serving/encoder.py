@@ -53,10 +53,10 @@ class Cache:
 
     def get(self, key: Key) -> Encoding | None:
         """The encoding, which is now the most recently used."""
-        found = self.kept.get(key)
-        if found is not None:
+        encoding = self.kept.get(key)
+        if encoding is not None:
             self.kept.move_to_end(key)
-        return found
+        return encoding
 
     def put(self, key: Key, encoding: Encoding) -> None:
         """Keeps an encoding; one larger than the whole cache is not kept."""
@@ -114,9 +114,9 @@ class EncoderReplica(Replica):
         """A view of a picture as it was prepared before, without its pixels."""
         return self.outlines.get((picture_hash, max_tok))
 
-    def keep_outline(self, max_tok: int | None, made: Prepared) -> None:
+    def keep_outline(self, max_tok: int | None, prepared: Prepared) -> None:
         """Keeps a prepared view without its pixels; the oldest are let go."""
-        self.outlines[made.picture_hash, max_tok] = replace(made, patches=torch.empty(len(made.patches), 0))
+        self.outlines[prepared.picture_hash, max_tok] = replace(prepared, patches=torch.empty(len(prepared.patches), 0))
         while len(self.outlines) > OUTLINES:
             self.outlines.popitem(last=False)
 
@@ -124,14 +124,14 @@ class EncoderReplica(Replica):
         """An encoding that is not kept: from the pass that is making it already, or from a new one."""
         waiting = self.under_way.get(key)
         if waiting is None:
-            waiting = self.under_way[key] = asyncio.ensure_future(self._made(key, prepared))
+            waiting = self.under_way[key] = asyncio.ensure_future(self._encode(key, prepared))
             waiting.add_done_callback(lambda _: self.under_way.pop(key))
         return await asyncio.shield(waiting)
 
-    async def _made(self, key: Key, prepared: Prepared) -> Encoding:
-        made = await self.passes.encode(prepared)
-        self.cache.put(key, made)
-        return made
+    async def _encode(self, key: Key, prepared: Prepared) -> Encoding:
+        encoding = await self.passes.encode(prepared)
+        self.cache.put(key, encoding)
+        return encoding
 
 
 class View(Threaded):
@@ -145,31 +145,31 @@ class View(Threaded):
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
         """As an engine does it; a stand-in without pixels where this view of the picture has been prepared before."""
-        made = self.replica.outline(picture.sha256, max_tok)
-        if made is None:
-            made = super().prepare(picture, max_tok)
-            self.replica.keep_outline(max_tok, made)
-        self.asked[made.view] = picture, max_tok
-        return made
+        prepared = self.replica.outline(picture.sha256, max_tok)
+        if prepared is None:
+            prepared = super().prepare(picture, max_tok)
+            self.replica.keep_outline(max_tok, prepared)
+        self.asked[prepared.view] = picture, max_tok
+        return prepared
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         """Kept encodings, and new ones from the next pass."""
         out = []
         for item in batch:
             key = (item.picture_hash, self.replica.fingerprint, item.key)
-            kept = self.replica.cache.get(key)
-            self.hits, self.misses = self.hits + (kept is not None), self.misses + (kept is None)
-            if kept is None:
+            encoding = self.replica.cache.get(key)
+            self.hits, self.misses = self.hits + (encoding is not None), self.misses + (encoding is None)
+            if encoding is None:
                 coming = self.replica.encoding(key, self._with_pixels(item))
-                kept = asyncio.run_coroutine_threadsafe(coming, self.loop).result()
-            out.append(kept)
+                encoding = asyncio.run_coroutine_threadsafe(coming, self.loop).result()
+            out.append(encoding)
         return out
 
     def _with_pixels(self, item: Prepared) -> Prepared:
         """The same view with its pixels, where a stand-in was given for it and its encoding is not kept any more."""
         if item.patches.shape[1]:
             return item
-        made = super().prepare(*self.asked[item.view.partition("|")[0]])
+        prepared = super().prepare(*self.asked[item.view.partition("|")[0]])
         if item.cells is not None:
-            made = made.some(item.cells, "cells")
-        return replace(made, view=item.view, received=item.received)
+            prepared = prepared.some(item.cells, "cells")
+        return replace(prepared, view=item.view, received=item.received)

@@ -120,24 +120,24 @@ class Looker:
         seen = replace(sight.seen, picture=picture)
         if asked.episode.view == "foveate":  # scorers may look at pixels: decode them before, not in the event loop
             await asyncio.to_thread(lambda: picture.rgb)
-        said: list[Said] = []
+        reads: list[Said] = []
 
         async def read(ask: Ask) -> Answer:
-            said.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
-            grid, look, answer = seen.grid, ask.look, said[-1].answer
+            reads.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
+            grid, look, answer = seen.grid, ask.look, reads[-1].answer
             cells = (grid.row * grid.cols + grid.col)[look.selection.index]
             importance = look.importance if asked.importance else None
-            tell(Fixation(len(said), look.gaze, tuple(cells.tolist()), answer, importance, grid))
+            tell(Fixation(len(reads), look.gaze, tuple(cells.tolist()), answer, importance, grid))
             return answer
 
         async def encode(more: More) -> None:
             nonlocal sight
-            made = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, more.what)
-            more.seen.receive(more.what, made.seen.encode(more.what), made.seen.seconds)
-            sight = replace(made, hits=sight.hits + made.hits, misses=sight.misses + made.misses)
+            deferred = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, more.what)
+            more.seen.receive(more.what, deferred.seen.encode(more.what), deferred.seen.seconds)
+            sight = replace(deferred, hits=sight.hits + deferred.hits, misses=sight.misses + deferred.misses)
 
         (outcome,) = await arun(episodes(asked.episode, seen)[0], read, encode)
         if not isinstance(outcome, Trace):
             raise outcome
-        pieces = next((each.pieces for each in said if each.answer is outcome.answer), ())
+        pieces = next((each.pieces for each in reads if each.answer is outcome.answer), ())
         tell(Looked(outcome, pieces, seen, sheet.boxes, sight, waited_s))

@@ -67,10 +67,10 @@ def invalid(error: ValidationError, given: Mapping[str, Any], within: str = "") 
 
     Where a value may be of several shapes, pydantic tells of each; what got farthest is what was meant.
     """
-    found = error.errors(include_url=False, include_context=False)
-    told = max(found, key=lambda item: len(item["loc"]))
-    place = ".".join(part for part in (within, *_place(told["loc"], told["type"], given)) if part)
-    text = f"{place or 'the request'}: {told['msg']} (got {short(told['input'])})"
+    mistakes = error.errors(include_url=False, include_context=False)
+    mistake = max(mistakes, key=lambda item: len(item["loc"]))
+    place = ".".join(part for part in (within, *_place(mistake["loc"], mistake["type"], given)) if part)
+    text = f"{place or 'the request'}: {mistake['msg']} (got {short(mistake['input'])})"
     return Refusal(400, text, place or None, "invalid_value")
 
 

@@ -50,9 +50,9 @@ class Final:
             text = b"".join(piece.data for piece in pieces).decode("utf-8", "ignore").strip() if answer.readable else ""
         elif len(answer.logprobs) >= most_tok and not _ended(looked):
             finish = "length"
-        found = [place for place in (text.find(stop) for stop in asked.stop) if place >= 0]
-        if found:
-            text, finish = text[: min(found)], "stop"
+        cuts = [place for place in (text.find(stop) for stop in asked.stop) if place >= 0]
+        if cuts:
+            text, finish = text[: min(cuts)], "stop"
             pieces = _until(pieces, text)
         return cls(text, finish, pieces)
 
@@ -92,26 +92,26 @@ class Reply:
             "logprobs": self._logprobs(looked, final),
             "finish_reason": final.finish,
         }
-        made = {**self._head("chat.completion"), "choices": [choice], "usage": usage(looked)}
-        return {**made, "saccade": trace(looked, fixations)} if self.asked.trace else made
+        completion = {**self._head("chat.completion"), "choices": [choice], "usage": usage(looked)}
+        return {**completion, "saccade": trace(looked, fixations)} if self.asked.trace else completion
 
     def opening(self) -> str:
         """The first chunk."""
         return self._chunk({"role": "assistant", "content": ""})
 
-    def fixation(self, told: Fixation) -> str:
+    def fixation(self, look: Fixation) -> str:
         """A chunk of one look, with an empty delta."""
-        return self._chunk({}, saccade={"grid": grid(told), "fixation": fixation(told)})
+        return self._chunk({}, saccade={"grid": grid(look), "fixation": fixation(look)})
 
     def closing(self, looked: Looked, fixations: list[Fixation]) -> list[str]:
         """The answer, its end, the usage if asked for, [DONE]. The trace is in the last one before [DONE]."""
         final = Final.of(self.asked, looked, self.most_tok)
-        told = {"saccade": trace(looked, fixations)} if self.asked.trace else {}
+        extra = {"saccade": trace(looked, fixations)} if self.asked.trace else {}
         delta = {"content": final.text} | ({"refusal": REFUSED} if refused(looked) else {})
         out = [self._chunk(delta, logprobs=self._logprobs(looked, final))]
         if not self.asked.include_usage:
-            return [*out, self._chunk({}, finish=final.finish, **told), DONE]
-        last = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(looked), **told}
+            return [*out, self._chunk({}, finish=final.finish, **extra), DONE]
+        last = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(looked), **extra}
         return [*out, self._chunk({}, finish=final.finish), event(last), DONE]
 
     def _chunk(self, delta: Mapping[str, Any], finish: str | None = None, logprobs: Any = None, **more: Any) -> str:
@@ -153,14 +153,14 @@ def refused(looked: Looked) -> str | None:
 def usage(looked: Looked) -> dict[str, Any]:
     """Tokens as the language model saw and said them, all fixations together."""
     cost, steps = looked.trace.cost, looked.trace.steps
-    said = sum(len(step.answer.logprobs) for step in steps)
+    completion = sum(len(step.answer.logprobs) for step in steps)
     prompt = cost.prefill_tok + cost.cached_tok
     return {
         "prompt_tokens": prompt,
-        "completion_tokens": said,
-        "total_tokens": prompt + said,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cost.cached_tok},
-        "completion_tokens_details": {"reasoning_tokens": said - len(looked.trace.answer.logprobs)},
+        "completion_tokens_details": {"reasoning_tokens": completion - len(looked.trace.answer.logprobs)},
     }
 
 
@@ -173,7 +173,7 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
         "confidence": answer.confidence,
         "grid": grid(fixations[0]),
         "images": [list(box) for box in looked.boxes],
-        "fixations": [fixation(told) for told in fixations],
+        "fixations": [fixation(update) for update in fixations],
         "cost": {
             "visual_tok": cost.visual_tok,
             "image_tok": len(looked.seen.grid),
@@ -187,23 +187,22 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
     }
 
 
-def grid(told: Fixation) -> dict[str, int]:
+def grid(look: Fixation) -> dict[str, int]:
     """The canvas that `kept` counts on."""
-    found = told.grid
-    return {"rows": found.rows, "cols": found.cols, "width_px": found.width_px, "height_px": found.height_px}
+    return {name: getattr(look.grid, name) for name in ("rows", "cols", "width_px", "height_px")}
 
 
-def fixation(told: Fixation) -> dict[str, Any]:
+def fixation(look: Fixation) -> dict[str, Any]:
     """One look."""
-    answer = told.answer
-    made = {
-        "number": told.number,
-        "gaze": [round(value, 4) for value in told.gaze.uv],
-        "extent": told.gaze.extent_uv,
-        "reason": told.gaze.reason,
-        "score": told.gaze.score,
-        "tokens": len(told.kept),
-        "kept": list(told.kept),
+    answer = look.answer
+    fields = {
+        "number": look.number,
+        "gaze": [round(value, 4) for value in look.gaze.uv],
+        "extent": look.gaze.extent_uv,
+        "reason": look.gaze.reason,
+        "score": look.gaze.score,
+        "tokens": len(look.kept),
+        "kept": list(look.kept),
         "answer": answer.text,
         "readable": answer.readable,
         "confidence": answer.confidence,
@@ -212,7 +211,7 @@ def fixation(told: Fixation) -> dict[str, Any]:
         "cached_tok": answer.cached_tok,
         "seconds": answer.seconds,
     }
-    if told.importance is not None:
-        levels = (told.importance.clamp(0, 1) * 255).round().byte()
-        made["importance"] = base64.b64encode(levels.cpu().numpy().tobytes()).decode()
-    return made
+    if look.importance is not None:
+        levels = (look.importance.clamp(0, 1) * 255).round().byte()
+        fields["importance"] = base64.b64encode(levels.cpu().numpy().tobytes()).decode()
+    return fields

@@ -126,27 +126,27 @@ def parse(data: bytes, model: str, settings: Episode) -> Asked:
         Refusal: 400 where the request is wrong, 404 for another model.
     """
     try:
-        made = from_json(data, allow_inf_nan=False)
+        request = from_json(data, allow_inf_nan=False)
     except ValueError as error:
         raise Refusal(400, f"the request is not JSON: {short(str(error))}", code="invalid_json") from error
-    if not isinstance(made, dict):
-        raise Refusal(400, f"the request must be a JSON object; it is {short(made)}", code="invalid_json")
-    kept = _supported(made)
-    if "messages" in kept:
-        kept["messages"] = plain_messages(kept["messages"])
+    if not isinstance(request, dict):
+        raise Refusal(400, f"the request must be a JSON object; it is {short(request)}", code="invalid_json")
+    parameters = _supported(request)
+    if "messages" in parameters:
+        parameters["messages"] = plain_messages(parameters["messages"])
     try:
-        body = Body(**kept)
+        body = Body(**parameters)
     except ValidationError as error:
-        raise invalid(error, kept) from error
+        raise invalid(error, parameters) from error
     if body.model != model:
         raise Refusal(404, f"no model {short(body.model)}; this server has {model!r}", "model", "model_not_found")
     return _asked(body, settings)
 
 
-def _supported(made: dict[str, Any]) -> dict[str, Any]:
+def _supported(request: dict[str, Any]) -> dict[str, Any]:
     """The parameters that are left when those that change nothing are taken out; a null is as good as nothing."""
-    kept = {}
-    for name, value in made.items():
+    parameters = {}
+    for name, value in request.items():
         if value is None or name in INERT:
             continue
         if name in NEUTRAL:
@@ -156,8 +156,8 @@ def _supported(made: dict[str, Any]) -> dict[str, Any]:
         elif name not in Body.model_fields:
             raise Refusal(400, f"no parameter {short(name)}", name[:80], "unknown_parameter")
         else:
-            kept[name] = value
-    return kept
+            parameters[name] = value
+    return parameters
 
 
 def _asked(body: Body, settings: Episode) -> Asked:
@@ -177,7 +177,7 @@ def _asked(body: Body, settings: Episode) -> Asked:
     if "" in stop:
         raise Refusal(400, "stop: an empty string ends every answer before it begins", "stop")
     knobs = dict(body.saccade or {})
-    told = {name: _flag(knobs, name) for name in ("trace", "importance")}
+    flags = {name: _flag(knobs, name) for name in ("trace", "importance")}
     pages = _pages(knobs)
     return Asked(
         question=last.text,
@@ -189,8 +189,8 @@ def _asked(body: Body, settings: Episode) -> Asked:
         logprobs=bool(body.logprobs),
         stream=bool(body.stream),
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
-        trace=told["trace"] or told["importance"],
-        importance=told["importance"],
+        trace=flags["trace"] or flags["importance"],
+        importance=flags["importance"],
         pages=pages,
     )
 

@@ -138,18 +138,18 @@ class ServeConfig(Looking):
 def _spelled(values: dict[str, Any]) -> dict[str, Any]:
     """The settings with those of `SPELLED` under the names of their fields."""
     keys, hosts, mib, origins = (values.get(name) for name in SPELLED)
-    made = {name: value for name, value in values.items() if name not in SPELLED}
+    settings = {name: value for name, value in values.items() if name not in SPELLED}
     if keys is not None:
-        made["key_hashes"] = key_hashes(Path(keys))
+        settings["key_hashes"] = key_hashes(Path(keys))
     if hosts is not None:
-        made["url_hosts"] = (hosts,) if isinstance(hosts, str) else tuple(hosts)
+        settings["url_hosts"] = (hosts,) if isinstance(hosts, str) else tuple(hosts)
     if mib is not None:
-        made["max_request_bytes"] = mib * MIB
+        settings["max_request_bytes"] = mib * MIB
     if origins is not None:
-        made["allow_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
-    if isinstance(made.get("pages"), int):  # YAML reads one page as a number
-        made["pages"] = str(made["pages"])
-    return made
+        settings["allow_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
+    if isinstance(settings.get("pages"), int):  # YAML reads one page as a number
+        settings["pages"] = str(settings["pages"])
+    return settings
 
 
 def key_hashes(path: Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
 from pipelines.commands import tune as module
-from pipelines.commands.settings import asking, merged
+from pipelines.commands.settings import episode_and_engine, merged
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.errors import ConfigError, ResumeRefused
@@ -32,7 +32,7 @@ def test_what_is_tried() -> None:
         looks = LOOKS.with_settings(**made)
         assert made == {} or 0.4 <= looks.sampler["ratio"] <= 1
     assert found == trials(TuneSettings(scorers="query,edges", trials=9), LOOKS)
-    with pytest.raises(ConfigError, match="no importance named 'egdes'"):
+    with pytest.raises(ConfigError, match="no scorer named 'egdes'"):
         TuneSettings(scorers="egdes")
 
 
@@ -86,7 +86,7 @@ def test_the_command(tmp_path: Path, qwen2_5_vl: Path, monkeypatch: pytest.Monke
     )
     assert len(decided) == len(reported) == 3 and not decided & reported
     file = tmp_path / "out" / "tuned.yaml"
-    looks, _ = asking(merged(file, {}, None))
+    looks, _ = episode_and_engine(merged(file, {}, None))
     assert looks.dump() == LOOKS.with_settings(**trials(
         TuneSettings(scorers="query,edges", trials=4), LOOKS)[results["best"]]).dump()  # fmt: skip
     assert "gain" in file.read_text() and yaml.safe_load(file.read_text())["fixations"] == 1
