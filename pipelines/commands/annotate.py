@@ -22,7 +22,6 @@ from saccade.errors import ConfigError
 console = Console()
 OWN = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "metric", "export")
 RARELY = ("glimpse", "rest", "fovea", "levels", "canvas", "integrate", "encoder")  # in a file, or by --set
-FIELDS_PANEL = "What it answers"
 
 
 @takes(Annotating, RunConfig, leave_out=(*OWN, *RARELY))

@@ -22,7 +22,7 @@ from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
 from saccade.training import gating, importance, joint, keeping, reward, spending
-from saccade.training.calibrate import calibrate, told, written
+from saccade.training.calibrate import as_json, calibrate, summary
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -100,7 +100,7 @@ def head(
         else:
             report = importance.train(taught, spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo((reward if chosen.reward else importance).told(report, output))
+    typer.echo((reward if chosen.reward else importance).summary(report, output))
 
 
 class JointConfig(Training, joint.JointSettings):
@@ -133,7 +133,7 @@ def jointly(
         report = joint.train(own, spec, dataset, rows, output, origin)
     for folder in sorted(output.glob("weight-*")):
         draw_curve(folder)
-    typer.echo(joint.told(report, own, output))
+    typer.echo(joint.summary(report, own, output))
 
 
 class BudgetConfig(Training, spending.SpendingSettings):
@@ -160,7 +160,7 @@ def budget(
     with resumable(output):
         report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(spending.told(report, output))
+    typer.echo(spending.summary(report, output))
 
 
 class KeepConfig(Training, keeping.KeepSettings):
@@ -188,7 +188,7 @@ def keep(
     with resumable(output):
         report = keeping.train(own, spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(keeping.told(report, own, output))
+    typer.echo(keeping.summary(report, own, output))
 
 
 class CalibrationConfig(Training):
@@ -225,9 +225,9 @@ def calibration(
         assert isinstance(engine, HFEngine)
         report = calibrate(engine, dataset, rows)
     part = file.with_suffix(".part")
-    part.write_text(written(report) + "\n")
+    part.write_text(as_json(report) + "\n")
     part.replace(file)
-    typer.echo(f"{told(report)}\n{file}")
+    typer.echo(f"{summary(report)}\n{file}")
 
 
 class GateConfig(Training, gating.GateSettings):
@@ -253,7 +253,7 @@ def gates(
     with resumable(output):
         report = gating.train(_only(gating.GateSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(gating.told(report, output))
+    typer.echo(gating.summary(report, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:

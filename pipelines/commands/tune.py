@@ -19,7 +19,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest, limit, open_dataset
 from saccade.engines import Engine, EngineSpec, checkpoint
 from saccade.families import fingerprint
-from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, told, trials
+from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, summary, trials
 
 console = Console(stderr=True)
 
@@ -56,7 +56,7 @@ def tune(
     dataset = open_dataset(target, **(OWN_PAGES | given if target == "synthdoc" else given))
     rows = [row for row in limit(dataset.rows(), num_questions) if isinstance(row, Row)]
     report = run_tuning(tuning, looks, spec, dataset, rows, output, console)
-    typer.echo(told(report))
+    typer.echo(summary(report))
     typer.echo(f"{output / SETTINGS}")
 
 
@@ -91,7 +91,7 @@ def run_tuning(
     report = {"best": chosen, **gained(held_out, chosen), "tried": means, **origin, **provenance()}
     (output / RESULTS).write_text(json.dumps(report, indent=1) + "\n")
     changed = {name: value for name, value in episodes[chosen].dump().items() if value != Episode().dump()[name]}
-    text = "".join(f"# {line}\n" for line in told(report).splitlines())
+    text = "".join(f"# {line}\n" for line in summary(report).splitlines())
     (output / SETTINGS).write_text(text + yaml.safe_dump(changed, sort_keys=False))
     return report
 

@@ -45,7 +45,7 @@ class Looks:
 
     def until(self, share: float = ENOUGH) -> int:
         """Tokens on the canvas when so much of the boxes was shown; all N of the page where it never was."""
-        return next((tok for seen, tok in zip(self.coverage, self.tokens, strict=True) if seen >= share), self.num_tok)
+        return next((tok for part, tok in zip(self.coverage, self.tokens, strict=True) if part >= share), self.num_tok)
 
 
 def scene_of(picture: Picture, encoding: Encoding, queries: Sequence[Query]) -> Scene:
@@ -196,12 +196,12 @@ def _blind(scene: Scene, sampler: Sampler, boxes: Sequence[Boxes], keep: int, le
     nothing = torch.zeros(1, len(grid), device=scene.valid.device)
     shares: list[tuple[list[float], list[int]]] = [([], []) for _ in boxes]
     for number in range(1, most + 1):
-        if number > least and all(seen[-1] >= ENOUGH for seen, _ in shares):
+        if number > least and all(coverages[-1] >= ENOUGH for coverages, _ in shares):
             break
         selection = sampler(single, nothing, torch.tensor([[0.5, 0.5]]), number * keep)[0]
         shown = torch.zeros(len(grid), dtype=torch.bool)
         shown[selection.sharp] = True
-        for (seen, tokens), box in zip(shares, boxes, strict=True):
-            seen.append(box_coverage(grid, shown, box))
+        for (coverages, tokens), box in zip(shares, boxes, strict=True):
+            coverages.append(box_coverage(grid, shown, box))
             tokens.append(len(selection))
-    return [Looks(tuple(seen), tuple(tokens), len(grid), None) for seen, tokens in shares]
+    return [Looks(tuple(coverages), tuple(tokens), len(grid), None) for coverages, tokens in shares]

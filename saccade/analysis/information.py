@@ -67,7 +67,7 @@ def bottleneck_curve(scene: Scene, keeps: Sequence[int], scorer: Bottleneck | No
     terms, values = divergence(scene, scorer.temperature)[0].double(), vectors(scene, scorer.at)[0]
     points = []
     for keep in keeps:
-        kept = order[:keep]
-        alike = mean_cosine(values[kept].unsqueeze(0), torch.ones(1, len(kept), dtype=torch.bool))
-        points.append(BottleneckPoint(len(kept), float(terms[kept].sum()), float(alike.mean())))
+        best = order[:keep]
+        alike = mean_cosine(values[best].unsqueeze(0), torch.ones(1, len(best), dtype=torch.bool))
+        points.append(BottleneckPoint(len(best), float(terms[best].sum()), float(alike.mean())))
     return points

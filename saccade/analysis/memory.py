@@ -22,15 +22,15 @@ def peak_bytes(work: Callable[[], object]) -> int:
         return torch.cuda.max_memory_allocated() - before
     from torch.profiler import ProfilerActivity, profile
 
-    seen: Any = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    profiler: Any = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
     with silenced():
-        seen.__enter__()
+        profiler.__enter__()
     try:
         work()
     finally:
         with silenced():
-            seen.__exit__(None, None, None)
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+            profiler.__exit__(None, None, None)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     alive = most = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         alive += event.nbytes()

@@ -170,10 +170,10 @@ def _images_spec(images: str) -> dict[str, str]:
         return {"name": _kind_of_folder(path), "data_path": str(path)}
     if not path.exists():
         raise ConfigError(f"there is no file or folder {images!r}, and it is no pattern (scans/*.jpg) and no URL")
-    known = _FILES.get(ending) or {".tar": "tar"}.get(ending) or ("glob" if ending in suffixes() else None)
-    if known is None:
+    name = _FILES.get(ending) or {".tar": "tar"}.get(ending) or ("glob" if ending in suffixes() else None)
+    if name is None:
         raise ConfigError(f"{images!r} is no image, PDF or TIFF, and no list of images (.jsonl, .json, .parquet, .tar)")
-    return {"name": known, "data_path": str(path)}
+    return {"name": name, "data_path": str(path)}
 
 
 def _kind_of_folder(path: Path) -> str:

@@ -35,8 +35,8 @@ def joined(sources: Sequence[str]) -> str:
         file, _, row = split(source)[0].rpartition("#")
         rows.setdefault(file, []).append(row)
     page = split(sources[0])[1]
-    made = BETWEEN.join(f"{file}#{','.join(numbers)}" for file, numbers in rows.items())
-    return made if page is None else f"{made}{MARK}{page}"
+    listed = BETWEEN.join(f"{file}#{','.join(numbers)}" for file, numbers in rows.items())
+    return listed if page is None else f"{listed}{MARK}{page}"
 
 
 def places(source: str) -> Iterator[tuple[str, list[int]]]:
@@ -108,8 +108,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
-        what = _what_it_is(path)
-        reason = error if what is None else f"it is {what}"
+        other_kind = _what_it_is(path)
+        reason = error if other_kind is None else f"it is {other_kind}"
         raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {reason}") from error
 
 

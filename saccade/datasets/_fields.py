@@ -88,26 +88,26 @@ def is_null(value: Any) -> bool:
 
 
 def grouped(
-    listed: Iterable[Listed | Skip], what: str, joined: Callable[[list[str]], str] = lambda sources: sources[0]
+    listed: Iterable[Listed | Skip], where: str, joined: Callable[[list[str]], str] = lambda sources: sources[0]
 ) -> Iterator[Row | Skip]:
     """Skips as they come, then one Row per image in the order of first sight; a second question of an id is skipped.
 
     `joined` makes a row's source of those of its questions.
 
     Raises:
-        ConfigError: `what` (the data, for the message) holds no question at all.
+        ConfigError: `where` (the data, for the message) holds no question at all.
     """
     images: dict[str, tuple[list[str], list[Question]]] = {}
-    seen: set[str] = set()
+    question_ids: set[str] = set()
     skipped: Counter[str] = Counter()
     for item in listed:
-        if isinstance(item, Listed) and item.question.id in seen:
+        if isinstance(item, Listed) and item.question.id in question_ids:
             item = Skip("duplicate_id", f"{item.where} (id {item.question.id!r})")
         if isinstance(item, Skip):
             skipped[item.reason] += 1
             yield item
             continue
-        seen.add(item.question.id)
+        question_ids.add(item.question.id)
         sources, questions = images.setdefault(item.image_id, ([], []))
         sources.append(item.source)
         questions.append(item.question)
@@ -118,7 +118,7 @@ def grouped(
             hint = (
                 '. Each line must be a JSON object: {"id": "1", "image": "page.png", "question": "What is the total?"}'
             )
-        raise ConfigError(f"{what} holds no question about an image ({counts}){hint}")
+        raise ConfigError(f"{where} holds no question about an image ({counts}){hint}")
     for image_id, (sources, questions) in images.items():
         yield Row(image_id, joined(sources), tuple(questions))
 
@@ -131,10 +131,10 @@ def printable(value: Any) -> str:
 
 def existing(path: str, what: Literal["file", "folder"]) -> Path:
     """`path` as a Path, or a ConfigError that says what was looked for."""
-    found = Path(path)
-    if not (found.is_dir() if what == "folder" else found.is_file()):
+    place = Path(path)
+    if not (place.is_dir() if what == "folder" else place.is_file()):
         raise ConfigError(f"there is no {what} {path!r} (--data-path, or --dataset PATH)")
-    return found
+    return place
 
 
 def wrong(name: str, value: Any, allowed: str) -> DataError:
@@ -168,10 +168,8 @@ def _number(value: Any) -> str | None:
 
 def _answers(name: str, value: Any) -> tuple[str, ...] | None:
     """Null, the empty list and lists of nulls or blanks all mean hidden; one answer need not stand in a list."""
-    given = value if isinstance(value, list) else [value]
-    read = [
-        _answer(f"{name}[{number}]" if isinstance(value, list) else name, answer) for number, answer in enumerate(given)
-    ]
+    values = value if isinstance(value, list) else [value]
+    read = [_answer(f"{name}[{at}]" if isinstance(value, list) else name, answer) for at, answer in enumerate(values)]
     answers = tuple(answer for each in read for answer in each)
     return answers if any(answer.strip() for answer in answers) else None  # TextVQA hides ten as ten empty texts
 

@@ -31,29 +31,29 @@ class HubQuestions(ParquetQuestions):
             ConfigError: there is none, or the folder holds several data sets and none is called `folder`.
         """
         root = self.data_path or downloaded(self.name(), self.repository, [f"{self.folder}/{self.split}-*.parquet"])
-        found = parquet_files(root)
-        folders = {path.parent for path in found}
+        parquets = parquet_files(root)
+        folders = {path.parent for path in parquets}
         if len(folders) > 1:
             own = {folder for folder in folders if self.folder in (folder.name, folder.parent.name)}
             if not own:
-                there = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
+                listed = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
                 raise ConfigError(
-                    f"{root!r} holds Parquet files in several folders ({there}), and none is called {self.folder}: "
+                    f"{root!r} holds Parquet files in several folders ({listed}), and none is called {self.folder}: "
                     "give the one that is meant as --data-path"
                 )
-            found = [path for path in found if path.parent in own]
-        return [path for path in found if path.name.startswith(f"{self.split}-")] or found
+            parquets = [path for path in parquets if path.parent in own]
+        return [path for path in parquets if path.name.startswith(f"{self.split}-")] or parquets
 
 
-def downloaded(dataset: str, repository: str, wanted: Sequence[str]) -> str:
-    """The folder with the files of a repository that match `wanted`, downloaded unless they are in the hub's cache.
+def downloaded(dataset: str, repository: str, patterns: Sequence[str]) -> str:
+    """The folder with the files of a repository that match `patterns`, downloaded unless they are in the hub's cache.
 
     Raises:
         ConfigError: neither the hub nor a cached copy can be reached.
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    fetch = partial(snapshot_download, repository, repo_type="dataset", allow_patterns=list(wanted))
+    fetch = partial(snapshot_download, repository, repo_type="dataset", allow_patterns=list(patterns))
     try:
         revision = HfApi().dataset_info(repository, timeout=_TIMEOUT_S).sha  # answers, or fails, at once
         return str(fetch(revision=revision, etag_timeout=_TIMEOUT_S))
@@ -62,11 +62,11 @@ def downloaded(dataset: str, repository: str, wanted: Sequence[str]) -> str:
             folder = str(fetch(local_files_only=True))
         except Exception:
             folder = ""
-        if folder and all(_is_complete(Path(folder), pattern) for pattern in wanted):
+        if folder and all(_is_complete(Path(folder), pattern) for pattern in patterns):
             return folder
         raise ConfigError(
-            f"cannot download {repository} ({', '.join(wanted)}) from the Hugging Face hub: {describe(error)}. Without "
-            f"a network give the Parquet file, or the folder of them, by path: --dataset {dataset} --data-path FILE"
+            f"cannot download {repository} ({', '.join(patterns)}) from the Hugging Face hub: {describe(error)}. "
+            f"Without a network give the Parquet file, or a folder of them: --dataset {dataset} --data-path FILE"
         ) from error
 
 

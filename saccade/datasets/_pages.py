@@ -33,24 +33,25 @@ class Pager:
             yield item
             return
         try:
-            there = None if image is None else self._number(image)
-            named = _page(page) if there is None or _has_pages(image) else None
+            num_pages = None if image is None else self._number(image)
+            named = _page(page) if num_pages is None or _has_pages(image) else None
         except PictureError:  # when it is opened this is the row's error
             yield item
             return
         except DataError as error:
             yield replace(item, question=replace(item.question, error=describe(error)))
             return
-        if there is None and named is None:  # not to be opened yet; if it has several pages that is the row's error
+        if num_pages is None and named is None:  # not to be opened yet; if it has several pages that is the row's error
             yield item
             return
-        kept = chosen(self.pages, max(there or 1, named or 1))
-        wanted = kept if named is None else [named] * (named in kept)
-        if not wanted:
-            has = f"it is page {named}" if there is None else f"the file has {there} page{'s' * (there > 1)}"
+        chosen_pages = chosen(self.pages, max(num_pages or 1, named or 1))
+        numbers = chosen_pages if named is None else [named] * (named in chosen_pages)
+        if not numbers:
+            plural = "s" if (num_pages or 0) > 1 else ""
+            has = f"it is page {named}" if num_pages is None else f"the file has {num_pages} page{plural}"
             yield Skip("no_such_page", f"{item.where} ({has}; chosen are {self.pages})")
-        for number in wanted:
-            alone = there == 1 and number == 1
+        for number in numbers:
+            alone = num_pages == 1 and number == 1
             yield item if alone else _at(item, number, own_id=named is None)
 
     def _number(self, image: Path | bytes) -> int:

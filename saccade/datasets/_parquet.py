@@ -121,9 +121,9 @@ class ParquetQuestions(Dataset):
         ]
 
     def _id_column(self, schema: pa.Schema, path: Path) -> str | None:
-        found = next((name for name in self.id_columns if name in schema.names), None)
-        twice = [name for name in ("image", "question", found) if schema.names.count(name) > 1]
-        unnamed = found is None and bool(self.id_columns)
+        column = next((name for name in self.id_columns if name in schema.names), None)
+        twice = [name for name in ("image", "question", column) if schema.names.count(name) > 1]
+        unnamed = column is None and bool(self.id_columns)
         lacks = self.asked() is None and (unnamed or "question" not in schema.names)
         if lacks or "image" not in schema.names or twice:
             raise ConfigError(
@@ -135,7 +135,7 @@ class ParquetQuestions(Dataset):
             raise ConfigError(
                 f"{str(path)!r}: the column image has type {kind}; it must be struct<bytes, path>, binary, or a path"
             )
-        return found
+        return column
 
     def _records(self, file: pq.ParquetFile, path: Path) -> Iterator[dict[str, Any]]:
         """The rows without their pixels and without what is not used."""
@@ -163,9 +163,9 @@ class ParquetQuestions(Dataset):
 
     def _parse(self, record: Mapping[str, Any], id_column: str | None, path: Path, number: int) -> Listed | Skip:
         where, source = f"{path.name}:{number}", f"{self._name(path)}#{number}"
-        asked = {} if self.asked() is None else {"question": self.asked()}
+        default = {} if self.asked() is None else {"question": self.asked()}
         own_id = _decoded(record[id_column]) if id_column else source if self.id_columns else f"{path.stem}#{number}"
-        fields = {**asked, **record, "id": own_id, "image": record.get("image", "not read")}
+        fields = {**default, **record, "id": own_id, "image": record.get("image", "not read")}
         metadata = {name: record[name] for name in self.kept_columns if record.get(name) is not None}
         question = to_question(fields, where, metadata, self.metric_of(record))
         if isinstance(question, Skip):

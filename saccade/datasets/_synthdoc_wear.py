@@ -121,9 +121,9 @@ def _resampled(pixels: Ink, r: random.Random, x_height_px: float) -> Ink:
     scale = r.choice((r.uniform(max(0.55, min(0.9, 5 / x_height_px)), 1), r.uniform(1, 1.7)))
     height, width = pixels.shape
     other = (max(8, round(width * scale)), max(8, round(height * scale)))
-    there = cv2.resize(pixels, other, interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)))
+    through = cv2.resize(pixels, other, interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)))
     back = cv2.resize(
-        there, (width, height), interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC))
+        through, (width, height), interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC))
     )
     return np.asarray(back, np.float32)
 

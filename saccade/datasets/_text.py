@@ -43,9 +43,9 @@ def records(path: Path) -> Iterator[Record | Skip]:
     """
     try:
         with path.open("rb") as file:
-            what = stands_in(file.read(1024))
-        if what is not None:
-            raise ConfigError(f"{str(path)!r} is no JSON. It is {what}")
+            other_kind = stands_in(file.read(1024))
+        if other_kind is not None:
+            raise ConfigError(f"{str(path)!r} is no JSON. It is {other_kind}")
         if _is_lines(path):
             yield from _lines(path)
         else:
@@ -65,13 +65,13 @@ def read_again(path: Path, place: str) -> dict[str, Any]:
         if kind == "byte":
             with path.open("rb") as file:
                 file.seek(int(number))
-                found = json.loads(file.readline().decode("utf-8-sig"))
+                fields = json.loads(file.readline().decode("utf-8-sig"))
         else:
-            found = _parsed(str(path), path.stat().st_mtime_ns)[int(number)]
-        assert isinstance(found, dict)
+            fields = _parsed(str(path), path.stat().st_mtime_ns)[int(number)]
+        assert isinstance(fields, dict)
     except (OSError, ValueError, LookupError, AssertionError) as error:
         raise PictureError(f"cannot read {place} of {str(path)!r} again: the file has changed") from error
-    return found
+    return fields
 
 
 def _is_lines(path: Path) -> bool:
@@ -133,7 +133,7 @@ def _lines(path: Path) -> Iterator[Record | Skip]:
 
 def _whole(path: Path) -> Iterator[Record | Skip]:
     try:
-        found = _parsed(str(path), path.stat().st_mtime_ns)
+        values = _parsed(str(path), path.stat().st_mtime_ns)
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{str(path)!r} is not {error.encoding.upper()} (byte {error.start + 1:,}), perhaps Latin-1 or "
@@ -143,7 +143,7 @@ def _whole(path: Path) -> Iterator[Record | Skip]:
         raise ConfigError(
             f"{str(path)!r} is not JSON: {error}. It must hold one object a line, or one array of objects"
         ) from error
-    for number, fields in enumerate(found):
+    for number, fields in enumerate(values):
         where = f"{path.name}#{number + 1}"
         yield Record(fields, f"item={number}", where) if isinstance(fields, dict) else Skip("bad_json", where)
 
@@ -157,18 +157,18 @@ def _parsed(path: str, changed: int) -> list[Any]:
 
 def _values(text: str) -> list[Any]:
     """The values of a text, one after the other; of one array, or one object that holds one, what is in it."""
-    decoder, at, found = json.JSONDecoder(), 0, list[Any]()
+    decoder, at, values = json.JSONDecoder(), 0, list[Any]()
     while at < len(text):
         if text[at] in " \t\r\n,":  # between objects; a comma after each is seen too
             at += 1
             continue
         value, at = decoder.raw_decode(text, at)
-        found.append(value)
-    if len(found) == 1 and isinstance(found[0], list):
-        return list(found[0])
-    if len(found) == 1 and _is_wrapper(found[0]):
-        return next(list(found[0][key]) for key in INSIDE if isinstance(found[0].get(key), list))
-    return found
+        values.append(value)
+    if len(values) == 1 and isinstance(values[0], list):
+        return list(values[0])
+    if len(values) == 1 and _is_wrapper(values[0]):
+        return next(list(values[0][key]) for key in INSIDE if isinstance(values[0].get(key), list))
+    return values
 
 
 def _is_wrapper(value: Any) -> bool:

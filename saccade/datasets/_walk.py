@@ -19,16 +19,16 @@ def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSErr
 
     `unreadable` is told of each folder that cannot be listed, and why.
     """
-    found: list[str] = []
-    seen: set[tuple[int, int]] = set()
+    paths: list[str] = []
+    visited: set[tuple[int, int]] = set()
     waiting, linked = [""], list[str]()
     while waiting or linked:
         inside = waiting.pop() if waiting else linked.pop(0)
         try:
             status = os.stat(root / inside)
-            if (status.st_dev, status.st_ino) in seen:
+            if (status.st_dev, status.st_ino) in visited:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            visited.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(root / inside), key=lambda entry: entry.name)
         except OSError as error:
             unreadable(inside or ".", error)
@@ -38,12 +38,12 @@ def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSErr
             if entry.name.startswith(hidden):
                 continue
             if not entry.is_dir():
-                found.append(name)
+                paths.append(name)
             elif entry.is_symlink():
                 linked.append(name)
             else:
                 waiting.append(name)
-    return sorted(found)
+    return sorted(paths)
 
 
 def located(folder: Path, name: str) -> Path:

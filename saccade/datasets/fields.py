@@ -36,12 +36,12 @@ class Fields(Dataset):
     only: str | None = Field(None, description="File of JSON lines [image id, field]: nothing else is asked.")
 
     def rows(self) -> Iterator[Row | Skip]:
-        wanted = self._wanted()
+        listed = self._listed()
         for row in self._images.rows():
             if isinstance(row, Skip):
                 yield row
                 continue
-            fields = [field for field in self._fields if wanted is None or (row.image_id, field.name) in wanted]
+            fields = [field for field in self._fields if listed is None or (row.image_id, field.name) in listed]
             if fields:
                 yield Row(row.image_id, row.source, tuple(_asked(row, field) for field in fields))
 
@@ -67,7 +67,7 @@ class Fields(Dataset):
     def _images(self) -> Dataset:
         return load("datasets", self.images, Dataset)
 
-    def _wanted(self) -> set[tuple[str, str]] | None:
+    def _listed(self) -> set[tuple[str, str]] | None:
         if self.only is None:
             return None
         lines = existing(self.only, "file").read_text().splitlines()

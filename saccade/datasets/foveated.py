@@ -63,5 +63,5 @@ def _gaze(question: Question) -> tuple[float, float]:
 def _pixels(of: Dataset, source: str, gaze_uv: tuple[float, float], way: str, bins: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) uint8."""
     picture = of.picture(source)
-    made = even_image(picture, bins[0] * bins[1]) if way == "even" else foveated_image(picture, gaze_uv, bins)
-    return made.rgb
+    image = even_image(picture, bins[0] * bins[1]) if way == "even" else foveated_image(picture, gaze_uv, bins)
+    return image.rgb

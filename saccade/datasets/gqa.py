@@ -43,9 +43,9 @@ class Gqa(HubQuestions):
             ConfigError: there is none.
         """
         folders = [f"{self.split}_balanced_{table}" for table in ("instructions", "images")]
-        wanted = [f"{folder}/*.parquet" for folder in folders]
-        found = parquet_files(self.data_path or downloaded(self.name(), self.repository, wanted))
-        return [path for path in found if path.parent.name in folders] or found
+        patterns = [f"{folder}/*.parquet" for folder in folders]
+        parquets = parquet_files(self.data_path or downloaded(self.name(), self.repository, patterns))
+        return [path for path in parquets if path.parent.name in folders] or parquets
 
     def rows(self) -> Iterator[Row | Skip]:
         files = self._readable()
@@ -58,20 +58,20 @@ class Gqa(HubQuestions):
             ConfigError: no file holds questions, or none images.
         """
         columns = {path: set(_columns(path)) for path in files}
-        asked = [path for path in files if columns[path] >= QUESTIONS]
-        shown = [path for path in files if columns[path] >= IMAGES]
-        if not asked or not shown:
-            lacks = "questions" if not asked else "images"
+        question_files = [path for path in files if columns[path] >= QUESTIONS]
+        image_files = [path for path in files if columns[path] >= IMAGES]
+        if not question_files or not image_files:
+            lacks = "questions" if not question_files else "images"
             raise ConfigError(
                 f"{str(files[0].parent)!r} and what else was given holds no file of {lacks}: give as --data-path a "
                 f"folder with both tables, {self.layout}"
             )
         sources = {
             record["id"]: f"{self._name(path)}#{number}"
-            for path in shown
+            for path in image_files
             for number, record in enumerate(self._read(path, ["id"]))
         }
-        for path in asked:
+        for path in question_files:
             for number, record in enumerate(self._read(path, ["id", "imageId", "question", "answer"])):
                 where, source = f"{path.name}:{number}", sources.get(record["imageId"])
                 question = to_question({**record, "image": source}, where, metric=self.metric)
@@ -79,10 +79,10 @@ class Gqa(HubQuestions):
                     question if isinstance(question, Skip) else Listed(record["imageId"], str(source), question, where)
                 )
 
-    def _read(self, path: Path, wanted: list[str]) -> Iterator[dict[str, str]]:
+    def _read(self, path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
         """Some columns of a file, row by row; those that it lacks are left out."""
         with open_parquet(path) as file:
-            for batch in file.iter_batches(columns=[name for name in wanted if name in file.schema_arrow.names]):
+            for batch in file.iter_batches(columns=[name for name in columns if name in file.schema_arrow.names]):
                 yield from batch.to_pylist()
 
 

@@ -74,8 +74,8 @@ class JsonLines(Dataset):
             if isinstance(record, Skip):
                 yield record
                 continue
-            given = {} if self.question is None else {"id": record.where, "question": self.question}
-            question = to_question({**given, **record.fields}, record.where, metric=self.metric)
+            defaults = {} if self.question is None else {"id": record.where, "question": self.question}
+            question = to_question({**defaults, **record.fields}, record.where, metric=self.metric)
             if isinstance(question, Skip):
                 yield question
                 continue

@@ -26,8 +26,8 @@ def _message() -> bytes | None:
     return sys.stdin.buffer.read(int.from_bytes(length, "big"))
 
 
-def _tell(told: dict[str, Any], pixels: bytes | None = None) -> None:
-    for part in (json.dumps({**told, "drawn": pixels is not None}).encode(), pixels):
+def _tell(reply: dict[str, Any], pixels: bytes | None = None) -> None:
+    for part in (json.dumps({**reply, "drawn": pixels is not None}).encode(), pixels):
         if part is not None:
             sys.stdout.buffer.write(len(part).to_bytes(8, "big") + part)
     sys.stdout.buffer.flush()
@@ -87,13 +87,13 @@ def main(memory_bytes: int) -> None:
             _tell({"error": "a PDF is read with pypdfium2, which is not installed: pip install pypdfium2"})
             continue
         try:
-            told, pixels = _answer(pdfium, data, json.loads(head))
+            reply, pixels = _answer(pdfium, data, json.loads(head))
         except pdfium.PdfiumError as error:
             code = getattr(error, "err_code", None)
-            told, pixels = {"error": f"the PDF {REASONS.get(code, f'cannot be read: {error}')}"}, None  # type: ignore[arg-type]
+            reply, pixels = {"error": f"the PDF {REASONS.get(code, f'cannot be read: {error}')}"}, None  # type: ignore[arg-type]
         except Exception as error:  # of foreign bytes: the page is lost, not the process
-            told, pixels = {"error": f"cannot draw the page of the PDF: {error or type(error).__name__}"}, None
-        _tell(told, pixels)
+            reply, pixels = {"error": f"cannot draw the page of the PDF: {error or type(error).__name__}"}, None
+        _tell(reply, pixels)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 
 def _extrema(image: Image.Image) -> list[tuple[int, int]]:
     """Darkest and brightest of each colour."""
-    found = image.getextrema()
-    return [(int(low), int(high)) for low, high in found[: 1 if image.mode == "LA" else 3]]  # type: ignore[misc]
+    ranges = image.getextrema()
+    return [(int(low), int(high)) for low, high in ranges[: 1 if image.mode == "LA" else 3]]  # type: ignore[misc]
 
 
 def colours(image: Image.Image, data: bytes, page: int) -> Image.Image:
@@ -84,8 +84,9 @@ def _read(data: bytes, page: int) -> np.ndarray | None:
     shown = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         if page:
-            done, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(page, page + 1))
-            return found[0] if done and len(found) else None
+            encoded = np.frombuffer(data, np.uint8)
+            decoded, images = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+            return images[0] if decoded and len(images) else None
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None

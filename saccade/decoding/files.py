@@ -62,18 +62,18 @@ def _rgb(data: bytes, page: int | None, limit_px: int | None) -> np.ndarray:
 @contextmanager
 def _page(data: bytes, page: int | None) -> Iterator[Image.Image]:
     """The image, at the page that is meant."""
-    found = frames(data)
-    number = one_of(page, len(found) or 1) if is_paged(data) else 1
+    page_frames = frames(data)
+    number = one_of(page, len(page_frames) or 1) if is_paged(data) else 1
     try:
         image = open_image(data)
     except PictureError:
-        if len(found) > 1 or (made := deep.unusual_tiff(data)) is None:
+        if len(page_frames) > 1 or (unusual := deep.unusual_tiff(data)) is None:
             raise
-        image = made
+        image = unusual
     with image:
-        if found and found[number - 1] and image.format == "TIFF":
+        if page_frames and page_frames[number - 1] and image.format == "TIFF":
             try:
-                image.seek(found[number - 1])
+                image.seek(page_frames[number - 1])
             except Exception as error:  # a parser of foreign bytes raises anything
                 raise PictureError(f"cannot read page {number}: {error or type(error).__name__}") from error
         yield image

@@ -36,23 +36,23 @@ def mended(data: bytes) -> Iterator[bytes]:
 
 def _png(data: bytes) -> bytes:
     """The critical chunks as they are, and of the ancillary ones those that are used and whole."""
-    kept, at = [PNG], len(PNG)
+    chunks, at = [PNG], len(PNG)
     while at + 8 <= len(data):
         (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
         chunk = data[at : at + length + 12]
         at += length + 12
         if kind[0] & 32 == 0:
-            kept.append(chunk)
+            chunks.append(chunk)
         elif kind in PNG_USED and zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]:
-            kept.append(chunk)
+            chunks.append(chunk)
         if kind == b"IEND":
             break
-    return b"".join(kept)
+    return b"".join(chunks)
 
 
 def _jpeg(data: bytes) -> bytes:
     """Without comments and the blocks of applications, but those that turn the image (Exif) or say its colours."""
-    kept, at = [data[:2]], 2
+    blocks, at = [data[:2]], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         kind = data[at + 1]
         if kind == 0xFF:  # fill
@@ -65,9 +65,9 @@ def _jpeg(data: bytes) -> bytes:
         exif = kind == 0xE1 and block[4:8] == b"Exif"
         colours = kind == 0xEE or (kind == 0xE0 and length >= 16)  # Adobe, JFIF
         if exif or colours or not (0xE0 <= kind <= 0xEF or kind == 0xFE):
-            kept.append(block)
+            blocks.append(block)
         at += 2 + length
-    return b"".join([*kept, data[at:]])
+    return b"".join([*blocks, data[at:]])
 
 
 def ends_early(image: Image.Image, data: bytes) -> bool:
@@ -87,14 +87,14 @@ def _is_complete(data: bytes) -> bool | None:
     """Whether a baseline JPEG lacks its end marker alone: then its pixels are the same whatever follows them. None: it
     cannot be told."""
     try:
-        found = []
+        pixels = []
         for padding in PADDING:
             with Image.open(io.BytesIO(data + padding + END), formats=["JPEG"]) as image:
                 if image.info.get("progressive"):
                     return None
                 small = max(1, image.width // 8), max(1, image.height // 8)
                 image.draft("L", small)  # the blocks' mean shades are enough
-                found.append(np.asarray(image))
-        return bool(np.array_equal(found[0], found[1]))
+                pixels.append(np.asarray(image))
+        return bool(np.array_equal(pixels[0], pixels[1]))
     except Exception:  # as everywhere here: parsers of foreign bytes raise anything
         return None

@@ -50,12 +50,12 @@ def black_and_white(values: np.ndarray) -> tuple[float, float]:
 
 def _extremes(values: np.ndarray) -> tuple[float, float]:
     """The darkest and brightest finite values, a few stuck pixels left out."""
-    seen = values.ravel()
-    seen = seen[:: max(1, seen.size // SAMPLE_PX)]
+    sample = values.ravel()
+    sample = sample[:: max(1, sample.size // SAMPLE_PX)]
     if values.dtype.kind == "f":
-        seen = seen[np.isfinite(seen)]
-    if not seen.size:
+        sample = sample[np.isfinite(sample)]
+    if not sample.size:
         return 0.0, 0.0
-    left_out = seen.size // STUCK
-    ranked = np.partition(seen, (left_out, seen.size - 1 - left_out))
-    return float(ranked[left_out]), float(ranked[seen.size - 1 - left_out])
+    left_out = sample.size // STUCK
+    ranked = np.partition(sample, (left_out, sample.size - 1 - left_out))
+    return float(ranked[left_out]), float(ranked[sample.size - 1 - left_out])

@@ -50,14 +50,14 @@ def number_of_pages(data: bytes) -> int:
 
 def size_px(data: bytes, page: int) -> tuple[int, int]:
     """(width, height) of a page, counted from 1, as it is drawn without a limit. Raises as `number_of_pages`."""
-    told = _child.ask(data, {"do": "size", "page": page, **_how(1)})[0]
-    return int(told["width"]), int(told["height"])
+    reply = _child.ask(data, {"do": "size", "page": page, **_how(1)})[0]
+    return int(reply["width"]), int(reply["height"])
 
 
 def rgb(data: bytes, page: int, factor: int) -> np.ndarray:
     """(H, W, 3) uint8 of a page, counted from 1, by a whole factor smaller. Raises as `number_of_pages`."""
-    told, pixels = _child.ask(data, {"do": "draw", "page": page, **_how(factor)})
-    return np.frombuffer(bytearray(pixels), np.uint8).reshape(told["height"], told["width"], 3)
+    reply, pixels = _child.ask(data, {"do": "draw", "page": page, **_how(factor)})
+    return np.frombuffer(bytearray(pixels), np.uint8).reshape(reply["height"], reply["width"], 3)
 
 
 def _how(factor: int) -> dict[str, Any]:
@@ -78,8 +78,8 @@ class _Child:
             process = self._running()
             try:
                 self._send(process, data, request)
-                told = json.loads(self._receive(process.stdout, TIMEOUT_S))
-                pixels = self._receive(process.stdout, TIMEOUT_S) if told.get("drawn") else b""
+                reply = json.loads(self._receive(process.stdout, TIMEOUT_S))
+                pixels = self._receive(process.stdout, TIMEOUT_S) if reply.get("drawn") else b""
             except TimeoutError as error:
                 self._end()
                 raise PictureError(f"the PDF keeps its reader busy for more than {TIMEOUT_S:g} s") from error
@@ -89,9 +89,9 @@ class _Child:
                     "the PDF's reader ended while it read it: the file is broken, or needs more than "
                     f"{MEMORY_BYTES >> 30} GiB of memory"
                 ) from error
-        if "error" in told:
-            raise PictureError(str(told["error"]))
-        return told, pixels
+        if "error" in reply:
+            raise PictureError(str(reply["error"]))
+        return reply, pixels
 
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._owner != os.getpid():
@@ -122,16 +122,16 @@ class _Child:
         end = time.monotonic() + timeout_s
 
         def exactly(count: int) -> bytes:
-            found = bytearray()
-            while len(found) < count:
+            received = bytearray()
+            while len(received) < count:
                 ready, _, _ = select.select([stream], [], [], max(0.0, end - time.monotonic()))
                 if not ready:
                     raise TimeoutError
-                chunk = os.read(stream.fileno(), min(count - len(found), 1 << 20))
+                chunk = os.read(stream.fileno(), min(count - len(received), 1 << 20))
                 if not chunk:
                     raise EOFError
-                found += chunk
-            return bytes(found)
+                received += chunk
+            return bytes(received)
 
         return exactly(int.from_bytes(exactly(8), "big"))
 

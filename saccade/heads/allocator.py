@@ -67,14 +67,14 @@ class LevelNet(nn.Module):
                 "Train one for this model"
             )
         weight = scene.query_weight.float().unsqueeze(1)  # (B, 1, T)
-        asked = (weight @ words).squeeze(1) / weight.sum(-1).clamp(min=1e-9)
-        asked = normalize(asked, dim=-1) * self.word_width**0.5
-        known = weight > 0
-        near = cosine(scene.tokens, words).masked_fill(~known, -1.0).amax(-1)  # (B, N)
+        mean_word = (weight @ words).squeeze(1) / weight.sum(-1).clamp(min=1e-9)
+        mean_word = normalize(mean_word, dim=-1) * self.word_width**0.5
+        is_word = weight > 0
+        near = cosine(scene.tokens, words).masked_fill(~is_word, -1.0).amax(-1)  # (B, N)
         masks = level_masks(scene.level, scene.present, self.levels)  # (L, B, N)
         best = torch.where(masks, near, torch.tensor(-1.0, device=near.device)).amax(-1).T
         mean = ((near * masks).sum(-1) / masks.sum(-1).clamp(min=1)).T
-        hidden = torch.nn.functional.gelu(self.first(torch.cat([asked, best, mean], -1)))
+        hidden = torch.nn.functional.gelu(self.first(torch.cat([mean_word, best, mean], -1)))
         return self.last(hidden).softmax(-1)[..., : self.levels]  # type: ignore[no-any-return]
 
 

@@ -48,9 +48,9 @@ class BudgetNet(nn.Module):
         mean = tokens.sum(1) / count
         spread = ((tokens - mean.unsqueeze(1)).square() * real).sum(1) / count
         weight = scene.query_weight.float().unsqueeze(-1)
-        asked = (normalize(words, dim=-1) * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+        mean_word = (normalize(words, dim=-1) * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
         scale = self.width**0.5  # entries of about 1
-        return torch.cat([scale * mean, scale * spread.sqrt(), scale * asked, count.log() / 10], -1)
+        return torch.cat([scale * mean, scale * spread.sqrt(), scale * mean_word, count.log() / 10], -1)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, len(levels)) float32 probabilities."""

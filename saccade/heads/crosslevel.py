@@ -76,9 +76,9 @@ class CrossLevel(nn.Module):
             if number:
                 states = torch.where((scene.level == number).unsqueeze(-1), encoder(values), states)
         weight = scene.query_weight.float().unsqueeze(1)  # (B, 1, T)
-        asked = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)
+        mean_word = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)
         return (  # type: ignore[no-any-return]
-            states + self.level(scene.level) + self.position(fourier(scene.centre_uv)) + self.question(_norm(asked))
+            states + self.level(scene.level) + self.position(fourier(scene.centre_uv)) + self.question(_norm(mean_word))
         )
 
     def attend(self, states: Tensor, present: Tensor) -> Tensor:
@@ -87,10 +87,10 @@ class CrossLevel(nn.Module):
         shape = (batch, num_tok, 3, self.heads, self.inner // self.heads)
         queries, keys, values = self.attention(_norm(states)).view(shape).permute(2, 0, 3, 1, 4)  # (B, heads, N, E)
         mask = None if bool(present.all()) else present[:, None, None]
-        seen = [
+        attended = [
             scaled_dot_product_attention(some, keys, values, attn_mask=mask) for some in queries.split(CHUNK_TOK, dim=2)
         ]
-        return states + self.mixed(torch.cat(seen, 2).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return states + self.mixed(torch.cat(attended, 2).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 def _norm(values: Tensor) -> Tensor:

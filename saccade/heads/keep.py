@@ -25,7 +25,7 @@ class KeepScores(nn.Module):
 
     def forward(self, stage: int, states: Tensor, alive: Tensor) -> Tensor:
         """(B, S, F) states of which `alive` (B, S), 0 or 1, count -> (B, S, 2) logits: staying, going."""
-        seen = gelu(self.look[stage](layer_norm(states.float(), states.shape[-1:])))
+        hidden = gelu(self.look[stage](layer_norm(states.float(), states.shape[-1:])))
         share = alive.float() / alive.float().sum(-1, keepdim=True).clamp(min=1)
-        mean = (share.unsqueeze(1) @ seen).expand_as(seen)
-        return self.judge[stage](torch.cat([seen, mean], -1))  # type: ignore[no-any-return]
+        mean = (share.unsqueeze(1) @ hidden).expand_as(hidden)
+        return self.judge[stage](torch.cat([hidden, mean], -1))  # type: ignore[no-any-return]

@@ -31,20 +31,20 @@ class LearnedPyramid(nn.Module):
 
         `last`: the coarsest level that is wanted, None: all there are.
         """
-        made = [images]
+        levels = [images]
         for change in self.change[:last]:
-            wide = made[-1]
+            wide = levels[-1]
             for dim in (-2, -1):
                 wide = wide.index_select(dim, mirror(wide.shape[dim], 2, wide.device))
-            made.append(pyr_down(made[-1]) + nn.functional.conv2d(wide, change, stride=2))
-        return made
+            levels.append(pyr_down(levels[-1]) + nn.functional.conv2d(wide, change, stride=2))
+        return levels
 
     @torch.no_grad()
     def picture(self, rgb: np.ndarray, level: int) -> np.ndarray:
         """Level `level` of one picture (H, W, 3) uint8, in the same form."""
         pixels = torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0) / 255
-        made = self(pixels, level)[-1][0].permute(1, 2, 0)
-        return np.ascontiguousarray((made * 255).round().clamp(0, 255).to(torch.uint8).numpy())
+        level_pixels = self(pixels, level)[-1][0].permute(1, 2, 0)
+        return np.ascontiguousarray((level_pixels * 255).round().clamp(0, 255).to(torch.uint8).numpy())
 
     @property
     def fingerprint(self) -> str:

@@ -49,8 +49,8 @@ class Queries(nn.Module):
         absent = None if present is None else ~present[:, None, None]
         attention = key
         for query, mlp in zip(self.query, self.mlp, strict=True):
-            asked = self._heads(query(layer_norm(latents, latents.shape[-1:])))
-            logits = asked @ key.transpose(2, 3) / asked.shape[-1] ** 0.5
+            queries = self._heads(query(layer_norm(latents, latents.shape[-1:])))
+            logits = queries @ key.transpose(2, 3) / queries.shape[-1] ** 0.5
             attention = (logits if absent is None else logits.masked_fill(absent, float("-inf"))).softmax(-1)
             latents = latents + (attention @ value).transpose(1, 2).flatten(2)
             latents = latents + mlp(latents)

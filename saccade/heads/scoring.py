@@ -107,21 +107,21 @@ class Late(Head):
         return normalize(self.word(runs), dim=-1)
 
     def forward(self, scene: Scene) -> Tensor:
-        patches, found = self.patches(scene), []
+        patches, near_parts = self.patches(scene), []
         runs = self.runs(scene.query_tokens)
         words = runs.transpose(1, 2)  # (B, E, T)
         for some in self.chunks(patches, self.inner + words.shape[-1]):
             near = normalize(self.token(some.float()), dim=-1).flatten(1, 2) @ words  # (B, n M, T)
-            found.append(near.view(*some.shape[:3], -1).amax(2))
-        similarity = torch.cat(found, 1)
+            near_parts.append(near.view(*some.shape[:3], -1).amax(2))
+        similarity = torch.cat(near_parts, 1)
         best = over_words(similarity, scene.query_weight, "max")
         if not self.channels:
             return best * self.sharpness.exp()
         mean = over_words(similarity, scene.query_weight, "mean")
         weight = scene.query_weight.float().unsqueeze(1)
-        asked = self.asks((weight @ runs) / weight.sum(-1, keepdim=True).clamp(min=1e-9))  # (B, 1, channels)
+        mean_word = self.asks((weight @ runs) / weight.sum(-1, keepdim=True).clamp(min=1e-9))  # (B, 1, channels)
         looks = torch.cat([self.looks(standardise(some)).amax(2) for some in self.chunks(patches, self.channels)], 1)
-        evidence = torch.cat([best.unsqueeze(-1), mean.unsqueeze(-1), looks * asked], -1)
+        evidence = torch.cat([best.unsqueeze(-1), mean.unsqueeze(-1), looks * mean_word], -1)
         evidence = evidence.masked_fill(~scene.present.unsqueeze(-1), 0.0)
         logits: Tensor = self.around(evidence, scene.row, scene.col, scene.present)
         return logits + best * self.sharpness.exp()
@@ -154,15 +154,15 @@ class MLP(Head):
             )
         weight = scene.query_weight.float().unsqueeze(1)
         mean = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)  # (B, 1, D)
-        asked = self.question(mean).transpose(1, 2) / self.token_width**0.5  # (B, C, 1)
+        mean_word = self.question(mean).transpose(1, 2) / self.token_width**0.5  # (B, C, 1)
         logits, start = [], 0
         for some in self.chunks(patches, self.inner):
             own, values = level[:, start : start + some.shape[1]], standardise(some)
-            seen = (values.flatten(1, 2) @ asked).view(some.shape[:3])
+            logit = (values.flatten(1, 2) @ mean_word).view(some.shape[:3])
             for number, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
                 judged = last(gelu(first(values))).squeeze(-1)
-                seen = seen + judged if self.levels == 1 else seen + judged * (own == number).unsqueeze(-1)
-            logits.append(seen.amax(2))
+                logit = logit + judged if self.levels == 1 else logit + judged * (own == number).unsqueeze(-1)
+            logits.append(logit.amax(2))
             start += some.shape[1]
         return torch.cat(logits, 1)
 

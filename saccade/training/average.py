@@ -71,16 +71,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("checkpoints", type=Path, nargs="+", help="folders of checkpoints")
     parser.add_argument("--weights", default="", help="how much each counts: 2,1,1 [equally]")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
-    given = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
-        told = given.weights or ",".join("1" * len(given.checkpoints))
-        weights = [float(weight) for weight in told.split(",")]
-        if len(weights) != len(given.checkpoints):
-            raise ConfigError(f"--weights has {len(weights)} numbers for {len(given.checkpoints)} checkpoints")
-        mean_checkpoint(given.checkpoints, weights, given.out)
+        weights_text = args.weights or ",".join("1" * len(args.checkpoints))
+        weights = [float(weight) for weight in weights_text.split(",")]
+        if len(weights) != len(args.checkpoints):
+            raise ConfigError(f"--weights has {len(weights)} numbers for {len(args.checkpoints)} checkpoints")
+        mean_checkpoint(args.checkpoints, weights, args.out)
     except (ConfigError, ValueError) as error:
         parser.error(str(error))
-    print(f"{given.out}: the mean of {len(weights)} checkpoints")
+    print(f"{args.out}: the mean of {len(weights)} checkpoints")
 
 
 if __name__ == "__main__":

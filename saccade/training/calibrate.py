@@ -103,7 +103,7 @@ def calibrate(engine: HFEngine, dataset: Dataset, rows: Sequence[Row]) -> dict[s
 
 def pages_of(dataset: Dataset, rows: Sequence[Row]) -> list[Page]:
     """The pages that can be opened and have questions with answers; questions that they do not answer beside those."""
-    found = []
+    pages = []
     for row in rows:
         try:
             sample = dataset.sample(row)
@@ -112,19 +112,19 @@ def pages_of(dataset: Dataset, rows: Sequence[Row]) -> list[Page]:
         own = tuple(question for question in sample.questions if question.answers and question.error is None)
         strange = enumerate(dataset.strangers(row, FOREIGN))
         if own:
-            found.append(Page(sample.picture, (*own, *(Question(f"foreign-{i}", text) for i, text in strange))))
-    return found
+            pages.append(Page(sample.picture, (*own, *(Question(f"foreign-{i}", text) for i, text in strange))))
+    return pages
 
 
 def print_scores(eye: Eye, pages: Sequence[Page]) -> dict[float, float]:
     """Mean score of what the pages do answer, shrunk to each height of print."""
     scores: dict[float, list[float]] = {print_px: [] for print_px in PRINT_PX}
     for page in track(pages, "print size"):
-        for print_px, found in scores.items():
+        for print_px, page_scores in scores.items():
             outcomes = eye.outcomes(page.picture, page.answered, print_px=print_px)
             for question, outcome in zip(page.answered, outcomes, strict=True):
-                found.append(_scored(outcome.answer.text if isinstance(outcome, Trace) else "", question))
-    return {print_px: statistics.mean(found) for print_px, found in scores.items()}
+                page_scores.append(_scored(outcome.answer.text if isinstance(outcome, Trace) else "", question))
+    return {print_px: statistics.mean(page_scores) for print_px, page_scores in scores.items()}
 
 
 def print_shrunk(engine: HFEngine, pages: Sequence[Page]) -> dict[float, int]:
@@ -153,13 +153,13 @@ def critical(scores: Mapping[float, float], shrunk: Mapping[float, int]) -> floa
 def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:
     """The map fitted on all pages, and the error before and after on pages that a map has not seen."""
     lot = np.random.default_rng(0).permutation(len(pages))  # data sets take turns: every second page may be of one kind
-    said = [answers_of(eye, pages[number]) for number in track(lot, "confidence")]
-    fitted = _fit(said)
+    answers_by_page = [answers_of(eye, pages[number]) for number in track(lot, "confidence")]
+    fitted = _fit(answers_by_page)
     held_out = [
         Sure(each, unseen(each.logprobs))
         for fold in range(FOLDS)
-        for unseen in [_fit([answers for n, answers in enumerate(said) if n % FOLDS != fold])]
-        for answers in said[fold::FOLDS]
+        for unseen in [_fit([answers for n, answers in enumerate(answers_by_page) if n % FOLDS != fold])]
+        for answers in answers_by_page[fold::FOLDS]
         for each in answers
     ]
     bins = reliability([sure.confidence for sure in held_out], [sure.said.score for sure in held_out])
@@ -183,28 +183,28 @@ def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:
 
 def answers_of(eye: Eye, page: Page) -> list[Said]:
     """What all ways of looking at one page answer to its questions, every look of an episode counted."""
-    found = []
+    answers = []
     for view, way in WAYS.items():
         for question, outcome in zip(page.questions, eye.outcomes(page.picture, page.questions, **way), strict=True):
             if isinstance(outcome, Trace):
-                found += [
+                answers += [
                     Said(view, step.answer.logprobs, _scored(step.answer.text, question), not question.answers)
                     for step in outcome.steps
                     if step.answer.readable
                 ]
-    return found
+    return answers
 
 
-def written(report: Mapping[str, Any], indent: str = "") -> str:
+def as_json(report: Mapping[str, Any], indent: str = "") -> str:
     """JSON with a line for every fact, those of a part of it further in."""
     lines = (
-        f"{indent} {json.dumps(key)}: {written(fact, indent + ' ') if key == 'confidence' else json.dumps(fact)}"
+        f"{indent} {json.dumps(key)}: {as_json(fact, indent + ' ') if key == 'confidence' else json.dumps(fact)}"
         for key, fact in report.items()
     )
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
-def told(report: Mapping[str, Any]) -> str:
+def summary(report: Mapping[str, Any]) -> str:
     """What was measured, as the command says it."""
     scores, sure = report["score_by_print_px"], report["confidence"]
     table = "  ".join(f"{'as it is' if px == '0' else px + ' px'} {mean:.3f}" for px, mean in scores.items())
@@ -214,8 +214,8 @@ def told(report: Mapping[str, Any]) -> str:
         f"calibration error on held-out pages: {sure['error_before']:.3f} before, {sure['error_after']:.3f} after",
     ]
     if sure["foreign"]["asked"]:
-        said = "{asked} asked, {answered} answered all the same, {sure} of them surely".format(**sure["foreign"])
-        lines.append(f"questions that the page does not answer: {said}")
+        foreign = "{asked} asked, {answered} answered all the same, {sure} of them surely".format(**sure["foreign"])
+        lines.append(f"questions that the page does not answer: {foreign}")
     return "\n".join(lines)
 
 

@@ -28,7 +28,7 @@ from saccade.errors import ConfigError
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.heads.queries import Queries
-from saccade.training.comparing import compared, reported, told
+from saccade.training.comparing import compared, reported, summary
 from saccade.training.course import CURVE
 from saccade.training.parser import parser_of
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
@@ -43,8 +43,8 @@ def encodings(encoder: Encoder, num_pages: int, page_px: int, split: Literal["tr
     """Generated pages as the model's tower sees them; the two splits never meet."""
     dataset = _dataset(num_pages, page_px, split, 1)
     samples = [dataset.sample(row) for row in dataset.rows() if isinstance(row, Row)]
-    made = [encoder.encode([encoder.prepare(sample.picture)])[0] for sample in samples]
-    return [replace(page, tokens=page.tokens.clone()) for page in made]  # the tower's own cannot be trained on
+    whole = [encoder.encode([encoder.prepare(sample.picture)])[0] for sample in samples]
+    return [replace(page, tokens=page.tokens.clone()) for page in whole]  # the tower's own cannot be trained on
 
 
 def _dataset(num_pages: int, page_px: int, split: Literal["train", "validation"], questions: int) -> SynthDoc:
@@ -85,8 +85,8 @@ def lost(module: Trained, pages: list[Encoding]) -> float:
     for page in pages:
         tokens = page.tokens.float()
         if isinstance(module, Queries):
-            made, seen = module(tokens[None], page.grid.centre_uv[None])
-            error = rebuilding_loss(made, seen, tokens[None])
+            codes, attention = module(tokens[None], page.grid.centre_uv[None])
+            error = rebuilding_loss(codes, attention, tokens[None])
         else:
             error = (module(tokens) - tokens).square().mean()
         shares.append(float(error / (tokens - tokens.mean(0)).square().mean()))
@@ -105,36 +105,36 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--pages", type=int, default=64, help="to train on; a quarter as many are held out [64]")
     parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
     parser.add_argument("--read", type=int, default=0, help="held-out questions read with and without it [0]")
-    given = parser.parse_args(argv)
-    with HF(model=given.model).open_encoder() as encoder:
-        pages = encodings(encoder, given.pages, given.page_px, "train")
-        unseen = encodings(encoder, max(1, given.pages // 4), given.page_px, "validation")
-    size = given.code if given.kind == AUTOENCODER else given.queries
-    before, _ = train(given.kind, pages, 0, size)
-    module, losses = train(given.kind, pages, given.steps, size)
-    notes = {"model": given.model, "steps": given.steps, "pages": given.pages, "page_px": given.page_px}
+    args = parser.parse_args(argv)
+    with HF(model=args.model).open_encoder() as encoder:
+        pages = encodings(encoder, args.pages, args.page_px, "train")
+        unseen = encodings(encoder, max(1, args.pages // 4), args.page_px, "validation")
+    size = args.code if args.kind == AUTOENCODER else args.queries
+    before, _ = train(args.kind, pages, 0, size)
+    module, losses = train(args.kind, pages, args.steps, size)
+    notes = {"model": args.model, "steps": args.steps, "pages": args.pages, "page_px": args.page_px}
     notes |= {"lost_untrained": lost(before, unseen), "lost": lost(module, unseen)}
-    save(before, given.out / "untrained", model=given.model)
-    save(module, given.out, **notes)
+    save(before, args.out / "untrained", model=args.model)
+    save(module, args.out, **notes)
     lines = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(losses))
-    (given.out / CURVE).write_text("".join(lines))
-    print(f"{given.kind}: {notes['lost']:.3f} of the variance is lost, untrained {notes['lost_untrained']:.3f}")
-    if given.read:
-        held_out = _dataset(max(1, given.pages // 4), given.page_px, "validation", 8)
-        readings = compared(_ways(given), held_out, given.read)
+    (args.out / CURVE).write_text("".join(lines))
+    print(f"{args.kind}: {notes['lost']:.3f} of the variance is lost, untrained {notes['lost_untrained']:.3f}")
+    if args.read:
+        held_out = _dataset(max(1, args.pages // 4), args.page_px, "validation", 8)
+        readings = compared(_ways(args), held_out, args.read)
         notes["answers"] = reported(readings)
-        save(module, given.out, **notes)
-        print(told(readings))
-    return {**notes, "folder": str(given.out)}
+        save(module, args.out, **notes)
+        print(summary(readings))
+    return {**notes, "folder": str(args.out)}
 
 
-def _ways(given: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
+def _ways(args: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
     """All tokens of a page, as they are and through what was trained."""
     looks = Episode(sampler="full")
     ways: dict[str, Any] = {"as they are": None}
-    for name, folder in (("untrained", given.out / "untrained"), ("trained", given.out)):
-        ways[name] = {"name": given.kind, "weights": str(folder)}
-    return {name: (HF(model=given.model, reduction=reduction), looks) for name, reduction in ways.items()}
+    for name, folder in (("untrained", args.out / "untrained"), ("trained", args.out)):
+        ways[name] = {"name": args.kind, "weights": str(folder)}
+    return {name: (HF(model=args.model, reduction=reduction), looks) for name, reduction in ways.items()}
 
 
 if __name__ == "__main__":

@@ -37,20 +37,20 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
         ResumeRefused: it is another one's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file, wanted = folder / ORIGIN, json.loads(json.dumps(origin))
-    for settings in (each for each in wanted.values() if isinstance(each, dict)):
+    file, asked = folder / ORIGIN, json.loads(json.dumps(origin))
+    for settings in (each for each in asked.values() if isinstance(each, dict)):
         for name in REPORTING:
             settings.pop(name, None)
     if file.exists():
         before = json.loads(file.read_text())
-        changed = [f"{key}: {before.get(key)!r} -> {wanted.get(key)!r}" for key in {**before, **wanted}
-                   if before.get(key) != wanted.get(key)]  # fmt: skip
+        changed = [f"{key}: {before.get(key)!r} -> {asked.get(key)!r}" for key in {**before, **asked}
+                   if before.get(key) != asked.get(key)]  # fmt: skip
         if changed:
             raise ResumeRefused(
                 f"{folder} holds a training with other settings ({'; '.join(changed)}). Give another --output, or the "
                 "settings it was begun with"
             )
-    file.write_text(json.dumps(wanted, indent=1) + "\n")
+    file.write_text(json.dumps(asked, indent=1) + "\n")
 
 
 def course(
@@ -104,24 +104,24 @@ def course(
     return curve
 
 
-def kept_lines(file: Path, wanted: Callable[[dict[str, Any]], bool] = lambda line: True) -> list[dict[str, Any]]:
-    """The lines of a JSON Lines file up to the first that a kill has cut off or that is not `wanted`.
+def kept_lines(file: Path, accept: Callable[[dict[str, Any]], bool] = lambda line: True) -> list[dict[str, Any]]:
+    """The lines of a JSON Lines file up to the first that a kill has cut off or that is not `accept`.
 
     The file then holds these alone, so that it can be appended to. No file, no lines.
     """
-    kept: list[dict[str, Any]] = []
+    lines_kept: list[dict[str, Any]] = []
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
-            found = json.loads(line)
+            entry = json.loads(line)
         except json.JSONDecodeError:
             break
-        if not wanted(found):
+        if not accept(entry):
             break
-        kept.append(found)
+        lines_kept.append(entry)
     part = file.with_suffix(".part")
-    part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    part.write_text("".join(json.dumps(line) + "\n" for line in lines_kept))
     os.replace(part, file)
-    return kept
+    return lines_kept
 
 
 def picked(num: int, step: int, seed: int) -> int:

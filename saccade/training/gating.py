@@ -55,10 +55,10 @@ def away(engine: Encoder, fusion: Fusion, page: Page) -> Tensor:
     """
     with torch.no_grad():
         blocks, tokens, order = entering(engine)([engine.prepare(page.picture)])
-    left = walk(blocks, tokens, fusion, listen=False)
-    made = blocks.tower.merger(left.states.flatten(0, 1)).float()
-    kept, whole = left.into >= 0, page.encoding.tokens.to(made.device)[order].float()
-    near = cosine_similarity(made[left.into[kept]], whole[kept], dim=-1)
+    walked = walk(blocks, tokens, fusion, listen=False)
+    fused = blocks.tower.merger(walked.states.flatten(0, 1)).float()
+    kept, whole = walked.into >= 0, page.encoding.tokens.to(fused.device)[order].float()
+    near = cosine_similarity(fused[walked.into[kept]], whole[kept], dim=-1)
     return 1 - near.sum() / len(whole)
 
 
@@ -96,12 +96,12 @@ def train(
     gain = bootstrap_difference(scores["trained"], scores["untrained"], names)
     report |= {"gain": None if gain is None else asdict(gain), "gates": list(ways["trained"].gates or ())}
     report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
-    made = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
-    (output / FILE).write_text(yaml.safe_dump(made, sort_keys=False))
+    config = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
+    (output / FILE).write_text(yaml.safe_dump(config, sort_keys=False))
     return report
 
 
-def told(report: dict[str, Any], output: Path) -> str:
+def summary(report: dict[str, Any], output: Path) -> str:
     """What was learned, as the command says it."""
     lines = ["held-out pages, distance from the tokens without fusion (1 - cosine), and what is read:"]
     for name in ("untrained", "trained"):

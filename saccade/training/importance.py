@@ -169,13 +169,13 @@ def train(
 def judged(settings: HeadSettings, score: Callable[[Scene], Tensor], pages: Sequence[Page]) -> dict[str, float]:
     """How well scores find what the teacher says, on pages: its share in the best tokens; for maps NSS and AUC, too."""
     examples = [(page.scene, target_of(page, settings.labels)) for page in pages]
-    found = {"share": round(answer_share(score, examples, settings.keep), 4)}
+    measures = {"share": round(answer_share(score, examples, settings.keep), 4)}
     if settings.teacher == "maps":
         with torch.no_grad():
             for name, measure in (("nss", nss), ("auc", auc)):
                 values = [measure(score(scene), target, scene.present) for scene, target in examples]
-                found[name] = round(float(torch.cat(values).mean()), 4)
-    return found
+                measures[name] = round(float(torch.cat(values).mean()), 4)
+    return measures
 
 
 def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Page]) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Pa
     }
 
 
-def told(report: dict[str, Any], output: Path) -> str:
+def summary(report: dict[str, Any], output: Path) -> str:
     """What a training learned, as the command says it."""
     ways = [name for name in ("trained", "untrained", *SCORERS) if name in report]
     lines = [
@@ -206,7 +206,7 @@ def told(report: dict[str, Any], output: Path) -> str:
     lines += [
         f"  {name:16s} " + "  ".join(f"{key} {value:.3f}" for key, value in report[name].items()) for name in ways
     ]
-    if said := report.get("said"):
+    if readings := report.get("said"):
         lines += [f"read from the best {report['keep']} tokens ({report['metric']}):"]
-        lines += [f"  {name:20s} {text}" for name, text in said.items()]
+        lines += [f"  {name:20s} {text}" for name, text in readings.items()]
     return "\n".join([*lines, f"{output}"])

@@ -76,10 +76,10 @@ class JointSettings(Settings):
     @field_validator("weights", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        found = tuple(float(each) for each in (value.split(",") if isinstance(value, str) else value))
-        if any(weight < 0 for weight in found):
+        weights = tuple(float(each) for each in (value.split(",") if isinstance(value, str) else value))
+        if any(weight < 0 for weight in weights):
             raise ValueError("weights of efficiency are 0 or more, as in 0.01,0.1")
-        return found
+        return weights
 
 
 def size_of(settings: JointSettings, step: int) -> int:
@@ -101,8 +101,8 @@ class Chooser:
         with torch.no_grad():
             shares = self.net(scene)
             spent = whole_tok(shares.sum(-1), keep).double()
-            kept = soft_selection(self.head(scene), scene.level, scene.valid, shares, spent, 1.0, 1.0)
-        return kept[0].nonzero().flatten()
+            selected = soft_selection(self.head(scene), scene.level, scene.valid, shares, spent, 1.0, 1.0)
+        return selected[0].nonzero().flatten()
 
 
 def task(
@@ -113,12 +113,12 @@ def task(
     logits, shares = chooser.head(scene), chooser.net(scene)
     spent = keep * shares.sum(-1).double()  # (1,)
     width_tok = max(1.0, WIDTH_TOK * keep / 273)
-    kept = soft_selection(logits, scene.level, scene.valid, shares, spent, width_tok, WIDTH)[0]
+    selected = soft_selection(logits, scene.level, scene.valid, shares, spent, width_tok, WIDTH)[0]
     canvas = Canvas(page.encoding.grid.rows, page.encoding.grid.cols, (Part.of(page.encoding),))
     assert question.answers
-    nats = engine.answer_loss(canvas, question.text, question.answers[0], kept)
-    shown = spent[0].clamp(max=len(kept)).float() / len(kept)
-    facts = {"nats": float(nats.detach()), "tokens": float(kept.detach().sum()), "size": float(keep)}
+    nats = engine.answer_loss(canvas, question.text, question.answers[0], selected)
+    shown = spent[0].clamp(max=len(selected)).float() / len(selected)
+    facts = {"nats": float(nats.detach()), "tokens": float(selected.detach().sum()), "size": float(keep)}
     return nats + weight * shown.to(nats.device), facts
 
 
@@ -135,18 +135,18 @@ def train(
     looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
     with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
         learnt, held_out = pages.split(HELD_OUT)
-        asked = answered(learnt)
+        questions = answered(learnt)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
         report: dict[str, Any] = {"untrained": first}
         for weight in settings.weights:
             chooser, name = _start(settings, engine, pages[0]), f"weight {weight:g}"
             folder, modules = output / f"weight-{weight:g}", {SCORER: chooser.head, ALLOCATOR: chooser.net}
-            loss_of = _loss(settings, engine, chooser, learnt, asked, weight)
+            loss_of = _loss(settings, engine, chooser, learnt, questions, weight)
             course(modules, loss_of, folder, steps=settings.steps, rate=settings.rate, name=name)
-            after, found = _read(settings, engine, held_out, chooser, name)
+            after, held_out_facts = _read(settings, engine, held_out, chooser, name)
             gain = after.over(before)
             report[name] = {
-                **found,
+                **held_out_facts,
                 "gain": None if gain is None else asdict(gain),
                 "gain_said": text_of(gain, sign=True),
             }
@@ -158,18 +158,18 @@ def train(
 
 
 def _loss(
-    settings: JointSettings, engine: HFEngine, chooser: Chooser, pages: Pages, asked: Sequence[tuple[int, int]],
+    settings: JointSettings, engine: HFEngine, chooser: Chooser, pages: Pages, questions: Sequence[tuple[int, int]],
     weight: float,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:  # fmt: skip
     """The mean loss of a step's questions, and the means of what it is made of."""
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-        made = []
+        losses = []
         for turn in range(step * settings.batch, (step + 1) * settings.batch):
-            at, number = asked[picked(len(asked), turn, settings.seed)]
-            made.append(task(engine, chooser, pages[at], number, size_of(settings, step), weight))
-        mean = {name: sum(facts[name] for _, facts in made) / len(made) for name in made[0][1]}
-        return torch.stack([loss for loss, _ in made]).mean(), mean
+            at, number = questions[picked(len(questions), turn, settings.seed)]
+            losses.append(task(engine, chooser, pages[at], number, size_of(settings, step), weight))
+        mean = {name: sum(facts[name] for _, facts in losses) / len(losses) for name in losses[0][1]}
+        return torch.stack([loss for loss, _ in losses]).mean(), mean
 
     return loss_of
 
@@ -185,12 +185,12 @@ def _read(
         shown.append(len(index))
         return index
 
-    found = read_pages(engine, pages, chosen, settings.read, f"reading {name}")
-    mean = found.mean()
-    return found, {
+    reading = read_pages(engine, pages, chosen, settings.read, f"reading {name}")
+    mean = reading.mean()
+    return reading, {
         "tokens": round(sum(shown) / max(1, len(shown)), 1),
         "score": None if mean is None else asdict(mean),
-        "metric": found.metric,
+        "metric": reading.metric,
         "said": text_of(mean),
     }
 
@@ -203,7 +203,7 @@ def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
     return Chooser(head, LevelNet(page.asked[0][1].tokens.shape[-1], settings.levels, start=shares, spare=SPARE))
 
 
-def told(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
+def summary(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
     """What each weight gained, as the command says it."""
     metric = report["untrained"]["metric"]
     lines = [f"answers on held-out pages at {settings.least} tokens per look at most ({metric}):"]

@@ -66,11 +66,11 @@ def entering(engine: Encoder) -> Callable[[Sequence[Any]], tuple[Any, Any, Tenso
     Raises:
         ConfigError: this family's tower takes no reduction.
     """
-    found: Callable[[Sequence[Any]], tuple[Any, Any, Tensor]] | None = getattr(engine.family, "entering", None)
-    if found is None:
+    entrance: Callable[[Sequence[Any]], tuple[Any, Any, Tensor]] | None = getattr(engine.family, "entering", None)
+    if entrance is None:
         name = type(engine.family).__name__
         raise ConfigError(f"the tower of {name} drops nothing on its way; those of Qwen2-VL, Qwen2.5-VL, Qwen3-VL do")
-    return found
+    return entrance
 
 
 def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = drawn) -> tuple[list[Tensor], Tensor]:
@@ -84,8 +84,8 @@ def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = dr
     halves = [TowerHalves(blocks, layer, tokens.position, tokens.window) for layer in range(blocks.num_layers)]
     nothing = torch.zeros(len(page.encoding), dtype=torch.bool, device=tokens.states.device)
     states = tokens.states.detach().clone().unsqueeze(0)
-    _, left = hidden_forward(halves, scores, states, nothing, decide)
-    return left, order
+    _, alive = hidden_forward(halves, scores, states, nothing, decide)
+    return alive, order
 
 
 def train(
@@ -108,13 +108,13 @@ def train(
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             torch.manual_seed(settings.seed * 1_000_003 + step)  # of the Gumbel draws
             page = learnt[picked(len(learnt), step, settings.seed)]
-            left, order = run_stages(engine, scores, page)
+            alive_after, order = run_stages(engine, scores, page)
             worth = asked_for(page, settings.labels).to(order.device)[order]
-            shares = torch.stack([alive.mean() for alive in left])
-            wanted = settings.keep ** torch.arange(1, len(left) + 1, device=shares.device)
-            kept = (left[-1][0] * worth).sum()
+            shares = torch.stack([mask.mean() for mask in alive_after])
+            targets = settings.keep ** torch.arange(1, len(alive_after) + 1, device=shares.device)
+            kept = (alive_after[-1][0] * worth).sum()
             facts = {"kept": float(kept.detach()), "share": float(shares[-1].detach())}
-            return 1 - kept + STRICT * (shares - wanted).square().mean(), facts
+            return 1 - kept + STRICT * (shares - targets).square().mean(), facts
 
         course({"scores": scores}, loss_of, output, steps=settings.steps, rate=settings.rate, name="keep scores")
     save(scores, output, model=spec.model, **settings.dump() | {"cache": None})
@@ -151,22 +151,22 @@ def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], li
 def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page]) -> dict[str, Any]:
     """With the reduction of a folder: how much of what is asked for is left, and the scores of what is answered."""
     reduction = {"name": "dynamicvit", "weights": str(folder), "keep": settings.keep}
-    left, tower = [], spec.with_settings(reduction=reduction)
+    shares, tower = [], spec.with_settings(reduction=reduction)
     with tower.open_encoder() as engine:
         for page in pages:
             (encoding,) = engine.encode([engine.prepare(page.picture)])
             worth = asked_for(page, settings.labels)
             cells = encoding.grid.row * encoding.grid.cols + encoding.grid.col
-            left.append(float(worth[cells].sum()))
+            shares.append(float(worth[cells].sum()))
     scores, names = answers(tower, pages, settings.read)
     mean = bootstrap_mean(scores, names)
     return {
-        "kept": round(sum(left) / len(left), 4), "score": None if mean is None else asdict(mean), "scores": scores,
+        "kept": round(sum(shares) / len(shares), 4), "score": None if mean is None else asdict(mean), "scores": scores,
         "pages": names,
     }  # fmt: skip
 
 
-def told(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
+def summary(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
     """What was learned, as the command says it."""
     share = settings.keep**settings.stages
     lines = [f"held-out pages, {share:.2f} of the tokens left at the end of the tower:"]

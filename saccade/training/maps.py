@@ -45,17 +45,17 @@ class Maps(Dataset):
         for images, maps, ending in LAYOUTS:
             if not ((root / images).is_dir() and (root / maps).is_dir()):
                 continue
-            there = {path.relative_to(root / maps).with_suffix(""): path for path in _pictures(root / maps)}
-            found = {}
+            maps_by_stem = {path.relative_to(root / maps).with_suffix(""): path for path in _pictures(root / maps)}
+            matched = {}
             for path in _pictures(root / images):
                 stem = path.relative_to(root / images).with_suffix("")
-                if (map_ := there.get(stem.with_name(stem.name + ending))) is not None:
-                    found[str(path.relative_to(root))] = map_
-            if not found:
+                if (map_ := maps_by_stem.get(stem.with_name(stem.name + ending))) is not None:
+                    matched[str(path.relative_to(root))] = map_
+            if not matched:
                 raise ConfigError(
                     f"no image in {root / images} has a map in {root / maps}: the map of a.jpg is called a{ending}.png"
                 )
-            return found
+            return matched
         raise ConfigError(
             f"{root} is no folder of images and maps: it needs images/ and maps/ with files of the same names "
             "(SALICON's layout), or ALLSTIMULI/ and ALLFIXATIONMAPS/ (MIT1003's)"

@@ -87,11 +87,11 @@ class Views(torch.utils.data.Dataset[Batch]):
         kind = "asked" if sparse else drawn_kind(draw)
         page_px = self.page_px or drawn_size(draw)
         pages = max(1, self.pages * FEW_PX // page_px)
-        made = [
+        views = [
             make_view(self.seed, index * self.pages + i, kind=kind, page_px=page_px, fonts=self.fonts)
             for i in range(pages)
         ]
-        return collate([view for view in made if view.asked] or [make_view(self.seed, 0, kind="all", page_px=FEW_PX)])
+        return collate([view for view in views if view.asked] or [make_view(self.seed, 0, kind="all", page_px=FEW_PX)])
 
 
 def _train_reader(
@@ -269,10 +269,10 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(
             f"--{name.replace('_', '-')}", default=None, help=f"{info.description or ''} [{info.default}]"
         )
-    given = vars(parser.parse_args(argv))
-    out = given.pop("out")
+    args = vars(parser.parse_args(argv))
+    out = args.pop("out")
     try:
-        train(NanoTraining.model_validate_strings({k: v for k, v in given.items() if v is not None}), out)
+        train(NanoTraining.model_validate_strings({k: v for k, v in args.items() if v is not None}), out)
     except ConfigError as error:
         parser.error(str(error))
     except KeyboardInterrupt as stopped:

@@ -38,16 +38,16 @@ def train_resampler(
 
     def losses() -> Iterator[Tensor]:
         for number, (tokens, centre_uv) in enumerate(batches):
-            made, seen = module(tokens, centre_uv)
-            yield rebuilding_loss(made, seen, tokens) if task is None else task(made, number)
+            queries, attention = module(tokens, centre_uv)
+            yield rebuilding_loss(queries, attention, tokens) if task is None else task(queries, number)
 
     return fit(module, losses(), steps, rate)
 
 
-def rebuilding_loss(made: Tensor, seen: Tensor, tokens: Tensor) -> Tensor:
+def rebuilding_loss(codes: Tensor, attention: Tensor, tokens: Tensor) -> Tensor:
     """How far (B, N, D) tokens are from those rebuilt from (B, K, D), each by its shares of the attention (B, K, N)."""
-    share = seen / seen.sum(1, keepdim=True).clamp(min=1e-9)
-    return mse_loss(share.transpose(1, 2) @ made.float(), tokens.float())
+    share = attention / attention.sum(1, keepdim=True).clamp(min=1e-9)
+    return mse_loss(share.transpose(1, 2) @ codes.float(), tokens.float())
 
 
 def train_autoencoder(codec: Codec, batches: Iterable[Tensor], steps: int, rate: float = 3e-3) -> list[float]:
@@ -147,14 +147,14 @@ def hidden_forward(
     Returns: states after the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
     """
     deciding = stage_blocks(scores.stages, len(blocks))
-    alive, left = states.new_ones(states.shape[:2]), []
+    alive, alive_after = states.new_ones(states.shape[:2]), []
     itself = torch.eye(states.shape[1], dtype=torch.bool, device=states.device)
     for number, block in enumerate(blocks):
-        seen = (alive + 1e-6).log()[:, None, None].masked_fill(itself, 0.0)  # (B, 1, N, N)
-        states = block.attend(states, seen)
+        visible = (alive + 1e-6).log()[:, None, None].masked_fill(itself, 0.0)  # (B, 1, N, N)
+        states = block.attend(states, visible)
         if number in deciding:
             stays = decide(scores(deciding.index(number), states.mean(2), alive), alive)
             alive = torch.where(fixed, torch.ones_like(stays), stays)
-            left.append(alive)
+            alive_after.append(alive)
         states = block.mlp(states)
-    return states, left
+    return states, alive_after

@@ -66,11 +66,11 @@ class RewardSettings(Settings):
     @field_validator("budgets", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        given = value.split(",") if isinstance(value, str) else value or ()
-        found = tuple(sorted({int(each) for each in given}))
-        if found and (len(found) < 2 or found[0] < 1):
+        entries = value.split(",") if isinstance(value, str) else value or ()
+        sizes = tuple(sorted({int(each) for each in entries}))
+        if sizes and (len(sizes) < 2 or sizes[0] < 1):
             raise ValueError("budgets to choose from are two numbers of tokens or more, as in 73,273")
-        return found
+        return sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +103,11 @@ class Policy:
     def log_p(self, drawn: Drawn, logits: Tensor) -> Tensor:
         """(S,) of draws, under what the policy is now."""
         present = drawn.scene.present[0]
-        found = torch.cat([log_probability(logits, present, order[None]) for order in drawn.orders])
+        log_p = torch.cat([log_probability(logits, present, order[None]) for order in drawn.orders])
         if self.budget is None or drawn.levels is None:
-            return found
+            return log_p
         likely: Tensor = self.budget(self.budget.features(drawn.scene))[0]
-        return found + likely.clamp(min=1e-9).log()[drawn.levels]
+        return log_p + likely.clamp(min=1e-9).log()[drawn.levels]
 
     @torch.no_grad()
     def draw(self, engine: Engine, page: Page, number: int, settings: RewardSettings, make: torch.Generator) -> Drawn:
@@ -185,14 +185,14 @@ def train(
             budget = BudgetNet(learnt[0].some([0]).query_tokens.shape[-1], outcome.budgets)
         policy = Policy(head, budget, settings.keep, outcome.temperature)
         before = Policy(start_of(outcome.init, engine.family.gaze)[0], None, settings.keep, outcome.temperature)
-        asked = answered(learnt)
+        questions = answered(learnt)
         last: dict[int, Drawn] = {}  # the draws that the steps of one question share
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             visit = step // outcome.epochs
             if visit not in last:
                 last.clear()
-                at, number = asked[picked(len(asked), visit, settings.seed)]
+                at, number = questions[picked(len(questions), visit, settings.seed)]
                 last[visit] = policy.draw(engine, learnt[at], number, outcome, generator(settings.seed, visit))
             drawn = last[visit]
             tokens = sum(len(order) for order in drawn.orders) / len(drawn.orders)
@@ -219,15 +219,15 @@ def answered(pages: Pages) -> list[tuple[int, int]]:
     Raises:
         ConfigError: there is none.
     """
-    found = [
+    questions = [
         (at, number)
         for at, page in enumerate(pages)
         for number, (question, _) in enumerate(page.asked)
         if question.answers
     ]
-    if not found:
+    if not questions:
         raise ConfigError("this training learns from answers, and no question of this data set has any")
-    return found
+    return questions
 
 
 def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: int) -> dict[str, Any]:
@@ -252,15 +252,15 @@ def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: in
     }
 
 
-def told(report: dict[str, Any], output: Path) -> str:
+def summary(report: dict[str, Any], output: Path) -> str:
     """What a training gained, as the command says it."""
-    said = report["said"]
+    scores = report["said"]
     sure = report["gain"] is not None and report["gain"]["low"] is not None and report["gain"]["low"] > 0
     number = report["after"]["num_questions"] if report["after"] else 0
     return "\n".join(
         [
             f"answers on {number} held-out questions ({report['metric']}):",
-            *(f"  {name:8s} {said[name]}" for name in ("before", "after", "gain")),
+            *(f"  {name:8s} {scores[name]}" for name in ("before", "after", "gain")),
             f"  {report['tokens']} tokens per look",
             "it pays on these pages" if sure else "no gain that the interval bears out: keep the head it started from",
             f"{output}",

@@ -79,8 +79,8 @@ def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], 
                 lines.append({"page": page.image_id, "number": number, "scores": scores})
                 out.write(json.dumps(lines[-1]) + "\n")
                 out.flush()
-    known = {page.image_id for page in pages}
-    return [line for line in lines if line["page"] in known]
+    image_ids = {page.image_id for page in pages}
+    return [line for line in lines if line["page"] in image_ids]
 
 
 def train(
@@ -145,17 +145,17 @@ def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str
     below = max(0, above - 1)
     share = (mean_tok - net.levels[below]) / max(1, net.levels[above] - net.levels[below])
     even = (1 - share) * scores[:, below] + share * scores[:, above]
-    found = {
+    readings = {
         "chosen": bootstrap_mean(own.tolist(), pages),
         **{f"{level} tokens": bootstrap_mean(scores[:, i].tolist(), pages) for i, level in enumerate(net.levels)},
         "gain": bootstrap_difference(own.tolist(), even.tolist(), pages),
     }
-    report: dict[str, Any] = {name: None if each is None else asdict(each) for name, each in found.items()}
+    report: dict[str, Any] = {name: None if each is None else asdict(each) for name, each in readings.items()}
     used = {str(level): int((place == i).sum()) for i, level in enumerate(net.levels)}
     return {**report, "tokens": round(mean_tok, 1), "used": used}
 
 
-def told(report: dict[str, Any], output: Path) -> str:
+def summary(report: dict[str, Any], output: Path) -> str:
     """What the budget learned, as the command says it."""
     chosen = f"  chosen       {interval_text(report['chosen'])}  {report['tokens']} tokens"
     lines = [f"held-out pages ({report['metric']}):", chosen]

@@ -68,14 +68,15 @@ class Page:
     def some(self, numbers: Sequence[int]) -> Scene:
         """The page for some of its questions."""
         queries = [self.asked[number][1] for number in numbers]
-        one, many = Scene.of([(self.picture, self.encoding, queries[0])]), len(queries)
+        single, many = Scene.of([(self.picture, self.encoding, queries[0])]), len(queries)
         shared = ("valid", "present", "tokens", "features", "received", "centre_uv", "row", "col", "level")
-        wide: dict[str, Any] = {name: getattr(one, name).expand(many, *getattr(one, name).shape[1:]) for name in shared}
+        parts = {name: getattr(single, name) for name in shared}
+        wide: dict[str, Any] = {name: part.expand(many, *part.shape[1:]) for name, part in parts.items()}
         longest = max(len(query.tokens) for query in queries)
         padded = [torch.nn.functional.pad(query.tokens, (0, 0, 0, longest - len(query.tokens))) for query in queries]
         weights = [torch.nn.functional.pad(query.weight, (0, longest - len(query.weight))) for query in queries]
         return replace(
-            one, **wide, pictures=one.pictures * many, grids=one.grids * many, queries=tuple(queries),
+            single, **wide, pictures=single.pictures * many, grids=single.grids * many, queries=tuple(queries),
             query_tokens=torch.stack(padded), query_weight=torch.stack(weights),
         )  # fmt: skip
 
@@ -108,8 +109,8 @@ class Pages(Sequence[Page]):
             raise ConfigError(f"{len(self)} page with usable questions: at least 2 are needed, one to hold out")
         out = [number for number in range(len(self)) if number % every == every - 1] or [len(self) - 1]
         parts = ([n for n in range(len(self)) if n not in set(out)], out)
-        made = [Pages([self.files[n] for n in part], self.picture, self.held) for part in parts]
-        return made[0], made[1]
+        halves = [Pages([self.files[n] for n in part], self.picture, self.held) for part in parts]
+        return halves[0], halves[1]
 
 
 def stored(
@@ -155,10 +156,10 @@ def stored(
 
 @contextmanager
 def frozen(
-    opened: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
+    opening: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
 ) -> Iterator[tuple[E, Pages]]:
     """An engine whose weights stay as they are, and the pages of these rows as it encodes them. Raises as `stored`."""
-    with opened as engine:
+    with opening as engine:
         engine.family.model.requires_grad_(False)
         yield engine, stored(cache, settings, engine, dataset, rows)
 
@@ -186,7 +187,7 @@ def write(
     file: Path, row: Row, encoding: Encoding | None, asked: Sequence[tuple[Question, Query]], worth: Tensor | None
 ) -> None:
     """One page as a file, whole or not at all; a page without an encoding is a file without rows."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     if encoding is not None:
         tensors = {**encoding.tensors, **{f"grid.{name}": getattr(encoding.grid, name) for name in GRID}}
         if encoding.coded is not None:
@@ -200,13 +201,13 @@ def write(
         about |= {name: getattr(encoding, name) for name in ("picture_hash", "fingerprint", "num_patches")}
         if encoding.coded is not None:
             about["coded"] = {"codec": encoding.coded.codec, "dtype": str(encoding.coded.dtype).removeprefix("torch.")}
-        found = [
+        rows = [
             {"image_id": row.image_id, "source": row.source, "about": json.dumps(about),
              "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
              "tensors": packed({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})}
         ]  # fmt: skip
     part = file.with_suffix(".part")
-    pq.write_table(pa.Table.from_pylist(found, SCHEMA), part, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
     os.replace(part, file)
 
 

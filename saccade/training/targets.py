@@ -28,9 +28,9 @@ LABELS = ("label_boxes_uv", "key_box_uv")
 def label_boxes(question: Question) -> tuple[Box, ...]:
     """The boxes of what the answer is called on the page, in uv; () where the data set has none."""
     for name in LABELS:
-        found: Any = question.metadata.get(name)
-        if found:
-            several = found if isinstance(found[0], Sequence) else [found]
+        boxes: Any = question.metadata.get(name)
+        if boxes:
+            several = boxes if isinstance(boxes[0], Sequence) else [boxes]
             return tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in several)
     return ()
 
@@ -73,8 +73,8 @@ class Listened:
         glimpse = replace(small, grid=coarse_on(small.grid, encoding.grid))
         heard = embed_questions(self.engine, [question for question, _ in asked], self.scorer, encoding.grid, glimpse)
         self.engine.forget()
-        told = [query.heard.attention if isinstance(query, Query) and query.heard else None for _, query in heard]
-        return torch.stack([torch.zeros(len(encoding)) if a is None else (a - 1).clamp(min=0) for a in told])
+        attention = [query.heard.attention if isinstance(query, Query) and query.heard else None for _, query in heard]
+        return torch.stack([torch.zeros(len(encoding)) if a is None else (a - 1).clamp(min=0) for a in attention])
 
 
 class WatchedReading:

@@ -51,9 +51,9 @@ class TuneSettings(Settings):
 
 def trials(settings: TuneSettings, looks: Episode) -> dict[str, dict[str, Any]]:
     """Settings of an episode by the name of the trial; the first is `NOW`, without any of its own."""
-    draw, found = np.random.default_rng(settings.seed), {NOW: dict[str, Any]()}
+    draw, trials_by_name = np.random.default_rng(settings.seed), {NOW: dict[str, Any]()}
     alone = [{name: 1.0} for name in settings.scorers]
-    while len(found) < settings.trials:
+    while len(trials_by_name) < settings.trials:
         if alone:
             mix, ratio = alone.pop(0), 1.0
         else:
@@ -61,10 +61,10 @@ def trials(settings: TuneSettings, looks: Episode) -> dict[str, dict[str, Any]]:
             mix = {name: round(float(w), 2) for name, w in zip(settings.scorers, drawn, strict=True) if w >= 0.01}
             ratio = round(float(draw.uniform(settings.least_ratio, 1)), 2)
         scorer = ",".join(f"{name}:{weight:g}" for name, weight in mix.items())
-        found[f"{scorer} ratio {ratio:g}"] = {"scorer": scorer, "sampler": {"name": LOOKS, "ratio": ratio}}
-    for made in found.values():
-        looks.with_settings(**made)  # a wrong one is refused before anything is loaded
-    return found
+        trials_by_name[f"{scorer} ratio {ratio:g}"] = {"scorer": scorer, "sampler": {"name": LOOKS, "ratio": ratio}}
+    for changes in trials_by_name.values():
+        looks.with_settings(**changes)  # a wrong one is refused before anything is loaded
+    return trials_by_name
 
 
 def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
@@ -73,15 +73,15 @@ def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
     Raises:
         ConfigError: there are no answers, or too few pages.
     """
-    known = [row for row in rows if any(question.answers for question in row.questions)]
-    if len(known) < 2:
+    answered = [row for row in rows if any(question.answers for question in row.questions)]
+    if len(answered) < 2:
         raise ConfigError(
-            f"{len(known)} pages with answered questions: tuning needs at least 2, some to decide by and some to "
+            f"{len(answered)} pages with answered questions: tuning needs at least 2, some to decide by and some to "
             "report; a few dozen say something"
         )
-    order = np.random.default_rng(seed).permutation(len(known))
-    middle = (len(known) + 1) // 2
-    return [known[i] for i in sorted(order[:middle])], [known[i] for i in sorted(order[middle:])]
+    order = np.random.default_rng(seed).permutation(len(answered))
+    middle = (len(answered) + 1) // 2
+    return [answered[i] for i in sorted(order[:middle])], [answered[i] for i in sorted(order[middle:])]
 
 
 def best(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[str, dict[str, float]]:
@@ -100,15 +100,15 @@ def gained(lines: Sequence[Mapping[str, Any]], tuned: str) -> dict[str, Any]:
     both = [identity for identity in now if identity in own]
     pages = [now[identity]["image_id"] for identity in both]
     scores = [[side[identity]["score"] for identity in both] for side in (now, own)]
-    found = {
+    means = {
         "now": bootstrap_mean(scores[0], pages),
         "tuned": bootstrap_mean(scores[1], pages),
         "gain": bootstrap_difference(scores[1], scores[0], pages),
     }
-    return {name: None if each is None else asdict(each) for name, each in found.items()}
+    return {name: None if each is None else asdict(each) for name, each in means.items()}
 
 
-def told(report: Mapping[str, Any]) -> str:
+def summary(report: Mapping[str, Any]) -> str:
     """What tuning found, as the command says it."""
     gain = report["gain"]
     sure = gain is not None and gain["low"] is not None and gain["low"] > 0
