@@ -1,4 +1,4 @@
-"""Settings of `saccade annotate` besides those of its run, and which of them the run's folder keeps."""
+"""Settings of `saccade annotate` besides those of its run; the run's folder keeps them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report of a `saccade experiment`: its table, the curve, and what its rows say about tokens and confidence."""
+"""The report of a `saccade experiment`: its tables, its curves, and charts of tokens and confidence."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def body(results_json: Path) -> tuple[str, str]:
     """The title and the HTML of an experiment's report.
 
     Raises:
-        ConfigError: it is no results.json.
+        ConfigError: the file is not a results.json.
         DataError: its variants lack what the table needs.
     """
     results, folder = stored.results(results_json), results_json.parent
@@ -37,12 +37,12 @@ def body(results_json: Path) -> tuple[str, str]:
 
 
 def title_of(results: Mapping[str, Any], folder: Path) -> str:
-    """What an experiment is called: its title, or its folder."""
+    """The title of an experiment, or else the name of its folder."""
     return str(results.get("title") or folder.resolve().name)
 
 
 def compared(results: Mapping[str, Any]) -> str:
-    """The tables of an experiment: its variants, the time of each stage, why answers are wrong; and what is in them."""
+    """The tables of an experiment: its variants, the time of each stage, and why answers are wrong."""
     heads, lines = cells(results)
     parts = [
         table(["variant", *heads[1:]], lines, words=(0, 3)),
@@ -56,7 +56,7 @@ def compared(results: Mapping[str, Any]) -> str:
 
 
 def drawn(results: Mapping[str, Any], rows: Rows) -> str:
-    """The charts of an experiment; those that need every answer where `rows` are there."""
+    """The charts of an experiment; those that need every answer only if `rows` are given."""
     curves, charts = of_results(results), []
     if any(curve.points for curve in curves):
         note = "Bars are 95 % intervals; points of nearly equal tokens stand side by side."
@@ -71,7 +71,7 @@ def drawn(results: Mapping[str, Any], rows: Rows) -> str:
 
 
 def read_rows(folder: Path, variants: Sequence[str]) -> Rows:
-    """Answers of an experiment by variant; none where they are not beside the results."""
+    """Answers of an experiment by variant; empty if they are not stored beside the results."""
     rows: Rows = {name: [] for name in variants}
     if any(Layout(folder).answers.glob("*.parquet")):
         for row in map(flat, stored.rows(folder)):
@@ -81,7 +81,7 @@ def read_rows(folder: Path, variants: Sequence[str]) -> Rows:
 
 
 def _of_rows(rows: Rows, metric: str) -> list[str]:
-    """Charts that need every answer."""
+    """The charts that need every answer."""
     answers = {}
     for name, some in rows.items():
         scored = [row for row in some if row.get("confidence") is not None and row["score"] is not None]
@@ -112,7 +112,7 @@ def _seconds(variants: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _about(results: Mapping[str, Any]) -> str:
-    """What was run, in a line."""
+    """One line on data, model, date and commit."""
     settings = results.get("experiment") or {}
     dataset, engine = settings.get("dataset") or {}, settings.get("engine") or {}
     facts = [dataset.get("name"), engine.get("model", "nano"), str(results.get("when") or "")[:16].replace("T", " ")]

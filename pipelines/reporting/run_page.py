@@ -41,7 +41,7 @@ def body(folder: Path, examples: int) -> tuple[str, str]:
 
 
 def _about(settings: dict[str, Any]) -> str:
-    """What was run, in a line."""
+    """One line on data, model, settings, date and commit."""
     dataset, engine, episode = (settings.get(key) or {} for key in ("dataset", "engine", "episode"))
     looks = [str(episode.get(key)) for key in ("sampler", "scorer", "planner") if episode.get(key)]
     origins = [dataset.get("name"), dataset.get("data_path"), engine.get("model"), engine.get("name"), *looks]
@@ -102,7 +102,7 @@ def _charts(rows: Sequence[Row], answered: Sequence[Row], shared: bool) -> str:
 
 
 def _metric(rows: Sequence[Row]) -> str:
-    """What the scores of some rows are called."""
+    """The name of the rows' metric."""
     return title(row["metric"] for row in rows)
 
 
@@ -143,9 +143,9 @@ def _examples(folder: Path, settings: dict[str, Any], answered: Sequence[Row], c
 
 
 def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]:
-    """The best and the worst rows, no row in both. Equal scores: the surer one is the better, and the worse.
+    """The best and the worst rows; no row is in both. Among equal scores the more confident comes first in both.
 
-    Where answers are hidden confidence stands for the score; beside known ones a hidden one is neither best nor worst.
+    If all answers are hidden, confidence stands for the score; otherwise rows with hidden answers are left out.
     """
     answered = [row for row in answered if row["score"] is not None] or answered
 
@@ -159,7 +159,7 @@ def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]
 
 
 def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> str:
-    """One answer: its page with the looks, what was asked, said and expected."""
+    """One answer: its page with the looks, the question, the answer, and the expected answers."""
     shown = looked(folder, settings, row, pages)
     marks = "" if row["score"] is None else f' class="{"right" if _right(row) else "wrong"}"'
     wanted = f" <em>for {cut(' or '.join(row['answers']))}</em>" if row["answers"] else ""
@@ -173,7 +173,7 @@ def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> 
 
 
 def _right(row: Row) -> bool:
-    """Whether an answer counts as right. Letters in common do not make 9.00 of 38.00, nor one day of another."""
+    """Whether an answer counts as right. By ANLS, numbers and dates must agree in value: 9.00 is not nearly 38.00."""
     if row["metric"] in (None, "anls"):
         agreements = [agrees(row["answer"] or "", accepted) for accepted in row["answers"] or ()]
         if any(each is not None for each in agreements):

@@ -1,4 +1,4 @@
-"""The settings of an episode as the page offers them: one input per field, made from the field itself."""
+"""The form of the endpoint's page: one input per setting of an episode, made from the setting's field."""
 
 from typing import Any, get_args
 

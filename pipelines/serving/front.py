@@ -1,4 +1,4 @@
-"""The HTTP side, as an ASGI app: routes, keys, limits, streams. It knows nothing of Ray."""
+"""The HTTP side, as an ASGI app: routes, keys, limits, streams. It does not depend on Ray."""
 
 import asyncio
 import hmac
@@ -37,7 +37,7 @@ CORS: dict[str, Any] = {"allow_methods": ["GET", "HEAD", "POST"], "allow_headers
 """What pages of the origins that the operator allowed may do: ask, with a key of their own; no cookie is ever used."""
 
 GONE = 499
-"""The status under which requests are counted whose client went away: nginx' habit."""
+"""Status under which requests are counted whose client disconnected, as in nginx."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -73,7 +73,7 @@ class Front:
         return app
 
     async def check_key(self, request: Request) -> None:
-        """Refuses a request without one of the keys, when there are any."""
+        """Refuses a request without an accepted key, if keys are configured."""
         if not self.config.key_hashes:
             return
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -94,7 +94,7 @@ class Front:
         return JSONResponse({"status": "ok", "looking": self.looker.looking, "waiting": self.looker.waiting})
 
     async def about(self) -> Response:
-        """What the page must know to ask."""
+        """What the page needs: the model's name, the defaults, and whether a key is required."""
         defaults = self.config.episode.model_dump(mode="json")
         needs_key = bool(self.config.key_hashes)
         facts = {"model": self.config.model_name, "defaults": defaults, "needs_key": needs_key}
@@ -189,7 +189,7 @@ class Front:
                 yield update
 
     async def _timed(self, events: AsyncGenerator[Fixation | Looked, None]) -> AsyncGenerator[Fixation | Looked, None]:
-        """The same events, none later than the request may take."""
+        """The same events, until the request's time is up."""
         deadline = time.monotonic() + self.config.timeout_s
         async with aclosing(events):
             while True:
@@ -226,7 +226,7 @@ class Front:
 
 
 def _refusal_of(error: Exception) -> Refusal:
-    """What the client hears; what nobody raised on purpose is also written to the log."""
+    """The response to an error; an unexpected one is also logged."""
     refused = refusal(error)
     if refused.status == 500:
         logger.error("a request failed", exc_info=error)
@@ -242,6 +242,6 @@ async def _library_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """A path or a method that there is not."""
+    """An unknown path, or a method that the path does not have."""
     status, detail = getattr(error, "status_code", 404), getattr(error, "detail", "")
     return _refused(Refusal(status, f"{request.method} {request.url.path[:200]}: {detail}", code="unknown_url"))

@@ -29,7 +29,7 @@ ANSWER = ("role", "content", "name", *MEANT)
 
 
 def plain_messages(messages: Any) -> Any:
-    """Messages without what changes nothing; what is of no known shape stays as it is."""
+    """Messages without fields that have no effect; messages of an unknown shape are returned unchanged."""
     return [_message(each) if isinstance(each, dict) else each for each in messages] if _is_list(messages) else messages
 
 

@@ -1,4 +1,4 @@
-"""One request as an episode: many run at once in one event loop, and each fixation is sent as soon as it is read."""
+"""Runs requests as episodes: many at once in one event loop; each fixation is sent as soon as it is read."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -21,13 +21,13 @@ from saccade.types import Answer, Gaze, Grid, Trace
 
 @dataclass(frozen=True, slots=True)
 class Fixation:
-    """One look and what was said after it."""
+    """One look, and the answer read from it."""
 
     number: int  # from 1
     gaze: Gaze
     kept: tuple[int, ...]  # canvas cells, row * cols + col
     answer: Answer
-    importance: Tensor | None  # (N,) in [0, 1], when it was asked for and there is any
+    importance: Tensor | None  # (N,) in [0, 1]; None: not requested, or no scorer ran
     grid: Grid
 
 
@@ -36,7 +36,7 @@ class Looked:
     """How a request ended."""
 
     trace: Trace
-    pieces: tuple[Piece, ...]  # tokens of the final answer, when they were asked for
+    pieces: tuple[Piece, ...]  # tokens of the final answer, if they were requested
     seen: Seen
     boxes: tuple[Box, ...]  # where each image lies on the sheet
     sight: Sight
@@ -47,7 +47,7 @@ DRAIN_POLL_S = 0.05
 
 
 class Looker:
-    """Runs episodes, so many at a time; as many again as `max_queue` wait, and one more is refused."""
+    """Runs up to `max_episodes` episodes at a time; `max_queue` more requests wait, and further ones are refused."""
 
     def __init__(self, config: ServeConfig, backends: Backends, limit_px: int | None) -> None:
         self.config, self.backends, self.limit_px = config, backends, limit_px
@@ -70,7 +70,7 @@ class Looker:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """A place among those that are looked at; gives the seconds waited for it."""
+        """Holds a place among the running episodes; yields the seconds waited for it."""
         self.check_room()
         loop = asyncio.get_running_loop()
         started, self.waiting = loop.time(), self.waiting + 1
@@ -86,7 +86,7 @@ class Looker:
             self.room.release()
 
     async def drain(self) -> int:
-        """Refuses new requests from now on, waits for those there are; how many had not ended after `drain_s`."""
+        """Refuses new requests and waits up to `drain_s` for running ones; returns how many had not finished."""
         self.draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + self.config.drain_s
@@ -95,7 +95,7 @@ class Looker:
         return self.looking + self.waiting
 
     async def look(self, asked: Asked, sheet: Sheet) -> AsyncGenerator[Fixation | Looked, None]:
-        """Every fixation as it happens, then how it ended.
+        """Yields every fixation as it happens, then the outcome.
 
         Raises:
             SaccadeError: the picture or the question cannot be used, or the model failed.

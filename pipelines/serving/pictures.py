@@ -28,14 +28,14 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in uv
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What is looked at: one image as it came, or several on white. `boxes` says where each lies."""
+    """The picture of a request: its one image unchanged, or several laid out on white. `boxes`: where each lies."""
 
     data: bytes | np.ndarray
     boxes: tuple[Box, ...] = ((0.0, 0.0, 1.0, 1.0),)
 
 
 def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) -> Sheet:
-    """Everything a request shows; `pages` ("1,3-5") of files that have several. Blocks: run it in a thread.
+    """The sheet of a request's images; `pages` ("1,3-5") selects pages of files. It blocks: run it in a thread.
 
     Raises:
         Refusal: an image is refused, or cannot be fetched.
@@ -118,7 +118,7 @@ def _bytes_of(url: str, config: ServeConfig) -> bytes:
 
 
 def decode(uri: str) -> bytes:
-    """The bytes of `data:image/png;base64,...`, or of base64 alone. What kind of image they are, they say themselves.
+    """The bytes of `data:image/png;base64,...`, or of base64 alone; the stated media type is ignored.
 
     Raises:
         Refusal: not base64, or empty.

@@ -1,4 +1,4 @@
-"""What goes back: OpenAI's chat completion, whole or in chunks, with the trace as a top-level `saccade` object.
+"""The response: OpenAI's chat completion, whole or in chunks, with the trace as a top-level `saccade` object.
 
     "saccade": {
       "answer": "INV-2041", "readable": true, "confidence": 0.93,
@@ -8,11 +8,11 @@
                      "tokens": 273, "kept": [17, 18, ...],          canvas cells, row * cols + col
                      "answer": "INV-2041", "readable": true, "confidence": 0.93,
                      "visual_tok": 273, "prefill_tok": 301, "cached_tok": 0, "seconds": 0.21,
-                     "importance": "..."}],                         when asked for: a byte a token, in base64
+                     "importance": "..."}],                         on request: one byte per token, in base64
       "cost": {"visual_tok": 546, "image_tok": 3072, "prefill_tok": 620, "cached_tok": 273, "encoder_patches": 3072,
                "encoder_passes": 1.0, "cache_hit": false, "seconds": {"wait": 0, "encode": 0.3, "plan": 0.1, ...}}}
 
-`usage` counts what the language model saw and said, all fixations together; tokens of earlier fixations' answers are
+`usage` counts the language model's input and output tokens of all fixations; those of earlier fixations' answers are
 `completion_tokens_details.reasoning_tokens`.
 """
 
@@ -29,12 +29,12 @@ from pipelines.serving.reader import Piece
 from pipelines.serving.schema import Asked
 
 REFUSED = "The answer could not be read in what was looked at."
-"""What `refusal` says when the model says that it cannot read the answer; `content` is empty then."""
+"""The `refusal` of an answer that the model cannot read; `content` is then empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The answer as it is sent: cut at the first stop string, or after `max_tokens`."""
+    """The answer that is sent: cut at the first stop string, or after `max_tokens`."""
 
     text: str
     finish: str  # stop, length
@@ -42,7 +42,7 @@ class Final:
 
     @classmethod
     def of(cls, asked: Asked, looked: Looked, most_tok: int) -> "Final":
-        """Cuts the answer. Greedy decoding makes a cut the same as having stopped there."""
+        """Cuts the answer; with greedy decoding that equals having stopped there."""
         answer, pieces = looked.trace.answer, looked.pieces
         text, finish = answer.text, "stop"
         if asked.max_tok is not None and len(pieces) > asked.max_tok:
@@ -58,13 +58,13 @@ class Final:
 
 
 def _ended(looked: Looked) -> bool:
-    """Whether the answer came to its end: its last log-probability is then that of the end token."""
+    """Whether the model ended the answer; its last log-probability is then that of the end token."""
     answer = looked.trace.answer
     return len(answer.token_ids) < len(answer.logprobs)
 
 
 def _until(pieces: tuple[Piece, ...], text: str) -> tuple[Piece, ...]:
-    """The tokens that a beginning of the answer needs."""
+    """The first tokens of the answer that together hold `text`."""
     size = 0
     for number, piece in enumerate(pieces):
         if size >= len(text.encode("utf-8", "replace")):
@@ -104,7 +104,7 @@ class Reply:
         return self._chunk({}, saccade={"grid": grid(look), "fixation": fixation(look)})
 
     def closing(self, looked: Looked, fixations: list[Fixation]) -> list[str]:
-        """The answer, its end, the usage if asked for, [DONE]. The trace is in the last one before [DONE]."""
+        """Chunks of the answer, its end, the usage on request, and [DONE]. The chunk before [DONE] holds the trace."""
         final = Final.of(self.asked, looked, self.most_tok)
         extra = {"saccade": trace(looked, fixations)} if self.asked.trace else {}
         delta = {"content": final.text} | ({"refusal": REFUSED} if refused(looked) else {})
@@ -151,7 +151,7 @@ def refused(looked: Looked) -> str | None:
 
 
 def usage(looked: Looked) -> dict[str, Any]:
-    """Tokens as the language model saw and said them, all fixations together."""
+    """Input and output tokens of the language model, all fixations together."""
     cost, steps = looked.trace.cost, looked.trace.steps
     completion = sum(len(step.answer.logprobs) for step in steps)
     prompt = cost.prefill_tok + cost.cached_tok

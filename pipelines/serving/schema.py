@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: what a request may say, and what it is turned into (`Asked`).
+"""`POST /v1/chat/completions`: the schema of a request, and what it is parsed to (`Asked`).
 
 The model is given one picture and one question. So:
 
@@ -6,7 +6,7 @@ The model is given one picture and one question. So:
   is decided by the last user message alone.
 - Several images are laid out on one sheet (`pipelines.serving.pictures`), in the order in which they appear.
 - Decoding is greedy: a temperature above 0 is refused, `seed` and `top_p` change nothing.
-- What would change the answer and is not supported is refused; what would not is let through.
+- Unsupported parameters that would change the answer are refused; those that would not are ignored.
 """
 
 from collections.abc import Mapping
@@ -98,7 +98,7 @@ class Body(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it is looked at."""
+    """A request, parsed."""
 
     question: str  # the last user message: decides where to look
     prompt: str  # what the reader is asked: everything
@@ -120,7 +120,7 @@ class Asked:
 
 
 def parse(data: bytes, model: str, settings: Episode) -> Asked:
-    """A request's bytes to what is asked.
+    """Parses the bytes of a request.
 
     Raises:
         Refusal: 400 where the request is wrong, 404 for another model.
@@ -144,7 +144,7 @@ def parse(data: bytes, model: str, settings: Episode) -> Asked:
 
 
 def _supported(request: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that are left when those that change nothing are taken out; a null is as good as nothing."""
+    """The parameters of a request without those that have no effect or are null."""
     parameters = {}
     for name, value in request.items():
         if value is None or name in INERT:
@@ -196,7 +196,7 @@ def _asked(body: Body, settings: Episode) -> Asked:
 
 
 def _prompt(earlier: list[Message], last: Message) -> str:
-    """All texts as one: instructions first, then earlier turns by who said them, then the question."""
+    """All texts as one prompt: instructions, then the earlier turns with their roles, then the question."""
     instructions = [message.text for message in earlier if message.role in ("system", "developer")]
     turns = [f"{m.role}: {m.text}" for m in earlier if m.role in ("user", "assistant") and m.text]
     return "\n\n".join(part for part in (*instructions, "\n".join(turns), last.text) if part.strip())
@@ -210,7 +210,7 @@ def _flag(knobs: dict[str, Any], name: str) -> bool:
 
 
 def _pages(knobs: dict[str, Any]) -> str | None:
-    """Which pages of a PDF or TIFF are meant."""
+    """The requested pages of a PDF or TIFF."""
     pages = knobs.pop("pages", None)
     pages = str(pages) if isinstance(pages, int) and not isinstance(pages, bool) else pages
     if not isinstance(pages, str | None):
@@ -223,7 +223,7 @@ def _pages(knobs: dict[str, Any]) -> str | None:
 
 
 def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
-    """The server's settings with a request's own over them; `tokens` is short for the budget's."""
+    """The server's settings, overruled by the request's; `tokens` is short for the budget's."""
     if not knobs:
         return settings
     _refuse_untrusted(knobs)
@@ -241,12 +241,12 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
         raise Refusal(400, f"{refused}. Settings: {settings_text(Episode)}", refused.param, refused.code) from error
     except ConfigError as error:
         raise Refusal(400, f"saccade: {str(error)[:2000]}", "saccade", "invalid_setting") from error
-    except (TypeError, ValueError, OverflowError, AttributeError) as error:  # a strategy's entry of a strange shape
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:  # a strategy of an unexpected shape
         raise Refusal(400, f"saccade: {type(error).__name__}: {short(str(error))}", "saccade") from error
 
 
 def _refuse_untrusted(knobs: Mapping[str, Any]) -> None:
-    """Raises Refusal: a request says what only the operator may."""
+    """Raises Refusal if a request sets something that only the operator may."""
     for name in knobs:
         try:
             if name == "scorer" and knobs[name] is not None:
