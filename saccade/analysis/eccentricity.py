@@ -1,4 +1,4 @@
-"""Kept tokens by their distance from the gaze, compared with the acuity that the eye has there."""
+"""Kept tokens by eccentricity (distance from the gaze), compared with the eye's acuity there."""
 
 import math
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ class Band:
 def bands(
     looks: Sequence[tuple[Grid, tuple[float, float], Tensor]], bands_deg: Sequence[float] = BANDS_DEG
 ) -> list[Band]:
-    """Means over looks: (grid of N tokens, gaze in uv, kept (N,) bool), each with something kept.
+    """Means per band over looks: (grid of N tokens, gaze in uv, kept (N,) bool), each with at least one token kept.
 
-    Acuity is in cycles per degree, so in two directions samples go with its square.
+    Acuity is in cycles per degree, so the density of samples on the page goes with its square.
     """
     rows: list[Tensor] = []
     for grid, gaze, kept_tok in looks:

@@ -1,4 +1,4 @@
-"""Where a scorer would look, compared with where people did: NSS and AUC against a map of people's fixations.
+"""Agreement of a scorer with people's fixations: NSS and AUC against a map of where people looked.
 
 Both are computed over tokens, with the map as a density: single fixations drawn from it give the same on average.
 B images, N tokens.

@@ -1,10 +1,10 @@
-"""The order in which people looked at images: their scanpaths, from a file or from SALICON's folders.
+"""People's scanpaths over images, from a file or from SALICON's folders.
 
     {"image": "a.jpg", "gazes_uv": [[0.2, 0.3], [0.5, 0.31]]}                 JSON Lines, one line per person and image
     {"image": "a.jpg", "gazes_px": [[200, 150], ...], "size_px": [1000, 500]}
     fixations/train/COCO_train2014_000000000009.mat                           SALICON (Jiang et al. 2015)
 
-An image is known by its file's name without folder and ending, so that a run's image ids find it.
+An image's key is its file's name without folder and ending, which matches the image ids of a run.
 """
 
 import json
@@ -19,16 +19,16 @@ from saccade.analysis.scanpath import sequence_score
 from saccade.errors import ConfigError
 
 Paths = Mapping[str, Sequence[Tensor]]
-"""Of each image the scanpaths of some people, (L, 2) in uv."""
+"""Scanpaths (L, 2) in uv of several people, by image."""
 
 
 def name_of(image: str) -> str:
-    """What an image is known by."""
+    """The key of an image: its file's name without folder and ending."""
     return PurePosixPath(image).stem
 
 
 def read_people(at: Path) -> Paths:
-    """Scanpaths of people by image; those without a fixation are left out.
+    """People's scanpaths by image; those without a fixation are left out.
 
     Raises:
         ConfigError: neither a JSON Lines file of this form nor a folder of SALICON's files.
@@ -69,7 +69,7 @@ def _line(entry: dict[str, object]) -> tuple[str, Tensor]:
 
 
 def _salicon(folder: Path) -> list[tuple[str, Tensor]]:
-    """`gaze` is a struct for each person with `fixations` (L, 2), x and y in px from 1; `resolution` height, width."""
+    """`gaze` has one struct per person with `fixations` (L, 2): x and y in px from 1; `resolution`: height, width."""
     from scipy.io import loadmat
 
     paths = []
@@ -87,9 +87,9 @@ def _salicon(folder: Path) -> list[tuple[str, Tensor]]:
 
 
 def alike(path_uv: Tensor, people: Sequence[Tensor], size_px: tuple[int, int]) -> tuple[float, float | None]:
-    """Mean sequence score of a scanpath with people's of the same image, and of these with each other (None: one).
+    """Mean sequence score of a scanpath with people's on the same image, and of people's with each other.
 
-    The first as many fixations of each person as the path has: people go on looking.
+    The second is None for a single person. People's paths are cut to the length of the scanpath.
     """
     size = torch.tensor(size_px, dtype=torch.float64)
     cut = [path[: len(path_uv)] * size for path in people]

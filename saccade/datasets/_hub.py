@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face hub as Parquet files: those of a path, else downloaded once into the hub's cache.
+"""Data sets of the Hugging Face hub as Parquet files: from a path, or downloaded once into the hub's cache.
 
-Files are called `{folder}/{split}-00000-of-00006.parquet`, and a repository may hold several data sets, each in a
-folder of its own.
+Files are named `{folder}/{split}-00000-of-00006.parquet`, and a repository may hold several data sets, each in its own
+folder.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _TIMEOUT_S = 10.0  # for the hub to say that it is there; the download itself ma
 
 
 class HubQuestions(ParquetQuestions):
-    """What data sets of the hub share. A subclass names the repository, and lists its splits."""
+    """Base class of data sets of the hub. A subclass names the repository and lists its splits."""
 
     repository: ClassVar[str]
     folder: ClassVar[str] = "data"  # in the repository
@@ -24,11 +24,11 @@ class HubQuestions(ParquetQuestions):
     split: str
 
     def files(self) -> list[Path]:
-        """The files of `data_path`; of a clone of the hub's repository that holds other data sets too, those of
-        `folder`; of a folder that names its files by split, as the hub does, those of `split`.
+        """The files of `data_path`. Of a clone of the hub's repository with several data sets: those in `folder`. Of a
+        folder whose files are named by split, as on the hub: those of `split`.
 
         Raises:
-            ConfigError: there is none, or the folder holds several data sets and none is called `folder`.
+            ConfigError: there is no file, or the folder holds several data sets and none is named `folder`.
         """
         root = self.data_path or downloaded(self.name(), self.repository, [f"{self.folder}/{self.split}-*.parquet"])
         parquets = parquet_files(root)
@@ -46,7 +46,7 @@ class HubQuestions(ParquetQuestions):
 
 
 def downloaded(dataset: str, repository: str, patterns: Sequence[str]) -> str:
-    """The folder with the files of a repository that match `patterns`, downloaded unless they are in the hub's cache.
+    """The folder with the files of a repository that match `patterns`, downloaded unless they are cached.
 
     Raises:
         ConfigError: neither the hub nor a cached copy can be reached.
@@ -71,6 +71,6 @@ def downloaded(dataset: str, repository: str, patterns: Sequence[str]) -> str:
 
 
 def _is_complete(folder: Path, pattern: str) -> bool:
-    """Whether all of `{split}-00000-of-00006.parquet`, ... are there: a download that broke off left fewer."""
+    """Whether all of `{split}-00000-of-00006.parquet`, ... exist; an interrupted download has left fewer."""
     names = [path.stem for path in folder.glob(pattern)]
     return bool(names) and len(names) == int(names[0].rpartition("-of-")[2])

@@ -1,4 +1,4 @@
-"""One question about a file of several pages becomes one question about each page that is chosen.
+"""Turns a question about a file of several pages into one question per selected page.
 
     {"id": "q", "image": "scan.pdf", ...}  ->  ids q#page=1, q#page=2, ...; images scan.pdf#page=1, scan.pdf#page=2, ...
 
@@ -65,7 +65,7 @@ class Pager:
 
 
 def _has_pages(image: Path | bytes | None) -> bool:
-    """Whether an image is of a kind that has pages: of others a `page` says where the image is from."""
+    """Whether an image is of a format with pages; for others `page` only tells where the image comes from."""
     return image is None or (is_paged(image) if isinstance(image, bytes) else image.suffix.lower() in SUFFIXES)
 
 
@@ -77,7 +77,7 @@ def _at(item: Listed, page: int, own_id: bool) -> Listed:
 
 
 def _page(value: Any) -> int | None:
-    """The page that data name, counted from 1."""
+    """The page number in the data, counted from 1."""
     if value is None or value != value:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
@@ -86,6 +86,6 @@ def _page(value: Any) -> int | None:
 
 
 def split(source: str) -> tuple[str, int | None]:
-    """A row's source without its page, and the page."""
+    """Splits a row's source into the source without the page, and the page."""
     path, mark, page = source.rpartition(MARK)
     return (path, int(page)) if mark and page.isdigit() else (source, None)

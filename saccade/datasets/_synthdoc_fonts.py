@@ -71,6 +71,6 @@ def _family(styles: dict[str, str]) -> Family:
 
 
 def _first(names: set[str], styles: dict[str, str]) -> str | None:
-    """The plainest of some styles: the shortest name, 'Regular' first."""
+    """The plainest of several styles: 'Regular', or else the shortest name."""
     ordered = sorted(names, key=lambda name: (name.lower() not in ("regular", "book", "roman"), len(name), name))
     return styles[ordered[0]] if ordered else None

@@ -1,4 +1,4 @@
-"""Questions about printed lines themselves: what stands after, what follows, what is printed below.
+"""Questions about printed lines: which text stands after, follows, or is printed below another.
 
 They are not tied to any kind of document, so a reader cannot answer them by knowing fifteen kinds of field. Every one
 quotes a text that is on the page once.

@@ -52,7 +52,7 @@ RULES = ("-", "=", "*", "_", "- ", ".")
 
 
 def till(p: Printer, y: float) -> None:
-    """Prints from the baseline y down and asks for what a reader of receipts asks."""
+    """Prints a receipt from the baseline y down, and adds the questions that receipts are usually read for."""
     if p.r.random() < 0.4:  # somewhere on a taller sheet, as scanners see it
         y += p.r.uniform(0, 0.4) * p.height
     y = _head(p, y)

@@ -1,4 +1,4 @@
-"""What happens to print between the printer and the file: worn ribbons, faded thermal paper, stamps, folds, scanners.
+"""Wear of printed pages: worn ribbons, faded thermal paper, stamps, folds, scanners.
 
 Each function takes and returns ink, (H, W) float32 in [0, 1], 0 = paper, 1 = full ink, and leaves letters where they
 are; only `worn` knows about paper, light and files. Strengths are drawn so that a person can still read the page.
@@ -19,7 +19,7 @@ Noise = np.random.Generator
 
 
 def _field(size: tuple[int, int], cells: int, noise: Noise) -> Ink:
-    """A smooth random field in [0, 1] of size (H, W), with about `cells` bumps a side."""
+    """(H, W) float32 in [0, 1]: a smooth random field with about `cells` bumps per side."""
     small = noise.random((cells, cells), dtype=np.float32)
     return np.asarray(np.clip(cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), 0, 1), np.float32)
 

@@ -1,4 +1,4 @@
-"""What synthdoc writes: random names, dates, amounts and codes, and the questions that ask for them."""
+"""Synthdoc's texts: random names, dates, amounts and codes, and the questions that ask for them."""
 
 import math
 import random

@@ -1,6 +1,6 @@
-"""JSON as people have it: one object per line, one array, objects over several lines; UTF-8, or UTF-16 that says so.
+"""Reads JSON in all common layouts: one object per line, objects over several lines, one array; UTF-8 or marked UTF-16.
 
-Each object comes with its place in the file, by which it can be read again alone.
+Each object comes with its place in the file, by which it alone can be read again.
 """
 
 import codecs
@@ -36,10 +36,10 @@ class Record:
 
 
 def records(path: Path) -> Iterator[Record | Skip]:
-    """The objects of a file, in order; what is no object is skipped.
+    """The objects of a file, in order; other values are Skips.
 
     Raises:
-        ConfigError: the file cannot be read, or is something else.
+        ConfigError: the file cannot be read, or is not JSON.
     """
     try:
         with path.open("rb") as file:
@@ -75,7 +75,7 @@ def read_again(path: Path, place: str) -> dict[str, Any]:
 
 
 def _is_lines(path: Path) -> bool:
-    """Whether each line is read by itself: so it is unless the file says, or its first line shows, something else."""
+    """Whether each line is one JSON value: yes, unless the file's ending or its first line shows otherwise."""
     with path.open("rb") as file:
         begin = file.read(4)
         if _encoding(begin) not in ("utf-8", "utf-8-sig"):
@@ -92,7 +92,7 @@ def _is_lines(path: Path) -> bool:
 
 
 def _ends_with_lines(path: Path) -> bool:
-    """A first line that is no JSON: whether it alone is broken, because the whole is no JSON either."""
+    """Whether a first line that is not JSON is just a broken line, because the whole file is not JSON either."""
     data = path.read_bytes()
     try:
         _values(
@@ -104,7 +104,7 @@ def _ends_with_lines(path: Path) -> bool:
 
 
 def _encoding(begin: bytes) -> str:
-    """By its mark, or by where its zeros are: JSON begins with ASCII."""
+    """The encoding by the byte order mark, or by the position of zero bytes, since JSON begins with ASCII."""
     for mark, name in MARKS:
         if begin.startswith(mark):
             return name
@@ -150,13 +150,13 @@ def _whole(path: Path) -> Iterator[Record | Skip]:
 
 @lru_cache(maxsize=2)
 def _parsed(path: str, changed: int) -> list[Any]:
-    """All values of a file that is read as a whole; `changed` is when it last did."""
+    """All values of a file that is read as a whole; `changed`: its time of modification, the key of the cache."""
     data = Path(path).read_bytes()
     return _values(data.decode(_encoding(data[:4])).lstrip("\ufeff"))
 
 
 def _values(text: str) -> list[Any]:
-    """The values of a text, one after the other; of one array, or one object that holds one, what is in it."""
+    """The values in a text. A single array, or a single object that holds one, is replaced by its items."""
     decoder, at, values = json.JSONDecoder(), 0, list[Any]()
     while at < len(text):
         if text[at] in " \t\r\n,":  # between objects; a comma after each is seen too
@@ -172,5 +172,5 @@ def _values(text: str) -> list[Any]:
 
 
 def _is_wrapper(value: Any) -> bool:
-    """Whether an object is no question, but holds a list of them."""
+    """Whether an object holds a list of questions instead of being one."""
     return isinstance(value, dict) and "question" not in value and any(isinstance(value.get(k), list) for k in INSIDE)

@@ -29,7 +29,7 @@ FIELD = "field"
 
 
 class Fields(Dataset):
-    """The same fields of every image."""
+    """Questions for the same fields about every image."""
 
     images: dict[str, Any] = Field(description="The data set whose images are asked, with its settings.")
     fields: tuple[FieldSpec, ...] = Field(min_length=1, description="What is asked of each.")
@@ -52,7 +52,7 @@ class Fields(Dataset):
         return self._images.path(source)
 
     def fingerprint(self) -> str:
-        """Of the fields, of the images' data set, and of what `only` lists."""
+        """A hash of the fields, the images' data set, and the list `only`."""
         fields = [field.dump() for field in self._fields]
         listed = None
         if self.only is not None:
@@ -75,7 +75,7 @@ class Fields(Dataset):
 
 
 def _asked(row: Row, field: FieldSpec) -> Question:
-    """One field of one image. What is wrong with the image's own question may be wrong with its image."""
+    """The question for one field of one image. It keeps an error of the image's own question."""
     first = row.questions[0]
     page = {"page": first.metadata["page"]} if "page" in first.metadata else {}
     about, name = {**page, FIELD: field.name}, f"{row.image_id}:{field.name}"

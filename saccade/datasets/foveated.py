@@ -1,4 +1,4 @@
-"""Pages of another data set as one fixed gaze shows them, or blurred evenly to as few samples.
+"""Pages of another data set as seen with one fixed gaze, or blurred evenly to the same number of samples.
 
     dataset: {name: foveated, of: {name: synthdoc, questions_per_page: 1}, bins: [128, 256]}
 
@@ -53,7 +53,7 @@ def _first(row: Row) -> Row:
 
 
 def _gaze(question: Question) -> tuple[float, float]:
-    """The middle of the first answer box; of the page when no box in uv is known."""
+    """(x, y) in uv: the middle of the first answer box, or of the page if no box in uv is known."""
     if not question.answer_boxes_uv:
         return 0.5, 0.5
     x0, y0, x1, y1 = question.answer_boxes_uv[0]
@@ -61,7 +61,7 @@ def _gaze(question: Question) -> tuple[float, float]:
 
 
 def _pixels(of: Dataset, source: str, gaze_uv: tuple[float, float], way: str, bins: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8."""
+    """(H, W, 3) uint8: the page through a log-polar map at the gaze, or blurred evenly."""
     picture = of.picture(source)
     image = even_image(picture, bins[0] * bins[1]) if way == "even" else foveated_image(picture, gaze_uv, bins)
     return image.rgb

@@ -1,4 +1,4 @@
-"""GQA (Hudson & Manning 2019, https://arxiv.org/abs/1902.09506): questions about what stands where in photographs.
+"""GQA (Hudson & Manning 2019, https://arxiv.org/abs/1902.09506): questions about objects and relations in photographs.
 
 The layout is that of https://huggingface.co/datasets/lmms-lab/GQA, which keeps questions and images apart: the balanced
 testdev split has 12,578 questions in `testdev_balanced_instructions/` about 398 images in `testdev_balanced_images/`.
@@ -37,10 +37,10 @@ class Gqa(HubQuestions):
     metric: MetricName = "words"
 
     def files(self) -> list[Path]:
-        """Those of questions and of images; of a folder that holds several splits, as the hub does, those of `split`.
+        """The files of questions and of images; of a folder with several splits, as on the hub, those of `split`.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no file.
         """
         folders = [f"{self.split}_balanced_{table}" for table in ("instructions", "images")]
         patterns = [f"{folder}/*.parquet" for folder in folders]
@@ -55,7 +55,7 @@ class Gqa(HubQuestions):
         """Every question with the row of its image.
 
         Raises:
-            ConfigError: no file holds questions, or none images.
+            ConfigError: no file holds questions, or no file holds images.
         """
         columns = {path: set(_columns(path)) for path in files}
         question_files = [path for path in files if columns[path] >= QUESTIONS]

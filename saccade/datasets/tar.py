@@ -42,7 +42,7 @@ class Tar(Dataset):
         return Picture(partial(_read, str(self._root()), place), limit_px, page)
 
     def fingerprint(self) -> str:
-        """Of the question, the names of the shards, and the names and sizes of what is in them."""
+        """A hash of the question, the shards' names, and the names and sizes of their members."""
         contents = [[shard, [[each.name, each.size] for each in members]] for shard, members in self._by_shard.items()]
         return digest(self.question, contents)
 
@@ -98,7 +98,7 @@ def tars_below(folder: Path) -> list[str]:
 
 
 def _key(name: str) -> str:
-    """What webdataset takes for the name of a sample: up to the first dot of the file's name."""
+    """The key of a webdataset sample: the name up to the first dot of the file's name."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + file.partition(".")[0]
 

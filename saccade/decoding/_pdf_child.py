@@ -59,7 +59,7 @@ def _answer(pdfium: Any, data: bytes, request: dict[str, Any]) -> tuple[dict[str
 
 
 def _size(page: Any, request: dict[str, Any]) -> tuple[int, int, float]:
-    """Width and height in pixels, and pixels per point; a page beyond the limit is drawn as large as it allows."""
+    """Width and height in pixels, and pixels per point; a page beyond the pixel limit is scaled down to it."""
     width_pt, height_pt = page.get_size()
     if not (width_pt > 0 and height_pt > 0 and math.isfinite(width_pt * height_pt)):
         raise ValueError(f"the page is {width_pt:g} x {height_pt:g} points: it has no area")

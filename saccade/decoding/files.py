@@ -1,4 +1,4 @@
-"""The bytes of a file to its size and to (H, W, 3) uint8, whatever kind of file it is."""
+"""From the bytes of a file of any supported kind to its size in px and to (H, W, 3) uint8."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def size_px(data: bytes, page: int | None) -> tuple[int, int]:
-    """(width, height) as displayed, from the header alone.
+    """(width, height) in px as displayed, from the header alone.
 
     Raises:
-        PictureError: no image, or no such page; the message says why.
+        PictureError: the bytes are not an image, or the page does not exist; the message says why.
     """
     if pdf.is_pdf(data):
         return pdf.size_px(data, one_of(page, pdf.number_of_pages(data)))
@@ -36,7 +36,7 @@ def rgb(data: bytes, page: int | None, limit_px: int | None) -> np.ndarray:
 
 
 def _forgiving(data: bytes, read: Callable[[bytes], T]) -> T:
-    """What `read` makes of the file, or of the same file mended; if of none, the reason is that of the file itself."""
+    """The result of `read` on the file, or on a repaired copy; if all fail, the error of the file itself is raised."""
     try:
         return read(data)
     except PictureError as error:
@@ -61,7 +61,7 @@ def _rgb(data: bytes, page: int | None, limit_px: int | None) -> np.ndarray:
 
 @contextmanager
 def _page(data: bytes, page: int | None) -> Iterator[Image.Image]:
-    """The image, at the page that is meant."""
+    """The image, positioned at the selected page."""
     page_frames = frames(data)
     number = one_of(page, len(page_frames) or 1) if is_paged(data) else 1
     try:

@@ -1,4 +1,4 @@
-"""Reads a damaged file as browsers do: with nothing but what its pixels need.
+"""Reads a damaged file as browsers do: without the parts that do not affect its pixels.
 
 Pillow refuses a PNG for a wrong checksum in a comment, for a text or a colour profile that unpacks to more than a
 megabyte, a JPEG for a strange block of its camera's maker, or because its last two bytes are missing. None of that
@@ -17,14 +17,14 @@ PNG = b"\x89PNG\r\n\x1a\n"
 PNG_USED = (b"tRNS", b"eXIf")  # ancillary, and looked at: transparency and orientation
 END = b"\xff\xd9"  # the last marker of a JPEG
 FILLED_PX = 8
-"""Lines at the bottom of a picture that tell whether it was filled."""
+"""Rows at the bottom of a picture that show whether the decoder filled in missing data."""
 
 PADDING = (bytes(64), b"\x5a" * 64)
-"""What is put in the place of missing data: pixels that depend on it were not in the file."""
+"""Substitutes for missing data: pixels that differ between them were not in the file."""
 
 
 def mended(data: bytes) -> Iterator[bytes]:
-    """Files to read instead of one that was refused, if there is something to leave out or to add."""
+    """Repaired copies of a refused file; none if there is nothing to leave out or to add."""
     if data.startswith(PNG):
         yield _png(data)
     elif data.startswith(b"\xff\xd8"):
@@ -35,7 +35,7 @@ def mended(data: bytes) -> Iterator[bytes]:
 
 
 def _png(data: bytes) -> bytes:
-    """The critical chunks as they are, and of the ancillary ones those that are used and whole."""
+    """A PNG with all critical chunks, and those ancillary ones that are used and intact."""
     chunks, at = [PNG], len(PNG)
     while at + 8 <= len(data):
         (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
@@ -51,7 +51,7 @@ def _png(data: bytes) -> bytes:
 
 
 def _jpeg(data: bytes) -> bytes:
-    """Without comments and the blocks of applications, but those that turn the image (Exif) or say its colours."""
+    """A JPEG without comments and application blocks, except those for orientation (Exif) and colours."""
     blocks, at = [data[:2]], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         kind = data[at + 1]

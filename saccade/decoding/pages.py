@@ -1,7 +1,7 @@
-"""Files of several pages (TIFF, PDF), and which of them are asked for: "1,3-5", counted from 1.
+"""Files of several pages (TIFF, PDF), and the selection of pages: "1,3-5", counted from 1.
 
-Frames of an animation, the sizes of an icon and the reduced copies or masks in a TIFF are not pages: the first frame,
-the largest size, the full image are the picture. A file of several pages is never silently read as its first one.
+Frames of an animation, the sizes of an icon and the reduced copies or masks in a TIFF are not pages: the picture is the
+first frame, the largest size, the full image. A file of several pages is never silently read as its first one.
 """
 
 import io
@@ -26,10 +26,10 @@ SUBFILE = 254  # tag of TIFF: bit 0 = a reduced copy, bit 2 = a transparency mas
 
 
 def number_of(data: bytes) -> int:
-    """Pages of a file; 1 for every image that is no TIFF.
+    """The number of pages of a file; 1 for every image that is not a TIFF.
 
     Raises:
-        PictureError: it is a PDF that cannot be read, or has too many pages.
+        PictureError: the file is a PDF that cannot be read, or that has too many pages.
     """
     if pdf.is_pdf(data):
         return pdf.number_of_pages(data)
@@ -42,7 +42,7 @@ def is_paged(data: bytes) -> bool:
 
 
 def frames(data: bytes) -> list[int]:
-    """The frames of a TIFF that are pages; empty: the bytes are no TIFF, or a broken one."""
+    """The indices of the frames of a TIFF that are pages; empty: the bytes are not a TIFF, or a broken one."""
     if data[:4] not in TIFF:
         return []
     numbers: list[int] = []
@@ -68,10 +68,10 @@ def frames(data: bytes) -> list[int]:
 
 
 def one_of(number: int | None, num_pages: int) -> int:
-    """The page that is meant of a file of `num_pages` pages, counted from 1.
+    """The selected page of a file of `num_pages` pages, counted from 1.
 
     Raises:
-        PictureError: there is no such page, or none was chosen and there are several.
+        PictureError: the page does not exist, or none was selected and there are several.
     """
     if number is None:
         if num_pages > 1:
@@ -86,10 +86,10 @@ def one_of(number: int | None, num_pages: int) -> int:
 
 
 def chosen(pages: str | None, num_pages: int) -> list[int]:
-    """The pages of "1,3-5" that a file of `num_pages` pages has, in order; all where nothing is chosen.
+    """The pages in "1,3-5" that a file of `num_pages` pages has, in order; None: all pages.
 
     Raises:
-        ConfigError: the text is no list of pages.
+        ConfigError: the text is not a list of pages.
     """
     intervals = ranges(pages)
     if intervals is None:
@@ -98,10 +98,10 @@ def chosen(pages: str | None, num_pages: int) -> list[int]:
 
 
 def one_page(pages: str | None) -> int | None:
-    """The page that "3" chooses; None: none is chosen.
+    """The page in "3"; None: no page is selected.
 
     Raises:
-        ConfigError: the text is no page, or several.
+        ConfigError: the text is not a page, or it is several.
     """
     intervals = ranges(pages)
     if intervals is None:
@@ -112,10 +112,10 @@ def one_page(pages: str | None) -> int | None:
 
 
 def ranges(pages: str | None) -> list[tuple[int, int]] | None:
-    """The ranges of "1,3-5,8-": (first, last) of each; None: all pages.
+    """(first, last) of each range in "1,3-5,8-"; None: all pages.
 
     Raises:
-        ConfigError: the text is no list of pages.
+        ConfigError: the text is not a list of pages.
     """
     if pages is None:
         return None

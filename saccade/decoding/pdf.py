@@ -1,8 +1,8 @@
 """Pages of a PDF as pixels, drawn by pdfium in a process of its own.
 
-pdfium is a large C++ program that reads foreign files, and not thread-safe. A child process draws for all threads of
-this one, one page at a time, under a limit of memory and of time: what crashes it or keeps it busy for ever costs one
-picture. It starts with the first PDF and ends with this process.
+pdfium is a large C++ library that reads untrusted files, and it is not thread-safe. A child process draws for all
+threads of this one, one page at a time, within limits of memory and time: a file that crashes it or keeps it busy
+costs one picture. It starts with the first PDF and ends with this process.
 """
 
 import atexit
@@ -23,39 +23,39 @@ from saccade.decoding import MAX_DECODE_PX
 from saccade.errors import PictureError
 
 DPI = 200
-"""Dots per inch at which a page is drawn: what offices scan at. A page too large for that is drawn smaller."""
+"""Dots per inch at which a page is drawn, as offices scan. A page too large for that is drawn smaller."""
 
 TIMEOUT_S = 60.0
-"""Seconds that one page may take."""
+"""Time limit per page in seconds."""
 
 MEMORY_BYTES = 4 << 30
-"""Address space of the child: a page of `MAX_DECODE_PX` with room for what draws it."""
+"""Address space of the child: a page of `MAX_DECODE_PX`, and the library that draws it."""
 
 CHILD = Path(__file__).with_name("_pdf_child.py")
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether bytes are a PDF: its mark may stand after up to a kilobyte of something else."""
+    """Whether bytes are a PDF, whose signature may follow up to a kilobyte of other bytes."""
     return re.search(rb"%PDF-\d", data[:1024]) is not None
 
 
 def number_of_pages(data: bytes) -> int:
-    """Pages of a PDF.
+    """The number of pages of a PDF.
 
     Raises:
-        PictureError: it is broken, encrypted, or kept the child busy too long.
+        PictureError: the PDF is broken, is encrypted, or kept the child busy too long.
     """
     return int(_child.ask(data, {"do": "count"})[0]["pages"])
 
 
 def size_px(data: bytes, page: int) -> tuple[int, int]:
-    """(width, height) of a page, counted from 1, as it is drawn without a limit. Raises as `number_of_pages`."""
+    """(width, height) in px of a page, counted from 1, at full size. Raises as `number_of_pages`."""
     reply = _child.ask(data, {"do": "size", "page": page, **_how(1)})[0]
     return int(reply["width"]), int(reply["height"])
 
 
 def rgb(data: bytes, page: int, factor: int) -> np.ndarray:
-    """(H, W, 3) uint8 of a page, counted from 1, by a whole factor smaller. Raises as `number_of_pages`."""
+    """(H, W, 3) uint8 of a page, counted from 1, reduced by a whole factor. Raises as `number_of_pages`."""
     reply, pixels = _child.ask(data, {"do": "draw", "page": page, **_how(factor)})
     return np.frombuffer(bytearray(pixels), np.uint8).reshape(reply["height"], reply["width"], 3)
 
@@ -65,7 +65,7 @@ def _how(factor: int) -> dict[str, Any]:
 
 
 class _Child:
-    """The process that draws, started when it is first needed, and again after it died."""
+    """The process that draws; started on first use, and again after it has died."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -73,7 +73,7 @@ class _Child:
         self._owner = 0  # the process that started it: a fork of it must not share the pipes
 
     def ask(self, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """What the child answers: its words, and pixels where it drew."""
+        """The child's reply: a dict, and the pixels if it drew a page."""
         with self._lock:
             process = self._running()
             try:
@@ -117,7 +117,7 @@ class _Child:
 
     @staticmethod
     def _receive(stream: IO[bytes] | None, timeout_s: float) -> bytes:
-        """One message; EOFError when the child is gone."""
+        """One message; raises EOFError if the child has died."""
         assert stream is not None
         end = time.monotonic() + timeout_s
 

@@ -1,4 +1,4 @@
-"""Scores of several methods on the same held-out questions, and their differences to the first of them."""
+"""Scores of several methods on the same held-out questions, and their differences from the first method."""
 
 import sys
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from saccade.types import Trace
 
 
 def compared(ways: Mapping[str, tuple[HF, Episode]], dataset: Dataset, most: int) -> dict[str, Reading]:
-    """The first `most` questions answered in each way, in the order of the ways; an answer that fails scores 0."""
+    """The scores of the first `most` questions in each way, by the way's name; an answer that fails scores 0."""
     samples = [dataset.sample(row) for row in limit(dataset.rows(), most) if isinstance(row, Row)]
     readings = {}
     for name, (spec, looks) in ways.items():
@@ -37,7 +37,7 @@ def compared(ways: Mapping[str, tuple[HF, Episode]], dataset: Dataset, most: int
 
 
 def reported(readings: Mapping[str, Reading]) -> dict[str, Any]:
-    """Each way's mean and what it gains over the first, as files hold them."""
+    """The mean of each way and its gain over the first, with intervals, as JSON."""
     first = next(iter(readings.values()))
     means = {name: (reading.mean(), reading.over(first)) for name, reading in readings.items()}
     return {
@@ -46,7 +46,7 @@ def reported(readings: Mapping[str, Reading]) -> dict[str, Any]:
 
 
 def summary(readings: Mapping[str, Reading]) -> str:
-    """A line for each way, as commands say it."""
+    """One line of text per way, for the command."""
     first, report = next(iter(readings)), reported(readings)
     metric, num = readings[first].metric, len(readings[first].scores)
     lines = [f"{metric} of {num} held-out questions:"]

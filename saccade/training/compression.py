@@ -4,8 +4,8 @@
     python -m saccade.training.compression resampler --queries 273 --out runs/few
 
 and then, with either, `saccade ask page.png "..." --sampler full --set engine.reduction.name=autoencoder
---set engine.reduction.weights=runs/codec`. What is learned is to rebuild the tokens; how well is measured on pages that
-were not trained on, as the share of the tokens' variance that is lost, and with `--read` by what is answered.
+--set engine.reduction.weights=runs/codec`. The module learns to rebuild the tokens. It is judged on held-out pages by
+the share of the tokens' variance that is lost, and with `--read` by the score of the answers.
 """
 
 import argparse
@@ -40,7 +40,7 @@ BATCH_TOK = 4096  # tokens an autoencoder sees in one step
 
 
 def encodings(encoder: Encoder, num_pages: int, page_px: int, split: Literal["train", "validation"]) -> list[Encoding]:
-    """Generated pages as the model's tower sees them; the two splits never meet."""
+    """Encodings of generated pages; the two splits share no page."""
     dataset = _dataset(num_pages, page_px, split, 1)
     samples = [dataset.sample(row) for row in dataset.rows() if isinstance(row, Row)]
     whole = [encoder.encode([encoder.prepare(sample.picture)])[0] for sample in samples]
@@ -80,7 +80,7 @@ def _drawn(tokens: Tensor) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def lost(module: Trained, pages: list[Encoding]) -> float:
-    """Share of the tokens' variance that does not come back, mean over pages."""
+    """Share of the tokens' variance that is lost by compressing and rebuilding, mean over pages."""
     shares = []
     for page in pages:
         tokens = page.tokens.float()
@@ -94,7 +94,7 @@ def lost(module: Trained, pages: list[Encoding]) -> float:
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """The command; returns what it wrote beside the weights."""
+    """The command; returns the notes that it wrote beside the weights."""
     parser = parser_of(__doc__)
     parser.add_argument("kind", choices=[AUTOENCODER, RESAMPLER])
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def _ways(args: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
-    """All tokens of a page, as they are and through what was trained."""
+    """All tokens of a page, unchanged, and through the module before and after training."""
     looks = Episode(sampler="full")
     ways: dict[str, Any] = {"as they are": None}
     for name, folder in (("untrained", args.out / "untrained"), ("trained", args.out)):

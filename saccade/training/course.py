@@ -1,10 +1,10 @@
-"""A training that can be stopped at any moment: its folder holds where it is, and every step's loss.
+"""A training that can be interrupted at any moment: its folder holds its state and the loss of every step.
 
-    OUTPUT/state.pt      weights, optimiser and the number of steps done, written every so often and when interrupted
+    OUTPUT/state.pt      weights, optimiser and the number of finished steps, written now and then and when interrupted
     OUTPUT/curve.jsonl   one line per step
-    OUTPUT/origin.json   the settings it was begun with: a training with other settings is refused this folder
+    OUTPUT/origin.json   its settings: a training with other settings may not use this folder
 
-What a step does depends on its number and the seed alone, so an interrupted training ends exactly as any other.
+A step depends only on its number and the seed, so an interrupted training ends exactly as an uninterrupted one.
 """
 
 import json
@@ -23,7 +23,7 @@ from saccade.errors import ResumeRefused
 from saccade.training.loop import Interrupt, State
 
 REPORTING = ("cache", "read")
-"""Settings that change no weight: where encodings are stored, how many questions the report reads."""
+"""Settings that do not affect the weights: where encodings are stored, how many questions the report reads."""
 STATE, CURVE, ORIGIN = "state.pt", "curve.jsonl", "origin.json"
 SAVE_EVERY = 50
 
@@ -34,7 +34,7 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
     """Marks a folder as that of one training.
 
     Raises:
-        ResumeRefused: it is another one's.
+        ResumeRefused: the folder belongs to a training with other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file, asked = folder / ORIGIN, json.loads(json.dumps(origin))
@@ -105,7 +105,7 @@ def course(
 
 
 def kept_lines(file: Path, accept: Callable[[dict[str, Any]], bool] = lambda line: True) -> list[dict[str, Any]]:
-    """The lines of a JSON Lines file up to the first that a kill has cut off or that is not `accept`.
+    """The entries of a JSON Lines file before the first that a kill has cut off or that `accept` rejects.
 
     The file then holds these alone, so that it can be appended to. No file, no lines.
     """
@@ -125,11 +125,11 @@ def kept_lines(file: Path, accept: Callable[[dict[str, Any]], bool] = lambda lin
 
 
 def picked(num: int, step: int, seed: int) -> int:
-    """Which of `num` examples step `step` is on: each is taken once before any is taken again, in an order drawn."""
+    """The index of the example of a step: a new random order of all `num` examples in every epoch."""
     order = torch.randperm(num, generator=generator(seed, step // num))
     return int(order[step % num])
 
 
 def generator(seed: int, step: int) -> torch.Generator:
-    """Randomness of one step: the same whatever was drawn before."""
+    """The random generator of one step, independent of what earlier steps drew."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

@@ -49,9 +49,9 @@ class GateSettings(Settings):
 
 
 def away(engine: Encoder, fusion: Fusion, page: Page) -> Tensor:
-    """() mean 1 - cosine between a page's tokens as the reader gets them and what they are without fusion.
+    """() float32: mean 1 - cosine between a page's tokens with fusion and without.
 
-    A token that was pruned is 1 away: the reader gets nothing of it.
+    A pruned token counts 1: the reader gets nothing of it.
     """
     with torch.no_grad():
         blocks, tokens, order = entering(engine)([engine.prepare(page.picture)])
@@ -102,7 +102,7 @@ def train(
 
 
 def summary(report: dict[str, Any], output: Path) -> str:
-    """What was learned, as the command says it."""
+    """The report as lines of text, for the command."""
     lines = ["held-out pages, distance from the tokens without fusion (1 - cosine), and what is read:"]
     for name in ("untrained", "trained"):
         each = report[name]

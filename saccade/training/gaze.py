@@ -1,4 +1,4 @@
-"""Train the gaze of a nano checkpoint: where on a page the answer to a question, or what it is called, is printed.
+"""Train the gaze of a nano checkpoint: where on a page the answer to a question, or its label, is printed.
 
     python -m saccade.training.gaze --checkpoint saccade/nano --fonts /usr/share/fonts
 
@@ -86,7 +86,7 @@ def _cells(at: NDArray[np.int64], spans: NDArray[np.int32], count: int) -> NDArr
 
 
 def _scene(model: Any, tokens: Tensor, place: Tensor, words: list[Tensor]) -> Scene:
-    """One page asked by all its questions. What the head does not look at is empty."""
+    """One page with all its questions. Parts of the scene that the head does not read are empty."""
     count, length = len(words), max(len(w) for w in words)
     ids = torch.stack([torch.nn.functional.pad(w, (0, length - len(w))) for w in words])
     weight = torch.stack([(torch.arange(length) < len(w)).float() for w in words])
@@ -102,7 +102,7 @@ def _scene(model: Any, tokens: Tensor, place: Tensor, words: list[Tensor]) -> Sc
 
 
 def losses(head: Late, model: Any, seed: int, fonts: str) -> Iterator[Tensor]:
-    """One page after another, without end; pages without a question in view are passed over."""
+    """Endless losses, one per page; pages without a question in view are skipped."""
     index = 0
     while True:
         example = pointed(model, seed, index, fonts)
@@ -133,7 +133,7 @@ def evaluate(head: Late, model: Any, page_px: int, pages: int) -> dict[str, floa
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Trains, writes the head into the checkpoint's folder, prints what it learned."""
+    """Trains the head, writes it into the checkpoint's folder, prints its scores."""
     parser = parser_of(__doc__)
     parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
     parser.add_argument("--out", type=Path, help="folder of the head [CHECKPOINT/gaze]")

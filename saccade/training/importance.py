@@ -78,7 +78,7 @@ class HeadSettings(Settings):
 
 @torch.no_grad()
 def answer_share(score: Callable[[Scene], Tensor], examples: Sequence[Example], keep: int = KEEP) -> float:
-    """Share of the target that lies in the `keep` best tokens by (scene) -> (B, N), mean over questions."""
+    """Mean over questions of the share of the target in the `keep` best tokens. score: scene -> (B, N)."""
     shares: list[float] = []
     for scene, target in examples:
         ranked = score(scene).masked_fill(~scene.present, float("-inf"))
@@ -89,7 +89,7 @@ def answer_share(score: Callable[[Scene], Tensor], examples: Sequence[Example], 
 
 
 def new_head(settings: HeadSettings, encoder: Encoder, page: Page) -> Head:
-    """A head of untrained weights for this model's tokens and words."""
+    """A head with untrained weights, for this model's widths of tokens and words."""
     scene = page.some([0])
     width = scene.features.shape[-1] if settings.at == "before" else scene.tokens.shape[-1]
     torch.manual_seed(settings.seed)
@@ -103,10 +103,10 @@ def new_head(settings: HeadSettings, encoder: Encoder, page: Page) -> Head:
 
 
 def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Sequence[Row]) -> Pages:
-    """The pages it is trained and judged on, encoded or read from the cache.
+    """The pages to train and judge on, encoded or read from the cache.
 
     Raises:
-        ConfigError: none of them can be used.
+        ConfigError: none of the pages can be used.
     """
     teach: Teach | None = None
     taught: dict[str, Any] = {}
@@ -167,7 +167,7 @@ def train(
 
 
 def judged(settings: HeadSettings, score: Callable[[Scene], Tensor], pages: Sequence[Page]) -> dict[str, float]:
-    """How well scores find what the teacher says, on pages: its share in the best tokens; for maps NSS and AUC, too."""
+    """Agreement of scores with the teacher: the target's share in the best tokens; for maps also NSS and AUC."""
     examples = [(page.scene, target_of(page, settings.labels)) for page in pages]
     measures = {"share": round(answer_share(score, examples, settings.keep), 4)}
     if settings.teacher == "maps":
@@ -198,7 +198,7 @@ def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Pa
 
 
 def summary(report: dict[str, Any], output: Path) -> str:
-    """What a training learned, as the command says it."""
+    """The report as lines of text, for the command."""
     ways = [name for name in ("trained", "untrained", *SCORERS) if name in report]
     lines = [
         f"share of what is worth looking at in the best {report['keep']} tokens, {report['held_out']} held-out pages:"

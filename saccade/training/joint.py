@@ -83,7 +83,7 @@ class JointSettings(Settings):
 
 
 def size_of(settings: JointSettings, step: int) -> int:
-    """Tokens of a look in a step: from `most` down to `least`, by equal factors."""
+    """Tokens per look in a step: from `most` down to `least`, by equal factors."""
     done = min(1.0, step / max(1, SETTLED * settings.steps))
     return round(math.exp((1 - done) * math.log(settings.most) + done * math.log(settings.least)))
 
@@ -96,7 +96,7 @@ class Chooser:
     net: LevelNet
 
     def chosen(self, page: Page, number: int, keep: int) -> Tensor:
-        """(K,) what the sampler `pyramid` shows by them: the best of each level."""
+        """(K,) int64: the tokens that the sampler `pyramid` shows, the best of each level."""
         scene = page.some([number])
         with torch.no_grad():
             shares = self.net(scene)
@@ -108,7 +108,7 @@ class Chooser:
 def task(
     engine: HFEngine, chooser: Chooser, page: Page, number: int, keep: int, weight: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """() the loss of one question at `keep` tokens per look, and what it is made of."""
+    """The loss () of one question at `keep` tokens per look, and its terms."""
     scene, question = page.some([number]), page.asked[number][0]
     logits, shares = chooser.head(scene), chooser.net(scene)
     spent = keep * shares.sum(-1).double()  # (1,)
@@ -161,7 +161,7 @@ def _loss(
     settings: JointSettings, engine: HFEngine, chooser: Chooser, pages: Pages, questions: Sequence[tuple[int, int]],
     weight: float,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:  # fmt: skip
-    """The mean loss of a step's questions, and the means of what it is made of."""
+    """A function from the step to the mean loss of its questions and the means of its terms."""
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         losses = []
@@ -177,7 +177,7 @@ def _loss(
 def _read(
     settings: JointSettings, engine: HFEngine, pages: Pages, chooser: Chooser, name: str
 ) -> tuple[Reading, dict[str, Any]]:
-    """Held-out questions, read from what is chosen at the smallest look; with the tokens that took."""
+    """Scores of held-out questions at the smallest look, and facts about them: score, and tokens shown."""
     shown: list[int] = []
 
     def chosen(page: Page, number: int) -> Tensor:
@@ -196,7 +196,7 @@ def _read(
 
 
 def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
-    """A scorer that has been trained, and an allocator that has not: even shares of what each level can hold."""
+    """A trained scorer, and an untrained allocator that gives finer levels larger shares."""
     head, _ = start_of(settings.init, engine.family.gaze)
     torch.manual_seed(settings.seed)
     shares = tuple((level + 1) / 10 for level in range(settings.levels))[::-1]
@@ -204,7 +204,7 @@ def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
 
 
 def summary(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
-    """What each weight gained, as the command says it."""
+    """What each weight gained, as lines of text for the command."""
     metric = report["untrained"]["metric"]
     lines = [f"answers on held-out pages at {settings.least} tokens per look at most ({metric}):"]
     for name, each in report.items():

@@ -36,7 +36,7 @@ from saccade.training.targets import by_boxes
 from saccade.types import Trace
 
 STRICT = 2.0
-"""Weight of how far a stage's share is from the one asked for."""
+"""Weight of the squared difference between a stage's share and its target."""
 
 
 class KeepSettings(Settings):
@@ -55,13 +55,13 @@ class KeepSettings(Settings):
 
 
 def asked_for(page: Page, labels: float) -> Tensor:
-    """(N,) shares of 1 of what any question of a page asks for."""
+    """(N,) float32 that sums to 1: how much of what the questions of a page ask for lies in each token."""
     worth = torch.stack([by_boxes(page.encoding.grid, question, labels) for question, _ in page.asked]).sum(0)
     return worth / worth.sum().clamp(min=1e-9)
 
 
 def entering(engine: Encoder) -> Callable[[Sequence[Any]], tuple[Any, Any, Tensor]]:
-    """What gives a tower's blocks and the tokens that enter the first one.
+    """The family's function that returns a tower's blocks and the tokens that enter the first one.
 
     Raises:
         ConfigError: this family's tower takes no reduction.
@@ -74,7 +74,7 @@ def entering(engine: Encoder) -> Callable[[Sequence[Any]], tuple[Any, Any, Tenso
 
 
 def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = drawn) -> tuple[list[Tensor], Tensor]:
-    """Who is left after each stage, (1, N) with gradients, and which token of the page each of them is (N,).
+    """Per stage the tokens left after it, (1, N) 0 or 1 with gradients; and each token's index on the page, (N,) int64.
 
     Raises:
         ConfigError: this family's tower takes no reduction.
@@ -130,7 +130,7 @@ def train(
 
 
 def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], list[str]]:
-    """Scores of what is answered about the first pages, shown whole, and their names: until `most` questions are."""
+    """Scores and image ids of the questions about the first pages, shown whole, until at least `most` are read."""
     scores, names = list[float](), list[str]()
     if not most:
         return scores, names
@@ -149,7 +149,7 @@ def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], li
 
 
 def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page]) -> dict[str, Any]:
-    """With the reduction of a folder: how much of what is asked for is left, and the scores of what is answered."""
+    """With the reduction in `folder`: the share of the asked-for tokens that is left, and the scores of the answers."""
     reduction = {"name": "dynamicvit", "weights": str(folder), "keep": settings.keep}
     shares, tower = [], spec.with_settings(reduction=reduction)
     with tower.open_encoder() as engine:
@@ -167,7 +167,7 @@ def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page
 
 
 def summary(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
-    """What was learned, as the command says it."""
+    """The report as lines of text, for the command."""
     share = settings.keep**settings.stages
     lines = [f"held-out pages, {share:.2f} of the tokens left at the end of the tower:"]
     for name in ("untrained", "trained"):

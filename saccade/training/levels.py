@@ -54,14 +54,14 @@ def page_sets(page_px: int, num_pages: int) -> tuple[SynthDoc, SynthDoc]:
 
 
 def usefulness(grid: Grid, question: Question) -> Tensor:
-    """(N,) float32: the area of tokens under the answer's boxes whose level still shows its print large enough."""
+    """(N,) float32: the area of each token under the answer's boxes, 0 at levels too coarse for its print."""
     height = float(question.metadata.get("x_height_px", READABLE_PX)) / 2.0**grid.level
     under = in_boxes(grid, question.answer_boxes_uv) & (height >= READABLE_PX)
     return under * grid.extent_uv.prod(-1)
 
 
 def level_examples(settings: Episode, encoder: Encoder, dataset: SynthDoc) -> list[LevelExample]:
-    """One example a page: all its questions with boxes, the importance the scorer gives, and `usefulness`."""
+    """One example per page: the scene of all its questions with boxes, the scorer's importance, and `usefulness`."""
     examples = []
     for row in track([row for row in dataset.rows() if isinstance(row, Row)], "encoding"):
         sample = dataset.sample(row)
@@ -77,13 +77,13 @@ def level_examples(settings: Episode, encoder: Encoder, dataset: SynthDoc) -> li
 
 @torch.no_grad()
 def useful_share(net: LevelNet, examples: Sequence[LevelExample], keep: int) -> float:
-    """Share of the useful mass among the `keep` tokens that shares choose, mean over pages."""
+    """Share of the usefulness in the `keep` tokens that the net's shares choose, mean over pages."""
     lost = [useful_loss(soft_keep(i, s.level, s.valid, net(s), keep), s, u) for s, i, u in examples]
     return 1 - float(torch.stack(lost).mean())
 
 
 def crops(dataset: SynthDoc) -> list[Tensor]:
-    """(1, 3, 256, 256) in [0, 1]: the middle of every page."""
+    """(1, 3, 256, 256) float32 in [0, 1] per page: its middle."""
     images = []
     for row in dataset.rows():
         if isinstance(row, Row):
@@ -94,7 +94,7 @@ def crops(dataset: SynthDoc) -> list[Tensor]:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Trains one, writes it, prints what it learned; returns its report and its folder."""
+    """Trains and writes the module, prints its score; returns the report and the folder."""
     parser = parser_of(__doc__)
     parser.add_argument(
         "--what",
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is trained, how, and how it is judged on held-out pages."""
+    """A module to train, its loss, and its score on held-out pages."""
 
     module: nn.Module
     num: int  # examples
@@ -186,7 +186,7 @@ def _of_tokens(args: argparse.Namespace, pages: Sequence[SynthDoc]) -> Lesson:
 
 
 def _ways(args: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
-    """What is read with and without what was trained: one look over all levels, and one over the page as it is."""
+    """The variants to read with: the module untrained and trained, and one look at the page without levels."""
     engine, budget = HF(model=args.model), {"name": "fixed", "tokens": args.keep}
     one_level = Episode(sampler="topk", fixations=1, budget=budget, scorer=args.scorer)
     levels = one_level.with_settings(sampler="topk" if args.what == "crosslevel" else "pyramid", levels=args.levels)

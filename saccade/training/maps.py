@@ -1,4 +1,4 @@
-"""People's eyes: a folder of images and of maps that say where people looked at them.
+"""Images with maps of where people looked at them, from a folder.
 
     FOLDER/images/a.jpg           FOLDER/maps/a.png                     one's own
     FOLDER/images/train/x.jpg     FOLDER/maps/train/x.png               SALICON (Jiang et al. 2015)
@@ -29,7 +29,7 @@ QUESTION = "Where do people look?"
 
 
 class Maps(Dataset):
-    """Images with a map each of where people looked; all are asked the same."""
+    """Images, each with a map of where people looked; all get the same question."""
 
     data_path: str = Field(description="The folder.")
     question: str = Field(QUESTION, min_length=1, description="What a head is asked when it is to look like people.")

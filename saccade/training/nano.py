@@ -147,7 +147,7 @@ def _batches(data: Views, step: int, workers: int) -> Any:
 
 
 def export(model: Any, head: nn.Module, folder: Path) -> None:
-    """The checkpoint, with what training needs to go on from it."""
+    """Writes the checkpoint, with the dense head that further training needs."""
     save_model(model, folder)
     half = {name: value.detach().half().cpu().numpy() for name, value in head.state_dict().items()}
     np.savez(folder / HEAD_FILE, **half)
@@ -193,7 +193,7 @@ def _train_together(rank: int, size: int, device_type: str, config: NanoTraining
 
 @contextlib.contextmanager
 def _passed_on(processes: list[int]) -> Iterator[None]:
-    """SIGINT and SIGTERM reach all processes, whoever was sent them."""
+    """Forwards SIGINT and SIGTERM to all processes of the training."""
 
     def forward(*_: object) -> None:
         for process in processes:
@@ -215,7 +215,7 @@ def _free_port() -> int:
 
 
 def _where(config: NanoTraining) -> tuple[str, int]:
-    """Kind of device, and how many processes train together."""
+    """The type of device, and the number of processes that train together."""
     kind = resolved_device(config.device).type
     most = torch.cuda.device_count() if kind == "cuda" else config.processes
     if config.processes > most:
@@ -224,11 +224,11 @@ def _where(config: NanoTraining) -> tuple[str, int]:
 
 
 def train(config: NanoTraining, out: Path) -> Path:
-    """Trains, or goes on training, in folder `out`; returns the folder of the checkpoint.
+    """Trains, or resumes training, in folder `out`; returns the folder of the checkpoint.
 
     Raises:
-        ConfigError: there is no such device, no checkpoint at `init` or no fonts; nothing has been started.
-        KeyboardInterrupt: interrupted; it says how to go on.
+        ConfigError: before anything starts: the device, the checkpoint at `init` or the fonts do not exist.
+        KeyboardInterrupt: interrupted; the message says how to resume.
     """
     kind, size = _where(config)
     if config.init is not None and not (Path(config.init) / "config.json").exists():
@@ -262,7 +262,7 @@ def train(config: NanoTraining, out: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The settings of NanoTraining as options."""
+    """The command line: the settings of NanoTraining as options."""
     parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and of the result")
     for name, info in NanoTraining.model_fields.items():

@@ -1,4 +1,4 @@
-"""Train what makes tokens of a foreign ViT's features, for `engine.vit` and `engine.projection`.
+"""Train a projection from a foreign ViT's features to a model's tokens, for `engine.vit` and `engine.projection`.
 
     python -m saccade.training.projection --vit google/vit-base-patch16-224 --out heads/vit
 
@@ -30,11 +30,11 @@ from saccade.training.levels import page_sets
 from saccade.training.parser import add_page_options, parser_of
 
 Pair = tuple[Tensor, Tensor]
-"""What a ViT says of a page's cells (N, F), and the tokens they are to be (N, D)."""
+"""A ViT's features of a page's cells (N, F), and their target tokens (N, D)."""
 
 
 def pairs(own: Encoder, foreign: Foreign, dataset: SynthDoc) -> list[Pair]:
-    """The pages of a data set, encoded by both."""
+    """The pages of a data set, encoded by the foreign ViT and by the model's own tower."""
     examples = []
     for row in dataset.rows():
         if isinstance(row, Row):
@@ -53,7 +53,7 @@ def missed(projection: Projection, page: Pair) -> Tensor:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Trains it, writes it, prints what it learned; returns its report and its folder."""
+    """Trains and writes the projection, prints its loss; returns the report and the folder."""
     parser = parser_of(__doc__)
     parser.add_argument("--vit", required=True, help="folder or hub name of a ViT (transformers' ViTModel)")
     parser.add_argument("--model", default="nano", help="whose tokens they become [nano]")

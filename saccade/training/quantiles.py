@@ -51,7 +51,7 @@ def tables(num: int, first: int = 0) -> dict[str, list[float]]:
 
 
 def written(quantiles: dict[str, list[float]], num: int) -> str:
-    """The tables as a module of Python: data that is packaged like code."""
+    """The tables as the source of a Python module, so that they are packaged as code."""
     lines = [f'"""Quantiles of {num} pages and {num} scenes, at equal steps. Written by saccade.training.quantiles."""']
     lines += ["", "QUANTILES = {"]
     for name, values in quantiles.items():
@@ -60,7 +60,7 @@ def written(quantiles: dict[str, list[float]], num: int) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Derives, writes."""
+    """Derives the tables and writes the module."""
     parser = parser_of(__doc__)
     parser.add_argument("--num", type=int, default=400, help="pages, and scenes")
     num = parser.parse_args(argv).num

@@ -75,7 +75,7 @@ class RewardSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The draws of one question: what was shown, how likely that was, and what it was worth."""
+    """The draws of one question: the tokens shown, their log-probability, and their reward."""
 
     scene: Scene
     orders: tuple[Tensor, ...]  # S of (K,)
@@ -86,22 +86,22 @@ class Drawn:
 
 
 class Policy:
-    """A head, and where there are several budgets a network that draws one: together they say how likely a set is."""
+    """A head, and for several budgets a network that draws one; together they give the probability of a set."""
 
     def __init__(self, head: Head, budget: BudgetNet | None, keep: int, temperature: float) -> None:
         self.head, self.budget, self.keep, self.temperature = head, budget, keep, temperature
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What is trained."""
+        """The modules that are trained, by name."""
         return {"head": self.head} | ({} if self.budget is None else {BUDGET: self.budget})
 
     def logits(self, scene: Scene) -> Tensor:
-        """(N,) of a scene of one question."""
+        """(N,) logits of the tokens, for a scene of one question."""
         return self.head(scene)[0] / self.temperature  # type: ignore[no-any-return]
 
     def log_p(self, drawn: Drawn, logits: Tensor) -> Tensor:
-        """(S,) of draws, under what the policy is now."""
+        """(S,) log-probability of draws under the current policy."""
         present = drawn.scene.present[0]
         log_p = torch.cat([log_probability(logits, present, order[None]) for order in drawn.orders])
         if self.budget is None or drawn.levels is None:
@@ -111,7 +111,7 @@ class Policy:
 
     @torch.no_grad()
     def draw(self, engine: Engine, page: Page, number: int, settings: RewardSettings, make: torch.Generator) -> Drawn:
-        """Draws sets of tokens for a question, and has each read."""
+        """Draws sets of tokens for a question, and reads the answer from each."""
         scene = page.some([number])
         logits, present = self.logits(scene), scene.present[0]
         widest = self.keep if self.budget is None else self.budget.levels[-1]
@@ -127,7 +127,7 @@ class Policy:
         return Drawn(**{**_fields(drawn), "before": self.log_p(drawn, logits)})
 
     def chosen(self, page: Page, number: int) -> Tensor:
-        """(K,) what one look shows once training is over: the best tokens, as many as are likeliest to be right."""
+        """(K,) int64: the tokens that one look shows after training, the best ones at the likeliest budget."""
         scene, keep = page.some([number]), self.keep
         if self.budget is not None:
             with torch.no_grad():
@@ -140,7 +140,7 @@ def _fields(drawn: Drawn) -> dict[str, Any]:
 
 
 def loss(policy: Policy, drawn: Drawn, settings: RewardSettings) -> Tensor:
-    """() of one question's draws."""
+    """The loss () of one question's draws."""
     logits, advantage = policy.logits(drawn.scene), leave_one_out(drawn.reward)
     log_p = policy.log_p(drawn, logits)
     task = (
@@ -155,7 +155,7 @@ def start_of(init: Path | None, gaze: str | None) -> tuple[Head, Path]:
     """The head to start from, and its folder.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such head.
     """
     folder = init or (Path(gaze) if gaze else None)
     if folder is None:
@@ -210,14 +210,14 @@ def train(
 
 
 RATE = 1e-4
-"""Outcomes move a trained head by little steps: larger ones unlearn what boxes have taught it."""
+"""Learning rate. Larger steps on outcomes unlearn what a head has learned from boxes."""
 
 
 def answered(pages: Pages) -> list[tuple[int, int]]:
-    """(page, question) of every question with answers.
+    """(page index, question index) of every question with answers.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no question has answers.
     """
     questions = [
         (at, number)
@@ -231,7 +231,7 @@ def answered(pages: Pages) -> list[tuple[int, int]]:
 
 
 def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: int) -> dict[str, Any]:
-    """The score on held-out pages before and after, and the difference, with intervals over pages; tokens shown."""
+    """Scores on held-out pages before and after, their difference, with intervals over pages, and the tokens shown."""
     shown: list[int] = []
 
     def counted(page: Page, number: int) -> Tensor:
@@ -253,7 +253,7 @@ def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: in
 
 
 def summary(report: dict[str, Any], output: Path) -> str:
-    """What a training gained, as the command says it."""
+    """The report as lines of text, for the command."""
     scores = report["said"]
     sure = report["gain"] is not None and report["gain"]["low"] is not None and report["gain"]["low"] > 0
     number = report["after"]["num_questions"] if report["after"] else 0

@@ -63,7 +63,7 @@ class SpendingSettings(Settings):
 
 
 def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> list[dict[str, Any]]:
-    """One line per question: page, number, and the score at each budget; read where `file` lacks them."""
+    """One entry per question: page, number, and the score at each budget. Those missing in `file` are measured."""
     lines = kept_lines(file)
     done = {(line["page"], line["number"]) for line in lines}
     with file.open("a") as out:
@@ -156,7 +156,7 @@ def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str
 
 
 def summary(report: dict[str, Any], output: Path) -> str:
-    """What the budget learned, as the command says it."""
+    """The report as lines of text, for the command."""
     chosen = f"  chosen       {interval_text(report['chosen'])}  {report['tokens']} tokens"
     lines = [f"held-out pages ({report['metric']}):", chosen]
     lines += [f"  {name:12s} {interval_text(each)}" for name, each in report.items() if name.endswith(" tokens")]

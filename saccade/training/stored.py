@@ -66,7 +66,7 @@ class Page:
         return self.some(range(len(self.asked)))
 
     def some(self, numbers: Sequence[int]) -> Scene:
-        """The page for some of its questions."""
+        """The scene of the page with some of its questions; shared tensors are expanded, not copied."""
         queries = [self.asked[number][1] for number in numbers]
         single, many = Scene.of([(self.picture, self.encoding, queries[0])]), len(queries)
         shared = ("valid", "present", "tokens", "features", "received", "centre_uv", "row", "col", "level")
@@ -82,7 +82,7 @@ class Page:
 
 
 class Pages(Sequence[Page]):
-    """Pages of a folder, read when they are asked for; the last few stay in memory."""
+    """Pages of a folder, loaded on access; the last few stay in memory."""
 
     def __init__(self, files: Sequence[Path], picture: Callable[[str], Picture], held: int = 64) -> None:
         self.files, self.picture, self.held = list(files), picture, held
@@ -104,7 +104,7 @@ class Pages(Sequence[Page]):
         return (self[number] for number in range(len(self)))
 
     def split(self, every: int) -> tuple["Pages", "Pages"]:
-        """Trained on, and held out: every `every`-th page, the last ones where there are fewer."""
+        """Training pages and held-out pages: every `every`-th page is held out, or the last ones of fewer pages."""
         if len(self) < 2:
             raise ConfigError(f"{len(self)} page with usable questions: at least 2 are needed, one to hold out")
         out = [number for number in range(len(self)) if number % every == every - 1] or [len(self) - 1]
@@ -158,7 +158,7 @@ def stored(
 def frozen(
     opening: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
 ) -> Iterator[tuple[E, Pages]]:
-    """An engine whose weights stay as they are, and the pages of these rows as it encodes them. Raises as `stored`."""
+    """An engine with frozen weights, and the pages of these rows as it encodes them. Raises as `stored`."""
     with opening as engine:
         engine.family.model.requires_grad_(False)
         yield engine, stored(cache, settings, engine, dataset, rows)
@@ -167,7 +167,7 @@ def frozen(
 def _encoded(
     settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, teach: Teach | None
 ) -> tuple[Encoding | None, list[tuple[Question, Query]], Tensor | None]:
-    """A row encoded, its questions that can be asked, what a teacher says; no encoding: nothing of it can be used."""
+    """A row's encoding, its usable questions, and the teacher's worth (Q, N); without encoding the row is unusable."""
     try:
         sample = dataset.sample(row, encoder.family.limit_px)
         seen = see(settings, encoder, sample.picture, sample.questions)
@@ -186,7 +186,7 @@ def _encoded(
 def write(
     file: Path, row: Row, encoding: Encoding | None, asked: Sequence[tuple[Question, Query]], worth: Tensor | None
 ) -> None:
-    """One page as a file, whole or not at all; a page without an encoding is a file without rows."""
+    """Writes one page as a file, atomically; a page without an encoding becomes a file without rows."""
     rows: list[dict[str, Any]] = []
     if encoding is not None:
         tensors = {**encoding.tensors, **{f"grid.{name}": getattr(encoding.grid, name) for name in GRID}}
@@ -212,7 +212,7 @@ def write(
 
 
 def read(file: Path, picture: Callable[[str], Picture]) -> Page:
-    """A page that `write` has written; its picture is opened when somebody looks at it."""
+    """Reads a page that `write` has written; its picture is opened lazily."""
     (row,) = pq.read_table(file).to_pylist()
     tensors, about = unpacked(row["tensors"]), json.loads(row["about"])
     placed: dict[str, Any] = {name: about.pop(name) for name in SIDES}

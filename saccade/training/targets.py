@@ -1,4 +1,4 @@
-"""What each token of a page is worth to a question: by boxes of answers and their labels, or by where others looked.
+"""Training targets: the worth of each token of a page to a question, from boxes of answers and labels or from teachers.
 
 A reader needs the label as well as the answer ("Total" and "12.50"): a head that was taught answers alone covered more
 of them, but far fewer were read. N tokens, Q questions.
@@ -26,7 +26,7 @@ LABELS = ("label_boxes_uv", "key_box_uv")
 
 
 def label_boxes(question: Question) -> tuple[Box, ...]:
-    """The boxes of what the answer is called on the page, in uv; () where the data set has none."""
+    """The boxes (x0, y0, x1, y1) in uv of the answer's label on the page; () if the data set has none."""
     for name in LABELS:
         boxes: Any = question.metadata.get(name)
         if boxes:
@@ -46,13 +46,13 @@ def by_boxes(grid: Grid, question: Question, labels: float) -> Tensor:
 
 
 def _even(grid: Grid, boxes: Sequence[Box]) -> Tensor:
-    """(N,) 1 in all, spread evenly over the tokens that the boxes overlap."""
+    """(N,) that sums to 1, spread evenly over the tokens that the boxes overlap; all 0 if there are none."""
     under = in_boxes(grid, boxes).float()
     return under / under.sum().clamp(min=1)
 
 
 def target_of(page: Page, labels: float) -> Tensor:
-    """(Q, N) what the tokens of a page are worth to its questions: its teacher's word, or its boxes'."""
+    """(Q, N) >= 0: the worth of a page's tokens to its questions, by its teacher or else by boxes."""
     if page.worth is not None:
         return page.worth
     return torch.stack([by_boxes(page.encoding.grid, question, labels) for question, _ in page.asked])

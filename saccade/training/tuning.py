@@ -1,4 +1,4 @@
-"""Tunes on one's own questions how tokens are chosen: the weights of a mix of scorers, and the ratio of `hybrid`.
+"""Tunes the choice of tokens on one's own questions: the weights of a mix of scorers, and the ratio of `hybrid`.
 
 Half of the pages decide; the other half, which decided nothing, say what was gained. The search is random (Bergstra &
 Bengio 2012): weights evenly over all mixes, ratios evenly; beside them what looks use now, and every scorer alone.
@@ -23,7 +23,7 @@ NOW = "as it is"
 
 
 class TuneSettings(Settings):
-    """What is tried."""
+    """The settings to try."""
 
     panel = "What it tries"
 
@@ -68,10 +68,10 @@ def trials(settings: TuneSettings, looks: Episode) -> dict[str, dict[str, Any]]:
 
 
 def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
-    """The pages that decide, and those that are reported; drawn by `seed`.
+    """A random split by `seed`: the pages that decide, and the pages that are reported.
 
     Raises:
-        ConfigError: there are no answers, or too few pages.
+        ConfigError: no question has answers, or there are too few pages.
     """
     answered = [row for row in rows if any(question.answers for question in row.questions)]
     if len(answered) < 2:
@@ -85,7 +85,7 @@ def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
 
 
 def best(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[str, dict[str, float]]:
-    """The trial with the highest mean score, the earlier of equals, and the means of all."""
+    """The trial with the highest mean score (the earlier of equal ones), and the means of all trials."""
     means = {}
     for name in names:
         scores = [line["score"] for line in lines if line["variant"] == name and line["score"] is not None]
@@ -94,7 +94,7 @@ def best(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[str,
 
 
 def gained(lines: Sequence[Mapping[str, Any]], tuned: str) -> dict[str, Any]:
-    """Scores of the settings as they are and tuned on the same questions, and the difference, with intervals."""
+    """Scores of the current and the tuned settings on the same questions, and their difference, with intervals."""
     own = {line["id"]: line for line in lines if line["variant"] == tuned and line["score"] is not None}
     now = {line["id"]: line for line in lines if line["variant"] == NOW and line["score"] is not None}
     both = [identity for identity in now if identity in own]
@@ -109,7 +109,7 @@ def gained(lines: Sequence[Mapping[str, Any]], tuned: str) -> dict[str, Any]:
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """What tuning found, as the command says it."""
+    """The report as lines of text, for the command."""
     gain = report["gain"]
     sure = gain is not None and gain["low"] is not None and gain["low"] > 0
     questions = 0 if gain is None else gain["num_questions"]

@@ -1,4 +1,4 @@
-"""What the reader is shown in training: one page, one view of it, its questions, and where it should look.
+"""The reader's training examples: one page, one view of it, its questions, and where it should attend.
 
 Views: every inked cell, mostly of the page shrunk until its print is just large enough; the cells of one to three
 looks; the page resized to fewer cells, as often as looks; a resized page, read first, and looks after it; and a page
@@ -87,7 +87,7 @@ class _Sheet:
 
     @cached_property
     def inked(self) -> NDArray[np.bool_]:
-        """(N,)"""
+        """(N,) bool: the cells that hold ink."""
         inked_cells = ink(torch.tensor(self.image)[None], PATCH_PX, self.tolerance)
         if self.beside:
             inked_cells = F.max_pool2d(inked_cells.float(), (1, 3), 1, (0, 1)) > 0
@@ -100,7 +100,7 @@ class _Sheet:
         return np.divide(spread, max(float(spread.max()), 1.0))
 
     def labels(self) -> Bytes:
-        """(N, 5)"""
+        """(N, 5) uint8 character classes of each cell."""
         heights = [f.x_height_px * self.x_height_scale for f in self.page.fields]
         if min(heights, default=0.0) < READABLE_PX:
             return np.full((self.rows * self.cols, SLOTS), UNKNOWN, np.uint8)
@@ -210,7 +210,7 @@ def _shown(kind: str, sheet: _Sheet, draw: np.random.Generator, fields: list[int
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """What a view shows of a page at one resolution."""
+    """The part of a view at one resolution."""
 
     slot_of: Ints  # (n,) slot of each character, -1: not in view
     x_height_scale: float

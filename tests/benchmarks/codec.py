@@ -24,7 +24,7 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.seen import see
-from saccade.training.comparing import compared, reported, told
+from saccade.training.comparing import compared, reported, summary
 from saccade.training.stored import stored
 from saccade.types import Part
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for what in bytes_page["coded"]:
         before, after = (bytes_page[name][what] for name in specs)
         print(f"{what:14s} {before:12,.0f} bytes a page, coded {after:12,.0f} ({after / before:.2f})")
-    print(told(readings))
+    print(summary(readings))
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class Night:
         process, deadline = self.processes[-1], time.monotonic() + MOST_S
         while self.answered() < num_images:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the run ended, or hangs, before {num_images} images: {said(process)}")
+                raise RuntimeError(f"the run ended, or hangs, before {num_images} images: {last_output(process)}")
             time.sleep(STEP_S)
 
     def end(self, code: int = 0) -> str:
@@ -122,7 +122,7 @@ class Night:
         }
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def last_output(process: subprocess.Popen[str]) -> str:
     """The end of what a process wrote; it is killed if it goes on."""
     process.kill()
     return process.communicate()[1][-3000:]
@@ -149,7 +149,7 @@ def strike(night: Night, name: str, number: signal.Signals = signal.SIGKILL) -> 
     """Sends a signal to every worker of a role, as soon as there is one; the run must still be going on."""
     while not (struck := workers(name)):
         if night.processes[-1].poll() is not None:
-            raise RuntimeError(f"the run ended without a process {WORKERS[name]!r}: {said(night.processes[-1])}")
+            raise RuntimeError(f"the run ended without a process {WORKERS[name]!r}: {last_output(night.processes[-1])}")
         time.sleep(STEP_S)
     for process in struck:
         with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile: a fault all the same

@@ -20,7 +20,7 @@ from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration, expected_calibration_error
 from saccade.picture import Picture
 from saccade.training import calibrate
-from saccade.training.calibrate import WAYS, Page, Said, as_json, critical, pages_of, summary
+from saccade.training.calibrate import WAYS, Page, ReadAnswer, as_json, critical, pages_of, summary
 from saccade.types import Question
 
 
@@ -91,7 +91,7 @@ def test_how_good_confidence_is_is_told_by_pages_that_a_map_has_not_seen(monkeyp
     """Eight pages, read by chance: a map that had seen a page would be nearer to it."""
     random = np.random.default_rng(3)
     said = {
-        number: [Said("ink", (float(-random.exponential()),), float(random.random()), False) for _ in range(6)]
+        number: [ReadAnswer("ink", (float(-random.exponential()),), float(random.random()), False) for _ in range(6)]
         for number in range(8)
     }
     pages = [Page(Picture.open(np.zeros((8, 8, 3), np.uint8)), (Question(str(number), ""),)) for number in said]
