@@ -64,13 +64,13 @@ def course(
     unit: int = 1,
     name: str = "training",
 ) -> list[dict[str, float]]:
-    """Trains modules in place with AdamW while the rate falls to nothing as half a cosine, from where `folder` has it.
+    """Trains modules in place with AdamW and a half-cosine learning rate that ends at 0; resumes from `folder`.
 
-    `loss_of(step)` gives the step's loss and what else its line of the curve says. A training stops only after whole
-    `unit`s of steps: those that share what was drawn for the first of them. Returns the curve.
+    `loss_of(step)` returns the loss and further entries of the curve. Interruptions take effect only between `unit`s of
+    steps, whose steps share the draws of the first. Returns the curve.
 
     Raises:
-        KeyboardInterrupt: asked to stop; what is done is in the folder.
+        KeyboardInterrupt: interrupted; the state is in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained = [parameter for module in modules.values() for parameter in module.parameters() if parameter.requires_grad]

@@ -65,21 +65,21 @@ def away(engine: Encoder, fusion: Fusion, page: Page) -> Tensor:
 def train(
     settings: GateSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains gates into `output`, from where they were left; how far tokens are moved, and what is read.
+    """Trains gates into `output`, or resumes; returns how far they move tokens, and the scores of answers.
 
     Raises:
-        ConfigError: the model's tower merges nothing, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        ConfigError: the model's tower cannot merge, or `output` holds another training.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     start = Fusion(r=settings.r)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
-        learnt, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split(HELD_OUT)
         gates = Gates(start, entering(engine)([engine.prepare(pages[0].picture)])[0].num_layers)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-            return away(engine, gates.learning(), learnt[picked(len(learnt), step, settings.seed)]), {}
+            return away(engine, gates.learning(), training_pages[picked(len(training_pages), step, settings.seed)]), {}
 
         course({"gates": gates}, loss_of, output, steps=settings.steps, rate=settings.rate, name="gates")
         ways = {"untrained": start, "trained": gates.settled()}

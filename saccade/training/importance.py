@@ -129,22 +129,22 @@ def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Se
 def train(
     settings: HeadSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains one head into `output`, from where it was left; what it learned, as the card beside its weights has it.
+    """Trains one head into `output`, or resumes; returns the report, which the card beside its weights holds as well.
 
     Raises:
-        ConfigError: the data have nothing to learn from, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        ConfigError: the data hold nothing to learn from, or `output` holds another training.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     listens = settings.teacher in ("attention", "reading") or settings.read
     with spec.open() if listens else spec.open_encoder() as engine:
-        learnt, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
-        head = new_head(settings, engine, learnt[0])
-        report: dict[str, Any] = {"pages": len(learnt), "held_out": len(held_out), "keep": settings.keep}
+        training_pages, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        head = new_head(settings, engine, training_pages[0])
+        report: dict[str, Any] = {"pages": len(training_pages), "held_out": len(held_out), "keep": settings.keep}
         report["untrained"] = judged(settings, head, held_out)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-            page = learnt[picked(len(learnt), step, settings.seed)]
+            page = training_pages[picked(len(training_pages), step, settings.seed)]
             order = torch.randperm(len(page.asked), generator=generator(settings.seed, step))[:MOST_QUESTIONS]
             scene, target = page.some(order.tolist()), target_of(page, settings.labels)[order]
             return LOSSES[settings.loss](head(scene), target, scene.present), {}

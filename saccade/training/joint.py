@@ -125,23 +125,23 @@ def task(
 def train(
     settings: JointSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains one allocator and scorer for each weight into `output`, from where it was left; what each gained.
+    """Trains one allocator and scorer per weight into `output`, or resumes; returns the report, also in `output`.
 
     Raises:
         ConfigError: no question has answers, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
     with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
-        learnt, held_out = pages.split(HELD_OUT)
-        questions = answered(learnt)
+        training_pages, held_out = pages.split(HELD_OUT)
+        questions = answered(training_pages)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
         report: dict[str, Any] = {"untrained": first}
         for weight in settings.weights:
             chooser, name = _start(settings, engine, pages[0]), f"weight {weight:g}"
             folder, modules = output / f"weight-{weight:g}", {SCORER: chooser.head, ALLOCATOR: chooser.net}
-            loss_of = _loss(settings, engine, chooser, learnt, questions, weight)
+            loss_of = _loss(settings, engine, chooser, training_pages, questions, weight)
             course(modules, loss_of, folder, steps=settings.steps, rate=settings.rate, name=name)
             after, held_out_facts = _read(settings, engine, held_out, chooser, name)
             gain = after.over(before)

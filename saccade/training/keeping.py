@@ -91,23 +91,23 @@ def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = dr
 def train(
     settings: KeepSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains keep scores into `output`, from where they were left; what is left of what is asked for, and what is read.
+    """Trains keep scores into `output`, or resumes; returns the share of asked-for tokens kept, and answers' scores.
 
     Raises:
-        ConfigError: the model's tower drops nothing, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        ConfigError: the model's tower cannot drop tokens, or `output` holds another training.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     torch.manual_seed(settings.seed)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
-        learnt, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split(HELD_OUT)
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             torch.manual_seed(settings.seed * 1_000_003 + step)  # of the Gumbel draws
-            page = learnt[picked(len(learnt), step, settings.seed)]
+            page = training_pages[picked(len(training_pages), step, settings.seed)]
             alive_after, order = run_stages(engine, scores, page)
             worth = asked_for(page, settings.labels).to(order.device)[order]
             shares = torch.stack([mask.mean() for mask in alive_after])

@@ -170,22 +170,22 @@ def train(
     settings: HeadSettings, outcome: RewardSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path,
     origin: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """Trains a head by outcomes into `output`, from where it was left; what it gained, as its card has it.
+    """Trains a head by outcomes into `output`, or resumes; returns the report, which its card holds as well.
 
     Raises:
         ConfigError: no question has answers, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump(), "outcome": outcome.dump()})
     with spec.open() as engine:
         head, folder = start_of(outcome.init, engine.family.gaze)
-        learnt, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        training_pages, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
         budget = None
         if outcome.budgets:
-            budget = BudgetNet(learnt[0].some([0]).query_tokens.shape[-1], outcome.budgets)
+            budget = BudgetNet(training_pages[0].some([0]).query_tokens.shape[-1], outcome.budgets)
         policy = Policy(head, budget, settings.keep, outcome.temperature)
         before = Policy(start_of(outcome.init, engine.family.gaze)[0], None, settings.keep, outcome.temperature)
-        questions = answered(learnt)
+        questions = answered(training_pages)
         last: dict[int, Drawn] = {}  # the draws that the steps of one question share
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -193,7 +193,7 @@ def train(
             if visit not in last:
                 last.clear()
                 at, number = questions[picked(len(questions), visit, settings.seed)]
-                last[visit] = policy.draw(engine, learnt[at], number, outcome, generator(settings.seed, visit))
+                last[visit] = policy.draw(engine, training_pages[at], number, outcome, generator(settings.seed, visit))
             drawn = last[visit]
             tokens = sum(len(order) for order in drawn.orders) / len(drawn.orders)
             facts = {"reward": float(drawn.reward.mean()), "score": float(drawn.score.mean()), "tokens": tokens}

@@ -86,21 +86,21 @@ def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], 
 def train(
     settings: SpendingSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains a budget into `output`, from where it was left; what it spends and reads beside fixed ones.
+    """Trains a budget into `output`, or resumes; returns its tokens and scores beside those of fixed budgets.
 
     Raises:
         ConfigError: no question has answers, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
     with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
         score = looks.with_gaze(engine.family.gaze).strategies.score
-        learnt, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split(HELD_OUT)
         lines = measured(engine, pages, score, settings.budgets, output / MEASURED)
         torch.manual_seed(settings.seed)
         net = BudgetNet(pages[0].asked[0][1].tokens.shape[-1], settings.budgets)
-        features, scores, _ = _table(net, learnt, lines)
+        features, scores, _ = _table(net, training_pages, lines)
         if not len(scores):
             raise ConfigError("a budget is learned from answers, and no question of this data set has any")
 

@@ -1,9 +1,9 @@
-"""Encoded pages, stored once and reused by every training: one Parquet file per page.
+"""Encoded pages, stored once and reused by all trainings: one Parquet file per page.
 
-    CACHE/<what they depend on>/00017.parquet     image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
+    CACHE/<key>/00017.parquet     image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
 
-What they depend on is the model's weights, the data, how a page is encoded and who taught: change one, and pages are
-encoded anew, beside the others. An interrupted encoding goes on with the pages that are missing.
+The key is a hash of the model's weights, the data, the settings of the encoding and the teacher: a change of one starts
+a new folder. An interrupted encoding resumes with the missing pages.
 
 N tokens of a page, Q questions about it, T tokens of a question.
 """
@@ -125,11 +125,11 @@ def stored(
 ) -> Pages:
     """The pages of these rows as `settings` encode them, made where the cache lacks them.
 
-    `teach` gives what tokens are worth where boxes do not; `taught` says how, and is part of what pages depend on.
-    Images that cannot be opened and questions that cannot be asked are left out.
+    `teach` gives the worth of tokens instead of the boxes; `taught` describes it, and is part of the key. Images that
+    cannot be opened and questions that cannot be asked are left out.
 
     Raises:
-        ConfigError: nothing is left.
+        ConfigError: no usable page is left.
     """
     depends = {
         "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
