@@ -82,7 +82,7 @@ def annotate(
 
 
 def tell(exported: Exported, output: Path) -> None:
-    """The first values, how many need a person, and where everything is."""
+    """Prints the first page's values, how many values need review, and where the files are."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for name in ("field", "value", "sure", "flag"):
         table.add_column(name, justify="right" if name == "sure" else "left", overflow="fold")

@@ -1,6 +1,6 @@
 """`saccade doctor`: what is installed, which engine would be used, what is missing and the command that fixes it.
 
-It must run where anything is missing: nothing but the standard library, packaging and what prints is imported above.
+It must run whatever is missing: at the top it imports only the standard library, packaging, typer and rich.
 """
 
 import importlib.metadata
@@ -41,7 +41,7 @@ def doctor(
 
 
 def examine(console: Console) -> int:
-    """Prints a table of findings; 0 when the main job would run, 1 when something it needs is missing."""
+    """Prints a table of findings; returns 0 if `saccade batch` would run, 1 if something it needs is missing."""
     table = Table(box=None, pad_edge=False)
     for column in ("", "found", "what to do"):
         table.add_column(column, overflow="fold")
@@ -86,7 +86,7 @@ def pip(requirement: Requirement) -> str:
 
 
 def version(package: str) -> str | None:
-    """The installed version of a distribution, None without it."""
+    """The installed version of a distribution; None: it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -94,7 +94,7 @@ def version(package: str) -> str | None:
 
 
 def processor() -> Finding:
-    """The device that `--device auto` takes, and a hint when a GPU is present but torch cannot use it."""
+    """The device that `--device auto` chooses, and a hint if there is a GPU that torch cannot use."""
     try:
         import torch
 
@@ -109,7 +109,7 @@ def processor() -> Finding:
 
 
 def engine() -> Finding:
-    """What `--engine auto` takes."""
+    """The engine that `--engine auto` chooses."""
     try:
         from saccade.engines import automatic, installed
     except ImportError as error:
@@ -141,7 +141,7 @@ def bundled_model() -> Finding:
 
 
 def repair(error: ImportError) -> str:
-    """The command that installs again what could not be imported."""
+    """The command that reinstalls the package that could not be imported."""
     module = (error.name or "").partition(".")[0]
     distributions = importlib.metadata.packages_distributions().get(module, [])
     for requirement in requirements():

@@ -1,4 +1,4 @@
-"""`saccade levels`: what each level of the image pyramid contributes."""
+"""`saccade levels`: the contribution of each level of the image pyramid."""
 
 import json
 from pathlib import Path
@@ -31,9 +31,9 @@ def levels(
     settings: dict[str, Any],
     given: dict[str, Any],
 ) -> None:
-    """Say what each level of the pyramid holds, what was taken of it, and what it contributed to the answer.
+    """Report the tokens of each level of the pyramid, those kept, and what they contributed to the answer.
 
-    Of a data set: means over its questions, with intervals.
+    For a data set: means over its questions, with intervals.
 
     Example: saccade levels page.png --question "What is the total?" --set sampler.order=fine_first
     """

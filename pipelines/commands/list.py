@@ -1,4 +1,4 @@
-"""`saccade list`: what can be named in options and configurations."""
+"""`saccade list`: the names that options and configurations take."""
 
 from collections.abc import Iterator
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`saccade review`: a person looks at the values that need one."""
+"""`saccade review`: a person checks the values that need review."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,9 +21,9 @@ def review(
 ) -> None:
     """Accept or correct values one after another, with the keyboard, on a page of this machine.
 
-    It shows each value that needs review with its crop of the page. Enter accepts what stands there, PgDn leaves it,
-    Alt-W shows the whole page. Corrections go to RUN/corrections.jsonl, the model's answers stay as they are, and
-    Ctrl-C writes the data set again with them.
+    It shows each value that needs review beside its crop of the page. Enter accepts the text in the field, PgDn skips
+    it, Alt-W shows the whole page. Corrections are appended to RUN/corrections.jsonl; the model's answers do not
+    change. Ctrl-C ends the review and writes the data set again with the corrections.
 
     Example: saccade review data
     """
@@ -43,7 +43,7 @@ def review(
     config = uvicorn.Config(review_app(queue), host=HOST, port=port, log_level="warning")
     try:
         uvicorn.Server(config).run()
-    except KeyboardInterrupt:  # how it is ended
+    except KeyboardInterrupt:  # the regular way to end it
         pass
     exported = export(run)
     console.print(

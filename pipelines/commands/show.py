@@ -13,7 +13,7 @@ from saccade.registry import names, sentence
 console = Console()
 
 PICTURES = {name.replace("_", "-"): sentence("viz.pictures", name) for name in names("viz.pictures")}
-"""What can be drawn, and what it shows."""
+"""Names of the pictures, and what they show."""
 
 
 def show(

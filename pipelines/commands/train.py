@@ -69,7 +69,7 @@ BOTH_SIZES = {
 
 
 class HeadConfig(Training, importance.HeadSettings, reward.RewardSettings):
-    """What a head is trained on, by which model's encodings, and how."""
+    """Settings of the training of a head."""
 
 
 @train.command()
@@ -81,12 +81,12 @@ def head(
 ) -> None:
     """Train a scorer to look where the answer and its label are, where people look, or where the reader attends.
 
-    Pages are encoded once and reused (--cache). Every fifth page is held out: what is printed is of those.
+    Pages are encoded once and reused (--cache). Every fifth page is held out; the printed numbers are of those pages.
 
-    With --reward it learns from answers alone: sets of tokens are drawn, read, and made likelier if they
-    were read better than the others. It starts from a trained head (--init), and says what it gained over it.
+    With --reward it learns from answers alone: sets of tokens are drawn and read, and sets that score above
+    the others become more likely. It starts from a trained head (--init), and reports the gain over it.
 
-    Interrupted, it goes on when started again with the same words. The result is used by
+    If interrupted, the same command resumes it. The result is used by
     --set "scorer=[{name: late, head: OUTPUT}]".
 
     Example: saccade train head --kind late --dataset questions.jsonl --output heads/late
@@ -104,7 +104,7 @@ def head(
 
 
 class JointConfig(Training, joint.JointSettings):
-    """What allocator and scorer are trained on, with which model's reader, and how."""
+    """Settings of the joint training of allocator and scorer."""
 
 
 @train.command(name="joint")
@@ -118,10 +118,10 @@ def jointly(
 ) -> None:
     """Train which levels and which tokens a look shows, together, by how well the reader then answers.
 
-    The loss is the reader's own plus a weight of the share of tokens shown. A look shrinks from 800 to 73
-    tokens while it learns. Every fifth page is held out: what is printed is of those.
+    The loss is the reader's plus a weight times the share of tokens shown. A look shrinks from 800 to 73
+    tokens during training. Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by --levels 3 --sampler
+    If interrupted, the same command resumes it. The result is used by --levels 3 --sampler
     pyramid --set "scorer=[{name: late, head: OUTPUT/weight-0.03/scorer}]" --set budget=allocator
     --set budget.weights=OUTPUT/weight-0.03/allocator --set budget.tokens=73.
 
@@ -137,7 +137,7 @@ def jointly(
 
 
 class BudgetConfig(Training, spending.SpendingSettings):
-    """What a budget is trained on, with which model's reader, and how."""
+    """Settings of the training of a budget."""
 
 
 @train.command()
@@ -149,9 +149,9 @@ def budget(
 ) -> None:
     """Train how many tokens a page and a question get, by what the reader answers at each budget.
 
-    Every question is read at every budget. Every fifth page is held out: what is printed is of those.
+    Every question is read at every budget. Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by
+    If interrupted, the same command resumes it. The result is used by
     --set budget=predicted --set budget.weights=OUTPUT.
 
     Example: saccade train budget --budgets 73,111,273 --target 120 --output heads/budget
@@ -164,7 +164,7 @@ def budget(
 
 
 class KeepConfig(Training, keeping.KeepSettings):
-    """What keep scores are trained on, in which model's tower, and how."""
+    """Settings of the training of keep scores."""
 
 
 @train.command()
@@ -174,11 +174,11 @@ def keep(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Train which tokens the vision tower drops on its way: all but what any question of a page asks for.
+    """Train which tokens the vision tower drops: all except those that some question of a page needs.
 
-    Every fifth page is held out: what is printed is of those.
+    Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by --engine hf
+    If interrupted, the same command resumes it. The result is used by --engine hf
     --set engine.reduction.name=dynamicvit --set engine.reduction.weights=OUTPUT.
 
     Example: saccade train keep --keep 0.7 --stages 2 --output heads/dynamicvit
@@ -192,7 +192,7 @@ def keep(
 
 
 class CalibrationConfig(Training):
-    """What a checkpoint is measured on: questions with answers."""
+    """Settings of a calibration."""
 
 
 @train.command()
@@ -204,24 +204,24 @@ def calibration(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Measure how large a checkpoint needs print to be, and what its confidence is worth.
+    """Measure the size of print that a checkpoint needs, and calibrate its confidence.
 
-    Pages are shrunk to print of one height after another: the lowest that is read as well as any is
-    what ink is shown at from then on. Confidence is mapped to the score that it predicts; half of
-    the pages report. Without --dataset they are generated ones, 16 of 512 px and 16 of 1024 px.
+    Pages are shrunk to print of several heights. The lowest that is read as well as any is the size at
+    which pages are then shown. Confidence is mapped to the score that it predicts; held-out pages report
+    the error. Without --dataset pages are generated, 16 of 512 px and 16 of 1024 px.
 
-    A folder holds its own saccade.json; for a checkpoint of the hub say --set engine.card=FILE to
-    whatever uses it.
+    A checkpoint's folder holds its saccade.json; for a checkpoint of the hub give every command
+    --set engine.card=FILE.
 
     Example: saccade train calibration --model Qwen/Qwen2.5-VL-3B-Instruct --dataset docvqa --limit 300 --output q.json
     """
     chosen, spec, dataset, rows, _ = _prepared(CalibrationConfig, {"dataset": BOTH_SIZES, **settings})
     if output is None and (spec.model == "nano" or not Path(spec.model).is_dir()):
-        raise ConfigError(f"{spec.model} is no folder of yours that could hold a saccade.json: give --output FILE")
+        raise ConfigError(f"{spec.model} is not a folder that could hold a saccade.json: give --output FILE")
     file = output or Path(spec.model) / CARD_FILE
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise ConfigError(f"{file} cannot be written: {file.parent} is no folder, or one that may not be written to")
-    with spec.with_settings(card={}).open() as engine:  # whatever was measured before
+    with spec.with_settings(card={}).open() as engine:  # ignores an earlier calibration
         assert isinstance(engine, HFEngine)
         report = calibrate(engine, dataset, rows)
     part = file.with_suffix(".part")
@@ -231,7 +231,7 @@ def calibration(
 
 
 class GateConfig(Training, gating.GateSettings):
-    """What the gates of a fusion are trained on, in which model's tower, and how."""
+    """Settings of the training of a fusion's gates."""
 
 
 @train.command()
@@ -241,11 +241,11 @@ def gates(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Train in which blocks of the vision tower tokens that are alike are pruned, and in which they are merged.
+    """Train in which blocks of the vision tower similar tokens are pruned, and in which they are merged.
 
-    Every fifth page is held out: what is printed is of those.
+    Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by --config OUTPUT/fusion.yaml.
+    If interrupted, the same command resumes it. The result is used by --config OUTPUT/fusion.yaml.
 
     Example: saccade train gates --r 32 --output heads/gates
     """

@@ -41,10 +41,10 @@ def tune(
 ) -> None:
     """Tune the weights of a mix of scorers and the ratio of hybrid on your own questions with answers.
 
-    Half of the pages decide. What it gained is said of the other half, with an interval, also where it is nothing.
+    Half of the pages decide. The gain is reported on the other half, with an interval, even if there is none.
     OUTPUT/tuned.yaml holds the settings, for --config of ask, batch, serve and experiment.
 
-    Interrupted, it goes on when started again with the same words.
+    If interrupted, the same command resumes it.
 
     Example: saccade tune questions.jsonl --tokens 100 --scorers query,edges,late --output runs/tuned
     """
