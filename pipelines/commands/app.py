@@ -106,7 +106,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def saccade(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Answers questions about high-resolution images with a fixed budget of visual tokens."""

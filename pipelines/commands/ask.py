@@ -33,7 +33,7 @@ def ask(
     image: Annotated[Path, typer.Argument(help="The picture, or a PDF.", exists=True, dir_okay=False)],
     question: Annotated[list[str], typer.Argument(help="The question about it, in quotes or not.")],
     trace: Annotated[
-        Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
+        Path | None, typer.Option(help="PNG to draw the trace into: tokens, numbered gazes, importance.")
     ] = None,
     pages: Annotated[
         str | None, typer.Option(metavar="1,3-5", help="Pages of a PDF or TIFF, each asked by itself (default: all).")

@@ -26,7 +26,7 @@ from saccade.types import Question
 )
 def levels(
     target: Annotated[str, typer.Argument(help="An image, or a data set with answers (a name or a path).")],
-    output: Annotated[Path | None, typer.Option(help="Where a data set's numbers go (JSON).")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON file for the numbers of a data set.")] = None,
     *,
     settings: dict[str, Any],
     given: dict[str, Any],

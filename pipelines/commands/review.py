@@ -15,9 +15,9 @@ HOST = "127.0.0.1"
 
 def review(
     run: Annotated[Path, typer.Argument(help="The --output of a `saccade annotate`.")],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, of this machine only.")] = 8010,
-    all: Annotated[bool, typer.Option(help="Every value, not only those that need review.")] = False,
-    field: Annotated[list[str] | None, typer.Option(help="Only this field; may be given again.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, on this machine only.")] = 8010,
+    all: Annotated[bool, typer.Option(help="Show every value, not only those that need review.")] = False,
+    field: Annotated[list[str] | None, typer.Option(help="Show only this field; may be repeated.")] = None,
 ) -> None:
     """Accept or correct values one after another, with the keyboard, on a page of this machine.
 

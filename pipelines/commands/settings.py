@@ -110,7 +110,7 @@ def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
             yield key, yaml.safe_load(value)
         except yaml.YAMLError as error:
             reason = " ".join(str(getattr(error, "problem", None) or error).split())
-            raise ConfigError(f"--set {entry!r}: the value is read as YAML, and is none: {reason}") from error
+            raise ConfigError(f"--set {entry!r}: the value is read as YAML, and is not YAML: {reason}") from error
 
 
 def put(settings: dict[str, Any], dotted: str, value: Any) -> None:
@@ -159,7 +159,7 @@ def refuse_unused(given: Mapping[str, Any]) -> None:
     unused = [f"--{name}" for name in OF_LOOKS if name in given and (name, given[name]) != ("fixations", 1)]
     if given.get("sampler") in WHOLE and unused:
         raise ConfigError(
-            f"--sampler {given['sampler']} shows all there is at once, and {' and '.join(unused)} would change "
+            f"--sampler {given['sampler']} shows the whole page at once, so {' and '.join(unused)} would change "
             "nothing: leave one out, or name a sampler that chooses (`saccade list samplers`)"
         )
 

@@ -110,9 +110,7 @@ class JointConfig(Training, joint.JointSettings):
 @train.command(name="joint")
 @takes(JointConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def jointly(
-    output: Annotated[
-        Path, typer.Option(help="Folder of what is trained: one folder for each weight, with its curve.")
-    ],
+    output: Annotated[Path, typer.Option(help="Folder of the result: one folder per weight, with its curve.")],
     *,
     settings: dict[str, Any],
 ) -> None:
@@ -143,7 +141,7 @@ class BudgetConfig(Training, spending.SpendingSettings):
 @train.command()
 @takes(BudgetConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def budget(
-    output: Annotated[Path, typer.Option(help="Folder of the budget, what was measured, its curve and its state.")],
+    output: Annotated[Path, typer.Option(help="Folder of the budget, its measurements, its curve and its state.")],
     *,
     settings: dict[str, Any],
 ) -> None:
@@ -303,7 +301,7 @@ def nano(
     ] = None,
     size: Annotated[str, typer.Option(help="Preset of widths and depths: tiny, nano, wide.")] = "nano",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of weights and pages. Validation seeds are refused.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of weights and pages. Validation seeds are refused.")] = 1,
     set: SET = None,
 ) -> None:
     """Train the bundled model on documents generated here: characters first, then where to look, then both.

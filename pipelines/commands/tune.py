@@ -34,8 +34,8 @@ SETTINGS, RESULTS = "tuned.yaml", "results.json"
     defaults={"limit": 256, "fixations": 1, "tokens": 100, "engine": "hf"},
 )
 def tune(
-    target: Annotated[str, typer.Argument(metavar="DATASET", help="Questions with answers: a name or a path.")],
-    output: Annotated[Path, typer.Option(help="Folder for tuned.yaml, results.json and what was answered.")],
+    target: Annotated[str, typer.Argument(metavar="DATASET", help="Data set with answers: a name or a path.")],
+    output: Annotated[Path, typer.Option(help="Folder for tuned.yaml, results.json and the answers.")],
     *,
     settings: dict[str, Any],
 ) -> None:

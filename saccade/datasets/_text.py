@@ -141,7 +141,7 @@ def _whole(path: Path) -> Iterator[Record | Skip]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{str(path)!r} is not JSON: {error}. It must hold one object a line, or one array of objects"
+            f"{str(path)!r} is not JSON: {error}. It must hold one object per line, or one array of objects"
         ) from error
     for number, fields in enumerate(values):
         where = f"{path.name}#{number + 1}"

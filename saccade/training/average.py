@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Reads the checkpoints, writes their mean."""
     parser = parser_of(__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="folders of checkpoints")
-    parser.add_argument("--weights", default="", help="how much each counts: 2,1,1 [equally]")
+    parser.add_argument("--weights", default="", help="weight of each checkpoint: 2,1,1 [all equal]")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
     args = parser.parse_args(argv)
     try:

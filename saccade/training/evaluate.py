@@ -167,13 +167,15 @@ def summary(results: list[dict[str, Any]], view: str) -> dict[str, float]:
 def main(argv: list[str] | None = None) -> None:
     """Prints a line per view; writes all results."""
     parser = parser_of(__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=Path("saccade/nano"), help="folder of the checkpoint [saccade/nano]"
+    )
     parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
-    parser.add_argument("--pages", type=int, default=40, help="how many pages [40]")
-    parser.add_argument("--views", default=VIEWS, help=f"what is shown, as above [{VIEWS}]")
+    parser.add_argument("--pages", type=int, default=40, help="number of pages [40]")
+    parser.add_argument("--views", default=VIEWS, help=f"views, as above [{VIEWS}]")
     parser.add_argument("--real", action="store_true", help="worn pages (synthdoc_real) instead of clean ones")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
-    parser.add_argument("--seed", type=int, default=0, help="of the pages [0]")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the pages [0]")
     parser.add_argument("--out", type=Path, help="JSON file for all answers")
     args = parser.parse_args(argv)
     pages: dict[str, Any] = {"page_px": args.page_px, "num_pages": args.pages, "seed": args.seed}

@@ -40,12 +40,12 @@ class GateSettings(Settings):
 
     panel = "How it is trained"
 
-    r: int = Field(32, ge=1, description="Tokens that leave per block and image, at most.")
-    steps: int = Field(60, ge=0, description="Pages it is shown, one a step.")
-    rate: float = Field(0.1, gt=0, description="Learning rate at the start; it falls to nothing.")
-    seed: int = Field(0, ge=0, description="Of the order of pages.")
-    read: int = Field(96, ge=0, description="Held-out questions that are read for the report; 0: none.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    r: int = Field(32, ge=1, description="Most tokens that leave per block and image.")
+    steps: int = Field(60, ge=0, description="Training steps, one page each.")
+    rate: float = Field(0.1, gt=0, description="Initial learning rate; it falls to 0.")
+    seed: int = Field(0, ge=0, description="Seed of the order of pages.")
+    read: int = Field(96, ge=0, description="Held-out questions to read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
 
 def away(engine: Encoder, fusion: Fusion, page: Page) -> Tensor:

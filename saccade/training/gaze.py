@@ -135,11 +135,13 @@ def evaluate(head: Late, model: Any, page_px: int, pages: int) -> dict[str, floa
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Trains the head, writes it into the checkpoint's folder, prints its scores."""
     parser = parser_of(__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=Path("saccade/nano"), help="folder of the checkpoint [saccade/nano]"
+    )
     parser.add_argument("--out", type=Path, help="folder of the head [CHECKPOINT/gaze]")
-    parser.add_argument("--steps", type=int, default=2500, help="pages, all questions of each [2500]")
+    parser.add_argument("--steps", type=int, default=2500, help="training pages, each with all its questions [2500]")
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate [0.003]")
-    parser.add_argument("--pages", type=int, default=20, help="held out, of each size [20]")
+    parser.add_argument("--pages", type=int, default=20, help="held-out pages per size [20]")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
     args = parser.parse_args(argv)
     model: Any = load_model(args.checkpoint).eval().requires_grad_(False)

@@ -54,26 +54,28 @@ class HeadSettings(Settings):
     kind: Literal["late", "mlp", "cross"] = Field(
         "late", description="The head of the scorer `late`, `learned` (mlp) or `cross`."
     )
-    at: Literal["before", "after"] = Field("after", description="Where it looks: before the tower's merger or after.")
+    at: Literal["before", "after"] = Field(
+        "after", description="Its input: features before the tower's merger, or tokens after it."
+    )
     teacher: Literal["boxes", "maps", "attention", "reading"] = Field(
         "boxes",
         description="Who says what is worth looking at (answers' and labels' boxes, maps of where people looked in "
         "--data-path, the model's attention to a glimpse or while it reads)",
     )
-    loss: Literal["listwise", "mse", "bce", "ranking"] = Field("listwise", description="Loss.")
-    labels: float = Field(0.5, ge=0, le=1, description="Share of the target on labels; answers have the rest.")
-    steps: int = Field(400, ge=0, description="Steps; each shows a page with all its questions.")
-    rate: float | None = Field(None, gt=0, description="Learning rate at the start; None: 0.003, by outcomes 0.0001.")
-    seed: int = Field(0, ge=0, description="Of the weights and of the order of pages.")
-    channels: int = Field(8, ge=0, description="late: channels for what stands around a token; 0: none.")
+    loss: Literal["listwise", "mse", "bce", "ranking"] = Field("listwise", description="The loss.")
+    labels: float = Field(0.5, ge=0, le=1, description="Share of the target on labels; the rest is on answers.")
+    steps: int = Field(400, ge=0, description="Training steps, one page with all its questions each.")
+    rate: float | None = Field(None, gt=0, description="Initial learning rate; None: 0.003, with --reward 0.0001.")
+    seed: int = Field(0, ge=0, description="Seed of the weights and of the order of pages.")
+    channels: int = Field(8, ge=0, description="late: channels of the convolution over surrounding tokens; 0: none.")
     span: int | None = Field(None, ge=1, description="late: words projected together; None: 9 for bytes, else 1.")
-    encoder: Literal["full", "ink"] = Field("full", description="What is encoded: all, or all but blank cells.")
-    levels: int = Field(1, ge=1, le=4, description="Sizes a page is encoded at.")
+    encoder: Literal["full", "ink"] = Field("full", description="Cells to encode: all, or all but blank ones.")
+    levels: int = Field(1, ge=1, le=4, description="Number of sizes at which a page is encoded.")
     glimpse: int = Field(256, ge=16, description="Tokens of the glimpse of --teacher attention.")
     layer: int | None = Field(None, ge=0, description="Decoder layer of --teacher attention; None: the middle.")
-    keep: int = Field(KEEP, ge=1, description="Tokens counted and read in the report.")
-    read: int = Field(48, ge=0, description="Held-out questions read in the report; 0: none.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are kept for the next training.")
+    keep: int = Field(KEEP, ge=1, description="Tokens to count and read for the report.")
+    read: int = Field(48, ge=0, description="Held-out questions to read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
 
 @torch.no_grad()

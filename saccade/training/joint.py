@@ -58,20 +58,22 @@ class JointSettings(Settings):
         tuple[float, ...],
         Option(
             spelled=Short(
-                name="weights", metavar="A,B,...", help="Of efficiency, one training each. [default: 0.01,0.03,0.1]"
+                name="weights",
+                metavar="A,B,...",
+                help="Weights of efficiency, one training each. [default: 0.01,0.03,0.1]",
             )
         ),
     ] = Field((0.01, 0.03, 0.1), min_length=1, description="Weights of efficiency, one training each.")
-    most: int = Field(800, ge=1, description="Tokens of a look at the beginning.")
-    least: int = Field(73, ge=1, description="Tokens of a look at the end, and in the report.")
-    levels: int = Field(3, ge=2, le=4, description="Sizes a page is encoded at.")
-    encoder: str = Field("ink", pattern="^(full|ink)$", description="full or ink: what of a page is encoded.")
+    most: int = Field(800, ge=1, description="Tokens per look at the beginning.")
+    least: int = Field(73, ge=1, description="Tokens per look at the end, and in the report.")
+    levels: int = Field(3, ge=2, le=4, description="Number of sizes at which a page is encoded.")
+    encoder: str = Field("ink", pattern="^(full|ink)$", description="Cells to encode: full or ink.")
     steps: int = Field(300, ge=0, description="Steps of each training.")
-    batch: int = Field(4, ge=1, description="Questions in a step: what one of them says of a token is mostly noise.")
-    rate: float = Field(3e-5, gt=0, description="Learning rate at the start, which falls to nothing.")
-    seed: int = Field(0, ge=0, description="Of the order of questions.")
-    read: int = Field(96, ge=0, description="Held-out questions that are read for the report.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    batch: int = Field(4, ge=1, description="Questions per step; the gradient of a single one is mostly noise.")
+    rate: float = Field(3e-5, gt=0, description="Initial learning rate; it falls to 0.")
+    seed: int = Field(0, ge=0, description="Seed of the order of questions.")
+    read: int = Field(96, ge=0, description="Held-out questions to read for the report.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
     @field_validator("weights", mode="before")
     @classmethod

@@ -45,13 +45,13 @@ class KeepSettings(Settings):
     panel = "How it is trained"
 
     keep: float = Field(0.7, gt=0, lt=1, description="Share of the tokens that a stage keeps.")
-    stages: int = Field(2, ge=1, le=4, description="How often tokens are dropped on the way through the tower.")
-    steps: int = Field(300, ge=0, description="Pages it is shown, one a step.")
-    rate: float = Field(3e-3, gt=0, description="Learning rate at the start; it falls to nothing.")
-    seed: int = Field(0, ge=0, description="Of the weights, the draws and the order of pages.")
-    labels: float = Field(0.5, ge=0, le=1, description="Share of what is worth keeping that is a label.")
-    read: int = Field(96, ge=0, description="Held-out questions that are read for the report; 0: none.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    stages: int = Field(2, ge=1, le=4, description="Stages of the tower at which tokens are dropped.")
+    steps: int = Field(300, ge=0, description="Training steps, one page each.")
+    rate: float = Field(3e-3, gt=0, description="Initial learning rate; it falls to 0.")
+    seed: int = Field(0, ge=0, description="Seed of the weights, the draws and the order of pages.")
+    labels: float = Field(0.5, ge=0, le=1, description="Share of the target on labels; the rest is on answers.")
+    read: int = Field(96, ge=0, description="Held-out questions to read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
 
 def asked_for(page: Page, labels: float) -> Tensor:

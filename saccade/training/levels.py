@@ -100,15 +100,15 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "--what",
         choices=("allocator", "crosslevel", "filters"),
         default="allocator",
-        help="what is trained [allocator]",
+        help="the module to train [allocator]",
     )
-    parser.add_argument("--model", default="nano", help="whose tokens [nano]")
-    parser.add_argument("--levels", type=int, default=3, help="sizes of a page [3]")
+    parser.add_argument("--model", default="nano", help="model whose tokens are used [nano]")
+    parser.add_argument("--levels", type=int, default=3, help="number of sizes of a page [3]")
     parser.add_argument("--keep", type=int, default=273, help="tokens per look [273]")
     parser.add_argument(
         "--scorer", default="query:0.3,edges:0.7", help="importance within a level (allocator, filters)"
     )
-    parser.add_argument("--separate", action="store_true", help="an encoder for each level (crosslevel)")
+    parser.add_argument("--separate", action="store_true", help="one encoder per level (crosslevel)")
     add_page_options(parser)
     args = parser.parse_args(argv)
     origin = {key: value for key, value in vars(args).items() if key not in ("out", "read", "model")}

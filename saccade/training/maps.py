@@ -31,8 +31,8 @@ QUESTION = "Where do people look?"
 class Maps(Dataset):
     """Images, each with a map of where people looked; all get the same question."""
 
-    data_path: str = Field(description="The folder.")
-    question: str = Field(QUESTION, min_length=1, description="What a head is asked when it is to look like people.")
+    data_path: str = Field(description="Folder of images and maps.")
+    question: str = Field(QUESTION, min_length=1, description="The question of every image.")
 
     @cached_property
     def pairs(self) -> dict[str, Path]:

@@ -48,23 +48,21 @@ class NanoTraining(BaseModel):
 
     size: Literal["tiny", "nano", "wide"] = Field("nano", description="Preset of widths and depths.")
     init: str | None = Field(None, description="Checkpoint to start from instead of fresh weights.")
-    seed: int = Field(1, ge=0, lt=MAX_SEED, description="Of weights and pages; validation seeds are refused.")
+    seed: int = Field(1, ge=0, lt=MAX_SEED, description="Seed of weights and pages; validation seeds are refused.")
     dense_steps: int = Field(8000, ge=0)
     point_steps: int = Field(500, ge=0)
     joint_steps: int = Field(4000, ge=0)
-    crops: int = Field(32, ge=4, description="256-px crops in a step of the dense phase.")
-    pages: int = Field(6, ge=1, description="512-px pages (with all their questions) in a step of the other phases.")
+    crops: int = Field(32, ge=4, description="256-px crops per step of the dense phase.")
+    pages: int = Field(6, ge=1, description="512-px pages (with all their questions) per step of the other phases.")
     dense_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
     point_rate: float = Field(1e-3, gt=0)
     joint_rate: float = Field(8e-4, gt=0)
-    vision_share: float = Field(0.5, gt=0, description="Of the joint rate, for the vision tower.")
-    fonts: str = Field("", description="Folder of fonts that three in five pages are printed with; matplotlib's: ''.")
+    vision_share: float = Field(0.5, gt=0, description="The vision tower's share of the joint learning rate.")
+    fonts: str = Field("", description="Folder of fonts for three in five pages; '': matplotlib's.")
     page_px: int | None = Field(None, description="Longest side of the pages; None: 512 to 1024.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all GPUs that are seen.")
-    processes: int = Field(0, ge=0, description="That train together; 0: one a core (CPU) or one a GPU.")
-    workers: int = Field(
-        0, ge=0, description="Processes that draw pages, for each that trains; 0: it draws them itself."
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all visible GPUs.")
+    processes: int = Field(0, ge=0, description="Processes that train together; 0: one per core (CPU) or per GPU.")
+    workers: int = Field(0, ge=0, description="Processes that draw pages, per training process; 0: none beside it.")
     compiled: bool = Field(False, description="torch.compile the dense phase: slower to start, then a quarter faster.")
 
 

@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Trains and writes the projection, prints its loss; returns the report and the folder."""
     parser = parser_of(__doc__)
     parser.add_argument("--vit", required=True, help="folder or hub name of a ViT (transformers' ViTModel)")
-    parser.add_argument("--model", default="nano", help="whose tokens they become [nano]")
-    parser.add_argument("--inner", type=int, default=256, help="width of the layer between [256]")
+    parser.add_argument("--model", default="nano", help="model whose tokens it learns to make [nano]")
+    parser.add_argument("--inner", type=int, default=256, help="width of the hidden layer [256]")
     add_page_options(parser)
     args = parser.parse_args(argv)
     origin = {key: value for key, value in vars(args).items() if key not in ("out", "read", "model", "vit")}

@@ -62,7 +62,7 @@ def written(quantiles: dict[str, list[float]], num: int) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Derives the tables and writes the module."""
     parser = parser_of(__doc__)
-    parser.add_argument("--num", type=int, default=400, help="pages, and scenes")
+    parser.add_argument("--num", type=int, default=400, help="number of pages, and of scenes")
     num = parser.parse_args(argv).num
     TARGET.write_text(written(tables(num), num))
     print(f"{TARGET}: {num} pages and {num} scenes")

@@ -48,20 +48,24 @@ class RewardSettings(Settings):
 
     panel = "With --reward"
 
-    reward: bool = Field(False, description="Train by what is answered from the tokens chosen, from a trained head on.")
+    reward: bool = Field(
+        False, description="Train a trained head further, by the answers read from the tokens it chooses."
+    )
     init: Path | None = Field(None, description="The head to start from; None: the checkpoint's own gaze.")
-    draws: int = Field(4, ge=2, description="Sets of tokens that are drawn and read for each question.")
+    draws: int = Field(4, ge=2, description="Sets of tokens to draw and read per question.")
     budgets: Annotated[
         tuple[int, ...],
         Option(
             spelled=Short(name="budgets", metavar="A,B,...", help="Budgets to choose from as well; none: --keep alone.")
         ),
-    ] = Field((), description="Numbers of tokens that are learned to be chosen from, for each question.")
-    cost: float = Field(0.1, ge=0, description="Taken off the reward, times the share of the page's tokens shown.")
-    sharpen: float = Field(0.0, ge=0, description="Weight of the entropy of where the head looks.")
-    temperature: float = Field(1.0, gt=0, description="Of the draws: below 1 they are nearer to the best tokens.")
+    ] = Field((), description="Numbers of tokens among which it learns to choose, per question.")
+    cost: float = Field(0.1, ge=0, description="Cost in the reward, times the share of the page's tokens shown.")
+    sharpen: float = Field(0.0, ge=0, description="Weight of the entropy of the head's softmax.")
+    temperature: float = Field(
+        1.0, gt=0, description="Temperature of the draws; below 1 they are closer to the best tokens."
+    )
     clip: float | None = Field(None, gt=0, lt=1, description="PPO's clipped ratio, as 0.2; None: REINFORCE.")
-    epochs: int = Field(1, ge=1, description="Steps on the draws of one question; more than 1 wants --clip.")
+    epochs: int = Field(1, ge=1, description="Steps on the draws of one question; more than 1 needs --clip.")
 
     @field_validator("budgets", mode="before")
     @classmethod

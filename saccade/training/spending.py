@@ -49,12 +49,12 @@ class SpendingSettings(Settings):
             spelled=Short(name="budgets", metavar="A,B,...", help="Budgets to choose from. [default: 73,111,273,421]")
         ),
     ] = Field(LEVELS, min_length=2, description="Numbers of tokens to choose from.")
-    scorer: str = Field("late", description="NAME[:weight],...: by which the tokens of a budget are chosen.")
+    scorer: str = Field("late", description="NAME[:weight],...: scorers that choose the tokens of a budget.")
     target: int = Field(150, ge=1, description="Tokens that a question should cost on average.")
-    encoder: str = Field("full", pattern="^(full|ink)$", description="full or ink: what of a page is encoded.")
+    encoder: str = Field("full", pattern="^(full|ink)$", description="Cells to encode: full or ink.")
     steps: int = Field(300, ge=0, description="Batches of 64 questions.")
-    seed: int = Field(0, ge=0, description="Of the weights and of the batches.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    seed: int = Field(0, ge=0, description="Seed of the weights and of the batches.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
     @field_validator("budgets", mode="before")
     @classmethod

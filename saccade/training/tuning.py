@@ -31,13 +31,15 @@ class TuneSettings(Settings):
         tuple[str, ...],
         Option(
             spelled=Short(
-                name="scorers", metavar="A,B,...", help="Whose weights are tuned. [default: query,edges,late]"
+                name="scorers", metavar="A,B,...", help="Scorers whose weights are tuned. [default: query,edges,late]"
             )
         ),
-    ] = Field(("query", "edges", "late"), min_length=1, description="Whose weights are tuned.")
-    trials: int = Field(24, ge=2, description="Ways that are tried, the settings as they are among them.")
-    least_ratio: float = Field(0.4, ge=0, le=1, description="Of the sampler hybrid, tried from here to 1.")
-    seed: int = Field(0, ge=0, description="Of what is tried, and of which pages decide.")
+    ] = Field(("query", "edges", "late"), min_length=1, description="Scorers whose weights are tuned.")
+    trials: int = Field(24, ge=2, description="Ways to try, including the current settings.")
+    least_ratio: float = Field(
+        0.4, ge=0, le=1, description="Smallest ratio of the sampler hybrid to try; the largest is 1."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the trials, and of the split of the pages.")
 
     @field_validator("scorers", mode="before")
     @classmethod

@@ -107,7 +107,7 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("dataset=5", r"the data set needs a 'name'.*got 5"),
         ("dataset.name=5", "dataset needs the name of a data set, or a path; got 5"),
         ("fixations.most=2", "no setting 'fixations.most': fixations is 3"),
-        ("sampler.ratio=[1", r"--set 'sampler.ratio=\[1': the value is read as YAML, and is none: expected"),
+        ("sampler.ratio=[1", r"--set 'sampler.ratio=\[1': the value is read as YAML, and is not YAML: expected"),
         ("scorer=../edges", "no scorer named '../edges'"),
         ("scorer=.edges", "no scorer named '.edges'"),
         ("scorer=edgess", r"no scorer named 'edgess'\. Did you mean 'edges'\? In saccade/importance/: "),
@@ -216,7 +216,7 @@ def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"sampler": "ink", "tokens": "100"}, "--sampler ink shows all there is at once, and --tokens would change no"),
+        ({"sampler": "ink", "tokens": "100"}, "--sampler ink shows the whole page at once, so --tokens would change n"),
         ({"sampler": "full", "fixations": 3, "planner": "query"}, "--fixations and --planner would change nothing"),
         ({"sampler": "full", "fixations": 1}, None),
         ({"sampler": "resize", "tokens": "100", "fixations": 2}, None),
