@@ -61,7 +61,7 @@ def _gaze(question: Question) -> tuple[float, float]:
 
 
 def _pixels(of: Dataset, source: str, gaze_uv: tuple[float, float], way: str, bins: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8: the page through a log-polar map at the gaze, or blurred evenly."""
+    """(H, W, 3) uint8."""
     picture = of.picture(source)
-    image = even_image(picture, bins[0] * bins[1]) if way == "even" else foveated_image(picture, gaze_uv, bins)
-    return image.rgb
+    made = even_image(picture, bins[0] * bins[1]) if way == "even" else foveated_image(picture, gaze_uv, bins)
+    return made.rgb
