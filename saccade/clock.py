@@ -57,10 +57,10 @@ _running: ContextVar[_Clock | None] = ContextVar("clock", default=None)
 @contextmanager
 def clock() -> Iterator[dict[str, float]]:
     """Seconds of every stage that runs in this block, in this thread or task; a stage that never ran is not in it."""
-    made = _Clock()
-    token = _running.set(made)
+    timer = _Clock()
+    token = _running.set(timer)
     try:
-        yield made.spent
+        yield timer.spent
     finally:
         _running.reset(token)
 

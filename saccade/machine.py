@@ -45,11 +45,11 @@ def resolved_device(name: str) -> torch.device:
 def silenced() -> Iterator[None]:
     """Nothing is written to the standard error meanwhile, nor past Python by C++: Ray and torch's profiler do."""
     sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nothing)

@@ -40,6 +40,22 @@ S = TypeVar("S", bound=Strategy)
 T = TypeVar("T")
 
 
+NOUNS = {
+    "datasets": "data set",
+    "dataset": "data set",
+    "families": "family",
+    "importance": "scorer",
+    "integration": "integrator",
+    "viz.pictures": "picture",
+}
+"""What messages call a file of a folder, where it is not the folder's name without its s."""
+
+
+def noun(kind: str) -> str:
+    """What messages call a strategy of a kind: a sampler, a scorer."""
+    return NOUNS.get(kind, kind.removesuffix("s"))
+
+
 def names(kind: str) -> list[str]:
     """Names of one kind (`samplers`, `importance`, ...): the public files of that folder, sorted."""
     package = importlib.import_module(f"saccade.{kind}")
@@ -48,26 +64,27 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, name: str, base: type[T]) -> type[T]:
-    """The one public subclass of `base` in the module that `name` stands for.
+    """The one public subclass of `base` in the module of that name.
 
     Raises:
-        UnknownName: no such module; the message lists the folder.
+        UnknownName: no such module; the message suggests the nearest name and lists the folder.
         ConfigError: the module holds no strategy of that kind, or several.
     """
     dotted = name if "." in name else f"saccade.{kind}.{name}"
     if not all(part.isidentifier() for part in dotted.split(".")) or ("." not in name and name not in names(kind)):
         near = get_close_matches(name, names(kind), 1)
         raise UnknownName(
-            f"no {kind} named {name!r}. In saccade/{kind}/: {', '.join(names(kind))}. "
+            f"no {noun(kind)} named {name!r}. {f'Did you mean {near[0]!r}? ' if near else ''}"
+            f"In saccade/{kind}/: {', '.join(names(kind))}. "
             "A dotted name such as 'your_package.your_module' loads your own."
-            + (f" Did you mean {near[0]!r}?" if near else "")
         )
     try:
         module = importlib.import_module(dotted)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{dotted}.".startswith(f"{error.name}."):
-            raise ConfigError(f"{kind} {name!r} needs the package {error.name!r}: pip install {error.name}") from error
-        raise UnknownName(f"no module {dotted!r} for {kind}: is it on the Python path?") from error
+            needed = f"{noun(kind)} {name!r} needs the package {error.name!r}: pip install {error.name}"
+            raise ConfigError(needed) from error
+        raise UnknownName(f"no module {dotted!r} for a {noun(kind)}: is it on the Python path?") from error
     own = [
         value
         for key, value in vars(module).items()
@@ -82,7 +99,7 @@ def find(kind: str, name: str, base: type[T]) -> type[T]:
 
 
 def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
-    """Builds a strategy from its name, from `{"name": ..., settings}`, or passes one through.
+    """A strategy from its name or from `{"name": ..., settings}`; an instance is returned as it is.
 
     Raises:
         UnknownName: no strategy of that name.
@@ -93,16 +110,17 @@ def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
     settings = named(kind, spec)
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError(f"a {kind} entry needs a 'name'; got {spec!r}")
+        raise ConfigError(f"the {noun(kind)} needs a 'name'; got {spec!r}")
     strategy = find(kind, name, base)
     try:
         return strategy.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(f"{kind} {name!r}: {validation_text(error)}. Settings: {settings_text(strategy)}") from error
+        text = f"{noun(kind)} {name!r}: {validation_text(error)}. Settings: {settings_text(strategy)}"
+        raise ConfigError(text) from error
 
 
 def named(kind: str, spec: Any) -> dict[str, Any]:
-    """`hybrid` and `{"name": "hybrid", settings}` as a new dict of the latter kind.
+    """A new dict `{"name": "hybrid", settings}`, from a dict or from the name `hybrid` alone.
 
     Raises:
         ConfigError: it is neither.
@@ -110,7 +128,7 @@ def named(kind: str, spec: Any) -> dict[str, Any]:
     if isinstance(spec, str):
         return {"name": spec}
     if not isinstance(spec, Mapping):
-        raise ConfigError(f"a {kind} entry needs a 'name': it is a name or {{name: ..., settings}}; got {spec!r}")
+        raise ConfigError(f"the {noun(kind)} needs a 'name': it is a name or {{name: ..., settings}}; got {spec!r}")
     return dict(spec)
 
 

@@ -38,7 +38,7 @@ def item(rows: int, cols: int, seed: int = 0, tokens: Tensor | None = None, word
     return Picture.open(pixels), encoding, Query("?", words, torch.ones(len(words)), None, boxes[:1], boxes[1:])
 
 
-def drawn(examples: Sequence[T], seed: int = 0) -> Iterator[T]:
+def shuffled(examples: Sequence[T], seed: int = 0) -> Iterator[T]:
     """Examples in random order, each as likely at every place, without end."""
     order = torch.Generator().manual_seed(seed)
     while True:

@@ -270,9 +270,9 @@ def pdfs() -> Iterator[Case]:
 
 def cases() -> list[Case]:
     """All of them."""
-    made = [*pngs(), *jpegs(), *others(), *endless(), *no_images(), *pdfs()]
-    assert len({name for name, _, _ in made}) == len(made)
-    return made
+    all_cases = [*pngs(), *jpegs(), *others(), *endless(), *no_images(), *pdfs()]
+    assert len({name for name, _, _ in all_cases}) == len(all_cases)
+    return all_cases
 
 
 def as_read(data: bytes) -> np.ndarray:

@@ -16,5 +16,5 @@ def pyramid_item(rows: int, cols: int, levels: int = 3, seed: int = 0) -> Item:
 def _smaller(first: Encoding, level: int, seed: int) -> Encoding:
     rows, cols = max(1, round(first.grid.rows / 2**level)), max(1, round(first.grid.cols / 2**level))
     assert rows * cols == level_tok(first.grid, level)
-    made = item(rows, cols, 100 * level + seed)[1]
-    return replace(made, picture_hash=first.picture_hash, fingerprint=f"test-{rows}x{cols}")
+    encoding = item(rows, cols, 100 * level + seed)[1]
+    return replace(encoding, picture_hash=first.picture_hash, fingerprint=f"test-{rows}x{cols}")

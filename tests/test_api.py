@@ -37,7 +37,7 @@ def test_tokens_change_the_budget_that_takes_them() -> None:
         ({"tokns": 12}, "tokns: Extra inputs.*Did you mean 'tokens'"),
         ({"fixations": -1}, "fixations: Input should be greater than or equal to 0"),
         ({"sampler": "topkk"}, "Did you mean 'topk'"),
-        ({"tokens": [1]}, "budgets 'fixed'"),
+        ({"tokens": [1]}, "budget 'fixed'"),
     ],
 )
 def test_wrong_settings_are_told_before_a_model_is_loaded(settings: dict[str, Any], text: str) -> None:

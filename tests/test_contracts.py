@@ -53,14 +53,14 @@ REQUIRED[("budgets", "predicted")] = {"weights": str(Path(HEADS.name) / "budget"
 """Settings of the strategies that have no meaningful default: those that must be trained."""
 
 
-def made(kind: str, name: str) -> Strategy:
+def default_strategy(kind: str, name: str) -> Strategy:
     """A strategy with its defaults."""
     return find(kind, name, KINDS[kind])(**REQUIRED.get((kind, name), {}))
 
 
 def every(kind: str) -> pytest.MarkDecorator:
     """The strategies of one kind, with their defaults."""
-    return pytest.mark.parametrize("strategy", [made(kind, name) for name in names(kind)], ids=names(kind))
+    return pytest.mark.parametrize("strategy", [default_strategy(kind, name) for name in names(kind)], ids=names(kind))
 
 
 def batch() -> Scene:
@@ -81,7 +81,7 @@ def indices(selections: list[Selection]) -> list[list[int]]:
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_strategies_are_documented_values(kind, name):
-    strategy = made(kind, name)
+    strategy = default_strategy(kind, name)
     assert inspect.getdoc(type(strategy)) and type(strategy).__doc__, "no docstring"
     assert inspect.getmodule(type(strategy)).__doc__, "no module docstring"
     assert load(kind, strategy.spec(), KINDS[kind]) == strategy

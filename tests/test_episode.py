@@ -253,11 +253,11 @@ def test_the_eye(engine: HFEngine, picture: Picture) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"sampler": "hybird"}, "no samplers named 'hybird'. In saccade/samplers/: .*hybrid"),
+        ({"sampler": "hybird"}, r"no sampler named 'hybird'. Did you mean 'hybrid'\? In saccade/samplers/: .*hybrid"),
         ({"sampler": {"name": "hybrid", "ratoi": 0.5}}, "ratoi"),
         ({"scorer": "query:-1"}, "weight must be a positive number"),
         ({"sampler": "resize", "print_px": 8}, "leave one out"),
-        ({"planner": "nowhere"}, "no planners named 'nowhere'"),
+        ({"planner": "nowhere"}, "no planner named 'nowhere'"),
         ({"canvas": "shared", "glimpse": 2000}, "leaves nothing of a canvas capped at 1638"),
     ],
 )

@@ -26,7 +26,7 @@ from saccade.viz.view import TraceView, spent
 from tests import tiny
 from tests.helpers import importance_of
 from tests.levels import pyramid_item
-from tests.test_contracts import made
+from tests.test_contracts import default_strategy
 
 BOX = ((0.2, 0.3, 0.4, 0.4),)  # which only an oracle is told
 ASKED = [Question("a", "What is the total?", answer_boxes_uv=BOX), Question("b", "Who signed?", answer_boxes_uv=BOX)]
@@ -52,7 +52,7 @@ def picture() -> Picture:
     return Picture.open(tiny.page(440, 400))  # 16 x 14 = 224 tokens, then 8 x 7 and 4 x 4
 
 
-def looked(engine: HFEngine, picture: Picture, **settings: object) -> tuple[Seen, list[Trace], Quiet]:
+def look_at(engine: HFEngine, picture: Picture, **settings: object) -> tuple[Seen, list[Trace], Quiet]:
     chosen, reader = Episode(**{**SMALL, **settings}), Quiet()
     seen = see(chosen, engine, picture, ASKED)
     found = run(episodes(chosen, seen), reader)
@@ -61,7 +61,7 @@ def looked(engine: HFEngine, picture: Picture, **settings: object) -> tuple[Seen
 
 
 def test_every_level_is_encoded_and_charged(engine: HFEngine, picture: Picture) -> None:
-    seen, (first, second), _ = looked(engine, picture, levels=3, sampler="pyramid")
+    seen, (first, second), _ = look_at(engine, picture, levels=3, sampler="pyramid")
     grid = seen.encoding.grid
     sizes = torch.bincount(grid.level).tolist()
     assert sizes[0] == 224
@@ -80,7 +80,7 @@ def test_every_level_is_encoded_and_charged(engine: HFEngine, picture: Picture) 
 
 
 def test_a_look_spreads_over_the_levels_on_one_canvas(engine: HFEngine, picture: Picture) -> None:
-    seen, (trace, _), reader = looked(engine, picture, levels=3, sampler="pyramid", fixations=2)
+    seen, (trace, _), reader = look_at(engine, picture, levels=3, sampler="pyramid", fixations=2)
     level = seen.encoding.grid.level
     first = torch.bincount(level[trace.steps[0].selection.index], minlength=3).tolist()
     assert sum(first) == 20
@@ -102,14 +102,14 @@ def test_one_level_changes_nothing(engine: HFEngine, picture: Picture) -> None:
 
 def test_a_view_and_a_tiny_page_have_no_more_levels(engine: HFEngine, picture: Picture) -> None:
     for view in ("full", "resize"):
-        seen, _, _ = looked(engine, picture, levels=4, sampler=view)
+        seen, _, _ = look_at(engine, picture, levels=4, sampler=view)
         assert int(seen.encoding.grid.level.max()) == 0
     dot = Picture.open(tiny.page(28, 28))
-    assert torch.bincount(looked(engine, dot, levels=4)[0].encoding.grid.level).tolist()[1:] in ([], [1])
+    assert torch.bincount(look_at(engine, dot, levels=4)[0].encoding.grid.level).tolist()[1:] in ([], [1])
 
 
 def test_the_glimpse_stays_beside_the_levels(engine: HFEngine, picture: Picture) -> None:
-    seen, _, reader = looked(engine, picture, levels=2, glimpse=16)
+    seen, _, reader = look_at(engine, picture, levels=2, glimpse=16)
     assert seen.glimpse is not None
     assert len(seen.glimpse) == 16
     assert [len(canvas) for canvas in reader.canvases[:2]] == [16, 16 + 20]
@@ -129,7 +129,7 @@ def test_the_model_answers_from_several_levels(engine: HFEngine, picture: Pictur
 @pytest.mark.parametrize("canvas", ["private", "shared"])
 @pytest.mark.parametrize("planner", names("planners"))
 def test_every_planner_looks_over_levels(engine: HFEngine, picture: Picture, planner: str, canvas: str) -> None:
-    _, found, _ = looked(engine, picture, levels=3, planner=planner, canvas=canvas, fixations=3)
+    _, found, _ = look_at(engine, picture, levels=3, planner=planner, canvas=canvas, fixations=3)
     assert all(len(trace.steps) == 3 for trace in found)
 
 
@@ -146,7 +146,7 @@ def test_every_sampler_takes_levels(name: str, keep: int) -> None:
 @pytest.mark.parametrize("name", names("importance"))
 def test_every_scorer_scores_levels(name: str) -> None:
     scene = Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)])
-    scores = made("importance", name)(replace(scene, attention=scene.received))  # type: ignore[operator]
+    scores = default_strategy("importance", name)(replace(scene, attention=scene.received))  # type: ignore[operator]
     assert scores.shape == (2, 84)
     assert not scores.isnan().any()
     assert (scores[1, 36:] == 0).all()
@@ -155,7 +155,7 @@ def test_every_scorer_scores_levels(name: str) -> None:
 @pytest.mark.parametrize("name", names("importance"))
 def test_scoring_levels_does_not_spoil_the_page_alone(name: str) -> None:
     """What a scorer keeps of a picture (maps of its pixels) must not be taken for another stack of the same picture."""
-    score = made("importance", name)
+    score = default_strategy("importance", name)
     picture, both, query = pyramid_item(8, 8, levels=2)
     _, three, _ = pyramid_item(8, 8, levels=3)
     for encoding in (both, three):
@@ -166,7 +166,7 @@ def test_scoring_levels_does_not_spoil_the_page_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", names("budgets"))
 def test_every_budget_takes_levels(name: str) -> None:
-    budget = made("budgets", name)
+    budget = default_strategy("budgets", name)
     scene = Scene.of([pyramid_item(8, 8), pyramid_item(5, 6, levels=2)])
     assert isinstance(budget, Budget)
     assert len(budget(scene)) == 2
@@ -213,7 +213,7 @@ def test_a_learned_budget_reaches_the_sampler(engine: HFEngine, picture: Picture
     """What a budget wishes for the levels is what a look takes of them."""
     for name, shares in (("difficulty", [0.25, 0.30, 0.25]), ("allocator", [0.1, 0.2, 0.3])):
         budget = {"name": name, "tokens": 20}
-        seen, (trace, _), _ = looked(engine, picture, levels=3, sampler="pyramid", fixations=1, budget=budget)
+        seen, (trace, _), _ = look_at(engine, picture, levels=3, sampler="pyramid", fixations=1, budget=budget)
         level = seen.encoding.grid.level
         room = torch.bincount(level).unsqueeze(0)
         taken = torch.bincount(level[trace.steps[0].selection.index], minlength=3).tolist()
@@ -232,8 +232,8 @@ def filters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_coarser_levels_are_those_of_a_trained_pyramid(engine: HFEngine, picture: Picture, filters: Path) -> None:
-    plain, (before, _), _ = looked(engine, picture, levels=3, sampler="pyramid")
-    seen, (after, _), _ = looked(engine, picture, levels=3, sampler="pyramid", pyramid=str(filters))
+    plain, (before, _), _ = look_at(engine, picture, levels=3, sampler="pyramid")
+    seen, (after, _), _ = look_at(engine, picture, levels=3, sampler="pyramid", pyramid=str(filters))
     assert torch.equal(seen.grid.level, plain.grid.level) and torch.equal(seen.grid.centre_uv, plain.grid.centre_uv)
     fine = seen.grid.level == 0
     assert torch.equal(seen.encoding.tokens[fine], plain.encoding.tokens[fine]), "the page itself is as it was"

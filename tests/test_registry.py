@@ -50,7 +50,8 @@ def test_load_by_name_by_settings_and_as_is():
 
 
 def test_unknown_names_list_the_folder():
-    with pytest.raises(UnknownName, match="no samplers named 'topkk'. In saccade/samplers/: cortical, .*topk"):
+    said = r"no sampler named 'topkk'. Did you mean 'topk'\? In saccade/samplers/: cortical, .*topk"
+    with pytest.raises(UnknownName, match=said):
         load("samplers", "topkk", Sampler)
 
 
@@ -64,7 +65,7 @@ def test_a_typo_is_told_the_name_that_was_meant():
 
 @pytest.mark.parametrize("name", ["../topk", ".topk", "acme..mine", "a/b", "top k", ""])
 def test_what_cannot_be_a_name_is_unknown(name):
-    with pytest.raises(UnknownName, match="no samplers named"):
+    with pytest.raises(UnknownName, match="no sampler named"):
         find("samplers", name, Sampler)
 
 

@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from pipelines.commands import app, options
-from pipelines.commands.settings import asking, merged
+from pipelines.commands.settings import episode_and_engine, merged
 from pipelines.runs.config import Looking
 from pipelines.runs.experiment import find_experiment, read_experiment
 from saccade.heads.allocator import LevelNet
@@ -50,8 +50,8 @@ def test_every_id_is_a_row() -> None:
     assert sorted(row[0] for row in ROWS) == sorted(everything)
 
 
-def said(path: Path) -> str:
-    """What a file says in words: a text as it stands, of code its docstrings and comments."""
+def prose_of(path: Path) -> str:
+    """The prose of a file: the whole of a text, the docstrings and comments of code."""
     text = path.read_text("utf-8")
     if path.suffix != ".py":
         return text
@@ -70,7 +70,7 @@ def test_ids_stand_on_this_page_alone() -> None:
     assert len(texts) > 500
     for path in texts:
         if path != ROOT / "saccade" / "SYSTEMS.md":
-            assert not pattern.findall(said(path)), f"{path} speaks of an id: say what it is"
+            assert not pattern.findall(prose_of(path)), f"{path} speaks of an id: say what it is"
 
 
 def test_every_row_is_whole() -> None:
@@ -140,7 +140,7 @@ def check_command(words: list[str]) -> None:
     if command.name == "ask":
         flags = {flag.name for flag in options.flags(Looking)}
         every = {key: value for key, value in options.given_in(context).items() if key in flags}
-        asking(merged(given["config"], every, given["set"]))
+        episode_and_engine(merged(given["config"], every, given["set"]))
     elif command.name == "show":
         assert given["what"].replace("-", "_") in names("viz.pictures")
         if given["scorer"]:

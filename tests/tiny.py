@@ -44,10 +44,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
     core = Tokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     core.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    made.add_special_tokens({"additional_special_tokens": SPECIAL})
-    made.chat_template = TEMPLATE
-    return made
+    fast = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    fast.add_special_tokens({"additional_special_tokens": SPECIAL})
+    fast.chat_template = TEMPLATE
+    return fast
 
 
 def qwen2_vl(folder: Path, seed: int = 0) -> Path:

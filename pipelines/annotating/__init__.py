@@ -1,1 +1,1 @@
-"""A data set of fields: a run that asks them of every page, and the files that its answers become."""
+"""Annotation: a run that reads fields from every page, and the files of the resulting data set."""

@@ -22,15 +22,15 @@ class Coco:
         size = {"width": page.width or 0, "height": page.height or 0}
         self.images.append({"id": image_id, "file_name": file, **size, "page": page.page})
         for value in page.values:
-            if value.box_px is None or not value.text:  # where nothing was read is no place of the field
+            if value.box_px is None or not value.text:  # an empty value has no place on the page
                 continue
             x0, y0, x1, y1 = value.box_px
-            said = {"text": value.text, "value": value.shown, "flag": value.flag, "by_person": value.by_person}
+            attributes = {"text": value.text, "value": value.shown, "flag": value.flag, "by_person": value.by_person}
             box = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0), "iscrowd": 0}
             of = {"id": len(self.boxes) + 1, "image_id": image_id, "category_id": self.categories[value.field.name]}
-            self.boxes.append({**of, **box, "score": value.confidence, "attributes": said})
+            self.boxes.append({**of, **box, "score": value.confidence, "attributes": attributes})
 
     def dump(self) -> dict[str, Any]:
-        """The file's content."""
+        """The content of the COCO file."""
         named = [{"id": number, "name": name, "supercategory": "field"} for name, number in self.categories.items()]
         return {"images": self.images, "annotations": self.boxes, "categories": named}

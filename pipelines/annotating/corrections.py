@@ -1,8 +1,8 @@
-"""What people said about values: JSON lines beside the run, only ever appended to; the last one about a value counts.
+"""People's corrections of values: JSON lines beside the run, only ever appended to; the last one per value counts.
 
     {"image_id": "006.jpg", "field": "total", "text": "327.00", "read": "3271.00", "when": "2026-11-29T14:00:00+00:00"}
 
-`read` is what the model had read; equal texts are a value that was accepted. The run's own answers stay as they are.
+`read` is what the model had read; if both texts are equal, the value was accepted. The run's answers do not change.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a person said one value is."""
+    """A person's correction of one value."""
 
     image_id: str
     field: str
@@ -23,21 +23,21 @@ class Correction:
 
 
 def read_corrections(path: Path) -> dict[tuple[str, str], Correction]:
-    """The last correction of each (image id, field); a line that a crash cut off is none."""
-    found: dict[tuple[str, str], Correction] = {}
+    """The last correction per (image id, field); a last line cut off by a crash is ignored."""
+    corrections: dict[tuple[str, str], Correction] = {}
     if path.exists():
         for line in path.read_text().split("\n"):
             try:
-                said = Correction(**json.loads(line))
-            except json.JSONDecodeError:  # cut off by a crash: it was never said to be kept
+                correction = Correction(**json.loads(line))
+            except json.JSONDecodeError:  # cut off by a crash: it was never confirmed
                 continue
-            found[said.image_id, said.field] = said
-    return found
+            corrections[correction.image_id, correction.field] = correction
+    return corrections
 
 
-def append_correction(path: Path, said: Correction) -> None:
-    """Adds one line, and waits until it is on the disk."""
-    line = json.dumps(asdict(said), ensure_ascii=False) + "\n"
+def append_correction(path: Path, correction: Correction) -> None:
+    """Appends one line, and waits until it is on the disk."""
+    line = json.dumps(asdict(correction), ensure_ascii=False) + "\n"
     with path.open("a+b") as file:
         if file.tell() and (file.seek(-1, 2), file.read(1))[1] != b"\n":  # a crash cut the last one off
             line = "\n" + line

@@ -1,4 +1,4 @@
-"""From a run's answers to the files of its data set. The same answers and corrections give the same files."""
+"""Writes a run's answers as the files of its data set. The same answers and corrections give the same files."""
 
 import json
 from collections import Counter
@@ -23,7 +23,7 @@ PAGES_PER_FILE = 10_000
 
 @dataclass
 class Exported:
-    """What was written."""
+    """Counts of an export, and its first page."""
 
     pages: int = 0
     values: int = 0
@@ -34,7 +34,7 @@ class Exported:
     first: Page | None = None  # the first page with a value that fits, or else the first
 
     def count(self, page: Page) -> None:
-        """One page more."""
+        """Counts a page."""
         self.pages += 1
         self.values += len(page.values)
         self.by_person += sum(value.by_person for value in page.values)
@@ -51,10 +51,10 @@ def _best(page: Page) -> int:
 
 
 def export(folder: Path) -> Exported:
-    """Writes all files of an annotation's data set (`pipelines.annotating.places`); each appears whole.
+    """Writes all files of an annotation's data set (`pipelines.annotating.places`), each atomically.
 
     Raises:
-        ConfigError: the folder is not that of an annotation.
+        ConfigError: the folder does not hold an annotation.
     """
     places, dataset = Places(folder), dataset_of(folder)
     version = _version(folder)
@@ -86,7 +86,7 @@ def export(folder: Path) -> Exported:
 
 
 def _write_shard(folder: Path, number: int, waiting: list[dict[str, Any]], schema: pa.Schema) -> int:
-    """Writes what is waiting as one file, and empties it; the number of the next."""
+    """Writes the waiting rows as one file and clears them; returns the number of the next file."""
     with replaced(folder / f"{number:05d}.parquet") as path:
         write_parquet(pa.Table.from_pylist(waiting, schema), path, compression="zstd")
     waiting.clear()
@@ -94,14 +94,14 @@ def _write_shard(folder: Path, number: int, waiting: list[dict[str, Any]], schem
 
 
 def _remove_from(folder: Path, shard: int) -> None:
-    """Files of an earlier export that held more pages."""
+    """Removes files from `shard` on, left by an earlier export of more pages."""
     for path in folder.glob("*.parquet"):
         if path.stem.isdigit() and int(path.stem) >= shard:
             path.unlink()
 
 
 def _version(folder: Path) -> str:
-    """Which model answered, as Label Studio tells predictions apart."""
+    """The version of saccade and the model's name, by which Label Studio distinguishes predictions."""
     settings = stored.settings(folder)
     return f"saccade {settings['versions']['saccade']}, {Path(settings['engine']['model']).name}"
 

@@ -1,6 +1,6 @@
 """Label Studio: one task per page with its values as predictions, and the labelling interface that shows them.
 
-A field is a box of evidence (`rectanglelabels`) and a value (`textarea`, or `choices` where there are some). Boxes are
+A field is a box of evidence (`rectanglelabels`) and a value (`textarea`, or `choices` if the field has them). Boxes are
 in percent of the image. An image's address is that of Label Studio's local storage: start it with
 LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/.
 """
@@ -31,14 +31,14 @@ def interface(fields: Sequence[FieldSpec]) -> str:
             for each in choices:
                 ElementTree.SubElement(tag, "Choice", value=each)
         else:
-            one = {"editable": "true", "maxSubmissions": "1"}
-            ElementTree.SubElement(view, "TextArea", {"name": _tag(field), "toName": IMAGE, **one})
+            single_line = {"editable": "true", "maxSubmissions": "1"}
+            ElementTree.SubElement(view, "TextArea", {"name": _tag(field), "toName": IMAGE, **single_line})
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
 
 def task(page: Page, version: str) -> dict[str, Any]:
-    """One task. The prediction's score is that of its least sure value: tasks sorted by it begin with the worst."""
+    """One task. The prediction's score is its lowest confidence, so tasks sorted by score begin with the least sure."""
     results = [result for value in page.values for result in _results(page, value)]
     score = min((value.confidence for value in page.values), default=0.0)
     review = [value.field.name for value in page.values if value.flag is not None]
@@ -51,19 +51,19 @@ def _results(page: Page, value: Value) -> list[dict[str, Any]]:
         return []
     identity = f"{page.number}-{value.field.name}"
     size = {"original_width": page.width, "original_height": page.height, "image_rotation": 0}
-    made: list[dict[str, Any]] = []
-    if value.box_px is not None and value.text:  # where nothing was read is no place of the field
+    results: list[dict[str, Any]] = []
+    if value.box_px is not None and value.text:  # an empty value has no place on the page
         x0, y0, x1, y1 = value.box_px
         place = {"x": 100 * x0 / page.width, "y": 100 * y0 / page.height, "rotation": 0}
         place |= {"width": 100 * (x1 - x0) / page.width, "height": 100 * (y1 - y0) / page.height}
         box = {**place, "rectanglelabels": [value.field.name]}
-        made.append(_result(f"{identity}-box", EVIDENCE, "rectanglelabels", box, value) | size)
+        results.append(_result(f"{identity}-box", EVIDENCE, "rectanglelabels", box, value) | size)
     if choices := value.field.allowed:
         if value.shown in choices:
-            made.append(_result(identity, _tag(value.field), "choices", {"choices": [value.shown]}, value) | size)
+            results.append(_result(identity, _tag(value.field), "choices", {"choices": [value.shown]}, value) | size)
     elif value.shown:
-        made.append(_result(identity, _tag(value.field), "textarea", {"text": [value.shown]}, value) | size)
-    return made
+        results.append(_result(identity, _tag(value.field), "textarea", {"text": [value.shown]}, value) | size)
+    return results
 
 
 def _result(identity: str, tag: str, kind: str, value: dict[str, Any], of: Value) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _result(identity: str, tag: str, kind: str, value: dict[str, Any], of: Value
 
 
 def _tag(field: FieldSpec) -> str:
-    """The name of a field's control; no field is called like the image or the boxes."""
+    """The name of a field's control, distinct from those of the image and the boxes."""
     return f"field_{field.name}"
 
 

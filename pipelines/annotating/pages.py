@@ -1,7 +1,7 @@
 """The pages of an annotation with their values: rows of the run's answers, parsed, located, corrected by people.
 
-Reading is deterministic: the same answers and corrections give the same pages. Nothing is left out: a page of which
-nothing could be answered has a value with a flag for each of its fields.
+Reading is deterministic: the same answers and corrections give the same pages. No page is left out: one without any
+answer has a flagged value for each field.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ COLUMNS = ("id", "answer", "confidence", "visual_tok", "error", "grid", "fixatio
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What was read for one field of one page, and how."""
+    """The value of one field of one page, and how it was read."""
 
     field: FieldSpec
     text: str = ""  # as it was read, or as a person says it is
@@ -43,7 +43,7 @@ class Value:
 
     @property
     def shown(self) -> str:
-        """The value as text: a date as 2024-03-31, nothing as ""."""
+        """The value as text: a date as 2024-03-31, a missing value as ""."""
         value = self.parsed.value
         if isinstance(value, bool):
             return "yes" if value else "no"
@@ -52,7 +52,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page with a value for each field, in their order."""
+    """One page with one value per field, in the order of the fields."""
 
     number: int  # in the run's manifest
     image_id: str
@@ -71,10 +71,10 @@ class Page:
 
 
 def read_pages(folder: Path) -> Iterator[Page]:
-    """All pages of an annotation, in the data set's order; of one made `--from-run`, those taken over as well.
+    """All pages of an annotation in the data set's order; with `--from-run` also those of the earlier run.
 
     Raises:
-        ConfigError: the folder is not that of an annotation.
+        ConfigError: the folder does not hold an annotation.
     """
     settings, dataset = read_settings(folder), dataset_of(folder)
     corrections = read_corrections(Places(folder).corrections)
@@ -91,7 +91,7 @@ def read_pages(folder: Path) -> Iterator[Page]:
 
 
 def _own(folder: Path, dataset: Fields, review_below: float) -> Iterator[Page]:
-    """The pages that a run itself asked about."""
+    """The pages that this run itself read."""
     fields = {each.name: each for each in dataset.fields}
     places = Places(folder)
     for number, row in manifest.read(places.manifest):
@@ -147,7 +147,7 @@ def _value(spec: FieldSpec, row: Mapping[str, Any] | None, size: tuple[int, int]
 
 
 def _graded(value: Value, review_below: float) -> Value:
-    """With the reason why a person should see it, if there is one."""
+    """The value, flagged with the reason why a person should see it, if there is one."""
     if value.by_person:
         return value
     if value.error is not None:
@@ -162,10 +162,10 @@ def _corrected(page: Page, corrections: Mapping[tuple[str, str], Correction]) ->
 
 
 def _by_person(value: Value, page: Page, corrections: Mapping[tuple[str, str], Correction]) -> Value:
-    """The value as a person has it, where one has said something. What a person says needs no more review."""
-    said = corrections.get((page.image_id, value.field.name))
-    if said is None:
+    """The value, replaced by a person's correction if there is one; a corrected value needs no review."""
+    correction = corrections.get((page.image_id, value.field.name))
+    if correction is None:
         return value
-    parsed = replace(parse(value.field, said.text), flag=None)
-    box = value.box_px if said.text == value.read else None  # where the model read something else is no evidence
-    return replace(value, text=said.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)
+    parsed = replace(parse(value.field, correction.text), flag=None)
+    box = value.box_px if correction.text == value.read else None  # the box is evidence only of what the model read
+    return replace(value, text=correction.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)

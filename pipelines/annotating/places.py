@@ -1,4 +1,4 @@
-"""Where everything of an annotation lies: in the folder of its run, beside the run's own files.
+"""Paths of an annotation's files: in the folder of its run, beside the run's own files.
 
 DIR/annotations/00000.parquet ...   one row per page, columns per field
     annotations.jsonl               the same, with looks and tokens of each value

@@ -6,8 +6,8 @@ GET  /items/N               one value: where it is from, what was read, how sure
 GET  /items/N/crop.png      the page around its evidence; ?whole=true the whole page
 POST /items/N               {"text": ..., "anyway": false}: what a person says it is
 
-It listens on this machine only, and refuses requests that another site's page makes a browser send. What is said is
-appended to DIR/corrections.jsonl at once; the run's answers stay as they are.
+It listens on this machine only, and refuses cross-site requests. Corrections are appended to DIR/corrections.jsonl at
+once; the run's answers do not change.
 """
 
 import io
@@ -35,15 +35,15 @@ from saccade.errors import SaccadeError, describe
 
 HERE = ("127.0.0.1", "localhost")
 MARGIN_SHARE = 0.06
-"""Of the page's longer side: what a crop shows around its evidence."""
+"""Margin of a crop around its evidence, as a share of the page's longer side."""
 SHOWN_PX = 1400
-"""Longest side of what is sent to the browser."""
+"""Longest side in px of an image sent to the browser."""
 MARK = (213, 94, 0)
 HTML = Path(__file__).with_name("review.html")
 
 
 class Said(BaseModel):
-    """What a person says a value is."""
+    """A correction, as the page sends it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +53,7 @@ class Said(BaseModel):
 
 @dataclass
 class Item:
-    """One value to be seen."""
+    """One value to review."""
 
     page: Page
     value: Value
@@ -76,23 +76,23 @@ class Queue:
 
     @property
     def left(self) -> int:
-        """How many nobody has said anything about."""
+        """The number of values that nobody has reviewed yet."""
         return sum(item.said is None for item in self.items)
 
     def say(self, item: Item, said: Said) -> str | None:
-        """Keeps what a person said; or, where it does not fit the field, keeps nothing and says why."""
+        """Stores a correction. If it does not fit the field, stores nothing and returns why."""
         text = " ".join(said.text.split())
         flag = parse(item.value.field, text).flag
         if flag is not None and not said.anyway:
             return flag
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        told = Correction(item.page.image_id, item.value.field.name, text, item.value.read, when)
-        append_correction(Places(self.folder).corrections, told)
+        correction = Correction(item.page.image_id, item.value.field.name, text, item.value.read, when)
+        append_correction(Places(self.folder).corrections, correction)
         item.said = text
         return None
 
     def crop(self, item: Item, whole: bool) -> bytes:
-        """A PNG of the page around the evidence, which is outlined; of the whole page where there is none.
+        """A PNG of the page around the outlined evidence; of the whole page if there is no evidence.
 
         Raises:
             SaccadeError: the page cannot be opened.
@@ -118,7 +118,7 @@ class Queue:
 
 
 def review_app(queue: Queue) -> FastAPI:
-    """The page and what it asks for."""
+    """The web app: the page, and the endpoints that it calls."""
     app = FastAPI(title="saccade review", openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HERE))
 
@@ -161,7 +161,7 @@ def review_app(queue: Queue) -> FastAPI:
 
 
 def shown(item: Item) -> dict[str, Any]:
-    """A value as the page shows it."""
+    """The JSON of a value for the page."""
     field, value = item.value.field, item.value
     return {
         "image": item.page.image,

@@ -32,11 +32,11 @@ COLUMN_TYPES = {
 
 def schema(fields: Sequence[FieldSpec]) -> pa.Schema:
     """The columns of a data set of these fields."""
-    made = [("image", pa.string()), ("page", pa.int32()), ("width", pa.int32()), ("height", pa.int32())]
+    columns = [("image", pa.string()), ("page", pa.int32()), ("width", pa.int32()), ("height", pa.int32())]
     for field in fields:
-        made.append((field.name, TYPES[field.type]))
-        made += [(column, COLUMN_TYPES[column.rpartition("_")[2]]) for column in field.columns[1:]]
-    return pa.schema([*made, ("review", pa.bool_()), ("reviewed", pa.list_(pa.string()))])
+        columns.append((field.name, TYPES[field.type]))
+        columns += [(column, COLUMN_TYPES[column.rpartition("_")[2]]) for column in field.columns[1:]]
+    return pa.schema([*columns, ("review", pa.bool_()), ("reviewed", pa.list_(pa.string()))])
 
 
 def table_row(page: Page) -> dict[str, Any]:
@@ -51,14 +51,14 @@ def table_row(page: Page) -> dict[str, Any]:
 
 
 def json_line(page: Page) -> dict[str, Any]:
-    """A page with its values, each with its looks and tokens."""
+    """A page as a JSON object: its values, each with its looks and tokens."""
     place = {"image": page.image, "page": page.page, "width": page.width, "height": page.height}
     values = {value.field.name: {"value": _plain(value), **_about(value)} for value in page.values}
     return {**place, "fields": values, "review": page.review}
 
 
 def review_lines(page: Page) -> Iterator[dict[str, Any]]:
-    """The values of a page that a person should see."""
+    """JSON objects of the values of a page that need review."""
     for value in page.values:
         if value.flag is not None:
             place = {"image": page.image, "page": page.page, "field": value.field.name}
@@ -80,7 +80,7 @@ def labels(page: Page, dataset: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Value) -> Any:
-    """The typed value as JSON has it."""
+    """The typed value as JSON."""
     typed = value.parsed.value
     return typed.isoformat() if isinstance(typed, datetime.date) else typed
 

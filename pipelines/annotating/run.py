@@ -1,4 +1,4 @@
-"""One annotation: a run over images and fields, then the files of its data set. `saccade annotate` is this function."""
+"""One annotation: a run over images and fields, then the files of its data set. `saccade annotate` calls it."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def dataset_for(
     With `relabel_failed` it asks only what `.saccade/relabel.jsonl` in the output lists, which `begin` writes.
 
     Raises:
-        ConfigError: images or fields are missing, or given twice; there are no such images.
+        ConfigError: images or fields are missing or given twice, or the images do not exist.
     """
     if settings.from_run is None:
         if settings.relabel_failed:
@@ -47,10 +47,10 @@ def dataset_for(
 
 
 def list_again(settings: Annotating, output: Path) -> int | None:
-    """Lists what is asked again, once; how many values that is. None: everything is asked.
+    """Writes the list of values to ask again, once, and returns their number; None: all values are asked.
 
     Raises:
-        ConfigError: nothing failed and nothing needs review, or the output cannot be written to.
+        ConfigError: no value failed or needs review, or the output cannot be written.
     """
     if settings.from_run is None or not settings.relabel_failed:
         return None
@@ -73,9 +73,9 @@ def list_again(settings: Annotating, output: Path) -> int | None:
 
 
 def annotate(config: RunConfig, settings: Annotating, console: Console) -> Exported:
-    """Answers every field of every page, and writes the data set.
+    """Reads every field of every page, and writes the data set.
 
-    Raises: what `pipelines.execute.run.batch` does; what is done stays, and is gone on with by --resume.
+    Raises: as `pipelines.execute.run.batch`; finished answers are kept, and --resume continues from them.
     """
     batch(config, console)
     write_settings(config.output, settings)

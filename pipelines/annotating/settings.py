@@ -1,4 +1,4 @@
-"""Settings of `saccade annotate` besides those of its run, and which of them the run's folder keeps."""
+"""Settings of `saccade annotate` besides those of its run; the run's folder keeps them."""
 
 import json
 from pathlib import Path
@@ -20,10 +20,10 @@ class Annotating(Settings):
 
     panel = "What it answers"
 
-    review_below: float = Field(0.8, ge=0, le=1, description="A person should see values less sure than this.")
+    review_below: float = Field(0.8, ge=0, le=1, description="Values with a confidence below this need review.")
     from_run: Path | None = Field(None, description="Take images and fields from an earlier `saccade annotate`.")
     relabel_failed: bool = Field(
-        False, description="With --from-run: ask again only what failed or needs review; the rest is taken over."
+        False, description="With --from-run: ask again only values that failed or need review; keep the others."
     )
 
     @field_validator("from_run")

@@ -1,4 +1,4 @@
-"""The command line, one file per command: it makes a checked configuration of options, and prints a result."""
+"""The command line, one file per command: each turns options into a checked configuration, and prints a result."""
 
 ROWS_FAILED = 3
-"""Exit status of a command that ends with errors in place of some of its answers."""
+"""Exit status of a command some of whose answers are errors."""

@@ -1,4 +1,4 @@
-"""`saccade analyze`: what the tokens of an image, a data set or a run hold, and where they went."""
+"""`saccade analyze`: information in the tokens of an image, a data set or a run, and where looks went."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import SHORT, asking
+from pipelines.commands.settings import SHORT, episode_and_engine
 from pipelines.reporting.subjects import UNASKED
 from pipelines.runs import stored
 from pipelines.runs.config import Data, Looking
@@ -48,14 +48,14 @@ def analyze(
     settings: dict[str, Any],
     given: dict[str, Any],
 ) -> None:
-    """Say in numbers what the tokens hold, what was looked at, and what leaving tokens out costs.
+    """Measure the information in the tokens, where looks went, and what leaving tokens out costs.
 
-    Of an image or a data set: entropy of the tokens, what the question tells about them, the bottleneck,
-    how alike patches are after each block of the encoder, scanpaths beside those of people, tokens by
-    eccentricity. Of a data set also, read by the model: accuracy with 1/16 to all of the tokens, the best
-    kept, any kept, the best dropped, the image made smaller. Of a run: scanpaths and eccentricity, as stored.
+    Of an image or a data set: entropy of the tokens, information in the question, the bottleneck,
+    similarity of patches after each block of the encoder, scanpaths beside those of people, tokens by
+    eccentricity. Of a data set also, read by the model: accuracy with 1/16 to all of the tokens, keeping the
+    best, random ones, the worst, or a smaller image. Of a run: scanpaths and eccentricity, as stored.
 
-    An image without --question has no numbers that depend on one. Ctrl-C gives what is done.
+    For an image without --question, numbers that depend on a question are left out. Ctrl-C reports what is done.
 
     Example: saccade analyze synthdoc --limit 32 --output analysis/synthdoc
     """
@@ -73,7 +73,7 @@ def analyze(
 
 
 def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], people: Paths) -> analysis.Measured:
-    """What the target is (a run, an image, a data set), measured; `given`: the options that were given."""
+    """Measures the target: a run, an image or a data set. `given`: options from the command line."""
     path, num_questions = Path(target).expanduser(), settings.pop("limit")
     data = settings.pop("dataset", {})
     looks = {key: value for key, value in given.items() if key not in ("limit", *SHORT_OF_DATA)}
@@ -87,12 +87,12 @@ def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], peop
             raise ConfigError(f"{target} is an image, which does not go with {', '.join(sorted(extra))}")
         asked = given.get("question") is not None
         if not asked:
-            settings = {"planner": "saliency", "scorer": "edges", **settings}  # those that no question changes
-        episode, spec = asking(settings)
+            settings = {"planner": "saliency", "scorer": "edges", **settings}  # neither depends on the question
+        episode, spec = episode_and_engine(settings)
         question = Question(path.stem, given["question"] if asked else UNASKED)
         sample = Sample(path.stem, Picture.open(path, page=one_page(given.get("pages"))), (question,))
         return analysis.of_image(target, episode, spec, sample, asked=asked, people=people)
-    episode, spec = asking(settings)
+    episode, spec = episode_and_engine(settings)
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})
     rows = [row for row in limit(dataset.rows(), num_questions) if isinstance(row, Row)]
     progress = Console(stderr=True)

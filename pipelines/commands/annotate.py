@@ -22,7 +22,6 @@ from saccade.errors import ConfigError
 console = Console()
 OWN = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "metric", "export")
 RARELY = ("glimpse", "rest", "fovea", "levels", "canvas", "integrate", "encoder")  # in a file, or by --set
-FIELDS_PANEL = "What it answers"
 
 
 @takes(Annotating, RunConfig, leave_out=(*OWN, *RARELY))
@@ -73,32 +72,33 @@ def annotate(
     dataset = dataset_for(images, None if fields is None else read_fields(fields), pages, own, output)
     values = {"output": output, "dataset": dataset.spec()}
     chosen = run_config({**settings, **values, **({} if limit is None else {"limit": limit * len(dataset.fields)})})
-    told = Console(stderr=True)
+    notices = Console(stderr=True)
     again = list_again(own, chosen.output)
     if again is not None:
-        told.print(f"{again} values failed or need review and are asked again", highlight=False)
-    made = run(chosen, own, told)
-    tell(made, chosen.output)
-    if made.flags["error"]:
+        notices.print(f"{again} values failed or need review and are asked again", highlight=False)
+    exported = run(chosen, own, notices)
+    tell(exported, chosen.output)
+    if exported.flags["error"]:
         raise typer.Exit(ROWS_FAILED)
 
 
-def tell(made: Exported, output: Path) -> None:
-    """The first values, how many need a person, and where everything is."""
+def tell(exported: Exported, output: Path) -> None:
+    """Prints the first page's values, how many values need review, and where the files are."""
     table = Table(box=None, pad_edge=False, show_edge=False)
     for name in ("field", "value", "sure", "flag"):
         table.add_column(name, justify="right" if name == "sure" else "left", overflow="fold")
-    for value in made.first.values if made.first is not None else ():
+    for value in exported.first.values if exported.first is not None else ():
         sure = "by a person" if value.by_person else f"{value.confidence:.0%}"
         table.add_row(value.field.name, Text(value.shown or "-"), sure, Text(value.flag or ""))
-    if made.first is not None:
-        console.print(Text(made.first.image_id, style="bold"))
+    if exported.first is not None:
+        console.print(Text(exported.first.image_id, style="bold"))
     console.print(table)
-    flags = ", ".join(f"{times} {flag}" for flag, times in made.flags.most_common())
+    flags = ", ".join(f"{times} {flag}" for flag, times in exported.flags.most_common())
     console.print(
-        f"{made.pages} pages, {made.values} values; {made.review} on {made.review_pages} pages need review"
+        f"{exported.pages} pages, {exported.values} values; "
+        f"{exported.review} on {exported.review_pages} pages need review"
         + (f" ({flags})" if flags else "")
-        + (f"; {made.by_person} by a person" if made.by_person else ""),
+        + (f"; {exported.by_person} by a person" if exported.by_person else ""),
         highlight=False,
         soft_wrap=True,
     )
@@ -108,7 +108,7 @@ def tell(made: Exported, output: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if made.flags["error"]:
+    if exported.flags["error"]:
         console.print(f"{output}/review.jsonl says what the errors are", highlight=False, soft_wrap=True)
-    if made.review:
+    if exported.review:
         console.print(f"`saccade review {output}` shows one after another", highlight=False, soft_wrap=True)

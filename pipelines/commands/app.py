@@ -1,7 +1,7 @@
-"""The command line: one file of this folder per command, loaded when it is asked for.
+"""The command line: one file of this folder per command, imported when the command runs.
 
-`saccade ask` is `ask` in `pipelines/commands/ask.py`: a function, or a `typer.Typer` where it is several commands.
-Nothing of saccade is imported for `saccade --help`, and `saccade doctor` runs where a package is missing.
+`saccade ask` is `ask` in `pipelines/commands/ask.py`: a function, or a `typer.Typer` with several commands.
+`saccade --help` imports nothing of saccade, and `saccade doctor` runs even if packages are missing.
 """
 
 import ast
@@ -25,7 +25,7 @@ SHARED = ("app", "options", "settings")
 """Files of this folder that are not commands."""
 
 RENAMED: dict[tuple[str, ...], str] = {("experiment", "coverage"): "it is `saccade rank` now, with the same options"}
-"""Old spellings, and what they say."""
+"""Old names of commands, and the message that they give."""
 
 
 def names() -> list[str]:
@@ -53,7 +53,7 @@ def sentence(name: str) -> str:
 
 
 class Commands(TyperGroup):
-    """The commands; whichever is interrupted or terminated says how to go on, and the exit code is 130."""
+    """All commands. An interrupted or terminated one prints how to resume, and its exit code is 130."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -61,8 +61,8 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first word names, loaded now."""
-        if (told := RENAMED.get(tuple(args[:2]))) is not None:
-            raise typer.BadParameter(told)
+        if (replacement := RENAMED.get(tuple(args[:2]))) is not None:
+            raise typer.BadParameter(replacement)
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name is not None and command is not None else None, rest
 
@@ -71,15 +71,15 @@ class Commands(TyperGroup):
         try:
             with terminated_as_interrupted():
                 return super().invoke(ctx)
-        except KeyboardInterrupt as stopped:  # here: typer makes an exit of it that says nothing
+        except KeyboardInterrupt as stopped:  # caught here, since typer would exit without a message
             Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
             raise typer.Exit(130) from stopped
 
 
 @contextmanager
 def terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM is Ctrl-C while the block runs: docker, Kubernetes and Slurm send it, and the first process of a
-    container gets it only where it handles it."""
+    """Treats SIGTERM like Ctrl-C in the block: docker, Kubernetes and Slurm send it, and the first process of a
+    container receives it only if it has a handler."""
     if threading.current_thread() is not threading.main_thread():  # handlers belong to the main thread
         yield
         return
@@ -106,15 +106,15 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def saccade(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Answers questions about high-resolution images with a fixed budget of visual tokens."""
 
 
 def expected(error: Exception) -> str | None:
-    """What an error that is no fault of the code says: saccade's own, a full disk, a package that is not installed."""
-    own = sys.modules.get("saccade.errors")  # an error of it comes from where it was imported
+    """The message of an expected error (saccade's own, a full disk, a missing package); None for a bug."""
+    own = sys.modules.get("saccade.errors")  # not imported: the error cannot be saccade's own
     if own is not None and isinstance(error, own.SaccadeError):
         return str(error)
     if text := cause(error):

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import asking, refuse_unused
+from pipelines.commands.settings import episode_and_engine, refuse_unused
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
@@ -33,7 +33,7 @@ def ask(
     image: Annotated[Path, typer.Argument(help="The picture, or a PDF.", exists=True, dir_okay=False)],
     question: Annotated[list[str], typer.Argument(help="The question about it, in quotes or not.")],
     trace: Annotated[
-        Path | None, typer.Option(help="Draw where it looked into this PNG: tokens, numbered gazes, importance.")
+        Path | None, typer.Option(help="PNG to draw the trace into: tokens, numbered gazes, importance.")
     ] = None,
     pages: Annotated[
         str | None, typer.Option(metavar="1,3-5", help="Pages of a PDF or TIFF, each asked by itself (default: all).")
@@ -50,7 +50,7 @@ def ask(
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
     refuse_unused(given)
-    looks, spec = asking(settings)
+    looks, spec = episode_and_engine(settings)
     answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)
 
 
@@ -64,47 +64,48 @@ def answer(
     console: Console = console,
     as_json: bool = False,
 ) -> None:
-    """Answers, prints a line per fixation or one of JSON, and draws the trace when a path is given; so for each page.
+    """Answers the question about each page; prints a line per fixation, or one line of JSON per page; draws the trace.
 
     Raises:
-        ConfigError: the question is empty, there is no such page, the trace cannot be drawn there, or a scorer needs
-            what the engine cannot give; nothing has been loaded.
+        ConfigError: before anything is loaded: the question is empty, the page does not exist, the trace cannot be
+            written, or a scorer needs what the engine cannot give.
         SaccadeError: the image or the question cannot be used.
-        Exit: of several pages some could not be answered; which and why is said beside the others' answers.
+        Exit: some of several pages could not be answered; each has printed its error.
     """
-    told = Console(stderr=True) if as_json else console  # JSON stands alone
+    notices = Console(stderr=True) if as_json else console  # stdout holds nothing but JSON
     if not question.strip():
         raise ConfigError("the question is empty: give it in quotes after the image")
     if trace_path is not None:
         picture_path(trace_path)
     settings.check_engine(spec)
-    there = Picture.open(image).num_pages
-    wanted = chosen(pages, there)
-    if not wanted:
-        raise ConfigError(f"{str(image)!r} has {there} page{'s' * (there > 1)}; --pages {pages} chooses none of them")
-    if beyond := [first for first, _ in ranges(pages) or () if first > there]:
-        raise ConfigError(f"{str(image)!r} has {there} pages; --pages {pages} asks for page {beyond[0]} as well")
+    num_pages = Picture.open(image).num_pages
+    page_numbers = chosen(pages, num_pages)
+    holds = f"{str(image)!r} has {num_pages} page{'s' * (num_pages > 1)}"
+    if not page_numbers:
+        raise ConfigError(f"{holds}; --pages {pages} chooses none of them")
+    if beyond := [first for first, _ in ranges(pages) or () if first > num_pages]:
+        raise ConfigError(f"{holds}; --pages {pages} asks for page {beyond[0]} as well")
     failed = False
     with spec.open() as engine:
-        for page in wanted:
+        for page in page_numbers:
             drawn = trace_path
-            if trace_path is not None and len(wanted) > 1:
+            if trace_path is not None and len(page_numbers) > 1:
                 drawn = trace_path.with_stem(f"{trace_path.stem}-page{page}")
-            if there > 1 and not as_json:
-                console.print(f"page {page} of {there}", style="bold", highlight=False)
+            if num_pages > 1 and not as_json:
+                console.print(f"page {page} of {num_pages}", style="bold", highlight=False)
             try:
                 picture = Picture.open(image, page=page)
                 seen, trace = _look(picture, question, engine, settings)
                 (_print_json if as_json else _print_lines)(picture, seen, trace, settings, console)
                 if drawn is not None:
                     _draw(picture, seen, trace, settings, drawn)
-                    told.print(f"drawn in {drawn}", style="dim", highlight=False, soft_wrap=True)
+                    notices.print(f"drawn in {drawn}", style="dim", highlight=False, soft_wrap=True)
             except DataError as error:
-                if len(wanted) == 1:
+                if len(page_numbers) == 1:
                     raise
                 failed = True
                 which = f"page {page}: " if as_json else ""  # else the line above says it
-                told.print(f"{which}error: {error}", markup=False, highlight=False, soft_wrap=True)
+                notices.print(f"{which}error: {error}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(ROWS_FAILED)
 
@@ -146,12 +147,12 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
 
 
 def _print_json(picture: Picture, seen: Seen, trace: Trace, settings: Episode, console: Console) -> None:
-    """The row that a run stores, without what only a data set's question has."""
+    """The row that a run would store, without the columns that only a data set's question fills."""
     (row,) = scored_rows("", seen, [Question("ask", trace.question)], [trace], settings)
-    told = {**row, "page": picture.page if picture.num_pages > 1 else None}  # as rows of a run have it
+    shown_row = {**row, "page": picture.page if picture.num_pages > 1 else None}  # as rows of a run have it
     for name in ("id", "image_id", "answers", "score", "exact", "coverage", "metadata", "variant", "error"):
-        del told[name]
-    console.print(json.dumps(told), highlight=False, markup=False, soft_wrap=True)
+        del shown_row[name]
+    console.print(json.dumps(shown_row), highlight=False, markup=False, soft_wrap=True)
 
 
 def _draw(picture: Picture, seen: Seen, trace: Trace, settings: Episode, path: Path) -> None:

@@ -24,7 +24,7 @@ RARELY = ("fovea", "levels", "canvas")  # in a file, or by --set
 def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
     """Answer all questions of a data set: each image is encoded once, a bad one costs its own rows.
 
-    Runs on Ray, here or on a cluster; with --in-process as a loop that starts at once, for small runs.
+    Runs on Ray, here or on a cluster; a few images are done sooner by a plain loop: --in-process.
 
     Writes OUTPUT/answers/*.parquet (one row per question), summary.json and run.yaml. Killed at any
     moment, or stopped by Ctrl-C or SIGTERM, the same command with --resume goes on.

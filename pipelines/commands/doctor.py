@@ -1,6 +1,6 @@
 """`saccade doctor`: what is installed, which engine would be used, what is missing and the command that fixes it.
 
-It must run where anything is missing: nothing but the standard library, packaging and what prints is imported above.
+It must run whatever is missing: at the top it imports only the standard library, packaging, typer and rich.
 """
 
 import importlib.metadata
@@ -18,7 +18,7 @@ from rich.table import Table
 console = Console()
 
 Finding = tuple[str, str, str]
-"""What was looked at, what was found, and the command that fixes it (empty: nothing to fix)."""
+"""What was checked, the result, and the command that fixes it (empty: nothing to fix)."""
 
 
 def doctor(
@@ -41,17 +41,17 @@ def doctor(
 
 
 def examine(console: Console) -> int:
-    """Prints a table of findings; 0 when the main job would run, 1 when something it needs is missing."""
+    """Prints a table of findings; returns 0 if `saccade batch` would run, 1 if something it needs is missing."""
     table = Table(box=None, pad_edge=False)
     for column in ("", "found", "what to do"):
         table.add_column(column, overflow="fold")
     table.add_row("python", platform.python_version(), "")
     broken = False
-    for name, found, fix in [*packages(), bundled_model()]:
+    for name, finding, fix in [*packages(), bundled_model()]:
         broken |= bool(fix)
-        table.add_row(name, f"[red]{escape(found)}[/red]" if fix else escape(found), escape(fix))
-    for name, found, hint in (processor(), engine()):
-        table.add_row(name, escape(found), escape(hint))
+        table.add_row(name, f"[red]{escape(finding)}[/red]" if fix else escape(finding), escape(fix))
+    for name, finding, hint in (processor(), engine()):
+        table.add_row(name, escape(finding), escape(hint))
     console.print(table)
     console.print(
         "[red]not ready[/red]"
@@ -64,19 +64,19 @@ def examine(console: Console) -> int:
 def packages() -> Iterator[Finding]:
     """Each package that saccade declares, with its version."""
     for requirement in requirements():
-        found = version(requirement.name)
-        if found is None:
+        present = version(requirement.name)
+        if present is None:
             yield requirement.name, "missing", pip(requirement)
-        elif not requirement.specifier.contains(found, prereleases=True):
-            yield requirement.name, f"{found}, not {requirement.specifier}", pip(requirement)
+        elif not requirement.specifier.contains(present, prereleases=True):
+            yield requirement.name, f"{present}, not {requirement.specifier}", pip(requirement)
         else:
-            yield requirement.name, found, ""
+            yield requirement.name, present, ""
 
 
 def requirements() -> list[Requirement]:
-    """What saccade needs here, without its extras."""
+    """The packages that saccade requires on this platform, without its extras."""
     declared = map(Requirement, importlib.metadata.requires("saccade") or [])
-    return [made for made in declared if made.marker is None or made.marker.evaluate({"extra": ""})]
+    return [need for need in declared if need.marker is None or need.marker.evaluate({"extra": ""})]
 
 
 def pip(requirement: Requirement) -> str:
@@ -86,7 +86,7 @@ def pip(requirement: Requirement) -> str:
 
 
 def version(package: str) -> str | None:
-    """The installed version of a distribution, None without it."""
+    """The installed version of a distribution; None: it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -94,7 +94,7 @@ def version(package: str) -> str | None:
 
 
 def processor() -> Finding:
-    """The device that `--device auto` takes, and a hint when a GPU is present but torch cannot use it."""
+    """The device that `--device auto` chooses, and a hint if there is a GPU that torch cannot use."""
     try:
         import torch
 
@@ -109,7 +109,7 @@ def processor() -> Finding:
 
 
 def engine() -> Finding:
-    """What `--engine auto` takes."""
+    """The engine that `--engine auto` chooses."""
     try:
         from saccade.engines import automatic, installed
     except ImportError as error:
@@ -129,10 +129,10 @@ def bundled_model() -> Finding:
     except ImportError as error:
         return "nano", f"does not load: {error}", repair(error)
     try:
-        with choose_engine("hf").open() as opened:
-            blank = opened.prepare(Picture.open(np.full((64, 64, 3), 255, np.uint8)))
-            parameters = sum(p.numel() for p in opened.family.model.parameters())
-            tokens = len(opened.encode([blank])[0])
+        with choose_engine("hf").open() as nano:
+            blank = nano.prepare(Picture.open(np.full((64, 64, 3), 255, np.uint8)))
+            parameters = sum(p.numel() for p in nano.family.model.parameters())
+            tokens = len(nano.encode([blank])[0])
             return "nano", f"loads and encodes ({parameters / 1e6:.1f} M parameters, {tokens} tokens)", ""
     except ImportError as error:
         return "nano", f"does not load: {error}", repair(error)
@@ -141,10 +141,10 @@ def bundled_model() -> Finding:
 
 
 def repair(error: ImportError) -> str:
-    """The command that installs again what could not be imported."""
+    """The command that reinstalls the package that could not be imported."""
     module = (error.name or "").partition(".")[0]
-    there = importlib.metadata.packages_distributions().get(module, [])
+    distributions = importlib.metadata.packages_distributions().get(module, [])
     for requirement in requirements():
-        if requirement.name in there:
+        if requirement.name in distributions:
             return pip(requirement).replace("install", "install --force-reinstall", 1)
     return f"pip install {module}" if module else "pip install --force-reinstall saccade"

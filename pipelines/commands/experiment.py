@@ -81,9 +81,9 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
     """
     if "dataset" in settings:
         raise ConfigError(f"`experiment {ALL}` is on the data of each experiment: leave --dataset and its settings out")
-    there, left_out = in_repository(), dict[str, SaccadeError]()
-    for number, (name, path) in enumerate(there.items(), 1):
-        console.print(f"{number} of {len(there)}: {name}", highlight=False)
+    experiments, left_out = in_repository(), dict[str, SaccadeError]()
+    for number, (name, path) in enumerate(experiments.items(), 1):
+        console.print(f"{number} of {len(experiments)}: {name}", highlight=False)
         try:
             results = run_experiment(changed(read_experiment(path), settings, False), output / name, console)
             report(output / name, None, examples=0)
@@ -96,10 +96,10 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
         written = write(output)  # after each: an interrupted one has a report too
         if results.get("images_left"):
             raise KeyboardInterrupt(f"interrupted at {name}: the same command goes on in {output}")
-    if len(left_out) == len(there):
-        raise ConfigError(f"none of the {len(there)} experiments ran. The first: {next(iter(left_out.values()))}")
+    if len(left_out) == len(experiments):
+        raise ConfigError(f"none of the {len(experiments)} experiments ran. The first: {next(iter(left_out.values()))}")
     html, text = written
-    console.print(f"{len(there) - len(left_out)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
+    console.print(f"{len(experiments) - len(left_out)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
     for name, why in left_out.items():
         console.print(f"left out: {name}: {why}", markup=False, highlight=False, soft_wrap=True)
     if left_out:
@@ -112,14 +112,14 @@ def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: boo
     Raises:
         ConfigError: there is no such data, or a setting is wrong.
     """
-    made: dict[str, Any] = {key: settings[key] for key in ("limit",) if key in settings}
+    changes: dict[str, Any] = {key: settings[key] for key in ("limit",) if key in settings}
     if "engine" in settings:
-        made["engine"] = {**experiment.engine, **settings["engine"]}
+        changes["engine"] = {**experiment.engine, **settings["engine"]}
     if "dataset" in settings:
         spec = named("datasets", settings["dataset"])
         name = spec.pop("name", None)
-        made["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
-    if "engine" in made or "dataset" in made:
-        engine, data = made.get("engine", experiment.engine), made.get("dataset", experiment.dataset)
-        made["title"] = f"{data['name']}, {engine.get('model', 'saccade-nano')}"
-    return experiment.with_settings(**made)
+        changes["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
+    if "engine" in changes or "dataset" in changes:
+        engine, data = changes.get("engine", experiment.engine), changes.get("dataset", experiment.dataset)
+        changes["title"] = f"{data['name']}, {engine.get('model', 'saccade-nano')}"
+    return experiment.with_settings(**changes)

@@ -1,4 +1,4 @@
-"""`saccade eye`: what the biology behind foveation really says, as tables, pictures and one JSON file."""
+"""`saccade eye`: the biology behind foveation, as tables, pictures and one JSON file."""
 
 from pathlib import Path
 from typing import Annotated

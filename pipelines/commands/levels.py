@@ -1,4 +1,4 @@
-"""`saccade levels`: what each level of the image pyramid contributes."""
+"""`saccade levels`: the contribution of each level of the image pyramid."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import asking
+from pipelines.commands.settings import episode_and_engine
 from pipelines.runs.config import Data, Looking
 from pipelines.runs.provenance import provenance
 from saccade.datasets import open_dataset
@@ -26,19 +26,19 @@ from saccade.types import Question
 )
 def levels(
     target: Annotated[str, typer.Argument(help="An image, or a data set with answers (a name or a path).")],
-    output: Annotated[Path | None, typer.Option(help="Where a data set's numbers go (JSON).")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON file for the numbers of a data set.")] = None,
     *,
     settings: dict[str, Any],
     given: dict[str, Any],
 ) -> None:
-    """Say what each level of the pyramid holds, what was taken of it, and what it contributed to the answer.
+    """Report the tokens of each level of the pyramid, those kept, and what they contributed to the answer.
 
-    Of a data set: means over its questions, with intervals.
+    For a data set: means over its questions, with intervals.
 
     Example: saccade levels page.png --question "What is the total?" --set sampler.order=fine_first
     """
     num_questions, data = settings.pop("limit"), settings.pop("dataset", {})
-    looks, spec = asking(settings)
+    looks, spec = episode_and_engine(settings)
     path, question = Path(target).expanduser(), given.get("question")
     if path.is_file() and path.suffix.lower() in suffixes():
         if not question:
@@ -52,11 +52,11 @@ def levels(
         return
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})
     with spec.open() as engine:
-        found = over(looks, engine, dataset, num_questions)
-    text = json.dumps({**found, "settings": looks.dump(), "provenance": provenance()}, indent=1)
+        numbers = over(looks, engine, dataset, num_questions)
+    text = json.dumps({**numbers, "settings": looks.dump(), "provenance": provenance()}, indent=1)
     if output is None:
         typer.echo(text)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text + "\n")
-    typer.echo(f"{found['questions']} questions on {found['pages']} pages: {output}")
+    typer.echo(f"{numbers['questions']} questions on {numbers['pages']} pages: {output}")

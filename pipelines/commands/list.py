@@ -1,4 +1,4 @@
-"""`saccade list`: what can be named in options and configurations."""
+"""`saccade list`: the names that options and configurations take."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -14,12 +14,14 @@ from saccade.registry import names, sentence
 from saccade.settings import Settings
 
 FOLDERS = {"pictures": "viz.pictures"}
+ALSO = {"scorers": "importance"}
+"""Other words for a kind: scorers are the files of saccade/importance."""
 KINDS = tuple("samplers importance planners budgets integration reduction datasets families engines pictures".split())
-"""The folders of saccade/ of that name, or of the one in FOLDERS, whose files are listed."""
+"""Folders of saccade/ whose files are listed; FOLDERS has the folder of a kind that is named otherwise."""
 SCORES = "metrics"
 """How answers are scored."""
 SETTINGS = "settings"
-"""What else is listed: the settings that files and --set take."""
+"""The settings that files and --set take."""
 
 
 def list(
@@ -29,15 +31,16 @@ def list(
 
     Without KIND all kinds are listed. `settings` are what --config files and --set take.
     """
+    kind = ALSO.get(kind, kind)
     if kind and kind not in (*KINDS, SCORES, SETTINGS):
         raise ConfigError(f"no kind {kind!r}. There are: {', '.join(KINDS)}, {SCORES}, {SETTINGS}")
     for each in (kind,) if kind else (*KINDS, SCORES, SETTINGS):
-        found = dict(MADE[each]() if each in MADE else _names(FOLDERS.get(each, each)))
+        listed = dict(OTHER[each]() if each in OTHER else _names(FOLDERS.get(each, each)))
         indent = "" if kind else "  "
         if not kind:
             typer.echo(f"{each}:")
-        width = max(map(len, found))
-        for name, text in found.items():
+        width = max(map(len, listed))
+        for name, text in listed.items():
             typer.echo(f"{indent}{name:<{width}}  {text}")
 
 
@@ -50,7 +53,7 @@ def _metrics() -> Iterator[tuple[str, str]]:
 
 
 def _settings() -> Iterator[tuple[str, str]]:
-    """Every setting with what it is, and its default; those of one command with its name."""
+    """Every setting with its description and default; a setting of one command is labelled with the command."""
     classes: dict[str, type[Settings]] = {"": Episode, "batch": RunConfig, "serve": ServeConfig}
     for command, settings in classes.items():
         for name, field in settings.model_fields.items():
@@ -63,5 +66,5 @@ def _settings() -> Iterator[tuple[str, str]]:
             yield label, f"{field.description or ''}{default}"
 
 
-MADE = {SCORES: _metrics, SETTINGS: _settings}
-"""What is listed from elsewhere than a folder's files."""
+OTHER = {SCORES: _metrics, SETTINGS: _settings}
+"""Kinds that are not the files of a folder."""

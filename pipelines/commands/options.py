@@ -1,11 +1,11 @@
-"""Options made of settings: each field of a settings class is one, with its help, its limits and its default.
+"""Command-line options made from settings classes: one per field, with its help, limits and default.
 
     @takes(Looking)
     def ask(image: Path, question: str, *, settings: dict[str, Any]) -> None: ...
 
-The command is given one dict, `settings`: what the --config file holds, overruled by the options that were given,
-overruled by --set (`pipelines.commands.settings.merged`). A new field appears in the help of every command that takes
-its class, in files and in --set, with nothing to do here.
+The command gets one dict, `settings`: the --config file, overruled by options, overruled by --set
+(`pipelines.commands.settings.merged`). A new field of the class appears in the help of every command that takes it, in
+files and in --set; nothing here changes.
 """
 
 import functools
@@ -47,7 +47,7 @@ SET = Annotated[
 
 METAVARS = {int: "N", float: "X", Path: "PATH"}
 MOST_CHOICES = 22
-"""Characters of a list of choices in the column of metavars; a longer one stands in the help."""
+"""Characters that a list of choices may take as a metavar; a longer list is written in the help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,12 @@ class Flag:
     completes: str = ""  # folder of saccade/ whose names complete it
 
     def with_default(self, default: Any) -> "Flag":
-        """The same with a command's own default."""
+        """This option with a command's own default."""
         return replace(self, default=default, help=re.sub(r" \(default: .*\)\.$", ".", self.help))
 
     @property
-    def told(self) -> str:
-        """Its help, its default included; typer would give the default a line of its own."""
+    def help_text(self) -> str:
+        """The help with the default in it; typer would print the default on a separate line."""
         if self.takes is bool or self.default is None:
             return self.help
         default = ", ".join(self.default) if isinstance(self.default, list) else self.default
@@ -77,12 +77,12 @@ class Flag:
         return f"{self.help if self.help.endswith('...') else self.help.removesuffix('.')} (default: {default})."
 
     def parameter(self) -> inspect.Parameter:
-        """It as typer reads it from a signature."""
+        """The parameter that typer reads from a signature."""
         spelled = "--" + self.name.replace("_", "-")
         kind = self.takes if self.takes is bool else self.takes | None
         option = typer.Option(
             spelled,
-            help=self.told,
+            help=self.help_text,
             show_default=False,
             metavar=None if self.takes is bool else self.metavar,
             rich_help_panel=self.panel,
@@ -93,7 +93,7 @@ class Flag:
 
 
 def _completer(folder: str) -> Callable[[str], list[str]]:
-    """What the shell offers for a name that has been begun."""
+    """Shell completion: the names in a folder of saccade/ that start with what has been typed."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names(folder) if name.startswith(incomplete)]
@@ -102,7 +102,7 @@ def _completer(folder: str) -> Callable[[str], list[str]]:
 
 
 def flags(settings: type[Settings]) -> Iterator[Flag]:
-    """The options of a settings class; those of settings inside it are among them."""
+    """The options of a settings class, including those of settings nested in it."""
     for name, field in settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
             yield from flags(field.annotation)
@@ -118,7 +118,7 @@ def flags(settings: type[Settings]) -> Iterator[Flag]:
 
 
 def _home(settings: type[Settings], name: str) -> type[Settings]:
-    """The class that declares a field: its heading is the field's."""
+    """The class that declares a field; its panel is the field's."""
     return next(each for each in settings.__mro__ if name in each.__dict__.get("__annotations__", {}))
 
 
@@ -128,14 +128,14 @@ def _flag(name: str, field: FieldInfo, panel: str, completes: str = "") -> Flag:
     takes, choices = _type(field.annotation)
     limits = [getattr(item, side) for side in ("ge", "le") for item in field.metadata if hasattr(item, side)]
     between = f"{limits[0]}-{limits[1]}" if len(limits) == 2 else ""
-    told = _help(field.description or "")
+    help_text = _help(field.description or "")
     if choices is not None and len(choices) > MOST_CHOICES:
-        told, choices = f"{told.removesuffix('.')}: {choices.replace('|', ', ')}.", "NAME"
+        help_text, choices = f"{help_text.removesuffix('.')}: {choices.replace('|', ', ')}.", "NAME"
     return Flag(
         name,
         takes,
         str(_shown(default)) if takes is str and default is not None else _shown(default),
-        told,
+        help_text,
         panel,
         choices or between or ("NAME" if completes else METAVARS.get(takes, "TEXT")),
         completes,
@@ -143,7 +143,7 @@ def _flag(name: str, field: FieldInfo, panel: str, completes: str = "") -> Flag:
 
 
 def _short(short: Short, panel: str, folder: str) -> Flag:
-    """The option of a setting inside a strategy, or of a field that is given under another name."""
+    """The option of a setting of a strategy, or of a field that has another name on the command line."""
     if short.of:
         inner = find(folder, short.of, Strategy).model_fields[short.name]
         flag = _flag(short.name, inner, panel)
@@ -155,7 +155,7 @@ def _short(short: Short, panel: str, folder: str) -> Flag:
 
 
 def _type(annotation: Any) -> tuple[Any, str | None]:
-    """What typer reads for an annotation, and the metavar that lists its choices, if it has a few."""
+    """The type that typer reads for an annotation, and the metavar that lists its choices, if it has any."""
     if get_origin(annotation) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
         return _type(kinds[0]) if len(kinds) == 1 else (str, None)
@@ -167,23 +167,24 @@ def _type(annotation: Any) -> tuple[Any, str | None]:
 
 
 def _shown(default: Any) -> Any:
-    """A default as an option shows it: a strategy by its name."""
+    """A default as the help prints it: a strategy by its name."""
     if isinstance(default, Mapping):
         return default.get("name")
     return list(default) or None if isinstance(default, tuple) else default
 
 
 def _help(description: str) -> str:
-    """A field's description as an option says it: `X; None: Y.` becomes `X (default: Y).`"""
+    """A field's description as help of an option: `X; None: Y.` becomes `X (default: Y).`"""
     return re.sub(r"; None: (.*)\.$", r" (default: \1).", description)
 
 
 def takes(
     *settings: type[Settings], leave_out: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command with the options of these settings. `defaults` of its own overrule those of the fields.
+    """Gives a command the options of these settings. `defaults` of its own overrule those of the fields.
 
-    The command takes `settings`, one nested dict, and, where it asks for it, `given`, the options really given.
+    The command takes `settings`, one nested dict, and, if its signature names it, `given`: only the options that were
+    given on the command line.
     """
     own = dict(defaults or {})
 
@@ -219,7 +220,7 @@ def takes(
 
 
 def given_in(context: typer.Context) -> dict[str, Any]:
-    """The parameters that were given on the command line: defaults must not overrule a file."""
+    """The parameters given on the command line, without defaults, which must not overrule a file."""
     source = context.get_parameter_source
     return {
         name: value for name, value in context.params.items() if str(getattr(source(name), "name", "")) != "DEFAULT"
@@ -227,11 +228,11 @@ def given_in(context: typer.Context) -> dict[str, Any]:
 
 
 def passed_on(
-    app: typer.Typer, name: str, words: str, module: str, then: Callable[[Any], None] = lambda made: None
+    app: typer.Typer, name: str, words: str, module: str, then: Callable[[Any], None] = lambda result: None
 ) -> None:
-    """Adds a command whose words go to a module's own `main(argv)`, `--help` among them: nothing is declared twice.
+    """Adds a command that passes its arguments, --help included, to a module's `main(argv)`: options are declared once.
 
-    `then` gets what it returned.
+    `then` is called with what `main` returned.
     """
     settings = {"allow_extra_args": True, "ignore_unknown_options": True}
     _, _, stem = module.rpartition(".")

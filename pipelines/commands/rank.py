@@ -1,4 +1,4 @@
-"""`saccade rank`: which scorer, sampler and planner show where the answer is, with no answer read."""
+"""`saccade rank`: scorers, samplers and planners ranked by how soon they show the answer, without reading it."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ SHOWN = 25  # combinations on the screen; all are in table.md
 
 
 class RankConfig(Data, Model, Ranking):
-    """What is ranked, on which pages, as which model's encoder sees them."""
+    """Settings of a ranking: the candidates, the pages, and the model whose encoder sees them."""
 
     limit: int = Field(64, ge=1, description="Questions at most: the first ones, image by image.")
 
@@ -40,10 +40,10 @@ def rank(
 ) -> None:
     """Rank every scorer x sampler x planner by what their looks show of the answer, with no language model.
 
-    Three measures: how much of the answer boxes the looks show, how often the first gaze meets one,
-    and how many tokens it takes to show 95 %.
+    Three measures: the share of the answer boxes shown, how often the first gaze hits one, and the tokens
+    needed to show 95 % of them.
 
-    Interrupted, it makes the table of what is done, and goes on when started again with the same --output.
+    If interrupted, it writes the table of the finished pages; the same command with the same --output resumes.
 
     Example: saccade rank --limit 16 --scorers query,edges --samplers topk,hybrid --output runs/ranking
     """
@@ -54,7 +54,7 @@ def rank(
 
 
 def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str, Any]:
-    """Looks at what is not looked at yet, writes `results.json` and `table.md` into `output`, returns the results.
+    """Looks at the remaining pages, writes `results.json` and `table.md` into `output`, returns the results.
 
     Raises:
         ConfigError: a setting is wrong, `output` holds another run, or no question has answer boxes.

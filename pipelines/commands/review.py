@@ -1,4 +1,4 @@
-"""`saccade review`: a person looks at the values that need one."""
+"""`saccade review`: a person checks the values that need review."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,15 +15,15 @@ HOST = "127.0.0.1"
 
 def review(
     run: Annotated[Path, typer.Argument(help="The --output of a `saccade annotate`.")],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, of this machine only.")] = 8010,
-    all: Annotated[bool, typer.Option(help="Every value, not only those that need review.")] = False,
-    field: Annotated[list[str] | None, typer.Option(help="Only this field; may be given again.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, on this machine only.")] = 8010,
+    all: Annotated[bool, typer.Option(help="Show every value, not only those that need review.")] = False,
+    field: Annotated[list[str] | None, typer.Option(help="Show only this field; may be repeated.")] = None,
 ) -> None:
     """Accept or correct values one after another, with the keyboard, on a page of this machine.
 
-    It shows each value that needs review with its crop of the page. Enter accepts what stands there, PgDn leaves it,
-    Alt-W shows the whole page. Corrections go to RUN/corrections.jsonl, the model's answers stay as they are, and
-    Ctrl-C writes the data set again with them.
+    It shows each value that needs review beside its crop of the page. Enter accepts the text in the field, PgDn skips
+    it, Alt-W shows the whole page. Corrections are appended to RUN/corrections.jsonl; the model's answers do not
+    change. Ctrl-C ends the review and writes the data set again with the corrections.
 
     Example: saccade review data
     """
@@ -43,11 +43,11 @@ def review(
     config = uvicorn.Config(review_app(queue), host=HOST, port=port, log_level="warning")
     try:
         uvicorn.Server(config).run()
-    except KeyboardInterrupt:  # how it is ended
+    except KeyboardInterrupt:  # the regular way to end it
         pass
-    made = export(run)
+    exported = export(run)
     console.print(
-        f"{made.by_person} values by a person, {made.review} still need review; written again in {run}",
+        f"{exported.by_person} values by a person, {exported.review} still need review; written again in {run}",
         highlight=False,
         soft_wrap=True,
     )

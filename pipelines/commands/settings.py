@@ -1,7 +1,7 @@
-"""From settings as a user gives them (a file, options, --set) to what a command runs, checked as a whole.
+"""Settings as a user gives them (a file, options, --set), merged and checked.
 
-`merged` makes one nested dict of all three; `episode`, `asking`, `run_config` and `serve_config` turn it into what a
-command runs.
+`merged` makes one nested dict of all three. `episode`, `episode_and_engine`, `run_config` and `serve_config` check it
+and return what a command runs.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 
 def _fields(settings: type[Settings]) -> dict[str, FieldInfo]:
-    """Every field of a settings class by the name it is given by; those of settings inside it are among them."""
-    found: dict[str, FieldInfo] = {}
+    """Every field of a settings class by its name, including those of settings nested in it."""
+    fields: dict[str, FieldInfo] = {}
     for name, field in settings.model_fields.items():
         inner = field.annotation
-        found |= _fields(inner) if isinstance(inner, type) and issubclass(inner, Settings) else {name: field}
-    return found
+        fields |= _fields(inner) if isinstance(inner, type) and issubclass(inner, Settings) else {name: field}
+    return fields
 
 
 FIELDS = _fields(RunConfig)
 
 NAMED = {name: option.names for name, field in FIELDS.items() if (option := option_of(field.metadata)).names}
-"""Settings that are a name with settings of its own, and the folder of saccade/ whose files they name."""
+"""Settings that name a strategy, and the folder of saccade/ that holds it; each may have settings of its own."""
 
 SHORT = {each.name: f"{name}.{each.name}" for name in NAMED for each in option_of(FIELDS[name].metadata).shorts}
-"""Settings inside another one that have a name of their own: as options, in files and in --set."""
+"""Short names of nested settings, as options, in files and in --set: tokens is budget.tokens."""
 
 OF_LOOKS = {
     name: option.idle
@@ -52,7 +52,7 @@ OF_LOOKS = {
 }
 """Options of looks, each with the value that says that there are none."""
 WHOLE = ("ink", "full")
-"""Views that none of these changes; `resize` and `gundam` show as much as the budget says."""
+"""Views that no setting of OF_LOOKS changes; `resize` and `gundam` show as much as the budget allows."""
 
 
 def merged(
@@ -62,23 +62,23 @@ def merged(
     defaults: Mapping[str, Any] | None = None,
     plain: Collection[str] = (),
 ) -> dict[str, Any]:
-    """One nested dict of settings: `defaults`, overruled by the config file, by options, by --set.
+    """One nested dict of settings: the config file overrules `defaults`, options overrule the file, --set all of them.
 
-    `plain`: settings of the command itself, though their names are short for others elsewhere.
+    `plain`: names that this command uses for a setting of its own, and that are not expanded as in SHORT.
 
     Raises:
-        ConfigError: the file is no YAML mapping, or an entry of --set is no KEY=VALUE.
+        ConfigError: the file is not a YAML mapping, or an entry of --set is not KEY=VALUE.
     """
-    made: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     short = {key: dotted for key, dotted in SHORT.items() if key not in plain}
     for key, value in (defaults or {}).items():
-        put(made, short.get(key, key), value)
+        put(settings, short.get(key, key), value)
     loaded = {} if config is None else _read(config)
     for key in sorted(loaded, key=short.__contains__):  # `engine: {...}` must not undo the `model: ...` above it
-        put(made, short.get(key, key), loaded[key])
+        put(settings, short.get(key, key), loaded[key])
     for key, value in [*options.items(), *pairs(sets)]:
-        put(made, short.get(key, key), value)
-    return made
+        put(settings, short.get(key, key), value)
+    return settings
 
 
 def _read(config: Path) -> dict[str, Any]:
@@ -96,16 +96,16 @@ def _read(config: Path) -> dict[str, Any]:
 
 
 def _recorded(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in a run.yaml, to run the same again; where to write and how to go on are a run's own."""
+    """The settings in a run.yaml, to repeat the run; without its output folder and how it resumes."""
     own = RunConfig.model_fields.keys() - {"episode", "output", "resume", "retry_errors"}
     return {**run["episode"], **{key: run[key] for key in run if key in own}}
 
 
 def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
-    """The entries of --set.
+    """The entries of --set, as (key, value).
 
     Raises:
-        ConfigError: one is no KEY=VALUE, or its value is no YAML.
+        ConfigError: an entry is not KEY=VALUE, or its value is not YAML.
     """
     for entry in sets or []:
         key, equals, value = entry.partition("=")
@@ -115,37 +115,37 @@ def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
             yield key, yaml.safe_load(value)
         except yaml.YAMLError as error:
             reason = " ".join(str(getattr(error, "problem", None) or error).split())
-            raise ConfigError(f"--set {entry!r}: the value is read as YAML, and is none: {reason}") from error
+            raise ConfigError(f"--set {entry!r}: the value is read as YAML, and is not YAML: {reason}") from error
 
 
-def put(made: dict[str, Any], dotted: str, value: Any) -> None:
-    """Sets a nested key. A name given again keeps the settings beside it, another name drops them."""
+def put(settings: dict[str, Any], dotted: str, value: Any) -> None:
+    """Sets a nested key. Repeating a strategy's name keeps its other settings; a new name drops them."""
     head, _, rest = dotted.partition(".")
     if dotted == SHORT["tokens"]:
-        made[head] = _budget(made.get(head, default(head)), value)
+        settings[head] = _budget(settings.get(head, default(head)), value)
     elif rest:
-        before = made[head] if head in made else default(head)
+        before = settings[head] if head in settings else default(head)
         if not isinstance(before, str | Mapping):
             raise ConfigError(f"no setting {dotted!r}: {head} is {before!r} and has no settings of its own")
         inner = dict(named(head, before))
         if rest == "name" and head in NAMED and head != "engine" and value != inner.get("name"):
             inner = {}
         put(inner, rest, value)
-        made[head] = inner
+        settings[head] = inner
     elif head == "engine" and isinstance(value, str):
-        put(made, "engine.name", value)  # all engines have a model: another one reads it as well
-    elif not (head in NAMED and head in made and isinstance(value, str) and _name(made[head]) == value):
-        made[head] = value
+        put(settings, "engine.name", value)  # every engine has a model: changing the engine keeps it
+    elif not (head in NAMED and head in settings and isinstance(value, str) and _name(settings[head]) == value):
+        settings[head] = value
 
 
 def _budget(before: Any, tokens: Any) -> dict[str, Any]:
-    """The budget that --tokens asks for: auto is `adaptive`, a number or a mode one that takes it, else `fixed`."""
-    kept = named("budgets", before)
+    """The budget for --tokens. `auto`: `adaptive`; else the budget there was if it has `tokens`, or `fixed`."""
+    budget = named("budgets", before)
     if tokens == "auto":
-        return kept if kept.get("name") == "adaptive" else {"name": "adaptive"}
-    if "tokens" not in find("budgets", str(kept.get("name")), Budget).model_fields:
-        kept = {"name": "fixed"}
-    return {**kept, "tokens": int(tokens) if isinstance(tokens, str) and tokens.isdecimal() else tokens}
+        return budget if budget.get("name") == "adaptive" else {"name": "adaptive"}
+    if "tokens" not in find("budgets", str(budget.get("name")), Budget).model_fields:
+        budget = {"name": "fixed"}
+    return {**budget, "tokens": int(tokens) if isinstance(tokens, str) and tokens.isdecimal() else tokens}
 
 
 def _name(spec: Any) -> Any:
@@ -153,93 +153,93 @@ def _name(spec: Any) -> Any:
 
 
 def default(key: str) -> Any:
-    """What `--set sampler.ratio=0.6` alone is a setting of: a view has none, so the sampler is the one of looks."""
+    """The strategy that `--set sampler.ratio=0.6` changes if none is named: for sampler the default of looks."""
     if key == "sampler":
         return LOOKS
     return FIELDS[key].get_default(call_default_factory=True, validated_data={}) if key in NAMED else {}
 
 
 def refuse_unused(given: Mapping[str, Any]) -> None:
-    """Raises ConfigError: beside a sampler that shows everything at once, an option of looks was `given`."""
+    """Raises ConfigError if an option of looks was given together with a sampler that shows the whole page at once."""
     unused = [f"--{name}" for name in OF_LOOKS if name in given and given[name] != OF_LOOKS[name]]
     if given.get("sampler") in WHOLE and unused:
         raise ConfigError(
-            f"--sampler {given['sampler']} shows all there is at once, and {' and '.join(unused)} would change "
+            f"--sampler {given['sampler']} shows the whole page at once, so {' and '.join(unused)} would change "
             "nothing: leave one out, or name a sampler that chooses (`saccade list samplers`)"
         )
 
 
-def refuse_unknown(made: Mapping[str, Any], settings: Iterable[str]) -> None:
-    """Raises ConfigError, listing all settings, if one is none of `settings`."""
-    known = list(settings)
-    if unknown := [key for key in made if key not in known]:
-        short = [f"{key} ({dotted})" for key, dotted in SHORT.items() if dotted.partition(".")[0] in known]
-        wrong = ", ".join(f"{key}: {made[key]!r}" for key in unknown)
-        raise ConfigError(f"no setting {wrong}. Settings: {', '.join([*known, *short])}")
+def refuse_unknown(settings: Mapping[str, Any], allowed: Iterable[str]) -> None:
+    """Raises ConfigError, which lists all names, if a setting is not one of `allowed`."""
+    names = list(allowed)
+    if unknown := [key for key in settings if key not in names]:
+        short = [f"{key} ({dotted})" for key, dotted in SHORT.items() if dotted.partition(".")[0] in names]
+        wrong = ", ".join(f"{key}: {settings[key]!r}" for key in unknown)
+        raise ConfigError(f"no setting {wrong}. Settings: {', '.join([*names, *short])}")
 
 
-def asking(made: Mapping[str, Any]) -> tuple[Episode, EngineSpec]:
-    """What `saccade ask` is set to.
+def episode_and_engine(settings: Mapping[str, Any]) -> tuple[Episode, EngineSpec]:
+    """How to look and what to look with, for the commands that open an engine in this process.
 
     Raises:
-        ConfigError: a setting is unknown or out of range, or the engine or its device is not there.
+        ConfigError: a setting is unknown or out of range, or this machine lacks the engine or its device.
     """
-    refuse_unknown(made, [*Episode.model_fields, "engine"])
-    looks = episode({key: made[key] for key in made if key != "engine"})
-    return looks, settled(choose_engine(made.get("engine")), here=True)
+    refuse_unknown(settings, [*Episode.model_fields, "engine"])
+    looks = episode({key: settings[key] for key in settings if key != "engine"})
+    return looks, settled(choose_engine(settings.get("engine")), here=True)
 
 
-def episode(made: Mapping[str, Any]) -> Episode:
+def episode(settings: Mapping[str, Any]) -> Episode:
     """An `Episode` from settings.
 
     Raises:
         ConfigError: a setting is unknown or out of range.
     """
-    return checked(Episode, made)
+    return checked(Episode, settings)
 
 
-def checked(settings: type[S], made: Mapping[str, Any]) -> S:
-    """Settings of a class.
+def checked(kind: type[S], settings: Mapping[str, Any]) -> S:
+    """An instance of a settings class.
 
     Raises:
-        ConfigError: a setting is unknown or out of range; the message lists all.
+        ConfigError: a setting is unknown or out of range; the message lists all of them.
     """
     try:
-        return settings(**made)
+        return kind(**settings)
     except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(settings.model_fields)}") from error
+        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(kind.model_fields)}") from error
 
 
-def run_config(made: Mapping[str, Any]) -> RunConfig:
+def run_config(settings: Mapping[str, Any]) -> RunConfig:
     """A `RunConfig` from settings.
 
     Raises:
-        ConfigError: a setting is unknown or out of range, or the engine cannot run here.
+        ConfigError: a setting is unknown or out of range, or the engine cannot run on this machine.
     """
-    refuse_unknown(made, [*Episode.model_fields, *(key for key in RunConfig.model_fields if key != "episode")])
-    spec = named("dataset", made.get("dataset", default("dataset")))
+    refuse_unknown(settings, [*Episode.model_fields, *(key for key in RunConfig.model_fields if key != "episode")])
+    spec = named("dataset", settings.get("dataset", default("dataset")))
     name = spec.pop("name", default("dataset"))
     if not isinstance(name, str):
-        raise ConfigError(f"dataset needs the name of one, or a path; got {name!r}")
-    opened = open_dataset(name, **spec)
-    own = {key: made[key] for key in made if key in RunConfig.model_fields}
-    own = {"output": Path("runs") / (Path(name).stem or "run"), **own, "dataset": opened.spec()}
-    looks = episode({key: made[key] for key in made if key not in own})
+        raise ConfigError(f"dataset needs the name of a data set, or a path; got {name!r}")
+    dataset = open_dataset(name, **spec)
+    own = {key: settings[key] for key in settings if key in RunConfig.model_fields}
+    own = {"output": Path("runs") / (Path(name).stem or "run"), **own, "dataset": dataset.spec()}
+    looks = episode({key: settings[key] for key in settings if key not in own})
     return checked(RunConfig, {**own, "episode": looks})
 
 
-def serve_config(made: Mapping[str, Any]) -> "ServeConfig":
-    """What `saccade serve` is set to.
+def serve_config(settings: Mapping[str, Any]) -> "ServeConfig":
+    """A `ServeConfig` from settings.
 
     Raises:
-        ConfigError: a setting is unknown or out of range, the key file holds none, or the engine is not there.
+        ConfigError: a setting is unknown or out of range, the key file holds no key, or the engine is not installed.
     """
     from pipelines.serving.settings import SPELLED, ServeConfig
 
-    own = [*(key for key in ServeConfig.model_fields if key != "episode"), *SPELLED]
-    refuse_unknown(made, [*Episode.model_fields, *own])
-    kept = {key: made[key] for key in own if key in made}
-    looks = episode({key: made[key] for key in made if key in Episode.model_fields})
-    config = checked(ServeConfig, {**kept, "episode": looks})
-    settled(config.engine_spec, here=True)  # a device that is not here is refused now
+    names = [*(key for key in ServeConfig.model_fields if key != "episode"), *SPELLED]
+    refuse_unknown(settings, [*Episode.model_fields, *names])
+    of_endpoint = {key: settings[key] for key in names if key in settings}
+    looks = episode({key: settings[key] for key in settings if key in Episode.model_fields})
+    config = checked(ServeConfig, {**of_endpoint, "episode": looks})
+    settled(config.engine_spec, here=True)  # refuses a device that this machine lacks before anything starts
     return config

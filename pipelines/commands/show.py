@@ -13,7 +13,7 @@ from saccade.registry import names, sentence
 console = Console()
 
 PICTURES = {name.replace("_", "-"): sentence("viz.pictures", name) for name in names("viz.pictures")}
-"""What can be drawn, and what it shows."""
+"""Names of the pictures, and what they show."""
 
 
 def show(
@@ -27,16 +27,16 @@ def show(
             help=f"{', '.join(PICTURES)}.",
         ),
     ] = "trace",
-    id: Annotated[str | None, typer.Option(help="Which question of a run (default: the first answered).")] = None,
-    variant: Annotated[str | None, typer.Option(help="Which way of looking of an experiment, with --id.")] = None,
-    question: Annotated[str | None, typer.Option(help="What to ask of an image.")] = None,
-    pages: Annotated[str | None, typer.Option(metavar="N", help="Which page of a PDF or TIFF.")] = None,
+    id: Annotated[str | None, typer.Option(help="The id of a question of a run (default: the first answered).")] = None,
+    variant: Annotated[str | None, typer.Option(help="The variant of an experiment, with --id.")] = None,
+    question: Annotated[str | None, typer.Option(help="The question about an image.")] = None,
+    pages: Annotated[str | None, typer.Option(metavar="N", help="The page of a PDF or TIFF.")] = None,
     scorer: Annotated[
-        str | None, typer.Option(help="NAME[:weight],...: other scorers than those it looks with.")
+        str | None, typer.Option(help="NAME[:weight],...: scorers to draw instead of those it looks with.")
     ] = None,
-    model: Annotated[str, typer.Option(help="What an image is looked at with, as in `saccade ask`.")] = "nano",
+    model: Annotated[str, typer.Option(help="The model that looks at an image, as in `saccade ask`.")] = "nano",
     output: Annotated[
-        Path | None, typer.Option(help="The PNG (default: in RUN/show/, or beside you for an image).")
+        Path | None, typer.Option(help="The PNG (default: in RUN/show/, or for an image in this folder).")
     ] = None,
 ) -> None:
     """Draw where it looked, or what made it look there.

@@ -22,7 +22,7 @@ from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
 from saccade.training import gating, importance, joint, keeping, reward, spending
-from saccade.training.calibrate import calibrate, told, written
+from saccade.training.calibrate import as_json, calibrate, summary
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -33,7 +33,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class Training(Data, Model):
-    """What every training of small modules is on: questions about images, as a model encodes them."""
+    """Settings shared by all trainings of small modules: the data, and the model that encodes it."""
 
 
 train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -46,30 +46,30 @@ MODULES = {
     "projection": "projection",
     "quantiles": "quantiles",
 }
-"""Commands whose options are those of a module of saccade/training, which runs alone as well (`python -m`)."""
+"""Commands whose options are declared by a module of saccade/training, which also runs alone (`python -m`)."""
 
 
-def drawn(made: Any) -> None:
-    """The curve of a training that says in which folder it wrote one."""
-    if isinstance(made, dict) and "folder" in made:
-        draw_curve(Path(made["folder"]))
+def draw_result(result: Any) -> None:
+    """Draws the learning curve of a training whose result names the folder it wrote to."""
+    if isinstance(result, dict) and "folder" in result:
+        draw_curve(Path(result["folder"]))
 
 
 for name_, module_ in MODULES.items():
-    passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}", drawn)
+    passed_on(train, name_, f"train {name_}", f"saccade.training.{module_}", draw_result)
 
 
 OWN_PAGES = {"split": "train", "seed": 500, "num_pages": 80, "page_px": 512}
-"""Of generated pages, where nothing else is said: training never draws those that tables score."""
+"""Generated pages to train on by default; never those that tables score."""
 BOTH_SIZES = {
     "name": "mixed",
     "parts": {f"{px}": {"name": "synthdoc", "seed": 1000, "num_pages": 16, "page_px": px} for px in (512, 1024)},
 }
-"""What a checkpoint is measured on, where nothing else is said: pages that neither trainings nor tables know."""
+"""Pages a checkpoint is measured on by default: used by no training and no table."""
 
 
 class HeadConfig(Training, importance.HeadSettings, reward.RewardSettings):
-    """What a head is trained on, by which model's encodings, and how."""
+    """Settings of the training of a head."""
 
 
 @train.command()
@@ -81,90 +81,88 @@ def head(
 ) -> None:
     """Train a scorer to look where the answer and its label are, where people look, or where the reader attends.
 
-    Pages are encoded once and reused (--cache). Every fifth page is held out: what is printed is of those.
+    Pages are encoded once and reused (--cache). Every fifth page is held out; the printed numbers are of those pages.
 
-    With --reward it learns from answers alone: sets of tokens are drawn, read, and made likelier if they
-    were read better than the others. It starts from a trained head (--init), and says what it gained over it.
+    With --reward it learns from answers alone: sets of tokens are drawn and read, and sets that score above
+    the others become more likely. It starts from a trained head (--init), and reports the gain over it.
 
-    Interrupted, it goes on when started again with the same words. The result is used by
+    If interrupted, the same command resumes it. The result is used by
     --set "scorer=[{name: late, head: OUTPUT}]".
 
     Example: saccade train head --kind late --dataset questions.jsonl --output heads/late
     """
     chosen, spec, dataset, rows, origin = _prepared(HeadConfig, settings)
     taught = _only(importance.HeadSettings, chosen)
-    with goes_on(output):
+    with resumable(output):
         if chosen.reward:
             outcome = _only(reward.RewardSettings, chosen)
             report = reward.train(taught, outcome, spec, dataset, rows, output, origin)
         else:
             report = importance.train(taught, spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo((reward if chosen.reward else importance).told(report, output))
+    typer.echo((reward if chosen.reward else importance).summary(report, output))
 
 
 class JointConfig(Training, joint.JointSettings):
-    """What allocator and scorer are trained on, with which model's reader, and how."""
+    """Settings of the joint training of allocator and scorer."""
 
 
 @train.command(name="joint")
 @takes(JointConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def jointly(
-    output: Annotated[
-        Path, typer.Option(help="Folder of what is trained: one folder for each weight, with its curve.")
-    ],
+    output: Annotated[Path, typer.Option(help="Folder of the result: one folder per weight, with its curve.")],
     *,
     settings: dict[str, Any],
 ) -> None:
     """Train which levels and which tokens a look shows, together, by how well the reader then answers.
 
-    The loss is the reader's own plus a weight of the share of tokens shown. A look shrinks from 800 to 73
-    tokens while it learns. Every fifth page is held out: what is printed is of those.
+    The loss is the reader's plus a weight times the share of tokens shown. A look shrinks from 800 to 73
+    tokens during training. Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by --levels 3 --sampler
+    If interrupted, the same command resumes it. The result is used by --levels 3 --sampler
     pyramid --set "scorer=[{name: late, head: OUTPUT/weight-0.03/scorer}]" --set budget=allocator
     --set budget.weights=OUTPUT/weight-0.03/allocator --set budget.tokens=73.
 
     Example: saccade train joint --dataset questions.jsonl --weights 0.01,0.1 --output heads/joint
     """
     chosen, spec, dataset, rows, origin = _prepared(JointConfig, settings)
-    wanted = _only(joint.JointSettings, chosen)
-    with goes_on(output):
-        report = joint.train(wanted, spec, dataset, rows, output, origin)
+    own = _only(joint.JointSettings, chosen)
+    with resumable(output):
+        report = joint.train(own, spec, dataset, rows, output, origin)
     for folder in sorted(output.glob("weight-*")):
         draw_curve(folder)
-    typer.echo(joint.told(report, wanted, output))
+    typer.echo(joint.summary(report, own, output))
 
 
 class BudgetConfig(Training, spending.SpendingSettings):
-    """What a budget is trained on, with which model's reader, and how."""
+    """Settings of the training of a budget."""
 
 
 @train.command()
 @takes(BudgetConfig, leave_out=("engine",), defaults={"page_px": OWN_PAGES["page_px"]})
 def budget(
-    output: Annotated[Path, typer.Option(help="Folder of the budget, what was measured, its curve and its state.")],
+    output: Annotated[Path, typer.Option(help="Folder of the budget, its measurements, its curve and its state.")],
     *,
     settings: dict[str, Any],
 ) -> None:
     """Train how many tokens a page and a question get, by what the reader answers at each budget.
 
-    Every question is read at every budget. Every fifth page is held out: what is printed is of those.
+    Every question is read at every budget. Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by
+    If interrupted, the same command resumes it. The result is used by
     --set budget=predicted --set budget.weights=OUTPUT.
 
     Example: saccade train budget --budgets 73,111,273 --target 120 --output heads/budget
     """
     chosen, spec, dataset, rows, origin = _prepared(BudgetConfig, settings)
-    with goes_on(output):
+    with resumable(output):
         report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(spending.told(report, output))
+    typer.echo(spending.summary(report, output))
 
 
 class KeepConfig(Training, keeping.KeepSettings):
-    """What keep scores are trained on, in which model's tower, and how."""
+    """Settings of the training of keep scores."""
 
 
 @train.command()
@@ -174,25 +172,25 @@ def keep(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Train which tokens the vision tower drops on its way: all but what any question of a page asks for.
+    """Train which tokens the vision tower drops: all except those that some question of a page needs.
 
-    Every fifth page is held out: what is printed is of those.
+    Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by --engine hf
+    If interrupted, the same command resumes it. The result is used by --engine hf
     --set engine.reduction.name=dynamicvit --set engine.reduction.weights=OUTPUT.
 
     Example: saccade train keep --keep 0.7 --stages 2 --output heads/dynamicvit
     """
     chosen, spec, dataset, rows, origin = _prepared(KeepConfig, settings)
-    wanted = _only(keeping.KeepSettings, chosen)
-    with goes_on(output):
-        report = keeping.train(wanted, spec, dataset, rows, output, origin)
+    own = _only(keeping.KeepSettings, chosen)
+    with resumable(output):
+        report = keeping.train(own, spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(keeping.told(report, wanted, output))
+    typer.echo(keeping.summary(report, own, output))
 
 
 class CalibrationConfig(Training):
-    """What a checkpoint is measured on: questions with answers."""
+    """Settings of a calibration."""
 
 
 @train.command()
@@ -204,34 +202,34 @@ def calibration(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Measure how large a checkpoint needs print to be, and what its confidence is worth.
+    """Measure the size of print that a checkpoint needs, and calibrate its confidence.
 
-    Pages are shrunk to print of one height after another: the lowest that is read as well as any is
-    what ink is shown at from then on. Confidence is mapped to the score that it predicts; half of
-    the pages report. Without --dataset they are generated ones, 16 of 512 px and 16 of 1024 px.
+    Pages are shrunk to print of several heights. The lowest that is read as well as any is the size at
+    which pages are then shown. Confidence is mapped to the score that it predicts; held-out pages report
+    the error. Without --dataset pages are generated, 16 of 512 px and 16 of 1024 px.
 
-    A folder holds its own saccade.json; for a checkpoint of the hub say --set engine.card=FILE to
-    whatever uses it.
+    A checkpoint's folder holds its saccade.json; for a checkpoint of the hub give every command
+    --set engine.card=FILE.
 
     Example: saccade train calibration --model Qwen/Qwen2.5-VL-3B-Instruct --dataset docvqa --limit 300 --output q.json
     """
     chosen, spec, dataset, rows, _ = _prepared(CalibrationConfig, {"dataset": BOTH_SIZES, **settings})
     if output is None and (spec.model == "nano" or not Path(spec.model).is_dir()):
-        raise ConfigError(f"{spec.model} is no folder of yours that could hold a saccade.json: give --output FILE")
+        raise ConfigError(f"{spec.model} is not a folder that could hold a saccade.json: give --output FILE")
     file = output or Path(spec.model) / CARD_FILE
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise ConfigError(f"{file} cannot be written: {file.parent} is no folder, or one that may not be written to")
-    with spec.with_settings(card={}).open() as engine:  # whatever was measured before
+    with spec.with_settings(card={}).open() as engine:  # ignores an earlier calibration
         assert isinstance(engine, HFEngine)
         report = calibrate(engine, dataset, rows)
     part = file.with_suffix(".part")
-    part.write_text(written(report) + "\n")
+    part.write_text(as_json(report) + "\n")
     part.replace(file)
-    typer.echo(f"{told(report)}\n{file}")
+    typer.echo(f"{summary(report)}\n{file}")
 
 
 class GateConfig(Training, gating.GateSettings):
-    """What the gates of a fusion are trained on, in which model's tower, and how."""
+    """Settings of the training of a fusion's gates."""
 
 
 @train.command()
@@ -241,26 +239,26 @@ def gates(
     *,
     settings: dict[str, Any],
 ) -> None:
-    """Train in which blocks of the vision tower tokens that are alike are pruned, and in which they are merged.
+    """Train in which blocks of the vision tower similar tokens are pruned, and in which they are merged.
 
-    Every fifth page is held out: what is printed is of those.
+    Every fifth page is held out; the printed numbers are of those pages.
 
-    Interrupted, it goes on when started again with the same words. The result is used by --config OUTPUT/fusion.yaml.
+    If interrupted, the same command resumes it. The result is used by --config OUTPUT/fusion.yaml.
 
     Example: saccade train gates --r 32 --output heads/gates
     """
     chosen, spec, dataset, rows, origin = _prepared(GateConfig, settings)
-    with goes_on(output):
+    with resumable(output):
         report = gating.train(_only(gating.GateSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(gating.told(report, output))
+    typer.echo(gating.summary(report, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:
-    """What a training is set to: its settings, the engine, the data with their rows, and what they are known by.
+    """A training's settings, engine, data set, rows, and origin: the fingerprints of weights and data.
 
     Raises:
-        ConfigError: a setting is wrong, or the data or the model are not there.
+        ConfigError: a setting is wrong, or the data or the model cannot be found.
     """
     data = named("dataset", settings.get("dataset", "synthdoc"))
     name = str(data.pop("name", "synthdoc"))
@@ -282,8 +280,8 @@ def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, 
 
 
 @contextmanager
-def goes_on(output: Path) -> Iterator[None]:
-    """Whatever is interrupted says that the same command goes on."""
+def resumable(output: Path) -> Iterator[None]:
+    """An interruption of the block says that the same command resumes."""
     try:
         yield
     except KeyboardInterrupt as stopped:
@@ -303,7 +301,7 @@ def nano(
     ] = None,
     size: Annotated[str, typer.Option(help="Preset of widths and depths: tiny, nano, wide.")] = "nano",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of weights and pages. Validation seeds are refused.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of weights and pages. Validation seeds are refused.")] = 1,
     set: SET = None,
 ) -> None:
     """Train the bundled model on documents generated here: characters first, then where to look, then both.
@@ -313,9 +311,9 @@ def nano(
 
     Example: saccade train nano --output runs/nano --init nano --set dense_steps=0
     """
-    made = {"size": size, "device": device, "seed": seed, "init": None if init is None else checkpoint(init)}
+    options = {"size": size, "device": device, "seed": seed, "init": None if init is None else checkpoint(init)}
     try:
-        chosen = NanoTraining(**{**made, **dict(pairs(set))})
+        chosen = NanoTraining(**{**options, **dict(pairs(set))})
     except ValidationError as error:
         raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(NanoTraining.model_fields)}") from error
     run(chosen, output)

@@ -1,4 +1,4 @@
-"""`saccade tune`: which mix of scorers and which ratio read best on one's own questions."""
+"""`saccade tune`: the mix of scorers and the ratio that read best on one's own questions."""
 
 import json
 from functools import partial
@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import asking, checked
+from pipelines.commands.settings import checked, episode_and_engine
 from pipelines.commands.train import OWN_PAGES
 from pipelines.execute.local import answer, collect
 from pipelines.runs.config import Data, Looking
@@ -19,7 +19,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest, limit, open_dataset
 from saccade.engines import Engine, EngineSpec, checkpoint
 from saccade.families import fingerprint
-from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, told, trials
+from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, summary, trials
 
 console = Console(stderr=True)
 
@@ -34,34 +34,34 @@ SETTINGS, RESULTS = "tuned.yaml", "results.json"
     defaults={"limit": 256, "fixations": 1, "tokens": 100, "engine": "hf"},
 )
 def tune(
-    target: Annotated[str, typer.Argument(metavar="DATASET", help="Questions with answers: a name or a path.")],
-    output: Annotated[Path, typer.Option(help="Folder for tuned.yaml, results.json and what was answered.")],
+    target: Annotated[str, typer.Argument(metavar="DATASET", help="Data set with answers: a name or a path.")],
+    output: Annotated[Path, typer.Option(help="Folder for tuned.yaml, results.json and the answers.")],
     *,
     settings: dict[str, Any],
 ) -> None:
     """Tune the weights of a mix of scorers and the ratio of hybrid on your own questions with answers.
 
-    Half of the pages decide. What it gained is said of the other half, with an interval, also where it is nothing.
+    Half of the pages decide. The gain is reported on the other half, with an interval, even if there is none.
     OUTPUT/tuned.yaml holds the settings, for --config of ask, batch, serve and experiment.
 
-    Interrupted, it goes on when started again with the same words.
+    If interrupted, the same command resumes it.
 
     Example: saccade tune questions.jsonl --tokens 100 --scorers query,edges,late --output runs/tuned
     """
     num_questions, data = settings.pop("limit"), settings.pop("dataset", {})
     own = {name: settings.pop(name) for name in TuneSettings.model_fields if name in settings}
-    wanted = checked(TuneSettings, own)
-    looks, spec = asking(settings)
+    tuning = checked(TuneSettings, own)
+    looks, spec = episode_and_engine(settings)
     given = {key: value for key, value in data.items() if key != "name"}
     dataset = open_dataset(target, **(OWN_PAGES | given if target == "synthdoc" else given))
     rows = [row for row in limit(dataset.rows(), num_questions) if isinstance(row, Row)]
-    report = run_tuning(wanted, looks, spec, dataset, rows, output, console)
-    typer.echo(told(report))
+    report = run_tuning(tuning, looks, spec, dataset, rows, output, console)
+    typer.echo(summary(report))
     typer.echo(f"{output / SETTINGS}")
 
 
 def run_tuning(
-    wanted: TuneSettings, looks: Episode, spec: EngineSpec, dataset: Dataset, rows: list[Row], output: Path,
+    tuning: TuneSettings, looks: Episode, spec: EngineSpec, dataset: Dataset, rows: list[Row], output: Path,
     console: Console,
 ) -> dict[str, Any]:  # fmt: skip
     """Answers what is not answered yet, writes the settings and the results into `output`, returns the results.
@@ -70,40 +70,42 @@ def run_tuning(
         ConfigError: a setting is wrong, `output` holds another tuning, or there is too little to decide by.
         KeyboardInterrupt: interrupted; what is answered stays.
     """
-    ways = trials(wanted, looks)
-    deciding, reported = halves(rows, wanted.seed)
+    ways = trials(tuning, looks)
+    deciding, reported = halves(rows, tuning.seed)
     origin = {
-        "tuning": wanted.dump(), "looks": looks.dump(), "weights": fingerprint(checkpoint(spec.model)),
+        "tuning": tuning.dump(), "looks": looks.dump(), "weights": fingerprint(checkpoint(spec.model)),
         "engine": digest(spec.identity()),
         "data": dataset.fingerprint(), "questions": sum(len(row.questions) for row in rows),
     }  # fmt: skip
     with spec.open() as engine:
-        every = {name: looks.with_settings(**made) for name, made in ways.items()}
-        lines = collect(output, origin, deciding, partial(_lines, dataset, engine, every), console)
+        episodes = {name: looks.with_settings(**changes) for name, changes in ways.items()}
+        lines = collect(output, origin, deciding, partial(_lines, dataset, engine, episodes), console)
         _whole(lines, deciding, output)
         chosen, means = best(lines, list(ways))
-        two = {name: every[name] for name in dict.fromkeys((NOW, chosen))}
+        two = {name: episodes[name] for name in dict.fromkeys((NOW, chosen))}
         folder = output / "held_out"
-        seen = collect(folder, {**origin, "chosen": chosen}, reported, partial(_lines, dataset, engine, two), console)
-        _whole(seen, reported, output)
-    report = {"best": chosen, **gained(seen, chosen), "tried": means, **origin, **provenance()}
+        held_out = collect(
+            folder, {**origin, "chosen": chosen}, reported, partial(_lines, dataset, engine, two), console
+        )
+        _whole(held_out, reported, output)
+    report = {"best": chosen, **gained(held_out, chosen), "tried": means, **origin, **provenance()}
     (output / RESULTS).write_text(json.dumps(report, indent=1) + "\n")
-    changed = {name: value for name, value in every[chosen].dump().items() if value != Episode().dump()[name]}
-    text = "".join(f"# {line}\n" for line in told(report).splitlines())
+    changed = {name: value for name, value in episodes[chosen].dump().items() if value != Episode().dump()[name]}
+    text = "".join(f"# {line}\n" for line in summary(report).splitlines())
     (output / SETTINGS).write_text(text + yaml.safe_dump(changed, sort_keys=False))
     return report
 
 
 def _lines(dataset: Dataset, engine: Engine, ways: dict[str, Episode], row: Row) -> list[dict[str, Any]]:
-    """What all ways answer to one image's questions."""
-    made = answer(row, dataset, engine, ways, engine.family.limit_px, lambda: None)
-    kept = ("variant", "id", "image_id", "score", "visual_tok", "answer", "error")
-    lines = [{name: each.get(name) for name in kept} | {"last": False} for each in made]
+    """The answers of all ways of looking to one image's questions, one dict per answer."""
+    rows = answer(row, dataset, engine, ways, engine.family.limit_px, lambda: None)
+    columns = ("variant", "id", "image_id", "score", "visual_tok", "answer", "error")
+    lines = [{name: each.get(name) for name in columns} | {"last": False} for each in rows]
     lines[-1]["last"] = True
     return lines
 
 
 def _whole(lines: list[dict[str, Any]], rows: list[Row], output: Path) -> None:
-    """A choice by some of the pages would be another one: raises KeyboardInterrupt where pages are missing."""
+    """Raises KeyboardInterrupt if pages are missing: some of the pages might choose otherwise than all of them."""
     if len({line["image_id"] for line in lines}) < len(rows):
         raise KeyboardInterrupt(f"interrupted: the same command goes on in {output}")

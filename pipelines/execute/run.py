@@ -64,10 +64,10 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
 
 def _say_what_is_missing(config: RunConfig, folder: RunFolder, console: Console) -> None:
     """A notice when the data set holds fewer questions than were asked for."""
-    if config.limit is None or (there := manifest.num_questions(folder.manifest)) >= config.limit:
+    if config.limit is None or (num_questions := manifest.num_questions(folder.manifest)) >= config.limit:
         return
     more = "; --set dataset.num_pages=N draws more pages" if "num_pages" in config.dataset else ""
-    text = f"{config.dataset['name']} holds {there} questions, fewer than --limit {config.limit}{more}"
+    text = f"{config.dataset['name']} holds {num_questions} questions, fewer than --limit {config.limit}{more}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

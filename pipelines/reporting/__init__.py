@@ -1,1 +1,1 @@
-"""What a run looks like to its reader: pictures, and one HTML page."""
+"""Reports of a run: pictures, and one HTML page."""

@@ -1,6 +1,6 @@
 """Charts of a report as inline SVG: text that can be read and selected, colours of the page, a tooltip on every mark.
 
-Everything that is written into a chart is escaped here.
+All text is escaped here.
 """
 
 import math
@@ -26,7 +26,7 @@ class Axis:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """Where a value stands."""
+        """The coordinate of a value, in units of the chart."""
         low, high = self.low, self.high
         if self.log:
             low, high, value = math.log(low), math.log(high), math.log(value)
@@ -62,7 +62,7 @@ def number(value: float) -> str:
 
 
 def frame(x: Axis, y: Axis, x_label: str, y_label: str, marks: Sequence[str], name: str) -> str:
-    """The chart: grid, ticks, the names of both directions, and the marks on top of it."""
+    """The chart as SVG: grid, ticks, axis labels, and the marks on top."""
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">']
     for tick in y.ticks:
         parts.append(f'<path class="grid" d="M{LEFT} {y.at(tick):.1f}H{WIDTH - RIGHT}"/>')
@@ -102,7 +102,7 @@ def whisker(x: float, low: float, high: float, colour: str) -> str:
 
 
 def histogram(bins: Sequence[tuple[float, float, int]], x_label: str, tip: Callable[[float, float, int], str]) -> str:
-    """Bars from low to high, as high as they hold questions. `bins`: (low, high, count), of one width, in order."""
+    """A histogram of questions. `bins`: (low, high, count) in order, all of one width."""
     low, high = bins[0][0], bins[-1][1]
     y_ticks = steps(max(count for _, _, count in bins), 4, whole=True)
     edges = [bins[0][0], *(end for _, end, _ in bins)]
@@ -124,7 +124,7 @@ def _bars(
 
 
 def whole_numbers(values: Sequence[int], x_label: str, what: str) -> str:
-    """A bar for each whole number that occurs, and those between: fixations."""
+    """A histogram with one bar per whole number from the smallest to the largest, such as numbers of fixations."""
     bins = [(value - 0.5, value + 0.5, values.count(value)) for value in range(min(values), max(values) + 1)]
     y_ticks = steps(max(count for _, _, count in bins), 4, whole=True)
     places = range(min(values), max(values) + 1, max(1, math.ceil(len(bins) / 12)))
@@ -135,7 +135,7 @@ def whole_numbers(values: Sequence[int], x_label: str, what: str) -> str:
 
 
 def binned(values: Sequence[float], most: int = 12) -> list[tuple[float, float, int]]:
-    """Whole numbers into about `most` bins of a round width: (low, high, count), gaps included; at least three bins."""
+    """(low, high, count) of about `most` bins, at least three, of a round width over whole numbers; with empty bins."""
     width = steps(max(max(values) - min(values), 1.0), most, whole=True)[1]
     places = [math.floor(value / width) for value in values]
     first, last = min(places), max(places)
@@ -145,28 +145,28 @@ def binned(values: Sequence[float], most: int = 12) -> list[tuple[float, float, 
 
 
 def tenths(values: Sequence[float]) -> list[tuple[float, float, int]]:
-    """Values in [0, 1] into ten bins: (low, high, count); 1 is in the last."""
+    """(low, high, count) of ten equal bins over values in [0, 1]; 1 is in the last."""
     places = [min(9, math.floor(10 * value)) for value in values]
     return [(place / 10, (place + 1) / 10, places.count(place)) for place in range(10)]
 
 
 def shares(parts: Sequence[tuple[str, float, str]]) -> str:
-    """Lying bars: (name, amount, what is written after it), longest as wide as the room."""
+    """Horizontal bars of (name, amount, label); the longest spans the chart."""
     most = max((amount for _, amount, _ in parts), default=0.0) or 1.0
     height = 16 + 34 * len(parts)
-    made = [f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Bars">']
+    svg = [f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Bars">']
     for place, (name, amount, words) in enumerate(parts):
         y = 8 + 34 * place
-        made.append(_text(2, y + 11, name, "start", "name"))
-        made.append(_text(WIDTH - 2, y + 11, words, "end"))
-        made.append(f'<rect class="track" x="2" y="{y + 17}" width="{WIDTH - 4}" height="7" rx="3.5"/>')
+        svg.append(_text(2, y + 11, name, "start", "name"))
+        svg.append(_text(WIDTH - 2, y + 11, words, "end"))
+        svg.append(f'<rect class="track" x="2" y="{y + 17}" width="{WIDTH - 4}" height="7" rx="3.5"/>')
         width = max(1.0, (WIDTH - 4) * amount / most) if amount > 0 else 0
-        made.append(f'<rect class="bar" x="2" y="{y + 17}" width="{width:.1f}" height="7" rx="3.5"/>')
-    return "".join([*made, "</svg>"])
+        svg.append(f'<rect class="bar" x="2" y="{y + 17}" width="{width:.1f}" height="7" rx="3.5"/>')
+    return "".join([*svg, "</svg>"])
 
 
 def legend(names: Sequence[str]) -> str:
-    """Names with the colours of their lines, in order."""
+    """The legend of a chart: names in order, with the colours of their lines."""
     items = "".join(
         f'<li><i style="background:{COLOURS[place % len(COLOURS)]}"></i>{escape(name)}</li>'
         for place, name in enumerate(names)

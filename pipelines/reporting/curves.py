@@ -1,4 +1,4 @@
-"""The curves of a report: accuracy against tokens, confidence against what it was worth."""
+"""The curves of a report: accuracy against tokens, and score against confidence."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,20 +12,20 @@ SHOWN = 8  # lines of a reliability plot: as many as there are colours
 
 
 def gaze_error(curves: Sequence[Curve]) -> str:
-    """Score against degrees by which the gaze misses, with intervals."""
+    """Score against the error of the gaze in degrees, with intervals."""
     return _plotted(
         curves, "degrees by which the gaze misses", "{:g} deg off", "Accuracy against gaze error", log=False
     )
 
 
 def accuracy(curves: Sequence[Curve]) -> str:
-    """Score against visual tokens, with intervals; several curves on a logarithmic axis and with a legend."""
+    """Score against visual tokens, with intervals. Several curves get a logarithmic axis and a legend."""
     name, unit = "visual tokens per question", "with {:,.0f} tokens"
     return _plotted(curves, name, unit, "Accuracy against tokens", log=len(curves) > 1)
 
 
 def _plotted(curves: Sequence[Curve], name: str, unit: str, title: str, log: bool) -> str:
-    """Curves over what points stand at."""
+    """A chart of curves over their points' x values, named `name` in `unit`."""
     points = [point for curve in curves for point in curve.points]
     metric = curves[0].metric
     places = [[point.at for point in curve.points] for curve in curves]
@@ -51,8 +51,8 @@ def _plotted(curves: Sequence[Curve], name: str, unit: str, title: str, log: boo
             if point.low is not None and point.high is not None:
                 marks.append(whisker(left, y.at(point.low), y.at(point.high), colour))
             marks.append(dot(left, height, colour, _tip(point, metric, unit)))
-    made = frame(x, y, name, metric, marks, title)
-    return made + (legend([curve.name for curve in curves]) if len(curves) > 1 else "")
+    chart = frame(x, y, name, metric, marks, title)
+    return chart + (legend([curve.name for curve in curves]) if len(curves) > 1 else "")
 
 
 def _tip(point: Point, metric: str, unit: str) -> str:
@@ -61,9 +61,9 @@ def _tip(point: Point, metric: str, unit: str) -> str:
 
 
 def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]], metric: str) -> tuple[str, str]:
-    """Mean score of answers by their confidence, and a sentence. name -> (confidences, scores).
+    """A reliability diagram, and a sentence about it. answers: name -> (confidences, scores).
 
-    A dot's area says how many answers it stands for. On the diagonal, confidence is what it was worth.
+    The area of a dot is proportional to its number of answers. On the diagonal the mean score equals the confidence.
     """
     x = across(0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1))
     y = upwards(0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1))
@@ -79,10 +79,10 @@ def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]], 
             tip = f"{name}: {b.num_answers} answers, {b.confidence:.2f} sure, {metric} {b.score:.2f}"
             marks.append(dot(left, height, colour, tip, 3 + 6 * (b.num_answers / most) ** 0.5))
         errors.append(f"{name} {expected_calibration_error(confidence, score):.2f}")
-    made = frame(x, y, "confidence", metric, marks, "Confidence against score")
+    chart = frame(x, y, "confidence", metric, marks, "Confidence against score")
     if len(shown) == 1:
         confidence, score = shown[0][1]
         error = expected_calibration_error(confidence, score)
-        return made, f"Expected calibration error {error:.2f} over {len(score):,} answers."
+        return chart, f"Expected calibration error {error:.2f} over {len(score):,} answers."
     more = f" (the first {SHOWN} of {len(answers)})" if len(answers) > SHOWN else ""
-    return made + legend([name for name, _ in shown]), f"Expected calibration errors: {', '.join(errors)}{more}."
+    return chart + legend([name for name, _ in shown]), f"Expected calibration errors: {', '.join(errors)}{more}."

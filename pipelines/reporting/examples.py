@@ -16,7 +16,7 @@ EACH = 2  # examples of a class of failures
 
 
 def looked(folder: Path, settings: Mapping[str, Any], row: Mapping[str, Any], pages: Pages) -> str:
-    """The page of a stored row with its looks, and what was read by itself; why not, where it cannot be shown."""
+    """The page of a stored row with its looks, and the part the answer was read from; or why it cannot be shown."""
     try:
         sample = stored.sample(folder, settings, row["image_id"])
         boxes = next((q.answer_boxes_uv for q in sample.questions if q.id == row["id"]), ())
@@ -31,7 +31,7 @@ def looked(folder: Path, settings: Mapping[str, Any], row: Mapping[str, Any], pa
 
 
 def failed(folder: Path, failures: Mapping[str, Any]) -> str:
-    """Examples of each class of failures with their pages; nothing where the answers are not beside the results."""
+    """Examples of each class of failures with their pages; empty if the answers are not stored beside the results."""
     wrong = {name: failures["classes"][name]["examples"][:EACH] for name in CLASSES if name != "read"}
     shown = [example for some in wrong.values() for example in some]
     if not shown or not any(folder.glob("answers/*.parquet")):
@@ -49,9 +49,9 @@ def failed(folder: Path, failures: Mapping[str, Any]) -> str:
 
 
 def _example(folder: Path, settings: Mapping[str, Any], example: Mapping[str, Any], variant: str, pages: Pages) -> str:
-    """One wrong answer, and what an oracle's looks and the whole page gave."""
+    """One wrong answer, with the answers from an oracle's looks and from the whole page."""
     row = {**example, "variant": variant}
-    told = "".join(
+    answers = "".join(
         f"<li><span>{name}</span><span>{cut(said(example[key] or ''))}</span></li>"
         for key, name in (("oracle", "oracle"), ("everything", "whole page"))
     )
@@ -59,5 +59,5 @@ def _example(folder: Path, settings: Mapping[str, Any], example: Mapping[str, An
     return (
         f'<figure class="card example">{looked(folder, settings, row, pages)}<div class="q">{cut(example["question"])}'
         f'</div><div class="a"><span class="wrong">{answer}</span> <em>for {wanted}</em></div>'
-        f'<div class="fact">{cut(example["id"])}</div><ol>{told}</ol></figure>'
+        f'<div class="fact">{cut(example["id"])}</div><ol>{answers}</ol></figure>'
     )

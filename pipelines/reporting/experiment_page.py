@@ -1,4 +1,4 @@
-"""The report of a `saccade experiment`: its table, the curve, and what its rows say about tokens and confidence."""
+"""The report of a `saccade experiment`: its tables, its curves, and charts of tokens and confidence."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def body(results_json: Path) -> tuple[str, str]:
     """The title and the HTML of an experiment's report.
 
     Raises:
-        ConfigError: it is no results.json.
+        ConfigError: the file is not a results.json.
         DataError: its variants lack what the table needs.
     """
     results, folder = stored.results(results_json), results_json.parent
@@ -37,12 +37,12 @@ def body(results_json: Path) -> tuple[str, str]:
 
 
 def title_of(results: Mapping[str, Any], folder: Path) -> str:
-    """What an experiment is called: its title, or its folder."""
+    """The title of an experiment, or else the name of its folder."""
     return str(results.get("title") or folder.resolve().name)
 
 
 def compared(results: Mapping[str, Any]) -> str:
-    """The tables of an experiment: its variants, the time of each stage, why answers are wrong; and what is in them."""
+    """The tables of an experiment: its variants, the time of each stage, and why answers are wrong."""
     heads, lines = cells(results)
     parts = [
         table(["variant", *heads[1:]], lines, words=(0, 3)),
@@ -50,36 +50,38 @@ def compared(results: Mapping[str, Any]) -> str:
     ]
     if stages := profile(results):
         parts += [table(["milliseconds per question", *stages[0][1:]], stages[1])]
-    if told := results.get("failures"):
-        parts += [table([f"why {told['of']} fails", *failures.HEADS[1:]], failures.cells(told), words=(0, 3))]
+    if counted := results.get("failures"):
+        parts += [table([f"why {counted['of']} fails", *failures.HEADS[1:]], failures.cells(counted), words=(0, 3))]
     return "".join(parts)
 
 
 def drawn(results: Mapping[str, Any], rows: Rows) -> str:
-    """The charts of an experiment; those that need every answer where `rows` are there."""
+    """The charts of an experiment; those that need every answer only if `rows` are given."""
     curves, charts = of_results(results), []
     if any(curve.points for curve in curves):
         note = "Bars are 95 % intervals; points of nearly equal tokens stand side by side."
         charts.append(card("Accuracy against tokens", accuracy([curve for curve in curves if curve.points]), note))
-    if told := of_gaze_error(results):
-        charts.append(card("Accuracy against gaze error", gaze_error(told), "An oracle looks, and misses by so much."))
+    if errors := of_gaze_error(results):
+        charts.append(
+            card("Accuracy against gaze error", gaze_error(errors), "An oracle looks, and misses by so much.")
+        )
     charts += _of_rows(rows, results["metric"])
     charts.append(card("Time of a question", _seconds(results["variants"]), "Without the encoder."))
     return f'<div class="charts">{"".join(charts)}</div>'
 
 
 def read_rows(folder: Path, variants: Sequence[str]) -> Rows:
-    """Answers of an experiment by variant; none where they are not beside the results."""
-    found: Rows = {name: [] for name in variants}
+    """Answers of an experiment by variant; empty if they are not stored beside the results."""
+    rows: Rows = {name: [] for name in variants}
     if any(Layout(folder).answers.glob("*.parquet")):
         for row in map(flat, stored.rows(folder)):
-            if row["variant"] in found:
-                found[row["variant"]].append(row)
-    return {name: some for name, some in found.items() if some}
+            if row["variant"] in rows:
+                rows[row["variant"]].append(row)
+    return {name: some for name, some in rows.items() if some}
 
 
 def _of_rows(rows: Rows, metric: str) -> list[str]:
-    """Charts that need every answer."""
+    """The charts that need every answer."""
     answers = {}
     for name, some in rows.items():
         scored = [row for row in some if row.get("confidence") is not None and row["score"] is not None]
@@ -88,7 +90,7 @@ def _of_rows(rows: Rows, metric: str) -> list[str]:
     if not answers:
         return []
     chart, note = calibration(answers, metric)
-    made = [card("What confidence was worth", chart, note)]
+    cards = [card("What confidence was worth", chart, note)]
     for name, key, unit in (("Tokens", "visual_tok", "tokens"), ("Looks", "fixations", "looks")):
         bars = []
         for variant, some in rows.items():
@@ -97,8 +99,8 @@ def _of_rows(rows: Rows, metric: str) -> list[str]:
                 mean = sum(values) / len(values)
                 spread = f"{mean:,.4g}" if values[0] == values[-1] else f"{mean:,.4g} ({values[0]:,} to {values[-1]:,})"
                 bars.append((variant, mean, spread))
-        made.append(card(name, shares(bars), f"Mean {unit} per question, lowest and highest in brackets."))
-    return made
+        cards.append(card(name, shares(bars), f"Mean {unit} per question, lowest and highest in brackets."))
+    return cards
 
 
 def _seconds(variants: Mapping[str, Mapping[str, Any]]) -> str:
@@ -110,12 +112,12 @@ def _seconds(variants: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _about(results: Mapping[str, Any]) -> str:
-    """What was run, in a line."""
+    """One line on data, model, date and commit."""
     settings = results.get("experiment") or {}
     dataset, engine = settings.get("dataset") or {}, settings.get("engine") or {}
-    made = [dataset.get("name"), engine.get("model", "nano"), str(results.get("when") or "")[:16].replace("T", " ")]
+    facts = [dataset.get("name"), engine.get("model", "nano"), str(results.get("when") or "")[:16].replace("T", " ")]
     return "  ·  ".join(
-        str(part) for part in [*made, f"commit {results.get('commit')}", results.get("processor")] if part
+        str(part) for part in [*facts, f"commit {results.get('commit')}", results.get("processor")] if part
     )
 
 
@@ -128,6 +130,6 @@ def _errors(rows: Rows) -> str:
 
 
 def _settings(results: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in results.items() if key not in ("variants", "bins")}
-    text = escape(json.dumps(kept, indent=2, ensure_ascii=False))
+    settings = {key: value for key, value in results.items() if key not in ("variants", "bins")}
+    text = escape(json.dumps(settings, indent=2, ensure_ascii=False))
     return f'<section>{folded("Settings", f"""<div class="card"><pre>{text}</pre></div>""")}</section>'

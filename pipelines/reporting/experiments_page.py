@@ -20,9 +20,9 @@ def write(folder: Path) -> tuple[Path, Path]:
     Raises:
         ConfigError: one of them has no results that can be read.
     """
-    found = [path for path in sorted(folder.iterdir()) if path.is_dir() and Layout(path).results_json.exists()]
-    html, text = [header("All experiments", f"{len(found)} of them"), "<main>"], ["# All experiments", ""]
-    for path in found:
+    folders = [path for path in sorted(folder.iterdir()) if path.is_dir() and Layout(path).results_json.exists()]
+    html, text = [header("All experiments", f"{len(folders)} of them"), "<main>"], ["# All experiments", ""]
+    for path in folders:
         results = stored.results(Layout(path).results_json)
         title = experiment_page.title_of(results, path)
         link = f'<p class="lead"><a href="{escape(path.name)}/report.html">{escape(path.name)}/report.html</a></p>'

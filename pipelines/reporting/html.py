@@ -19,8 +19,8 @@ def header(title: str, facts: str) -> str:
 
 def section(name: str, lead: str, html: str) -> str:
     """A part of the page with its heading and a sentence about it."""
-    told = f'<p class="lead">{escape(lead)}</p>' if lead else ""
-    return f"<section><h2>{escape(name)}</h2>{told}{html}</section>"
+    paragraph = f'<p class="lead">{escape(lead)}</p>' if lead else ""
+    return f"<section><h2>{escape(name)}</h2>{paragraph}{html}</section>"
 
 
 def tile(value: str, name: str, bad: bool = False) -> str:
@@ -30,8 +30,8 @@ def tile(value: str, name: str, bad: bool = False) -> str:
 
 def card(name: str, html: str, note: str = "") -> str:
     """A chart with its name above it and a sentence below."""
-    told = f"<p>{cut(note)}</p>" if note else ""
-    return f'<div class="card"><h3>{escape(name)}</h3>{told}{html}</div>'
+    paragraph = f"<p>{cut(note)}</p>" if note else ""
+    return f'<div class="card"><h3>{escape(name)}</h3>{paragraph}{html}</div>'
 
 
 def pairs(rows: Iterable[tuple[str, str]]) -> str:

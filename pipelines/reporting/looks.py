@@ -1,4 +1,4 @@
-"""Where one answer looked, as an SVG that can be enlarged: the page, a veil on what was not kept, numbered gazes.
+"""Where one answer looked, as an SVG that can be enlarged: the page, a veil over dropped cells, numbered gazes.
 
 The page itself is stored once however many questions it has (`Pages`); a look refers to it. Sizes are in pixels of the
 page; strokes and numbers keep their size on the screen.
@@ -35,7 +35,7 @@ def data_uri(image: Image.Image, kind: str, **how: int | bool) -> str:
 
 
 class Pages:
-    """Pages that the looks of a report refer to; each takes its share of the room."""
+    """The pages that the looks of a report refer to; each gets an equal share of `PAGES_BYTES`."""
 
     def __init__(self, num_pages: int) -> None:
         self._room = PAGES_BYTES // max(1, num_pages)
@@ -65,7 +65,7 @@ class Pages:
             longest, quality = int(0.8 * longest), max(60, quality - 4)
 
     def svg(self) -> str:
-        """All pages, drawn nowhere by themselves."""
+        """SVG definitions of all pages; nothing is drawn until a look refers to one."""
         images = "".join(self._symbols.values())
         return f'<svg width="0" height="0" class="store" aria-hidden="true"><defs>{images}</defs></svg>'
 
@@ -95,7 +95,7 @@ def look_svg(view: TraceView, picture: Picture, page: str, boxes_uv: Boxes) -> s
 
 
 def crop_svg(view: TraceView, picture: Picture, page: str) -> str:
-    """The part of the page that the answer was read from; "": there is none, or it is most of the page."""
+    """The part of the page that the answer was read from; "" if there is none, or if it is most of the page."""
     if view.evidence_uv is None:
         return ""
     x0, y0, x1, y1 = view.evidence_uv
@@ -135,7 +135,7 @@ def _gazes(view: TraceView, width: int, height: int) -> str:
 
 
 def veil(view: TraceView) -> str:
-    """A grey pixel on every cell that was not kept, a fainter one where only coarse tokens showed it."""
+    """A mask of one pixel per cell: grey where no token was kept, fainter where only coarse tokens were."""
     grey = np.zeros((view.rows, view.cols, 4), np.uint8)
     faded = veils(view).reshape(view.rows, view.cols)
     grey[..., :3], grey[..., 3] = VEIL, (255 * faded).round()

@@ -23,7 +23,7 @@ def report(target: Path, output: Path | None, examples: int) -> Path:
     """Writes the page; its path. `examples`: of the best and of the worst answers, each.
 
     Raises:
-        ConfigError: the target is no run and no experiment, or the page cannot be written there.
+        ConfigError: the target is neither a run nor an experiment, or the page cannot be written.
     """
     results = stored.results_file(target)
     if results is None:

@@ -41,12 +41,12 @@ def body(folder: Path, examples: int) -> tuple[str, str]:
 
 
 def _about(settings: dict[str, Any]) -> str:
-    """What was run, in a line."""
+    """One line on data, model, settings, date and commit."""
     dataset, engine, episode = (settings.get(key) or {} for key in ("dataset", "engine", "episode"))
     looks = [str(episode.get(key)) for key in ("sampler", "scorer", "planner") if episode.get(key)]
-    made = [dataset.get("name"), dataset.get("data_path"), engine.get("model"), engine.get("name"), *looks]
-    made += [str(settings.get("when", ""))[:16].replace("T", " "), f"commit {settings.get('commit')}"]
-    return "  ·  ".join(str(part) for part in made if part)
+    origins = [dataset.get("name"), dataset.get("data_path"), engine.get("model"), engine.get("name"), *looks]
+    origins += [str(settings.get("when", ""))[:16].replace("T", " "), f"commit {settings.get('commit')}"]
+    return "  ·  ".join(str(part) for part in origins if part)
 
 
 def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
@@ -79,30 +79,30 @@ def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
 
 
 def _charts(rows: Sequence[Row], answered: Sequence[Row], shared: bool) -> str:
-    made, curve = [], None if shared else of_looks(rows)
+    cards, curve = [], None if shared else of_looks(rows)
     if curve is not None:
         note = "After one look, two, ...: what the answers given then would have scored; bars are 95 % intervals."
-        made.append(card("Accuracy against tokens", accuracy([curve]), note))
+        cards.append(card("Accuracy against tokens", accuracy([curve]), note))
     scored = [row for row in answered if row["score"] is not None]
     if scored:
         metric = _metric(scored)
         chart, note = calibration(
             {"answers": ([r["confidence"] for r in scored], [r["score"] for r in scored])}, metric
         )
-        made.append(card("What confidence was worth", chart, note + " On the dashed line it is the mean score."))
+        cards.append(card("What confidence was worth", chart, note + " On the dashed line it is the mean score."))
         bins = tenths([row["score"] for row in scored])
-        made.append(card("Scores", histogram(bins, metric, _of(metric)), "Of the questions whose answers are known."))
+        cards.append(card("Scores", histogram(bins, metric, _of(metric)), "Of the questions whose answers are known."))
     tokens = histogram(binned([row["visual_tok"] for row in answered]), "visual tokens of a question", _of("tokens"))
-    made.append(card("Tokens", tokens, "All looks of a question together."))
+    cards.append(card("Tokens", tokens, "All looks of a question together."))
     looks = whole_numbers([len(row["fixations"]) for row in answered], "fixations of a question", "looks")
-    made.append(card("Looks", looks, "Until it was sure, or had to stop."))
-    made.append(card("Where the time went", _cost(answered), "Seconds of all questions together, by stage."))
+    cards.append(card("Looks", looks, "Until it was sure, or had to stop."))
+    cards.append(card("Where the time went", _cost(answered), "Seconds of all questions together, by stage."))
     lead = "Every chart is of all answered questions; point at a mark for its numbers."
-    return section("Measured", lead, f'<div class="charts">{"".join(made)}</div>')
+    return section("Measured", lead, f'<div class="charts">{"".join(cards)}</div>')
 
 
 def _metric(rows: Sequence[Row]) -> str:
-    """What the scores of some rows are called."""
+    """The name of the rows' metric."""
     return title(row["metric"] for row in rows)
 
 
@@ -143,9 +143,9 @@ def _examples(folder: Path, settings: dict[str, Any], answered: Sequence[Row], c
 
 
 def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]:
-    """The best and the worst rows, no row in both. Equal scores: the surer one is the better, and the worse.
+    """The best and the worst rows; no row is in both. Among equal scores the more confident comes first in both.
 
-    Where answers are hidden confidence stands for the score; beside known ones a hidden one is neither best nor worst.
+    If all answers are hidden, confidence stands for the score; otherwise rows with hidden answers are left out.
     """
     answered = [row for row in answered if row["score"] is not None] or answered
 
@@ -159,7 +159,7 @@ def extremes(answered: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]
 
 
 def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> str:
-    """One answer: its page with the looks, what was asked, said and expected."""
+    """One answer: its page with the looks, the question, the answer, and the expected answers."""
     shown = looked(folder, settings, row, pages)
     marks = "" if row["score"] is None else f' class="{"right" if _right(row) else "wrong"}"'
     wanted = f" <em>for {cut(' or '.join(row['answers']))}</em>" if row["answers"] else ""
@@ -173,11 +173,11 @@ def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> 
 
 
 def _right(row: Row) -> bool:
-    """Whether an answer counts as right. Letters in common do not make 9.00 of 38.00, nor one day of another."""
+    """Whether an answer counts as right. By ANLS, numbers and dates must agree in value: 9.00 is not nearly 38.00."""
     if row["metric"] in (None, "anls"):
-        told = [agrees(row["answer"] or "", accepted) for accepted in row["answers"] or ()]
-        if any(each is not None for each in told):
-            return any(told)
+        agreements = [agrees(row["answer"] or "", accepted) for accepted in row["answers"] or ()]
+        if any(each is not None for each in agreements):
+            return any(agreements)
     return float(row["score"]) >= 0.5
 
 

@@ -1,7 +1,7 @@
 """`saccade show`: pictures of a run, an image or an experiment. One file of `saccade/viz/pictures/` per picture.
 
-A run stores where it looked, so its trace is drawn from the stored row alone. Pictures that need the tokens encode
-the page again, with the run's model and settings; an image is looked at with the bundled model.
+A run's trace is drawn from the stored row alone. Pictures that need the tokens encode the page again, with the run's
+model and settings; an image is looked at with the bundled model.
 """
 
 import hashlib
@@ -46,10 +46,10 @@ def show(
     scorer: str | None = None,
     model: str = "nano",
 ) -> Path:
-    """Draws one picture; the path of the PNG. Of an experiment, one of its answers where an id or a variant is given.
+    """Draws one picture and returns the path of the PNG. Given an id or a variant, of one answer of an experiment.
 
     Raises:
-        ConfigError: no such picture, nothing to draw it of, or an option that does not go with the target.
+        ConfigError: no such picture, nothing to draw it from, or an option that does not fit the target.
         DataError: the question ended in an error, or its image cannot be read any more.
     """
     name = what.replace("-", "_")
@@ -62,8 +62,8 @@ def show(
     if output is not None:
         picture_path(output)
     results = stored.results_file(target)
-    one = target.is_dir() and (question_id is not None or variant is not None)
-    if results and not one:
+    of_one_answer = target.is_dir() and (question_id is not None or variant is not None)
+    if results and not of_one_answer:
         _only(target, "an experiment", id=question_id, variant=variant, question=question, pages=pages, scorer=scorer)
         subject: Subject = OfExperiment(target, results)
         default = results.parent / f"{name}.png"
@@ -86,13 +86,13 @@ def show(
 
 
 def _only(target: Path, kind: str, **options: str | None) -> None:
-    """Refuses options that do nothing for a target of this kind."""
+    """Raises ConfigError for options that have no effect on a target of this kind."""
     if given := [f"--{key}" for key, value in options.items() if value is not None]:
         raise ConfigError(f"{target} is {kind}, which does not go with {' and '.join(given)}")
 
 
 def file_name(text: str) -> str:
-    """A text as the name of a file; one that does not fit is cut, and ends in a hash of the whole."""
+    """A text as a file name; a long one is cut and ends in a hash of the whole."""
     name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
     if len(name.encode()) <= MOST_NAME_BYTES:
         return name
@@ -111,12 +111,12 @@ class OfExperiment(Subject):
 
     @property
     def curves(self) -> tuple[Curve, ...]:
-        """One a family of variants."""
+        """One curve per family of variants."""
         return of_results(self.results)
 
 
 class OfRun(Subject):
-    """One question of a run: its stored row, its page, and what the run's own model makes of it."""
+    """One question of a run: its stored row, its page, and the page's encoding by the run's model."""
 
     def __init__(
         self, folder: Path, question_id: str | None, scorer: str | None = None, variant: str | None = None
@@ -129,12 +129,12 @@ class OfRun(Subject):
 
     @cached_property
     def sample(self) -> Sample:
-        """The image with all its questions, from the data set that the run was of."""
+        """The image with all its questions, from the run's data set."""
         return stored.sample(self.folder, self.run, self.row["image_id"])
 
     @property
     def picture(self) -> Picture:
-        """The page, read again from where the data set has it."""
+        """The page, opened again from the data set."""
         return self.sample.picture
 
     @property
@@ -144,12 +144,12 @@ class OfRun(Subject):
 
     @property
     def boxes_uv(self) -> tuple[tuple[float, float, float, float], ...]:  # type: ignore[override]
-        """Where the answer stands."""
+        """The answer boxes (x0, y0, x1, y1) in uv."""
         return self.asked.answer_boxes_uv
 
     @cached_property
     def view(self) -> TraceView:
-        """What the run stored."""
+        """The trace that the run stored."""
         return TraceView.from_row(self.row)
 
     @cached_property
@@ -157,9 +157,9 @@ class OfRun(Subject):
         """The page as the run's model encodes it, in this process."""
         spec = choose_engine({**self.run.get("engine", {}), "device": "auto", "max_px": self.run.get("max_px")})
         self.settings.check_engine(spec)
-        with spec.open() if self.settings.listens else spec.open_encoder() as opened:
+        with spec.open() if self.settings.listens else spec.open_encoder() as encoder:
             whole = self.settings.with_settings(encoder="full")  # windows that no look asked for are shown too
-            return scene_of(see(whole, opened, self.picture, [self.asked]))
+            return scene_of(see(whole, encoder, self.picture, [self.asked]))
 
     @property
     def curves(self) -> tuple[Curve, ...]:
@@ -169,7 +169,7 @@ class OfRun(Subject):
 
 
 class OfImage(Subject):
-    """An image that is looked at here and now."""
+    """An image, looked at in this process."""
 
     live = True
 
@@ -194,7 +194,7 @@ class OfImage(Subject):
 
     @property
     def view(self) -> TraceView:
-        """Where it looks."""
+        """The trace of looking at the image."""
         seen, trace = self._looked
         return TraceView.from_trace(trace, seen.encoding.grid)
 

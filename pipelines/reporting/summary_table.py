@@ -1,4 +1,4 @@
-"""What `saccade batch` ends with: the first answers, and the table of the run's summary."""
+"""The output at the end of `saccade batch`: the first answers, and the table of the run's summary."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -10,36 +10,36 @@ from saccade.metrics.bootstrap import bounded
 
 
 def table(summary: Mapping[str, Any]) -> Table:
-    """Two columns: what was measured, and the number with its interval or spread."""
-    made = Table(box=None, show_header=False, pad_edge=False)
-    made.add_column(style="bold")
-    made.add_column(overflow="fold")
+    """The summary as a table of measures and values, with its errors."""
+    rows = Table(box=None, show_header=False, pad_edge=False)
+    rows.add_column(style="bold")
+    rows.add_column(overflow="fold")
     for name, value in facts(summary):
-        made.add_row(name, Text(value))
+        rows.add_row(name, Text(value))
     for reason, times in summary["errors_by_reason"].items():
-        made.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
+        rows.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
     for reason, times in summary["skipped"].items():
-        made.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
-    return made
+        rows.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
+    return rows
 
 
 def answers(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Some rows as a reader wants them: question, answer, how sure it is, and how right where that is known."""
-    made = Table(box=None, pad_edge=False)
+    """A table of answers: question, answer, confidence, and score where the right answer is known."""
+    listing = Table(box=None, pad_edge=False)
     for head in ("question", "answer", "sure", "right"):
-        made.add_column(head, justify="right" if head in ("sure", "right") else "left", overflow="fold")
+        listing.add_column(head, justify="right" if head in ("sure", "right") else "left", overflow="fold")
     for row in rows:
         if row["error"]:
-            made.add_row(Text(row["question"]), Text(row["error"], style="red"), "", "")
+            listing.add_row(Text(row["question"]), Text(row["error"], style="red"), "", "")
             continue
         answer = Text(row["answer"]) if row["answer"] else Text("cannot read", style="dim")
         right = "" if row["score"] is None else f"{row['score']:.2f}"
-        made.add_row(Text(row["question"]), answer, f"{row['confidence']:.2f}", right)
-    return made
+        listing.add_row(Text(row["question"]), answer, f"{row['confidence']:.2f}", right)
+    return listing
 
 
 def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What was measured, and the number with its interval or spread; how many errors, not which."""
+    """(measure, value with its interval or spread); the number of errors without their reasons."""
     tok, looks = summary["visual_tok"], summary["fixations"]
     yield "questions", f"{summary['questions']} on {summary['images']} images"
     yield summary.get("metric", "ANLS"), _interval(summary.get("score", summary.get("anls")))  # `anls`: an older run
@@ -66,7 +66,7 @@ def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _interval(interval: Mapping[str, Any] | None) -> str:
-    """Mean with its 95 % interval and n, or why there is none."""
+    """The mean with its 95 % interval and n, or why there is none."""
     if interval is None:
         return "not scored (no answers given)"
     bounds = "" if not bounded(interval) else f" [{interval['low']:.3f}, {interval['high']:.3f}]"

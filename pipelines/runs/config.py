@@ -193,8 +193,8 @@ def identity(config: RunConfig, dataset: Dataset) -> tuple[dict[str, Any], int |
 
 def without_paths(spec: dict[str, Any]) -> dict[str, Any]:
     """A data set's settings without its location: the same data elsewhere is the same data, as its fingerprint says."""
-    kept = {key: value for key, value in spec.items() if key not in ("data_path", "only")}
-    return {key: without_paths(value) if isinstance(value, dict) else value for key, value in kept.items()}
+    settings = {key: value for key, value in spec.items() if key not in ("data_path", "only")}
+    return {key: without_paths(value) if isinstance(value, dict) else value for key, value in settings.items()}
 
 
 BESIDE_WEIGHTS = (

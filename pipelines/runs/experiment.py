@@ -119,12 +119,14 @@ def find_experiment(name: str) -> Path:
     Raises:
         UnknownName: there is neither; the message lists what there is.
     """
-    there = in_repository()
+    experiments = in_repository()
     if (path := Path(name).expanduser()).is_file():
         return path
-    if name not in there:
-        raise UnknownName(f"no experiment {name!r}: neither a YAML file, nor {ALL}, nor one of {', '.join(there)}")
-    return there[name]
+    if name not in experiments:
+        raise UnknownName(
+            f"no experiment {name!r}: neither a YAML file, nor {ALL}, nor one of {', '.join(experiments)}"
+        )
+    return experiments[name]
 
 
 def in_repository() -> dict[str, Path]:

@@ -48,9 +48,9 @@ def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[
     answers = _answers(run)
     wanted = arrow.field("id") == question_id if question_id is not None else arrow.field("error").is_null()
     if variant is not None:
-        there = sorted(set(answers.to_table(columns=["variant"])["variant"].to_pylist()))
-        if variant not in there:
-            raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(there)}")
+        variants = sorted(set(answers.to_table(columns=["variant"])["variant"].to_pylist()))
+        if variant not in variants:
+            raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(variants)}")
         wanted &= arrow.field("variant") == variant
     matching = answers.head(1, filter=wanted).to_pylist()
     if not matching:

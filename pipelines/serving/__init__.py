@@ -1,1 +1,1 @@
-"""The parts of `saccade serve`: what a request may say, how it is looked at, and what goes back."""
+"""The parts of `saccade serve`: parsing a request, running its episode, and writing the response."""

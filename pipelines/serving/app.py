@@ -80,7 +80,7 @@ class Ingress:
         return Front(self.config, self.looker, self.config.engine_spec.max_new_tok).app()
 
     async def drain(self) -> int:
-        """Refuses new requests from now on, waits for those there are; how many had not ended after `drain_s`."""
+        """Refuses new requests and waits up to `drain_s` for running ones; returns how many had not finished."""
         return await self.looker.drain()
 
 
@@ -119,13 +119,13 @@ def app(config: ServeConfig) -> Application:
 
 
 def share(config: ServeConfig) -> float:
-    """Logical CPUs of each replica: what is set, or less, so that all of them find a place."""
+    """Logical CPUs per replica: the configured number, or fewer so that all replicas fit."""
     equal = math.floor(100 * cluster_cpus(2.0) / (1 + config.num_encoders + config.max_readers)) / 100
     return max(0.01, min(config.cpus, equal))
 
 
 def threads(config: ServeConfig) -> int:
-    """CPU threads of one encoder or reader: what is set, or the machine's CPUs, shared."""
+    """CPU threads per encoder or reader: the configured number, or an equal share of the machine's CPUs."""
     return config.threads or machine_threads(config.num_encoders + config.max_readers)
 
 
@@ -137,7 +137,7 @@ def limit_px(config: ServeConfig) -> int | None:
 
 @contextmanager
 def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
-    """The endpoint on this machine, or in the Ray session there is; gives Serve's handle of the ingress.
+    """Runs the endpoint in this machine's Ray session; yields Serve's handle of the ingress.
 
     Raises:
         ConfigError: the model cannot be found, or the port is taken.
@@ -162,7 +162,7 @@ def serving(config: ServeConfig, host: str, port: int) -> Iterator[Any]:
 
 
 def _started(config: ServeConfig) -> Any:
-    """Serve's handle of the ingress, once all is up; interrupted, as soon as requests are taken: they are answered."""
+    """Serve's handle of the ingress once every replica is up; if interrupted, once requests are accepted."""
     try:
         return serve.run(app(config), name=NAME, route_prefix="/")
     except KeyboardInterrupt:
@@ -172,14 +172,14 @@ def _started(config: ServeConfig) -> Any:
 
 
 def _takes_requests() -> bool:
-    """Whether the ingress is up: it may be so seconds before `serve.run` says that all is."""
-    found = serve.status().applications.get(NAME)
-    ingress = found and found.deployments.get(Ingress.__name__)
+    """Whether the ingress accepts requests; it may do so seconds before `serve.run` returns."""
+    application = serve.status().applications.get(NAME)
+    ingress = application and application.deployments.get(Ingress.__name__)
     return bool(ingress) and ingress.replica_states.get("RUNNING", 0) > 0
 
 
 def check_free(host: str, port: int) -> None:
-    """Raises ConfigError when nothing can be served there: Serve itself would only log it."""
+    """Raises ConfigError if the address cannot be bound; Serve itself would only log that."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as trial:
@@ -195,7 +195,7 @@ def is_loopback(host: str) -> bool:
 
 
 def run(config: ServeConfig, host: str, port: int, console: Console) -> None:
-    """Serves until Ctrl-C or SIGTERM; what is being answered then is answered, a second Ctrl-C does not wait.
+    """Serves until Ctrl-C or SIGTERM, then finishes the running requests; a second Ctrl-C does not wait for them.
 
     Raises:
         ConfigError: as `serving`.

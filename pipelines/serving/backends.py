@@ -17,12 +17,12 @@ from saccade.types import Canvas
 
 
 class Backends(Protocol):
-    """Who encodes and who reads. `affinity` is the picture's hash: one picture's requests go to one replica."""
+    """Encoders and readers. `affinity` is the picture's hash: all requests about a picture go to one replica."""
 
     async def see(
         self, data: bytes | np.ndarray, settings: Episode, question: str, affinity: str, more: Put | None = None
     ) -> Sight:
-        """What an episode starts from; without its picture, and without what is put off but `more`.
+        """The start of an episode, without its picture. Of the deferred encodings it holds only `more`.
 
         Raises:
             SaccadeError: the picture or the question cannot be used, or the model failed.
@@ -35,7 +35,7 @@ class Backends(Protocol):
 
 
 class Remote:
-    """Replicas of Ray Serve. One that dies is asked for once more, of another one."""
+    """Replicas of Ray Serve. A call to a replica that dies is repeated once, on another one."""
 
     def __init__(self, encoder: Any, reader: Any) -> None:
         self.encoder, self.reader = encoder, reader

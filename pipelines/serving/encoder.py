@@ -28,15 +28,15 @@ from saccade.types import Encoding, Question
 Key = tuple[str, str, str]  # picture hash, encoder fingerprint, view (`Prepared.key`)
 
 OUTLINES = 1024
-"""Prepared views without their pixels that are kept: a picture seen before need not be decoded for its encoding."""
+"""Prepared views kept without pixels: a picture whose encoding is cached need not be decoded again."""
 
 PREPARERS = 4
-"""Pictures that are decoded and cut at once; each also waits for its pass in its thread."""
+"""Threads that decode and cut pictures; each waits in its thread for the picture's encoder pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What an encoder gives back. `seen` travels without its picture, packed by `pipelines.execute.wire.freeze`."""
+    """What an encoder returns. `seen` travels without its picture, packed by `pipelines.execute.wire.freeze`."""
 
     seen: Seen
     hits: int
@@ -45,21 +45,21 @@ class Sight:
 
 
 class Cache:
-    """Encodings by key, bounded by their bytes."""
+    """Least-recently-used cache of encodings, bounded by their bytes."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes, self.size_bytes = limit_bytes, 0
         self.kept: OrderedDict[Key, Encoding] = OrderedDict()
 
     def get(self, key: Key) -> Encoding | None:
-        """The encoding, which is now the most recently used."""
-        found = self.kept.get(key)
-        if found is not None:
+        """The encoding, or None; it becomes the most recently used."""
+        encoding = self.kept.get(key)
+        if encoding is not None:
             self.kept.move_to_end(key)
-        return found
+        return encoding
 
     def put(self, key: Key, encoding: Encoding) -> None:
-        """Keeps an encoding; one larger than the whole cache is not kept."""
+        """Adds an encoding, unless it is larger than the whole cache."""
         if key in self.kept or size_of(encoding) > self.limit_bytes:
             return
         self.kept[key] = encoding
@@ -92,9 +92,9 @@ class EncoderReplica(Replica):
     async def see(
         self, data: bytes | np.ndarray, settings: Episode, question: str, more: Put | None = None
     ) -> Sight | SaccadeError:
-        """What an episode starts from, or the error that costs this request.
+        """The start of an episode, or the error that fails this request.
 
-        What is put off until a question is unsure cannot leave this process: it is made if it is the `more` asked for.
+        Deferred encodings cannot leave this process; the one asked for as `more` is made here.
         """
         view = View(self)
 
@@ -111,31 +111,31 @@ class EncoderReplica(Replica):
         return Sight(freeze(seen), view.hits, view.misses, self.cache.size_bytes)
 
     def outline(self, picture_hash: str, max_tok: int | None) -> Prepared | None:
-        """A view of a picture as it was prepared before, without its pixels."""
+        """The view of a picture as prepared earlier, without its pixels; None if it was not, or was dropped."""
         return self.outlines.get((picture_hash, max_tok))
 
-    def keep_outline(self, max_tok: int | None, made: Prepared) -> None:
-        """Keeps a prepared view without its pixels; the oldest are let go."""
-        self.outlines[made.picture_hash, max_tok] = replace(made, patches=torch.empty(len(made.patches), 0))
+    def keep_outline(self, max_tok: int | None, prepared: Prepared) -> None:
+        """Keeps a prepared view without its pixels, and drops the oldest beyond `OUTLINES`."""
+        self.outlines[prepared.picture_hash, max_tok] = replace(prepared, patches=torch.empty(len(prepared.patches), 0))
         while len(self.outlines) > OUTLINES:
             self.outlines.popitem(last=False)
 
     async def encoding(self, key: Key, prepared: Prepared) -> Encoding:
-        """An encoding that is not kept: from the pass that is making it already, or from a new one."""
+        """An encoding that is not cached: from the pass already under way, or from a new one."""
         waiting = self.under_way.get(key)
         if waiting is None:
-            waiting = self.under_way[key] = asyncio.ensure_future(self._made(key, prepared))
+            waiting = self.under_way[key] = asyncio.ensure_future(self._encode(key, prepared))
             waiting.add_done_callback(lambda _: self.under_way.pop(key))
         return await asyncio.shield(waiting)
 
-    async def _made(self, key: Key, prepared: Prepared) -> Encoding:
-        made = await self.passes.encode(prepared)
-        self.cache.put(key, made)
-        return made
+    async def _encode(self, key: Key, prepared: Prepared) -> Encoding:
+        encoding = await self.passes.encode(prepared)
+        self.cache.put(key, encoding)
+        return encoding
 
 
 class View(Threaded):
-    """The encoder as `saccade.seen.see` uses it, in a thread, for one request: what is kept is not made again."""
+    """The encoder that `saccade.seen.see` uses for one request, in a thread; it takes cached encodings where it can."""
 
     def __init__(self, replica: EncoderReplica) -> None:
         super().__init__(replica.passes)
@@ -144,32 +144,32 @@ class View(Threaded):
         self.hits = self.misses = 0
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> Prepared:
-        """As an engine does it; a stand-in without pixels where this view of the picture has been prepared before."""
-        made = self.replica.outline(picture.sha256, max_tok)
-        if made is None:
-            made = super().prepare(picture, max_tok)
-            self.replica.keep_outline(max_tok, made)
-        self.asked[made.view] = picture, max_tok
-        return made
+        """As an engine prepares it, or the outline without pixels if this view has been prepared before."""
+        prepared = self.replica.outline(picture.sha256, max_tok)
+        if prepared is None:
+            prepared = super().prepare(picture, max_tok)
+            self.replica.keep_outline(max_tok, prepared)
+        self.asked[prepared.view] = picture, max_tok
+        return prepared
 
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
-        """Kept encodings, and new ones from the next pass."""
+        """The cached encodings, and new ones from the next pass."""
         out = []
         for item in batch:
             key = (item.picture_hash, self.replica.fingerprint, item.key)
-            kept = self.replica.cache.get(key)
-            self.hits, self.misses = self.hits + (kept is not None), self.misses + (kept is None)
-            if kept is None:
+            encoding = self.replica.cache.get(key)
+            self.hits, self.misses = self.hits + (encoding is not None), self.misses + (encoding is None)
+            if encoding is None:
                 coming = self.replica.encoding(key, self._with_pixels(item))
-                kept = asyncio.run_coroutine_threadsafe(coming, self.loop).result()
-            out.append(kept)
+                encoding = asyncio.run_coroutine_threadsafe(coming, self.loop).result()
+            out.append(encoding)
         return out
 
     def _with_pixels(self, item: Prepared) -> Prepared:
-        """The same view with its pixels, where a stand-in was given for it and its encoding is not kept any more."""
+        """The view with its pixels, which an outline lacks: its encoding has left the cache."""
         if item.patches.shape[1]:
             return item
-        made = super().prepare(*self.asked[item.view.partition("|")[0]])
+        prepared = super().prepare(*self.asked[item.view.partition("|")[0]])
         if item.cells is not None:
-            made = made.some(item.cells, "cells")
-        return replace(made, view=item.view, received=item.received)
+            prepared = prepared.some(item.cells, "cells")
+        return replace(prepared, view=item.view, received=item.received)

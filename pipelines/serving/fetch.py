@@ -35,8 +35,8 @@ def fetch(url: str, hosts: Sequence[str], max_bytes: int, timeout_s: float) -> b
             connection.request("GET", path, headers={"Accept": "image/*", "User-Agent": "saccade"})
             response = connection.getresponse()
             if response.status != 200:
-                told = "a redirect, which is not followed" if 300 <= response.status < 400 else "no image"
-                raise _refused(f"{host} answered {response.status}: {told}")
+                outcome = "a redirect, which is not followed" if 300 <= response.status < 400 else "no image"
+                raise _refused(f"{host} answered {response.status}: {outcome}")
             return _body(response, max_bytes, deadline)
         finally:
             connection.close()
@@ -69,13 +69,13 @@ def _port(parts: SplitResult) -> int:
 
 def _address(host: str, port: int) -> str:
     """The address to connect to, when every address of the name is on the public Internet."""
-    found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    for address in found:
+    addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    for address in addresses:
         if not public(address):
             raise _refused(f"{host} has an address inside a private network")
-    if not found:
+    if not addresses:
         raise _refused(f"{host} has no address")
-    return min(found, key=lambda address: (":" in address, address))  # IPv4 first
+    return min(addresses, key=lambda address: (":" in address, address))  # IPv4 first
 
 
 def public(address: str) -> bool:

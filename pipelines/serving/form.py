@@ -1,4 +1,4 @@
-"""The settings of an episode as the page offers them: one input per field, made from the field itself."""
+"""The form of the endpoint's page: one input per setting of an episode, made from the setting's field."""
 
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ from saccade.settings import option_of
 
 def inputs(settings: Episode) -> list[dict[str, Any]]:
     """Name, help, kind (number, choice or text), limits or choices, and the endpoint's own value of each setting."""
-    made = []
+    items = []
     for name, field in Episode.model_fields.items():
         value = getattr(settings, name)
         item: dict[str, Any] = {"name": name, "help": field.description, "value": _shown(value)}
@@ -18,16 +18,16 @@ def inputs(settings: Episode) -> list[dict[str, Any]]:
         if option.names:
             choices = [*names(option.names), *(VIEWS if name == "sampler" else ())]
         if choices and item["value"] in choices:
-            made.append({**item, "kind": "choice", "choices": choices})
+            items.append({**item, "kind": "choice", "choices": choices})
         elif isinstance(value, int | float):
             limits = {
                 side: getattr(each, side) for each in field.metadata for side in ("ge", "le") if hasattr(each, side)
             }
             step = 1 if isinstance(value, int) else "any"
-            made.append({**item, "kind": "number", "step": step, "least": limits.get("ge"), "most": limits.get("le")})
+            items.append({**item, "kind": "number", "step": step, "least": limits.get("ge"), "most": limits.get("le")})
         else:
-            made.append({**item, "kind": "text"})
-    return made
+            items.append({**item, "kind": "text"})
+    return items
 
 
 def _shown(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The HTTP side, as an ASGI app: routes, keys, limits, streams. It knows nothing of Ray."""
+"""The HTTP side, as an ASGI app: routes, keys, limits, streams. It does not depend on Ray."""
 
 import asyncio
 import hmac
@@ -37,7 +37,7 @@ CORS: dict[str, Any] = {"allow_methods": ["GET", "HEAD", "POST"], "allow_headers
 """What pages of the origins that the operator allowed may do: ask, with a key of their own; no cookie is ever used."""
 
 GONE = 499
-"""The status under which requests are counted whose client went away: nginx' habit."""
+"""Status under which requests are counted whose client disconnected, as in nginx."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -73,7 +73,7 @@ class Front:
         return app
 
     async def check_key(self, request: Request) -> None:
-        """Refuses a request without one of the keys, when there are any."""
+        """Refuses a request without an accepted key, if keys are configured."""
         if not self.config.key_hashes:
             return
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -94,11 +94,11 @@ class Front:
         return JSONResponse({"status": "ok", "looking": self.looker.looking, "waiting": self.looker.waiting})
 
     async def about(self) -> Response:
-        """What the page must know to ask."""
+        """What the page needs: the model's name, the defaults, and whether a key is required."""
         defaults = self.config.episode.model_dump(mode="json")
         needs_key = bool(self.config.key_hashes)
-        told = {"model": self.config.model_name, "defaults": defaults, "needs_key": needs_key}
-        return JSONResponse({**told, "settings": inputs(self.config.episode)})
+        facts = {"model": self.config.model_name, "defaults": defaults, "needs_key": needs_key}
+        return JSONResponse({**facts, "settings": inputs(self.config.episode)})
 
     async def sample(self) -> Response:
         """A question about the sample page."""
@@ -119,15 +119,15 @@ class Front:
     async def model(self, name: str) -> Response:
         """The one model, by its name."""
         if name != self.config.model_name:
-            told = f"no model {name[:80]!r}; this server has {self.config.model_name!r}"
-            raise Refusal(404, told, "model", "model_not_found")
+            message = f"no model {name[:80]!r}; this server has {self.config.model_name!r}"
+            raise Refusal(404, message, "model", "model_not_found")
         return JSONResponse(self._model())
 
     def _model(self) -> dict[str, Any]:
         episode = self.config.episode.model_dump(mode="json")
         limits = {name: getattr(self.config, name) for name in ("max_request_bytes", "max_image_px", "max_images")}
-        made = {"id": self.config.model_name, "object": "model", "created": self.started, "owned_by": "saccade"}
-        return {**made, "saccade": {"defaults": episode, "limits": limits}}
+        model = {"id": self.config.model_name, "object": "model", "created": self.started, "owned_by": "saccade"}
+        return {**model, "saccade": {"defaults": episode, "limits": limits}}
 
     async def chat(self, request: Request) -> Response:
         """One completion, whole or streamed."""
@@ -138,7 +138,7 @@ class Front:
             if not isinstance(error, Exception):  # the client went away
                 self.meter.ended(GONE, time.perf_counter() - started)
                 raise
-            refused = _told(error)
+            refused = _refusal_of(error)
             self.meter.ended(refused.status, time.perf_counter() - started)
             raise refused from error
 
@@ -158,14 +158,14 @@ class Front:
             return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
         fixations: list[Fixation] = []
         async with aclosing(events):
-            async for told in events:
-                if isinstance(told, Fixation):
-                    fixations.append(told)
+            async for update in events:
+                if isinstance(update, Fixation):
+                    fixations.append(update)
                     continue
-                self.meter.looked(told)
-                made = reply.whole(told, fixations)
+                self.meter.looked(update)
+                completion = reply.whole(update, fixations)
         self.meter.ended(200, time.perf_counter() - started)
-        return JSONResponse(made)
+        return JSONResponse(completion)
 
     async def _body(self, request: Request) -> bytes:
         """The request's bytes, no more than are taken."""
@@ -185,39 +185,39 @@ class Front:
     async def _events(self, asked: Asked) -> AsyncGenerator[Fixation | Looked, None]:
         sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages or self.config.pages)
         async with aclosing(self.looker.look(asked, sheet)) as looks:
-            async for told in looks:
-                yield told
+            async for update in looks:
+                yield update
 
     async def _timed(self, events: AsyncGenerator[Fixation | Looked, None]) -> AsyncGenerator[Fixation | Looked, None]:
-        """The same events, none later than the request may take."""
+        """The same events, until the request's time is up."""
         deadline = time.monotonic() + self.config.timeout_s
         async with aclosing(events):
             while True:
                 try:
-                    told = await asyncio.wait_for(anext(events), max(0.001, deadline - time.monotonic()))
+                    update = await asyncio.wait_for(anext(events), max(0.001, deadline - time.monotonic()))
                 except StopAsyncIteration:
                     return
-                yield told
+                yield update
 
     async def _stream(
         self, reply: Reply, first: Fixation | Looked, events: AsyncGenerator[Fixation | Looked, None], started: float
     ) -> AsyncGenerator[str, None]:
         """Chunks. An error after the first of them is a chunk of its own: the status has been sent."""
-        status, told, fixations = GONE, first, list[Fixation]()
+        status, update, fixations = GONE, first, list[Fixation]()
         try:
             yield reply.opening()
             async with aclosing(events):
-                while isinstance(told, Fixation):
-                    fixations.append(told)
+                while isinstance(update, Fixation):
+                    fixations.append(update)
                     if reply.asked.trace:
-                        yield reply.fixation(told)
-                    told = await anext(events)
-            self.meter.looked(told)
-            for chunk in reply.closing(told, fixations):
+                        yield reply.fixation(update)
+                    update = await anext(events)
+            self.meter.looked(update)
+            for chunk in reply.closing(update, fixations):
                 yield chunk
             status = 200
         except Exception as error:
-            refused = _told(error)
+            refused = _refusal_of(error)
             status = refused.status
             yield event(refused.body())
             yield DONE
@@ -225,8 +225,8 @@ class Front:
             self.meter.ended(status, time.perf_counter() - started)
 
 
-def _told(error: Exception) -> Refusal:
-    """What the client hears; what nobody raised on purpose is also written to the log."""
+def _refusal_of(error: Exception) -> Refusal:
+    """The response to an error; an unexpected one is also logged."""
     refused = refusal(error)
     if refused.status == 500:
         logger.error("a request failed", exc_info=error)
@@ -242,6 +242,6 @@ async def _library_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    """A path or a method that there is not."""
+    """An unknown path, or a method that the path does not have."""
     status, detail = getattr(error, "status_code", 404), getattr(error, "detail", "")
     return _refused(Refusal(status, f"{request.method} {request.url.path[:200]}: {detail}", code="unknown_url"))

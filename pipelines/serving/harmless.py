@@ -29,34 +29,34 @@ ANSWER = ("role", "content", "name", *MEANT)
 
 
 def plain_messages(messages: Any) -> Any:
-    """Messages without what changes nothing; what is of no known shape stays as it is."""
+    """Messages without fields that have no effect; messages of an unknown shape are returned unchanged."""
     return [_message(each) if isinstance(each, dict) else each for each in messages] if _is_list(messages) else messages
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
     answer = message.get("role") == "assistant"
-    kept = {}
+    cleaned = {}
     for name, value in message.items():
         empty = value is None or value in ([], {}, "")
         dropped = name not in ANSWER if answer else name in MESSAGE and name not in MEANT
         if value is None or (name in MEANT and empty) or dropped:
             continue
-        kept[name] = value
-    if answer and "content" not in kept and isinstance(message.get("refusal"), str):
-        kept["content"] = message["refusal"]
-    if _is_list(kept.get("content")):
-        kept["content"] = [_part(each) if isinstance(each, dict) else each for each in kept["content"]]
-    return kept
+        cleaned[name] = value
+    if answer and "content" not in cleaned and isinstance(message.get("refusal"), str):
+        cleaned["content"] = message["refusal"]
+    if _is_list(cleaned.get("content")):
+        cleaned["content"] = [_part(each) if isinstance(each, dict) else each for each in cleaned["content"]]
+    return cleaned
 
 
 def _part(part: dict[str, Any]) -> dict[str, Any]:
-    kept = _without(part, PART)
-    if kept.get("type") == "refusal" and isinstance(kept.get("refusal"), str):
-        return {"type": "text", "text": kept["refusal"]}
+    cleaned = _without(part, PART)
+    if cleaned.get("type") == "refusal" and isinstance(cleaned.get("refusal"), str):
+        return {"type": "text", "text": cleaned["refusal"]}
     for inside, names in (("image_url", PART), ("file", FILE)):
-        if isinstance(kept.get(inside), dict):
-            kept[inside] = _without(kept[inside], names)
-    return kept
+        if isinstance(cleaned.get(inside), dict):
+            cleaned[inside] = _without(cleaned[inside], names)
+    return cleaned
 
 
 def _without(value: dict[str, Any], names: set[str]) -> dict[str, Any]:

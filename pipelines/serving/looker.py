@@ -1,4 +1,4 @@
-"""One request as an episode: many run at once in one event loop, and each fixation is sent as soon as it is read."""
+"""Runs requests as episodes: many at once in one event loop; each fixation is sent as soon as it is read."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -21,14 +21,14 @@ from saccade.types import Answer, Gaze, Grid, Trace
 
 @dataclass(frozen=True, slots=True)
 class Fixation:
-    """One look and what was said after it."""
+    """One look, and the answer read from it."""
 
     number: int  # from 1
     gaze: Gaze
     kept: tuple[int, ...]  # canvas cells, row * cols + col
     levels: tuple[int, ...]  # of each of them, 0: full resolution
     answer: Answer
-    importance: Tensor | None  # (N,) in [0, 1], when it was asked for and there is any
+    importance: Tensor | None  # (N,) in [0, 1]; None: not requested, or no scorer ran
     grid: Grid
 
 
@@ -37,7 +37,7 @@ class Looked:
     """How a request ended."""
 
     trace: Trace
-    pieces: tuple[Piece, ...]  # tokens of the final answer, when they were asked for
+    pieces: tuple[Piece, ...]  # tokens of the final answer, if they were requested
     seen: Seen
     boxes: tuple[Box, ...]  # where each image lies on the sheet
     sight: Sight
@@ -48,7 +48,7 @@ DRAIN_POLL_S = 0.05
 
 
 class Looker:
-    """Runs episodes, so many at a time; as many again as `max_queue` wait, and one more is refused."""
+    """Runs up to `max_episodes` episodes at a time; `max_queue` more requests wait, and further ones are refused."""
 
     def __init__(self, config: ServeConfig, backends: Backends, limit_px: int | None) -> None:
         self.config, self.backends, self.limit_px = config, backends, limit_px
@@ -71,7 +71,7 @@ class Looker:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """A place among those that are looked at; gives the seconds waited for it."""
+        """Holds a place among the running episodes; yields the seconds waited for it."""
         self.check_room()
         loop = asyncio.get_running_loop()
         started, self.waiting = loop.time(), self.waiting + 1
@@ -87,7 +87,7 @@ class Looker:
             self.room.release()
 
     async def drain(self) -> int:
-        """Refuses new requests from now on, waits for those there are; how many had not ended after `drain_s`."""
+        """Refuses new requests and waits up to `drain_s` for running ones; returns how many had not finished."""
         self.draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + self.config.drain_s
@@ -96,7 +96,7 @@ class Looker:
         return self.looking + self.waiting
 
     async def look(self, asked: Asked, sheet: Sheet) -> AsyncGenerator[Fixation | Looked, None]:
-        """Every fixation as it happens, then how it ended.
+        """Yields every fixation as it happens, then the outcome.
 
         Raises:
             SaccadeError: the picture or the question cannot be used, or the model failed.
@@ -121,24 +121,24 @@ class Looker:
         seen = replace(sight.seen, picture=picture)
         if asked.episode.view == "foveate":  # scorers may look at pixels: decode them before, not in the event loop
             await asyncio.to_thread(lambda: picture.rgb)
-        said: list[Said] = []
+        reads: list[Said] = []
 
         async def read(ask: Ask) -> Answer:
-            said.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
-            grid, look, answer = seen.grid, ask.look, said[-1].answer
+            reads.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
+            grid, look, answer = seen.grid, ask.look, reads[-1].answer
             index, importance = look.selection.index, look.importance if asked.importance else None
             cells, levels = (grid.row * grid.cols + grid.col)[index].tolist(), grid.level[index].tolist()
-            tell(Fixation(len(said), look.gaze, tuple(cells), tuple(levels), answer, importance, grid))
+            tell(Fixation(len(reads), look.gaze, tuple(cells), tuple(levels), answer, importance, grid))
             return answer
 
         async def encode(more: More) -> None:
             nonlocal sight
-            made = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, more.what)
-            more.seen.receive(more.what, made.seen.encode(more.what), made.seen.seconds)
-            sight = replace(made, hits=sight.hits + made.hits, misses=sight.misses + made.misses)
+            deferred = await self.backends.see(sheet.data, asked.episode, asked.question, affinity, more.what)
+            more.seen.receive(more.what, deferred.seen.encode(more.what), deferred.seen.seconds)
+            sight = replace(deferred, hits=sight.hits + deferred.hits, misses=sight.misses + deferred.misses)
 
         (outcome,) = await arun(episodes(asked.episode, seen)[0], read, encode)
         if not isinstance(outcome, Trace):
             raise outcome
-        pieces = next((each.pieces for each in said if each.answer is outcome.answer), ())
+        pieces = next((each.pieces for each in reads if each.answer is outcome.answer), ())
         tell(Looked(outcome, pieces, seen, sheet.boxes, sight, waited_s))

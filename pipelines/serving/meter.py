@@ -35,12 +35,12 @@ class Meter:
             self.cache.labels(result)
 
     def ended(self, status: int, seconds: float) -> None:
-        """A request was answered, in whatever way."""
+        """Counts a finished request."""
         self.requests.labels(str(status)).inc()
         self.seconds.observe(seconds)
 
     def looked(self, looked: Looked) -> None:
-        """A question was answered. Tokens saved are against the full image, also where a view was asked for."""
+        """Counts an answered question. Tokens saved are relative to the full image, whatever view was requested."""
         cost, sight = looked.trace.cost, looked.sight
         self.kept.inc(cost.visual_tok)
         self.saved.inc(max(0, len(looked.seen.grid) - cost.visual_tok))
@@ -55,5 +55,5 @@ class Meter:
             self.stage.labels(stage).observe(seconds)
 
     def text(self) -> bytes:
-        """All of it."""
+        """All counters, in Prometheus' text format."""
         return generate_latest(self.registry)

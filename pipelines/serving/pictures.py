@@ -28,14 +28,14 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in uv
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What is looked at: one image as it came, or several on white. `boxes` says where each lies."""
+    """The picture of a request: its one image unchanged, or several laid out on white. `boxes`: where each lies."""
 
     data: bytes | np.ndarray
     boxes: tuple[Box, ...] = ((0.0, 0.0, 1.0, 1.0),)
 
 
 def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) -> Sheet:
-    """Everything a request shows; `pages` ("1,3-5") of files that have several. Blocks: run it in a thread.
+    """The sheet of a request's images; `pages` ("1,3-5") selects pages of files. It blocks: run it in a thread.
 
     Raises:
         Refusal: an image is refused, or cannot be fetched.
@@ -43,8 +43,8 @@ def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) 
     """
     if len(urls) > config.max_images:
         raise Refusal(413, f"{len(urls)} images; at most {config.max_images} are taken", "messages", "too_many_images")
-    found = [_bytes_of(url, config) for url in urls]
-    pictures = [picture for data in found for picture in _pages(data, pages, config)]
+    files = [_bytes_of(url, config) for url in urls]
+    pictures = [picture for data in files for picture in _pages(data, pages, config)]
     if len(pictures) > config.max_images:
         raise _too_many(f"{len(pictures)} pages and images", config)
     for number, picture in enumerate(pictures):
@@ -59,19 +59,19 @@ def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) 
             )
     if len(pictures) > 1:
         return lay_out(pictures)
-    return Sheet(found[0] if pictures[0].page is None else pictures[0].rgb)
+    return Sheet(files[0] if pictures[0].page is None else pictures[0].rgb)
 
 
 def _pages(data: bytes, pages: str | None, config: ServeConfig) -> list[Picture]:
     """The chosen pages of a file; the image itself where it has no pages, or is its only one."""
-    there = paged.number_of(data)
-    chosen = paged.chosen(pages, there)
+    num_pages = paged.number_of(data)
+    chosen = paged.chosen(pages, num_pages)
     if not chosen:
-        has = f"the file has {there} page{'s' * (there > 1)}"
+        has = f"the file has {num_pages} page{'s' * (num_pages > 1)}"
         raise Refusal(400, f"{has}; chosen are {pages}", "saccade.pages", "no_such_page")
     if len(chosen) > config.max_images:
-        raise _too_many(f"the file has {there} pages", config)
-    return [Picture.open(data, page=page if there > 1 else None) for page in chosen]
+        raise _too_many(f"the file has {num_pages} pages", config)
+    return [Picture.open(data, page=page if num_pages > 1 else None) for page in chosen]
 
 
 def _too_many(what: str, config: ServeConfig) -> Refusal:
@@ -118,7 +118,7 @@ def _bytes_of(url: str, config: ServeConfig) -> bytes:
 
 
 def decode(uri: str) -> bytes:
-    """The bytes of `data:image/png;base64,...`, or of base64 alone. What kind of image they are, they say themselves.
+    """The bytes of `data:image/png;base64,...`, or of base64 alone; the stated media type is ignored.
 
     Raises:
         Refusal: not base64, or empty.

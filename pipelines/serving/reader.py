@@ -1,4 +1,4 @@
-"""The reader replica: canvases to answers, with the answer's tokens where they are asked for."""
+"""The reader replica: canvases to answers, with the answer's tokens if they are requested."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer, with its tokens where they were asked for."""
+    """An answer, with its tokens if they were requested."""
 
     answer: Answer
     pieces: tuple[Piece, ...] = ()
@@ -39,7 +39,7 @@ class ReaderReplica(Replica):
         self.stack.callback(self.turns.close)
 
     async def read(self, canvas: Canvas, question: str, with_pieces: bool) -> Said | SaccadeError:
-        """The answer, or the error that costs this request. Canvas and answer travel packed by `freeze`."""
+        """The answer, or the error that fails this request. Canvas and answer travel packed by `freeze`."""
         try:
             answer = await self.turns.read(thaw(canvas), question)
             pieces = pieces_of(self.engine.speech.tokenizer, answer.token_ids) if with_pieces else ()
@@ -49,7 +49,7 @@ class ReaderReplica(Replica):
 
 
 def pieces_of(tokenizer: Any, ids: Sequence[int]) -> tuple[Piece, ...]:
-    """What each token id says, as text and as bytes."""
+    """The tokens of these ids, as text and as bytes."""
     texts = [str(tokenizer.decode([token], skip_special_tokens=False)) for token in ids]
     return tuple(Piece(text, _bytes(tokenizer, token, text)) for token, text in zip(ids, texts, strict=True))
 

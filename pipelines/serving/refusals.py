@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from saccade.errors import ConfigError, DataError, EngineDead, PictureError, SaccadeError
 
 SHOWN = 80
-"""Characters of a wrong value that a message repeats: it may be a whole image."""
+"""Characters of a wrong value that a message repeats; the value may be a whole image."""
 MESSAGE = 1000
 """Characters of a message: what others write, pydantic and the library, may repeat a value as well."""
 
@@ -30,7 +30,7 @@ class Refusal(SaccadeError):  # noqa: N818
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the status asks for."""
+        """Headers that the status requires."""
         return {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "5"}}.get(
             self.status, {}
         )
@@ -44,7 +44,7 @@ class Refusal(SaccadeError):  # noqa: N818
 
 
 def refusal(error: BaseException) -> Refusal:
-    """The refusal that an error of the library, of Ray or of nobody's becomes."""
+    """The refusal for an error: of the library, of Ray, or unexpected."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, PictureError):
@@ -63,19 +63,19 @@ def refusal(error: BaseException) -> Refusal:
 
 
 def invalid(error: ValidationError, given: Mapping[str, Any], within: str = "") -> Refusal:
-    """A request that does not fit its schema: one thing that is wrong, where, and as much of the value as is fit.
+    """The refusal for a request that does not fit its schema: one mistake, its place, and the value, shortened.
 
-    Where a value may be of several shapes, pydantic tells of each; what got farthest is what was meant.
+    For a value that may have several shapes pydantic reports each; the error deepest in the request is the one meant.
     """
-    found = error.errors(include_url=False, include_context=False)
-    told = max(found, key=lambda item: len(item["loc"]))
-    place = ".".join(part for part in (within, *_place(told["loc"], told["type"], given)) if part)
-    text = f"{place or 'the request'}: {told['msg']} (got {short(told['input'])})"
+    mistakes = error.errors(include_url=False, include_context=False)
+    mistake = max(mistakes, key=lambda item: len(item["loc"]))
+    place = ".".join(part for part in (within, *_place(mistake["loc"], mistake["type"], given)) if part)
+    text = f"{place or 'the request'}: {mistake['msg']} (got {short(mistake['input'])})"
     return Refusal(400, text, place or None, "invalid_value")
 
 
 def _place(location: tuple[int | str, ...], kind: str, given: Any) -> list[str]:
-    """The parts of a pydantic location that are in the request; others name shapes that were tried."""
+    """The parts of a pydantic location that are in the request; the other parts name the shapes that pydantic tried."""
     parts = []
     for number, part in enumerate(location):
         inside = (isinstance(given, Mapping) and part in given) or (
@@ -89,7 +89,7 @@ def _place(location: tuple[int | str, ...], kind: str, given: Any) -> list[str]:
 
 
 def short(value: Any) -> str:
-    """A value as it may be repeated in a message: never long, whatever it is."""
+    """A value shortened for a message."""
     if isinstance(value, str):
         return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... of {len(value):,} characters"
     if isinstance(value, dict | list):

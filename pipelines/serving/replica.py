@@ -1,4 +1,4 @@
-"""What the encoder and the reader replica share: the engine they hold open, and how they report that it is gone."""
+"""The base of encoder and reader replicas: the engine they hold open, and the report that it has died."""
 
 from contextlib import ExitStack
 
@@ -20,12 +20,12 @@ class Replica:
         self.stack.close()
 
     def check_health(self) -> None:
-        """Raises when the engine is gone: Serve then starts another replica."""
+        """Raises if the engine has died; Serve then starts another replica."""
         if self.dead:
             raise EngineDead(self.dead)
 
     def failed(self, error: Exception) -> SaccadeError:
-        """The error as it goes back to the one request it costs; remembered where it costs the engine."""
+        """The error to return for the request that failed; an engine's death is remembered for `check_health`."""
         if is_gone(error):
             self.dead = describe(error)
             return error if isinstance(error, EngineDead) else EngineDead(self.dead)

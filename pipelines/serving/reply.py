@@ -1,4 +1,4 @@
-"""What goes back: OpenAI's chat completion, whole or in chunks, with the trace as a top-level `saccade` object.
+"""The response: OpenAI's chat completion, whole or in chunks, with the trace as a top-level `saccade` object.
 
     "saccade": {
       "answer": "INV-2041", "readable": true, "confidence": 0.93,
@@ -10,11 +10,11 @@
                      "levels": [0, 1, ...],                         of each of them; null: all are of full resolution
                      "answer": "INV-2041", "readable": true, "confidence": 0.93,
                      "visual_tok": 273, "prefill_tok": 301, "cached_tok": 0, "seconds": 0.21,
-                     "importance": "..."}],                         when asked for: a byte a cell, in base64
+                     "importance": "..."}],                         on request: one byte per cell, in base64
       "cost": {"visual_tok": 546, "image_tok": 3072, "prefill_tok": 620, "cached_tok": 273, "encoder_patches": 3072,
                "encoder_passes": 1.0, "cache_hit": false, "seconds": {"wait": 0, "encode": 0.3, "plan": 0.1, ...}}}
 
-`usage` counts what the language model saw and said, all fixations together; tokens of earlier fixations' answers are
+`usage` counts the language model's input and output tokens of all fixations; those of earlier fixations' answers are
 `completion_tokens_details.reasoning_tokens`.
 """
 
@@ -32,12 +32,12 @@ from pipelines.serving.schema import Asked
 from saccade.geometry.grid import level_sizes, on_canvas
 
 REFUSED = "The answer could not be read in what was looked at."
-"""What `refusal` says when the model says that it cannot read the answer; `content` is empty then."""
+"""The `refusal` of an answer that the model cannot read; `content` is then empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The answer as it is sent: cut at the first stop string, or after `max_tokens`."""
+    """The answer that is sent: cut at the first stop string, or after `max_tokens`."""
 
     text: str
     finish: str  # stop, length
@@ -45,7 +45,7 @@ class Final:
 
     @classmethod
     def of(cls, asked: Asked, looked: Looked, most_tok: int) -> "Final":
-        """Cuts the answer. Greedy decoding makes a cut the same as having stopped there."""
+        """Cuts the answer; with greedy decoding that equals having stopped there."""
         answer, pieces = looked.trace.answer, looked.pieces
         text, finish = answer.text, "stop"
         if asked.max_tok is not None and len(pieces) > asked.max_tok:
@@ -53,21 +53,21 @@ class Final:
             text = b"".join(piece.data for piece in pieces).decode("utf-8", "ignore").strip() if answer.readable else ""
         elif len(answer.logprobs) >= most_tok and not _ended(looked):
             finish = "length"
-        found = [place for place in (text.find(stop) for stop in asked.stop) if place >= 0]
-        if found:
-            text, finish = text[: min(found)], "stop"
+        cuts = [place for place in (text.find(stop) for stop in asked.stop) if place >= 0]
+        if cuts:
+            text, finish = text[: min(cuts)], "stop"
             pieces = _until(pieces, text)
         return cls(text, finish, pieces)
 
 
 def _ended(looked: Looked) -> bool:
-    """Whether the answer came to its end: its last log-probability is then that of the end token."""
+    """Whether the model ended the answer; its last log-probability is then that of the end token."""
     answer = looked.trace.answer
     return len(answer.token_ids) < len(answer.logprobs)
 
 
 def _until(pieces: tuple[Piece, ...], text: str) -> tuple[Piece, ...]:
-    """The tokens that a beginning of the answer needs."""
+    """The first tokens of the answer that together hold `text`."""
     size = 0
     for number, piece in enumerate(pieces):
         if size >= len(text.encode("utf-8", "replace")):
@@ -95,26 +95,26 @@ class Reply:
             "logprobs": self._logprobs(looked, final),
             "finish_reason": final.finish,
         }
-        made = {**self._head("chat.completion"), "choices": [choice], "usage": usage(looked)}
-        return {**made, "saccade": trace(looked, fixations)} if self.asked.trace else made
+        completion = {**self._head("chat.completion"), "choices": [choice], "usage": usage(looked)}
+        return {**completion, "saccade": trace(looked, fixations)} if self.asked.trace else completion
 
     def opening(self) -> str:
         """The first chunk."""
         return self._chunk({"role": "assistant", "content": ""})
 
-    def fixation(self, told: Fixation) -> str:
+    def fixation(self, look: Fixation) -> str:
         """A chunk of one look, with an empty delta."""
-        return self._chunk({}, saccade={"grid": grid(told), "fixation": fixation(told)})
+        return self._chunk({}, saccade={"grid": grid(look), "fixation": fixation(look)})
 
     def closing(self, looked: Looked, fixations: list[Fixation]) -> list[str]:
-        """The answer, its end, the usage if asked for, [DONE]. The trace is in the last one before [DONE]."""
+        """Chunks of the answer, its end, the usage on request, and [DONE]. The chunk before [DONE] holds the trace."""
         final = Final.of(self.asked, looked, self.most_tok)
-        told = {"saccade": trace(looked, fixations)} if self.asked.trace else {}
+        extra = {"saccade": trace(looked, fixations)} if self.asked.trace else {}
         delta = {"content": final.text} | ({"refusal": REFUSED} if refused(looked) else {})
         out = [self._chunk(delta, logprobs=self._logprobs(looked, final))]
         if not self.asked.include_usage:
-            return [*out, self._chunk({}, finish=final.finish, **told), DONE]
-        last = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(looked), **told}
+            return [*out, self._chunk({}, finish=final.finish, **extra), DONE]
+        last = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(looked), **extra}
         return [*out, self._chunk({}, finish=final.finish), event(last), DONE]
 
     def _chunk(self, delta: Mapping[str, Any], finish: str | None = None, logprobs: Any = None, **more: Any) -> str:
@@ -154,16 +154,16 @@ def refused(looked: Looked) -> str | None:
 
 
 def usage(looked: Looked) -> dict[str, Any]:
-    """Tokens as the language model saw and said them, all fixations together."""
+    """Input and output tokens of the language model, all fixations together."""
     cost, steps = looked.trace.cost, looked.trace.steps
-    said = sum(len(step.answer.logprobs) for step in steps)
+    completion = sum(len(step.answer.logprobs) for step in steps)
     prompt = cost.prefill_tok + cost.cached_tok
     return {
         "prompt_tokens": prompt,
-        "completion_tokens": said,
-        "total_tokens": prompt + said,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cost.cached_tok},
-        "completion_tokens_details": {"reasoning_tokens": said - len(looked.trace.answer.logprobs)},
+        "completion_tokens_details": {"reasoning_tokens": completion - len(looked.trace.answer.logprobs)},
     }
 
 
@@ -176,7 +176,7 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
         "confidence": answer.confidence,
         "grid": grid(fixations[0]),
         "images": [list(box) for box in looked.boxes],
-        "fixations": [fixation(told) for told in fixations],
+        "fixations": [fixation(update) for update in fixations],
         "cost": {
             "visual_tok": cost.visual_tok,
             "image_tok": len(looked.seen.grid),
@@ -190,25 +190,24 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
     }
 
 
-def grid(told: Fixation) -> dict[str, Any]:
-    """The canvas that `kept` counts on, and how large the cells of coarser levels are."""
-    found = told.grid
-    made = {"rows": found.rows, "cols": found.cols, "width_px": found.width_px, "height_px": found.height_px}
-    return {**made, "levels": [{"rows": rows, "cols": cols} for rows, cols in level_sizes(found)] or None}
+def grid(look: Fixation) -> dict[str, Any]:
+    """The canvas that `kept` counts on, and how many cells each coarser level has."""
+    fields = {name: getattr(look.grid, name) for name in ("rows", "cols", "width_px", "height_px")}
+    return {**fields, "levels": [{"rows": rows, "cols": cols} for rows, cols in level_sizes(look.grid)] or None}
 
 
-def fixation(told: Fixation) -> dict[str, Any]:
+def fixation(look: Fixation) -> dict[str, Any]:
     """One look."""
-    answer = told.answer
-    made = {
-        "number": told.number,
-        "gaze": [round(value, 4) for value in told.gaze.uv],
-        "extent": told.gaze.extent_uv,
-        "reason": told.gaze.reason,
-        "score": told.gaze.score,
-        "tokens": len(told.kept),
-        "kept": list(told.kept),
-        "levels": list(told.levels) if any(told.levels) else None,
+    answer = look.answer
+    fields = {
+        "number": look.number,
+        "gaze": [round(value, 4) for value in look.gaze.uv],
+        "extent": look.gaze.extent_uv,
+        "reason": look.gaze.reason,
+        "score": look.gaze.score,
+        "tokens": len(look.kept),
+        "kept": list(look.kept),
+        "levels": list(look.levels) if any(look.levels) else None,
         "answer": answer.text,
         "readable": answer.readable,
         "confidence": answer.confidence,
@@ -217,7 +216,7 @@ def fixation(told: Fixation) -> dict[str, Any]:
         "cached_tok": answer.cached_tok,
         "seconds": answer.seconds,
     }
-    if told.importance is not None:
-        greys = (on_canvas(told.grid, told.importance.cpu().clamp(0, 1), empty=0.0) * 255).round().byte()
-        made["importance"] = base64.b64encode(greys.numpy().tobytes()).decode()
-    return made
+    if look.importance is not None:
+        greys = (on_canvas(look.grid, look.importance.cpu().clamp(0, 1), empty=0.0) * 255).round().byte()
+        fields["importance"] = base64.b64encode(greys.numpy().tobytes()).decode()
+    return fields

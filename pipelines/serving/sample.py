@@ -1,4 +1,4 @@
-"""A page to try the endpoint with: generated, so that it works without a network and nobody's data is shown."""
+"""A generated page to try the endpoint with: it needs no network and holds no personal data."""
 
 import io
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: what a request may say, and what it is turned into (`Asked`).
+"""`POST /v1/chat/completions`: the schema of a request, and what it is parsed to (`Asked`).
 
 The model is given one picture and one question. So:
 
@@ -6,7 +6,7 @@ The model is given one picture and one question. So:
   is decided by the last user message alone.
 - Several images are laid out on one sheet (`pipelines.serving.pictures`), in the order in which they appear.
 - Decoding is greedy: a temperature above 0 is refused, `seed` and `top_p` change nothing.
-- What would change the answer and is not supported is refused; what would not is let through.
+- Unsupported parameters that would change the answer are refused; those that would not are ignored.
 """
 
 from collections.abc import Mapping
@@ -98,7 +98,7 @@ class Body(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it is looked at."""
+    """A request, parsed."""
 
     question: str  # the last user message: decides where to look
     prompt: str  # what the reader is asked: everything
@@ -120,33 +120,33 @@ class Asked:
 
 
 def parse(data: bytes, model: str, settings: Episode) -> Asked:
-    """A request's bytes to what is asked.
+    """Parses the bytes of a request.
 
     Raises:
         Refusal: 400 where the request is wrong, 404 for another model.
     """
     try:
-        made = from_json(data, allow_inf_nan=False)
+        request = from_json(data, allow_inf_nan=False)
     except ValueError as error:
         raise Refusal(400, f"the request is not JSON: {short(str(error))}", code="invalid_json") from error
-    if not isinstance(made, dict):
-        raise Refusal(400, f"the request must be a JSON object; it is {short(made)}", code="invalid_json")
-    kept = _supported(made)
-    if "messages" in kept:
-        kept["messages"] = plain_messages(kept["messages"])
+    if not isinstance(request, dict):
+        raise Refusal(400, f"the request must be a JSON object; it is {short(request)}", code="invalid_json")
+    parameters = _supported(request)
+    if "messages" in parameters:
+        parameters["messages"] = plain_messages(parameters["messages"])
     try:
-        body = Body(**kept)
+        body = Body(**parameters)
     except ValidationError as error:
-        raise invalid(error, kept) from error
+        raise invalid(error, parameters) from error
     if body.model != model:
         raise Refusal(404, f"no model {short(body.model)}; this server has {model!r}", "model", "model_not_found")
     return _asked(body, settings)
 
 
-def _supported(made: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that are left when those that change nothing are taken out; a null is as good as nothing."""
-    kept = {}
-    for name, value in made.items():
+def _supported(request: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a request without those that have no effect or are null."""
+    parameters = {}
+    for name, value in request.items():
         if value is None or name in INERT:
             continue
         if name in NEUTRAL:
@@ -156,8 +156,8 @@ def _supported(made: dict[str, Any]) -> dict[str, Any]:
         elif name not in Body.model_fields:
             raise Refusal(400, f"no parameter {short(name)}", name[:80], "unknown_parameter")
         else:
-            kept[name] = value
-    return kept
+            parameters[name] = value
+    return parameters
 
 
 def _asked(body: Body, settings: Episode) -> Asked:
@@ -177,7 +177,7 @@ def _asked(body: Body, settings: Episode) -> Asked:
     if "" in stop:
         raise Refusal(400, "stop: an empty string ends every answer before it begins", "stop")
     knobs = dict(body.saccade or {})
-    told = {name: _flag(knobs, name) for name in ("trace", "importance")}
+    flags = {name: _flag(knobs, name) for name in ("trace", "importance")}
     pages = _pages(knobs)
     return Asked(
         question=last.text,
@@ -189,14 +189,14 @@ def _asked(body: Body, settings: Episode) -> Asked:
         logprobs=bool(body.logprobs),
         stream=bool(body.stream),
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
-        trace=told["trace"] or told["importance"],
-        importance=told["importance"],
+        trace=flags["trace"] or flags["importance"],
+        importance=flags["importance"],
         pages=pages,
     )
 
 
 def _prompt(earlier: list[Message], last: Message) -> str:
-    """All texts as one: instructions first, then earlier turns by who said them, then the question."""
+    """All texts as one prompt: instructions, then the earlier turns with their roles, then the question."""
     instructions = [message.text for message in earlier if message.role in ("system", "developer")]
     turns = [f"{m.role}: {m.text}" for m in earlier if m.role in ("user", "assistant") and m.text]
     return "\n\n".join(part for part in (*instructions, "\n".join(turns), last.text) if part.strip())
@@ -210,7 +210,7 @@ def _flag(knobs: dict[str, Any], name: str) -> bool:
 
 
 def _pages(knobs: dict[str, Any]) -> str | None:
-    """Which pages of a PDF or TIFF are meant."""
+    """The requested pages of a PDF or TIFF."""
     pages = knobs.pop("pages", None)
     pages = str(pages) if isinstance(pages, int) and not isinstance(pages, bool) else pages
     if not isinstance(pages, str | None):
@@ -223,7 +223,7 @@ def _pages(knobs: dict[str, Any]) -> str | None:
 
 
 def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
-    """The server's settings with a request's own over them; `tokens` is short for the budget's."""
+    """The server's settings, overruled by the request's; `tokens` is short for the budget's."""
     if not knobs:
         return settings
     _refuse_untrusted(knobs)
@@ -241,12 +241,12 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
         raise Refusal(400, f"{refused}. Settings: {settings_text(Episode)}", refused.param, refused.code) from error
     except ConfigError as error:
         raise Refusal(400, f"saccade: {str(error)[:2000]}", "saccade", "invalid_setting") from error
-    except (TypeError, ValueError, OverflowError, AttributeError) as error:  # a strategy's entry of a strange shape
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:  # a strategy of an unexpected shape
         raise Refusal(400, f"saccade: {type(error).__name__}: {short(str(error))}", "saccade") from error
 
 
 def _refuse_untrusted(knobs: Mapping[str, Any]) -> None:
-    """Raises Refusal: a request says what only the operator may."""
+    """Raises Refusal if a request sets something that only the operator may."""
     for name in knobs:
         try:
             if name == "scorer" and knobs[name] is not None:

@@ -1,4 +1,4 @@
-"""What an endpoint is: its model, how it looks unless a request says otherwise, and what it refuses."""
+"""Settings of an endpoint: its model, how it looks unless a request overrules it, and its limits."""
 
 import hashlib
 from pathlib import Path, PurePath
@@ -136,24 +136,24 @@ class ServeConfig(Looking):
 
 
 def _spelled(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings with those of `SPELLED` under the names of their fields."""
+    """The settings, with those given under a name of `SPELLED` moved to their field."""
     keys, hosts, mib, origins = (values.get(name) for name in SPELLED)
-    made = {name: value for name, value in values.items() if name not in SPELLED}
+    settings = {name: value for name, value in values.items() if name not in SPELLED}
     if keys is not None:
-        made["key_hashes"] = key_hashes(Path(keys))
+        settings["key_hashes"] = key_hashes(Path(keys))
     if hosts is not None:
-        made["url_hosts"] = (hosts,) if isinstance(hosts, str) else tuple(hosts)
+        settings["url_hosts"] = (hosts,) if isinstance(hosts, str) else tuple(hosts)
     if mib is not None:
-        made["max_request_bytes"] = mib * MIB
+        settings["max_request_bytes"] = mib * MIB
     if origins is not None:
-        made["allow_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
-    if isinstance(made.get("pages"), int):  # YAML reads one page as a number
-        made["pages"] = str(made["pages"])
-    return made
+        settings["allow_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
+    if isinstance(settings.get("pages"), int):  # YAML reads one page as a number
+        settings["pages"] = str(settings["pages"])
+    return settings
 
 
 def key_hashes(path: Path) -> tuple[str, ...]:
-    """SHA-256 of each key in a file of one key a line; empty lines and lines that begin with # are left out.
+    """SHA-256 of each key in a file with one key per line; empty lines and lines that begin with # are ignored.
 
     Raises:
         ConfigError: the file cannot be read, or holds no key.
@@ -164,10 +164,10 @@ def key_hashes(path: Path) -> tuple[str, ...]:
         raise ConfigError(f"cannot read the key file {path}: {error}") from error
     keys = [line for line in lines if line and not line.startswith("#")]
     if not keys:
-        raise ConfigError(f"the key file {path} holds no key. Put one key a line, or leave --api-key-file out")
+        raise ConfigError(f"the key file {path} holds no key. Put one key per line, or leave --api-key-file out")
     return tuple(hashed(key) for key in keys)
 
 
 def hashed(key: str) -> str:
-    """What is kept of an API key."""
+    """SHA-256 (hex) of an API key, the only form in which it is kept."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,1 +1,1 @@
-"""What happened and why, in numbers: pure functions over encodings, importance, selections and traces."""
+"""Analyses of looking: pure functions over encodings, importance, selections and traces."""

@@ -1,4 +1,4 @@
-"""Kept tokens by their distance from the gaze, compared with the acuity that the eye has there."""
+"""Kept tokens by eccentricity (distance from the gaze), compared with the eye's acuity there."""
 
 import math
 from collections.abc import Sequence
@@ -30,29 +30,32 @@ class Band:
 def bands(
     looks: Sequence[tuple[Grid, tuple[float, float], Tensor]], bands_deg: Sequence[float] = BANDS_DEG
 ) -> list[Band]:
-    """Means over looks: (grid of N tokens, gaze in uv, kept (N,) bool), each with something kept.
+    """Means per band over looks: (grid of N tokens, gaze in uv, kept (N,) bool), each with at least one token kept.
 
-    Acuity is in cycles per degree, so in two directions samples go with its square.
+    Acuity is in cycles per degree, so the density of samples on the page goes with its square.
     """
     rows: list[Tensor] = []
-    for grid, gaze, kept in looks:
+    for grid, gaze, kept_tok in looks:
         e = token_eccentricity_deg(grid.centre_uv[None], torch.tensor([gaze]), [grid])
         sharp = acuity_cpd(e) / ACUITY_CPD
         inside = in_bands(e, bands_deg)[0].double()  # (bands, N)
-        there = inside.sum(-1)
+        num_tok = inside.sum(-1)
         everywhere, own, eye = (
             band_shares(e.double(), weight.double(), bands_deg)[0]
-            for weight in (torch.ones_like(e), kept[None].float(), sharp.square())
+            for weight in (torch.ones_like(e), kept_tok[None].float(), sharp.square())
         )
-        density, acuity = (inside @ kept.double()) / there, (inside @ sharp[0].double()) / there  # nan: no tokens
+        density, acuity = (
+            (inside @ kept_tok.double()) / num_tok,
+            (inside @ sharp[0].double()) / num_tok,
+        )  # nan: no tokens
         rows.append(torch.stack([everywhere, own, density, acuity, eye], -1))
     mean = torch.stack(rows).nanmean(0).tolist() if rows else []
     edges = zip(bands_deg[:-1], bands_deg[1:], strict=True)
     return [
-        Band(low, high, page, own, _known(density), _known(acuity), eye)
+        Band(low, high, page, own, _or_none(density), _or_none(acuity), eye)
         for (low, high), (page, own, density, acuity, eye) in zip(edges, mean, strict=bool(rows))
     ]
 
 
-def _known(value: float) -> float | None:
+def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value

@@ -37,19 +37,19 @@ class Looks:
     coverage: tuple[float, ...]  # in [0, 1] after each look, of what is shown at full resolution
     tokens: tuple[int, ...]  # on the canvas after each look
     num_tok: int  # N, of the whole page
-    hit: bool | None  # the first gaze lies in an answer box grown by one token; None: nothing was gazed at
+    hit: bool | None  # the first gaze lies in an answer box grown by one token; None: the sampler has no gaze
 
     def after(self, number: int) -> float:
-        """Coverage after so many looks; of the last one where there were fewer, because all was shown."""
+        """Coverage after `number` looks, or after the last one if there were fewer because everything was shown."""
         return self.coverage[min(number, len(self.coverage)) - 1]
 
     def until(self, share: float = ENOUGH) -> int:
-        """Tokens on the canvas when so much of the boxes was shown; all N of the page where it never was."""
-        return next((tok for seen, tok in zip(self.coverage, self.tokens, strict=True) if seen >= share), self.num_tok)
+        """Tokens on the canvas when `share` of the boxes was shown; the page's N tokens if it never was."""
+        return next((tok for part, tok in zip(self.coverage, self.tokens, strict=True) if part >= share), self.num_tok)
 
 
 def scene_of(picture: Picture, encoding: Encoding, queries: Sequence[Query]) -> Scene:
-    """The scene of B questions of one picture, which is held once however many there are."""
+    """The scene of B questions about one picture; the picture's tensors are shared, not copied."""
     single = Scene.of([(picture, encoding, queries[0])])
     return replace(
         _repeated(single, len(queries)),
@@ -60,14 +60,14 @@ def scene_of(picture: Picture, encoding: Encoding, queries: Sequence[Query]) -> 
 
 
 def _repeated(scene: Scene, times: int) -> Scene:
-    """The first row of a scene so many times over, without copies; the query's fields are left as they are."""
+    """The first row of a scene repeated `times` times without copies; the query's fields stay unchanged."""
     names = ("valid", "present", "tokens", "features", "received", "centre_uv", "row", "col", "level")
     rows = {name: getattr(scene, name)[:1].expand(times, *getattr(scene, name).shape[1:]) for name in names}
     return replace(scene, pictures=scene.pictures[:1] * times, grids=scene.grids[:1] * times, **rows)
 
 
 def _some(scene: Scene, rows: Sequence[int]) -> Scene:
-    """The scene of some of its questions, with nothing shown."""
+    """The scene of some of its questions, before anything is shown."""
     index = list(rows)
     return replace(
         _repeated(scene, len(index)),
@@ -78,9 +78,9 @@ def _some(scene: Scene, rows: Sequence[int]) -> Scene:
 
 
 class Judged:
-    """A scorer's importance for every question of a scene, made once for all samplers and planners.
+    """A scorer's importance for every question of a scene, computed once for all samplers and planners.
 
-    Whether a scorer listens to the question is tried out, on words made up: one that does not is asked once per page.
+    Whether a scorer depends on the question is tested with random words; one that does not is run once per page.
     """
 
     def __init__(self, scene: Scene, score: Score) -> None:
@@ -95,7 +95,7 @@ class Judged:
         self.importance = score(scene) if self.listens else first.expand(len(scene.queries), -1)  # (B, N)
 
     def of(self, row: int) -> Score:
-        """The scorer as a planner of one question calls it: what is known already is not made again."""
+        """The scorer for a planner of question `row`; importance that is already known is not computed again."""
 
         def score(scene: Scene) -> Tensor:
             if self.listens and not torch.equal(scene.query_weight[0], self.scene.query_weight[row]):
@@ -117,8 +117,8 @@ def look(
 ) -> list[Looks]:
     """Looks of `keep` tokens for each of B questions with the answer `boxes` of each, on canvases of their own.
 
-    At least `least` looks, then until `ENOUGH` of the boxes is shown, the page is used up, or after `most` looks (none:
-    as many as the page has). A sampler that is blind looks once: what stands for look i is one of i x keep tokens.
+    Looks go on after the first `least` until `ENOUGH` of the boxes is shown, no token is left, or `most` looks are done
+    (None: no limit). A blind sampler looks once, so its look i is a single look of i x keep tokens.
     """
     num_questions, num_tok = judged.scene.valid.shape
     most = max(least, -(-num_tok // keep) if most is None else most)
@@ -148,7 +148,7 @@ def _silent(visual_tok: int) -> Answer:
 
 
 class _Looker:
-    """One question: where it looks, what it has taken and shown, how much of its boxes that is."""
+    """The state of one question: its gaze, the tokens taken and shown, and the coverage of its boxes."""
 
     def __init__(self, judged: Judged, row: int, flow: Generator[Gaze, Step, None], boxes: Boxes) -> None:
         self.judged, self.row, self.flow, self.boxes = judged, row, flow, boxes
@@ -161,11 +161,11 @@ class _Looker:
         self.first = self.gaze
 
     def favoured(self) -> Tensor:
-        """(N,) the importance of the look: the planner's, else the scorer's."""
+        """(N,) importance for the next look: the planner's, or else the scorer's."""
         return self.judged.importance[self.row] if self.gaze.importance is None else self.gaze.importance
 
     def saw(self, step: Step) -> None:
-        """Takes in what a look showed."""
+        """Updates the state after a look."""
         self.step, self.empty = step, len(step.selection) == 0
         if self.empty and self.coverage:  # all is shown: no look was taken
             return
@@ -185,23 +185,23 @@ class _Looker:
 
 
 def in_grown(grid: Grid, uv: tuple[float, float], boxes: Boxes) -> bool:
-    """Whether a point lies in a box grown by one token of the finest level on every side."""
+    """Whether a point (x, y) in uv lies in a box that is grown by one token of the finest level on every side."""
     wide, high = 1 / grid.cols, 1 / grid.rows
     return any(x0 - wide <= uv[0] <= x1 + wide and y0 - high <= uv[1] <= y1 + high for x0, y0, x1, y1 in boxes)
 
 
 def _blind(scene: Scene, sampler: Sampler, boxes: Sequence[Boxes], keep: int, least: int, most: int) -> list[Looks]:
-    """A blind sampler sees no question: its looks are the same for all, each with its whole budget at once."""
+    """Looks of a sampler that does not depend on the question: the same for all, each with its whole budget at once."""
     single, grid = _some(scene, [0]), scene.grids[0]
     nothing = torch.zeros(1, len(grid), device=scene.valid.device)
     shares: list[tuple[list[float], list[int]]] = [([], []) for _ in boxes]
     for number in range(1, most + 1):
-        if number > least and all(seen[-1] >= ENOUGH for seen, _ in shares):
+        if number > least and all(coverages[-1] >= ENOUGH for coverages, _ in shares):
             break
         selection = sampler(single, nothing, torch.tensor([[0.5, 0.5]]), number * keep)[0]
         shown = torch.zeros(len(grid), dtype=torch.bool)
         shown[selection.sharp] = True
-        for (seen, tokens), box in zip(shares, boxes, strict=True):
-            seen.append(box_coverage(grid, shown, box))
+        for (coverages, tokens), box in zip(shares, boxes, strict=True):
+            coverages.append(box_coverage(grid, shown, box))
             tokens.append(len(selection))
-    return [Looks(tuple(seen), tuple(tokens), len(grid), None) for seen, tokens in shares]
+    return [Looks(tuple(coverages), tuple(tokens), len(grid), None) for coverages, tokens in shares]

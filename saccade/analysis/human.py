@@ -1,4 +1,4 @@
-"""Where a scorer would look, compared with where people did: NSS and AUC against a map of people's fixations.
+"""Agreement of a scorer with people's fixations: NSS and AUC against a map of where people looked.
 
 Both are computed over tokens, with the map as a density: single fixations drawn from it give the same on average.
 B images, N tokens.
@@ -23,12 +23,12 @@ def nss(score: Tensor, looked: Tensor, present: Tensor) -> Tensor:
 def auc(score: Tensor, looked: Tensor, present: Tensor) -> Tensor:
     """(B,) how often the score (B, N) is higher at a token that people look at, drawn by their map (B, N), than at any
     other drawn evenly; half for equals. 0.5 is chance (AUC-Judd, Bylinskii et al. 2018, of a density)."""
-    found = []
-    for values, weight, there in zip(score.float(), looked.float(), present, strict=True):
-        values, weight = values[there], weight[there]
+    areas = []
+    for values, weight, is_token in zip(score.float(), looked.float(), present, strict=True):
+        values, weight = values[is_token], weight[is_token]
         ordered = values.sort().values
         below = torch.searchsorted(ordered, values.contiguous())
         equal = torch.searchsorted(ordered, values.contiguous(), right=True) - below - 1  # itself is no other
         share = (below + 0.5 * equal) / max(1, len(values) - 1)
-        found.append((share * weight).sum() / weight.sum().clamp(min=1e-12))
-    return torch.stack(found)
+        areas.append((share * weight).sum() / weight.sum().clamp(min=1e-12))
+    return torch.stack(areas)

@@ -1,6 +1,6 @@
-"""Information of a page and of what is kept of it, in bits: entropy, mutual information, bottleneck.
+"""Information in a page and in its kept tokens, in bits: entropy, mutual information, bottleneck.
 
-Built on what the scorers `entropy`, `mutual` and `bottleneck` rank by; here it is summed up over the page.
+Sums over a page of the terms by which the scorers `entropy`, `mutual` and `bottleneck` rank.
 """
 
 import math
@@ -19,7 +19,7 @@ from saccade.types import Scene
 
 @dataclass(frozen=True, slots=True)
 class PageEntropy:
-    """`spatial` of at most `most` = log2 N: at it, no token stands apart from the others."""
+    """Entropies of a page. `spatial` is at most `most` = log2 N, which it reaches if all tokens are equally likely."""
 
     spatial_bits: float
     most_bits: float
@@ -29,16 +29,16 @@ class PageEntropy:
 
 @dataclass(frozen=True, slots=True)
 class QuestionInformation:
-    """What asking says about where to look."""
+    """How much a question tells about where to look."""
 
     bits: float  # divergence of p(token | question) from the uniform one: 0 tells nothing, log2 N names one token
     most_bits: float
-    effective_tok: float  # N / 2^bits: as many tokens, all alike, would be as hard to choose from
+    effective_tok: float  # N / 2^bits: the number of equally likely tokens of the same entropy
 
 
 @dataclass(frozen=True, slots=True)
 class BottleneckPoint:
-    """What a number of tokens, kept by the bottleneck scorer, say of the question and of each other."""
+    """Relevance and redundancy of the tokens that the bottleneck scorer keeps at one budget."""
 
     keep: int
     bits: float  # of the question's divergence in the kept tokens; can exceed the page's, unlikely tokens count less
@@ -46,7 +46,7 @@ class BottleneckPoint:
 
 
 def page_entropy(scene: Scene) -> PageEntropy:
-    """Entropies of a scene of one image. The spatial one is the mean of -log2 p under p, the other that of a token."""
+    """Entropies of a scene of one image: `spatial`, the mean of -log2 p over tokens under p, and that of features."""
     spatial, feature = Entropy(of="spatial"), Entropy(of="feature")
     surprise = spatial.raw(scene)[0].double()
     entropy = float((torch.exp2(-surprise) * surprise).sum())
@@ -54,7 +54,7 @@ def page_entropy(scene: Scene) -> PageEntropy:
 
 
 def question_information(scene: Scene, temperature: float = 1.0) -> QuestionInformation:
-    """The divergence of a scene of one image, as the scorer `mutual` takes it apart by tokens."""
+    """The divergence of p(token | question) for a scene of one image; the scorer `mutual` ranks by its terms."""
     terms = divergence(scene, temperature)[0].double()
     bits = max(0.0, float(terms.sum()))
     return QuestionInformation(bits, math.log2(len(terms)), len(terms) / 2**bits)
@@ -67,7 +67,7 @@ def bottleneck_curve(scene: Scene, keeps: Sequence[int], scorer: Bottleneck | No
     terms, values = divergence(scene, scorer.temperature)[0].double(), vectors(scene, scorer.at)[0]
     points = []
     for keep in keeps:
-        kept = order[:keep]
-        alike = mean_cosine(values[kept].unsqueeze(0), torch.ones(1, len(kept), dtype=torch.bool))
-        points.append(BottleneckPoint(len(kept), float(terms[kept].sum()), float(alike.mean())))
+        best = order[:keep]
+        alike = mean_cosine(values[best].unsqueeze(0), torch.ones(1, len(best), dtype=torch.bool))
+        points.append(BottleneckPoint(len(best), float(terms[best].sum()), float(alike.mean())))
     return points

@@ -1,4 +1,4 @@
-"""How alike an encoder's patches become, layer by layer: what pruning inside it could drop at each depth.
+"""Similarity of an encoder's patches after each layer: what pruning inside it could drop at that depth.
 
 print(redundancy(states(family, family.prepare(picture))))
 """
@@ -15,7 +15,7 @@ from saccade.families import Family, Prepared
 from saccade.tokens.likeness import NUM_BINS, Likeness, compare
 
 MOST = 4096
-"""Patches compared at most: all of them up to here, from here on every k-th. The share of pairs is then an estimate."""
+"""Most patches compared. Of more patches every k-th is taken, and the share of pairs is an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ def blocks(family: Family) -> Sequence[Any]:
 
 @torch.inference_mode()
 def states(family: Family, prepared: Prepared) -> list[Tensor]:
-    """(patches, F) after each block of the tower, on the CPU, in the tower's own order (windows stay together).
+    """(patches, F) states after each block of the tower, on the CPU, in the tower's own order (windows stay together).
 
     Raises:
-        ConfigError: a reduction works inside the tower; its blocks are then not run whole.
+        ConfigError: a reduction works inside the tower, so that its blocks do not see all patches.
     """
     watched = blocks(family)
     if family.reduction is not None and family.reduction.active(len(watched)):
@@ -71,9 +71,9 @@ def states(family: Family, prepared: Prepared) -> list[Tensor]:
 
 
 def redundancy(layers: Sequence[Tensor], threshold: float = 0.9, most: int = MOST) -> tuple[LayerLikeness, ...]:
-    """Similarity of each layer's patches (patches, F), a layer at a time.
+    """Cosine similarity of the patches (patches, F) of each layer, one layer at a time.
 
-    Norms differ widely from layer to layer; cosines do not see them.
+    Cosines ignore the norms, which differ widely between layers.
     """
     likenesses = []
     for number, state in enumerate(layers):

@@ -1,4 +1,4 @@
-"""Memory that torch asks for while a piece of work runs."""
+"""Memory that torch allocates while a function runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +9,9 @@ from saccade.machine import silenced
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """The most bytes of tensors alive at once that `work()` itself allocated; on a GPU if one is in use, else the CPU.
+    """Peak bytes of the tensors that `work()` allocates, on the GPU if one is in use, else on the CPU.
 
-    On the CPU from torch's profiler, so that it counts every allocation and repeats exactly.
+    On the CPU it is computed from torch's profiler, which counts every allocation, so that it repeats exactly.
     """
     if torch.cuda.is_available() and torch.cuda.memory_reserved():
         torch.cuda.synchronize()
@@ -22,15 +22,15 @@ def peak_bytes(work: Callable[[], object]) -> int:
         return torch.cuda.max_memory_allocated() - before
     from torch.profiler import ProfilerActivity, profile
 
-    seen: Any = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    profiler: Any = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
     with silenced():
-        seen.__enter__()
+        profiler.__enter__()
     try:
         work()
     finally:
         with silenced():
-            seen.__exit__(None, None, None)
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+            profiler.__exit__(None, None, None)
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     alive = most = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         alive += event.nbytes()

@@ -1,7 +1,7 @@
-"""What leaving tokens out costs, measured by reading: rate-distortion, and robustness to pruning.
+"""The cost of leaving tokens out, measured by reading: rate-distortion, and robustness to pruning.
 
-One loop reads every question at every share of its tokens, with each method of choosing them. Nothing is modelled:
-distortion is the ANLS that is lost, and the squared error of the features that were dropped.
+Every question is read at every share of its tokens, with each method of choosing them. Distortion is the ANLS that is
+lost, and the squared error of the features that were dropped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from saccade.types import Canvas, Encoding, Part, Question, Scene, Selection
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 KEEPS = 0.95
-"""Of the accuracy with all tokens, what the smallest rate must keep."""
+"""Share of the score with all tokens that the smallest rate must keep."""
 FULL, BEST, RANDOM, WORST, RESIZE = "full", "best kept", "random kept", "best dropped", "resize"
 WAYS = (BEST, RANDOM, WORST, RESIZE)
 """What is kept: the most important tokens, any, the least important (the best are dropped), or, as the
@@ -33,7 +33,7 @@ CHUNK_VALUES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One question read from a share of its tokens."""
+    """The score of one question, read from a share of its tokens."""
 
     id: str
     image_id: str
@@ -47,7 +47,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class RatePoint:
-    """All questions at one share."""
+    """Means over all questions at one share."""
 
     way: str
     share: float
@@ -59,8 +59,8 @@ class RatePoint:
 def reconstruction_error(features: Tensor, kept: Tensor) -> float:
     """Squared error of features (N, C) when every token is replaced by the nearest kept one, over their variance.
 
-    0: nothing is lost. 1: no better than the mean of all tokens. Above 1 it is worse. `kept` (K,) int64, K > 0; a page
-    of equal tokens loses nothing.
+    0: no loss; 1: no better than the mean of all tokens; above 1: worse. `kept`: (K,) int64, K > 0. It is 0 for a page
+    of equal tokens.
     """
     values = features.double() - features.double().mean(0)
     spread = float(values.square().sum())
@@ -75,7 +75,7 @@ def reconstruction_error(features: Tensor, kept: Tensor) -> float:
 
 
 def chosen(scene: Scene, importance: Tensor, way: str, keep: int) -> Tensor:
-    """(K,) int64: the `keep` tokens that a way leaves, of a scene of one image; importance (1, N)."""
+    """(K,) int64: the `keep` tokens that a way of pruning leaves, for a scene of one image; importance (1, N)."""
     sampler: Sampler = Random() if way == RANDOM else TopK()
     ranks = -importance if way == WORST else importance
     return sampler(scene, ranks, torch.full((1, 2), 0.5), keep)[0].index
@@ -86,7 +86,7 @@ def readings(
 ) -> Iterator[Reading]:
     """Reads every question of one image at every share and in every way.
 
-    All tokens are read once per question and stand for every way at share 1. Questions without known answers, and those
+    The reading of all tokens, one per question, serves every way at share 1. Questions without known answers, and those
     that cannot be asked, are left out.
 
     Raises:
@@ -133,7 +133,7 @@ def _reading(
 
 
 def rate_curve(readings: Sequence[Reading], way: str) -> tuple[RatePoint, ...]:
-    """One point a share, from few tokens to all of them; intervals resample pages."""
+    """One point per share, from few tokens to all of them; intervals by resampling pages."""
     own = [reading for reading in readings if reading.way in (way, FULL)]
     points = []
     for share in sorted({reading.share for reading in own}):
@@ -147,9 +147,9 @@ def rate_curve(readings: Sequence[Reading], way: str) -> tuple[RatePoint, ...]:
 
 
 def smallest_rate(points: Sequence[RatePoint], keeps: float = KEEPS) -> RatePoint | None:
-    """The fewest tokens from which on, with more too, the mean accuracy is at least `keeps` of that with all tokens.
+    """The fewest tokens from which on the mean score stays at least `keeps` of that with all tokens.
 
-    None: nothing was read with all tokens, or nothing was read right, so that there is nothing to keep.
+    None: nothing was read with all tokens, or their mean score is 0.
     """
     ordered = sorted(points, key=lambda point: point.share)
     if not ordered or ordered[-1].share < 1 or ordered[-1].score.mean <= 0:

@@ -1,4 +1,4 @@
-"""The pyramid's diagnostic report: what each level holds, what was taken of it, what it contributed.
+"""The pyramid's diagnostic report: the tokens of each level, those kept, and what they contributed.
 
 report = pyramid_report(encoding.grid, importance, kept, pixels=picture.rgb, value=lambda kept: ...)
 print(report.text())
@@ -19,7 +19,7 @@ from saccade.metrics.anls import anls
 from saccade.types import Canvas, Grid, Part, Question, Selection
 
 Value = Callable[[Tensor], float]
-"""What a set of kept tokens, (N,) bool, is worth: a reader's confidence, a score, a share of the answer's boxes."""
+"""Kept tokens (N,) bool -> their value: a reader's confidence, a score, or a share of the answer's boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class PyramidReport:
         return sum(level.selected for level in self.levels)
 
     def text(self) -> str:
-        """A table for people."""
+        """The report as a table of text."""
         head = ("level", "image px", "grid", "tokens", "selected", "share", "saliency min/mean/max")
         rows: list[tuple[str, ...]] = [head]
         for level in self.levels:
@@ -94,11 +94,11 @@ def pyramid_report(
     pixels: NDArray[np.uint8] | None = None,
     value: Value | None = None,
 ) -> PyramidReport:
-    """What each level of an encoding's `grid` holds and gave: `importance` (N,), `kept` (N,) bool.
+    """Statistics of each level of an encoding's `grid`, from `importance` (N,) float and `kept` (N,) bool.
 
-    With `pixels` (H, W, 3) of the picture: energy and strongest frequency of each level's band (the last level's
-    is all that lies below). With `value`: its worth measured, without it (contribution) and alone; a level of which
-    nothing was kept contributes 0 and is worth nothing alone.
+    With `pixels` (H, W, 3) uint8 of the picture: energy and strongest frequency of each level's band (the last level's
+    band is everything below). With `value`: the value lost without the level (contribution), and the value of the level
+    alone; both are 0 for a level without kept tokens.
     """
     heights = range(int(grid.level.max()) + 1)
     spectrum = _spectrum(grid, pixels, len(heights)) if pixels is not None else [(None, None)] * len(heights)
@@ -149,10 +149,10 @@ def _spectrum(grid: Grid, pixels: NDArray[np.uint8], levels: int) -> Sequence[tu
 
 
 def read_value(seen: Seen, question: Question, reader: Reader) -> Value:
-    """What a set of kept tokens is worth to a reader who sees them and nothing else.
+    """The value of a set of tokens to a reader who sees only them.
 
-    With known answers: the ANLS of what it reads. Without: its confidence as long as it reads what it read from the
-    first set it was asked about, else 0.
+    With known answers it is the ANLS of the reader's answer. Without, it is the confidence if the answer equals that
+    from the first set evaluated, else 0.
     """
     empty = Canvas(seen.encoding.grid.rows, seen.encoding.grid.cols)
     first: list[str] = []

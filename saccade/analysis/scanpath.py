@@ -1,4 +1,4 @@
-"""Where looks went: amplitudes, steps back, coverage, beside those of human eyes.
+"""Scanpath statistics: amplitudes, regressions, revisits and coverage, beside those of human eyes.
 
 Degrees are those of a page on a screen of 33.3 px/deg (`saccade.geometry.fovea`).
 """
@@ -30,7 +30,7 @@ HUMAN_COVERAGE = (31, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Scanpath:
-    """The gazes of one question, in order. A saccade joins two of them: one less."""
+    """The gazes of one question, in order. L gazes make L - 1 saccades."""
 
     amplitude_uv: tuple[float, ...]  # of each saccade, in units of the longer side
     amplitude_deg: tuple[float, ...]
@@ -41,7 +41,7 @@ class Scanpath:
 
 @dataclass(frozen=True, slots=True)
 class ScanpathStatistics:
-    """All scanpaths together; None where there was no saccade."""
+    """Statistics of all scanpaths together; None where there was no saccade."""
 
     paths: int
     fixations: int
@@ -55,10 +55,10 @@ class ScanpathStatistics:
 
 
 def scanpath(gazes_uv: Sequence[tuple[float, float]], width_px: int, height_px: int) -> Scanpath:
-    """What the gazes (x, y) in uv of one question did on a page of this size in pixels.
+    """The scanpath of one question: its gazes (x, y) in uv on a page of this size in pixels.
 
-    A regression goes up by more than a line (`LINE_DEG`), or left on the same line. Back to the left and down is the
-    way to the next line, which is none.
+    A regression goes up by more than a line (`LINE_DEG`), or left on the same line. A move left and down, to the
+    beginning of the next line, is not a regression.
     """
     longer = max(width_px, height_px)
     gazes = torch.tensor(gazes_uv, dtype=torch.float64).view(-1, 2)
@@ -81,7 +81,7 @@ def scanpath(gazes_uv: Sequence[tuple[float, float]], width_px: int, height_px: 
 def coverage(at_px: Tensor, width_px: int, height_px: int, radius_deg: float) -> Tensor:
     """(L,) share of the page within `radius_deg` of any of the first 1, 2, ... gazes (L, 2) in px.
 
-    Counted at the middles of `CELLS` x `CELLS` equal cells.
+    It is counted at the centres of `CELLS` x `CELLS` equal cells.
     """
     x, y = ((torch.arange(CELLS) + 0.5) / CELLS * side for side in (width_px, height_px))
     cells = torch.cartesian_prod(x, y).to(at_px.dtype)
@@ -90,7 +90,7 @@ def coverage(at_px: Tensor, width_px: int, height_px: int, radius_deg: float) ->
 
 
 def scanpath_statistics(paths: Sequence[Scanpath]) -> ScanpathStatistics:
-    """Saccades pooled over all scanpaths. A path that ended keeps its last coverage."""
+    """Statistics of the saccades pooled over all scanpaths. A path that has ended keeps its last coverage."""
     degrees = [each for path in paths for each in path.amplitude_deg]
     longest = max((len(path.coverage) for path in paths), default=0)
     looked = [path.coverage for path in paths if path.coverage]
@@ -116,7 +116,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def sequence_score(first_px: Tensor, second_px: Tensor) -> float:
-    """How alike two sequences of gazes (L, 2) in px are, in place and order: 0 to 1, 1 for the same sequence.
+    """Similarity of two sequences of gazes (L, 2) in px, in place and order: 0 to 1, 1 for equal sequences.
 
     The best alignment of the two (Needleman & Wunsch 1970), as ScanMatch scores it (Cristino et al. 2010): a pair of
     gazes is worth 1 less its distance over the parafovea's radius, at least 0, a gaze without a partner nothing, and

@@ -1,7 +1,7 @@
 """Data sets. One file per data set; the file's name is the data set's name.
 
 A data set lists its images with their questions (`rows`, run once by the driver) and opens one image by the `source`
-string it listed (`picture`, run in any process, any number of times). What cannot be used is never lost silently:
+string it listed (`picture`, run in any process, any number of times). Unusable data are never dropped silently:
 
 - a line without id, image or question, or with an id seen before, is a `Skip` with a reason that can be counted;
 - a question with any other wrong field (a box of three numbers) is listed with `Question.error`: an error row;
@@ -22,12 +22,12 @@ from saccade.registry import Strategy, find, load, names
 from saccade.types import Question, Sample
 
 _FILES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
-"""Which data set reads a file, by its ending."""
+"""The data set that reads a file, by its ending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image of a data set with all its questions; `source` is what `Dataset.picture` opens it by."""
+    """One image of a data set with all its questions; `Dataset.picture` opens it by its `source`."""
 
     image_id: str
     source: str
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Something in the source that is not a question about an image. Skips are counted and listed, never silent."""
+    """An entry of the data that is not a question about an image. Skips are counted and listed."""
 
     reason: str  # one of a few: bad_json, not_utf8, no_id, no_image, duplicate_id, not_an_image, no_such_page, ...
     where: str  # file and line
@@ -47,7 +47,7 @@ class Dataset(Strategy):
 
     @abstractmethod
     def rows(self) -> Iterator[Row | Skip]:
-        """All images in a fixed order, one `Row` an image; ids are unique. Images are not opened.
+        """All images in a fixed order, one `Row` per image; ids are unique. Images are not opened.
 
         Raises:
             ConfigError: the data cannot be found or has another layout; the message says how to give a path.
@@ -58,7 +58,7 @@ class Dataset(Strategy):
         """The (lazy) picture of one row."""
 
     def path(self, source: str) -> Path | None:
-        """The file that a row's image is in; None: its pixels stand in no file of their own."""
+        """The file of a row's image; None: the image has no file of its own."""
         return None
 
     def strangers(self, row: Row, count: int) -> tuple[str, ...]:
@@ -66,17 +66,17 @@ class Dataset(Strategy):
         return ()
 
     def fingerprint(self) -> str:
-        """Changes when the questions change, cheaply; the same data elsewhere has the same one.
+        """A hash that changes with the questions and is cheap to compute; equal for the same data elsewhere.
 
         Images in files of their own do not count: a broken one may be replaced before `--retry-errors`.
         """
         return digest(self.spec())
 
     def sample(self, row: Row, limit_px: int | None = None) -> Sample:
-        """A row with its picture, every answer box in uv. Opens the image's header if boxes are listed in pixels.
+        """A row with its picture, and all answer boxes in uv. Opens the image's header if boxes are given in pixels.
 
         Raises:
-            PictureError: boxes are listed in pixels and the image's size cannot be read.
+            PictureError: boxes are given in pixels and the image's size cannot be read.
         """
         picture = self.picture(row.source, limit_px)
         questions = tuple(_located(q, picture) if q.answer_boxes_px else q for q in row.questions)
@@ -84,7 +84,7 @@ class Dataset(Strategy):
 
 
 def _located(question: Question, picture: Picture) -> Question:
-    """Boxes in pixels to uv, cut at the image's border; a box wholly outside it is an error of the question."""
+    """Converts boxes in pixels to uv, cut at the image's border; a box outside it is an error of the question."""
     width, height = picture.size_px
     boxes = []
     for x0, y0, x1, y1 in question.answer_boxes_px:
@@ -106,10 +106,10 @@ def open_dataset(
     metric: str | None = None,
     **settings: Any,
 ) -> Dataset:
-    """A data set by name, or the one that fits a path; a name wins over a folder called the same (write `./name`).
+    """A data set by its name, or the data set that reads a path. A name wins over a folder of that name (`./name`).
 
     `question` is for a folder of images, `page_px` for data sets that draw their own pages, `pages` ("1,3-5") for
-    files that have several, `metric` how answers about data of one's own are scored.
+    files of several pages, `metric` for scoring answers about one's own data.
 
     Raises:
         UnknownName: neither the name of a data set nor a path.
@@ -147,19 +147,19 @@ def open_dataset(
 
 
 def open_images(images: str, pages: str | None = None, question: str = "What is this?") -> Dataset:
-    """The data set of the images at a path, a pattern or a URL, all asked the same.
+    """The data set of the images at a path, a pattern or a URL, each with the same question.
 
     A folder of images, of Parquet files or of tar files; a .jsonl, .json, .parquet or .tar file; one image, PDF or
     TIFF; a pattern ("scans/*.jpg"); a URL that fsspec opens.
 
     Raises:
-        ConfigError: there is nothing of the kind.
+        ConfigError: nothing of that kind is there.
     """
     return load("datasets", {**_images_spec(images), "question": question, "pages": pages}, Dataset)
 
 
 def _images_spec(images: str) -> dict[str, str]:
-    """Which data set lists the images at a place."""
+    """The name and path of the data set that lists the images at a place."""
     from saccade.datasets.glob import is_pattern
 
     if is_pattern(images):
@@ -170,10 +170,10 @@ def _images_spec(images: str) -> dict[str, str]:
         return {"name": _kind_of_folder(path), "data_path": str(path)}
     if not path.exists():
         raise ConfigError(f"there is no file or folder {images!r}, and it is no pattern (scans/*.jpg) and no URL")
-    known = _FILES.get(ending) or {".tar": "tar"}.get(ending) or ("glob" if ending in suffixes() else None)
-    if known is None:
+    name = _FILES.get(ending) or {".tar": "tar"}.get(ending) or ("glob" if ending in suffixes() else None)
+    if name is None:
         raise ConfigError(f"{images!r} is no image, PDF or TIFF, and no list of images (.jsonl, .json, .parquet, .tar)")
-    return {"name": known, "data_path": str(path)}
+    return {"name": name, "data_path": str(path)}
 
 
 def _kind_of_folder(path: Path) -> str:
@@ -206,12 +206,12 @@ def _first(rows: Iterable[Row | Skip], left: int) -> Iterator[Row | Skip]:
 
 
 def digest(*parts: Any) -> str:
-    """Short hash of JSON-like values, for fingerprints."""
+    """A short hash of JSON-like values, for fingerprints."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _name_for(path: Path, question: str | None) -> str:
-    """Which data set reads the file or folder at `path`."""
+    """The name of the data set that reads the file or folder at `path`."""
     if path.is_dir():
         if question is not None:
             return "folder"

@@ -1,4 +1,4 @@
-"""Arrow's many ways to store a column, as the few that matter here: text, bytes, {bytes, path}.
+"""Reduces Arrow's many storage types of a column to the few that matter here: text, bytes, {bytes, path}.
 
 Writers choose dictionaries (pandas' category, polars' Categorical), views, large offsets, run ends or types of their
 own for the same values; all give the same Python values.
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 
 def plain(kind: pa.DataType) -> pa.DataType:
-    """The type of a column's values, without how they are stored."""
+    """The type of a column's values, regardless of how they are stored."""
     while True:
         if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
             kind = kind.value_type

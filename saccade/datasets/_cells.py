@@ -1,8 +1,8 @@
-"""Images in Parquet files, one at a time: a row group is streamed up to the row, in small batches, so that memory holds
-a few images and not the group.
+"""Reads images from Parquet files one at a time: a row group is streamed up to the row in small batches, so that memory
+holds a few images instead of the group.
 
-Rows that share an image id are shown one image. That they hold the same one is checked where it is opened: a question
-is never asked of another row's image.
+Rows that share an image id are shown one image. That they hold the same one is checked when it is opened, so that a
+question is never asked about another row's image.
 """
 
 import hashlib
@@ -23,20 +23,20 @@ from saccade.picture import MAX_FILE_BYTES, Picture
 
 FOOTER_BYTES = 8  # at the end of a Parquet file: length of the footer (4 bytes, little-endian), then PAR1
 COMPARED = 16
-"""Image ids that stand in several files whose images are compared before anything starts; all are where they open."""
+"""Image ids in several files whose images are compared at the start; the others are compared when they are opened."""
 
 BETWEEN = "//"  # between files of a source; no path below a folder holds it
 
 
 def joined(sources: Sequence[str]) -> str:
-    """One source of those of all rows of an image: "file#row,row//file#row", with the page after it."""
+    """Joins the sources of all rows of an image: "file#row,row//file#row", followed by the page."""
     rows: dict[str, list[str]] = {}
     for source in sources:
         file, _, row = split(source)[0].rpartition("#")
         rows.setdefault(file, []).append(row)
     page = split(sources[0])[1]
-    made = BETWEEN.join(f"{file}#{','.join(numbers)}" for file, numbers in rows.items())
-    return made if page is None else f"{made}{MARK}{page}"
+    listed = BETWEEN.join(f"{file}#{','.join(numbers)}" for file, numbers in rows.items())
+    return listed if page is None else f"{listed}{MARK}{page}"
 
 
 def places(source: str) -> Iterator[tuple[str, list[int]]]:
@@ -50,7 +50,7 @@ def image_of(root: str, source: str) -> bytes:
     """The encoded image that all rows of a source share.
 
     Raises:
-        PictureError: it cannot be read, or the rows hold different images.
+        PictureError: the image cannot be read, or the rows hold different images.
     """
     first: tuple[str, Any, bytes] | None = None
     for file, rows in places(source):
@@ -68,7 +68,7 @@ def image_of(root: str, source: str) -> bytes:
 
 
 def file_of(root: str, source: str) -> Path | None:
-    """The file that a column of paths names for a source; None: its pixels stand in the column, or nobody can say."""
+    """The file that a column of paths names for a source; None: the column holds pixels, or cannot be read."""
     file, rows = next(places(source))
     path = Path(root) / file
     try:
@@ -89,7 +89,7 @@ def file_of(root: str, source: str) -> Path | None:
 
 
 def same_images(root: str, repeated: Sequence[Sequence[str]]) -> bool:
-    """Whether sources of one image id in several files hold one image: the first of them, until two differ."""
+    """Whether the sources of an image id in several files hold one image; checks the first `COMPARED` ids."""
     for sources in repeated[:COMPARED]:
         try:
             if len({hashlib.sha256(image_of(root, split(source)[0])).digest() for source in sources}) > 1:
@@ -108,13 +108,13 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except (OSError, pa.ArrowException) as error:
-        what = _what_it_is(path)
-        reason = error if what is None else f"it is {what}"
+        other_kind = _what_it_is(path)
+        reason = error if other_kind is None else f"it is {other_kind}"
         raise ConfigError(f"cannot read the Parquet file {str(path)!r}: {reason}") from error
 
 
 def _what_it_is(path: Path) -> str | None:
-    """What stands in the place of a Parquet file, if that is known."""
+    """The kind of the file that is not a Parquet file, if it is known."""
     try:
         with path.open("rb") as file:
             return stands_in(file.read(1024))
@@ -143,7 +143,7 @@ def _image(value: Any, path: str, row: int) -> bytes:
 
 
 def _cells(path: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
-    """The image column at some rows, which ascend."""
+    """The image column at some rows, given in ascending order."""
     try:
         yield from _streamed(path, rows)
     except (OSError, ConfigError, pa.ArrowException) as error:

@@ -1,4 +1,4 @@
-"""From the fields of one line or row to a Question, and from questions to images with all their questions."""
+"""Parses the fields of a line or row to a Question, and groups questions by image."""
 
 import math
 import os
@@ -19,13 +19,13 @@ T = TypeVar("T")
 Box = tuple[float, float, float, float]
 BOX = "[x0, y0, x1, y1] in pixels"
 MOST_SHARE = 1.01
-"""Boxes without a number above this are shares of the image's sides, not pixels: no answer fits one pixel."""
+"""Boxes without a number above this are in shares of the image's sides, not pixels: no answer fits into one pixel."""
 
 OTHER_NAMES = {"id": ("question_id", "questionId"), "answers": ("answer",)}
-"""Fields that other data sets call otherwise."""
+"""Names of fields in other data sets."""
 
 DataPath = Annotated[str, AfterValidator(lambda path: os.path.abspath(os.path.expanduser(path)))]
-"""A path that means the same in every process, whatever its working folder."""
+"""An absolute path, which means the same in every process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Listed:
 def to_question(
     fields: Mapping[str, Any], where: str, metadata: Mapping[str, Any] | None = None, metric: str = "anls"
 ) -> Question | Skip:
-    """`id`, `image` and `question` must be there (else a Skip); `answers` and `answer_boxes` may be.
+    """A Question; a Skip if `id`, `image` or `question` is missing. `answers` and `answer_boxes` are optional.
 
-    A field that is there and wrong gives a Question with an `error` that names the field and the value.
+    An invalid field gives a Question with an `error` that names the field and the value.
     """
     fields = _named(fields)
     for name, reason in (("id", "no_id"), ("image", "no_image"), ("question", "no_question")):
@@ -74,7 +74,7 @@ def to_question(
 
 
 def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields under the names that are read: other data sets say question_id and answer."""
+    """The fields, with other data sets' names (question_id, answer) replaced by this project's."""
     named = dict(fields)
     for name, others in OTHER_NAMES.items():
         if is_null(named.get(name)):
@@ -83,31 +83,31 @@ def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_null(value: Any) -> bool:
-    """None, and the not-a-number that pandas writes in its place."""
+    """Whether a value is None, or the NaN that pandas writes in its place."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def grouped(
-    listed: Iterable[Listed | Skip], what: str, joined: Callable[[list[str]], str] = lambda sources: sources[0]
+    listed: Iterable[Listed | Skip], where: str, joined: Callable[[list[str]], str] = lambda sources: sources[0]
 ) -> Iterator[Row | Skip]:
-    """Skips as they come, then one Row per image in the order of first sight; a second question of an id is skipped.
+    """Yields the Skips, then one Row per image in order of first appearance; a repeated question id is a Skip.
 
-    `joined` makes a row's source of those of its questions.
+    `joined` makes the source of a row from those of its questions.
 
     Raises:
-        ConfigError: `what` (the data, for the message) holds no question at all.
+        ConfigError: `where` (the data, for the message) holds no question at all.
     """
     images: dict[str, tuple[list[str], list[Question]]] = {}
-    seen: set[str] = set()
+    question_ids: set[str] = set()
     skipped: Counter[str] = Counter()
     for item in listed:
-        if isinstance(item, Listed) and item.question.id in seen:
+        if isinstance(item, Listed) and item.question.id in question_ids:
             item = Skip("duplicate_id", f"{item.where} (id {item.question.id!r})")
         if isinstance(item, Skip):
             skipped[item.reason] += 1
             yield item
             continue
-        seen.add(item.question.id)
+        question_ids.add(item.question.id)
         sources, questions = images.setdefault(item.image_id, ([], []))
         sources.append(item.source)
         questions.append(item.question)
@@ -118,27 +118,27 @@ def grouped(
             hint = (
                 '. Each line must be a JSON object: {"id": "1", "image": "page.png", "question": "What is the total?"}'
             )
-        raise ConfigError(f"{what} holds no question about an image ({counts}){hint}")
+        raise ConfigError(f"{where} holds no question about an image ({counts}){hint}")
     for image_id, (sources, questions) in images.items():
         yield Row(image_id, joined(sources), tuple(questions))
 
 
 def printable(value: Any) -> str:
-    """Any value as text that can be stored: lone surrogates, which UTF-8 cannot hold, are written out."""
+    """A value as text that can be stored: lone surrogates, which UTF-8 cannot encode, are escaped."""
     text = value if isinstance(value, str) else repr(value)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def existing(path: str, what: Literal["file", "folder"]) -> Path:
-    """`path` as a Path, or a ConfigError that says what was looked for."""
-    found = Path(path)
-    if not (found.is_dir() if what == "folder" else found.is_file()):
+    """`path` as a Path. Raises ConfigError if there is no such file or folder."""
+    place = Path(path)
+    if not (place.is_dir() if what == "folder" else place.is_file()):
         raise ConfigError(f"there is no {what} {path!r} (--data-path, or --dataset PATH)")
-    return found
+    return place
 
 
 def wrong(name: str, value: Any, allowed: str) -> DataError:
-    """The error of a field that is there and cannot be used."""
+    """The error message of an invalid field."""
     shown = printable(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return DataError(f"{name} = {shown} ({type(value).__name__}) must be {allowed}")
@@ -153,12 +153,12 @@ def _text(name: str, value: Any) -> str:
 
 
 def _id(name: str, value: Any) -> str:
-    """Text, or a number: pandas makes floats of whole numbers where one is missing."""
+    """An id from text or a number; pandas turns whole numbers into floats if one is missing."""
     return _text(name, value) if (number := _number(value)) is None else number
 
 
 def _number(value: Any) -> str | None:
-    """A number as it would be written; None: it is none."""
+    """A number as text, whole ones without a point; None: the value is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     if isinstance(value, int) or not math.isfinite(value):
@@ -167,17 +167,15 @@ def _number(value: Any) -> str | None:
 
 
 def _answers(name: str, value: Any) -> tuple[str, ...] | None:
-    """Null, the empty list and lists of nulls or blanks all mean hidden; one answer need not stand in a list."""
-    given = value if isinstance(value, list) else [value]
-    read = [
-        _answer(f"{name}[{number}]" if isinstance(value, list) else name, answer) for number, answer in enumerate(given)
-    ]
+    """The accepted answers, from a list or a single value; None (hidden) for null and lists of only nulls or blanks."""
+    values = value if isinstance(value, list) else [value]
+    read = [_answer(f"{name}[{at}]" if isinstance(value, list) else name, answer) for at, answer in enumerate(values)]
     answers = tuple(answer for each in read for answer in each)
     return answers if any(answer.strip() for answer in answers) else None  # TextVQA hides ten as ten empty texts
 
 
 def _answer(name: str, value: Any) -> list[str]:
-    """The answers of one entry: text or a number; {answer: ...} or {text: ...}, as VQA and SQuAD have them."""
+    """The answers of one entry: text or a number, or {answer: ...} as in VQA, or {text: ...} as in SQuAD."""
     if isinstance(value, Mapping) and (key := next((key for key in ("answer", "text") if key in value), None)):
         inner = value[key]
         return [text for each in (inner if isinstance(inner, list) else [inner]) for text in _answer(name, each)]
@@ -191,7 +189,7 @@ def _answer(name: str, value: Any) -> list[str]:
 
 
 def _boxes(name: str, value: Any) -> tuple[bool, tuple[Box, ...]]:
-    """Whether boxes are shares of the image's sides instead of pixels, and the boxes."""
+    """Whether the boxes are in shares of the image's sides instead of pixels, and the boxes."""
     if is_null(value):
         return False, ()
     if not isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face hub as Parquet files: those of a path, else downloaded once into the hub's cache.
+"""Data sets of the Hugging Face hub as Parquet files: from a path, or downloaded once into the hub's cache.
 
-Files are called `{folder}/{split}-00000-of-00006.parquet`, and a repository may hold several data sets, each in a
-folder of its own.
+Files are named `{folder}/{split}-00000-of-00006.parquet`, and a repository may hold several data sets, each in its own
+folder.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _TIMEOUT_S = 10.0  # for the hub to say that it is there; the download itself ma
 
 
 class HubQuestions(ParquetQuestions):
-    """What data sets of the hub share. A subclass names the repository, and lists its splits."""
+    """Base class of data sets of the hub. A subclass names the repository and lists its splits."""
 
     repository: ClassVar[str]
     folder: ClassVar[str] = "data"  # in the repository
@@ -24,36 +24,36 @@ class HubQuestions(ParquetQuestions):
     split: str
 
     def files(self) -> list[Path]:
-        """The files of `data_path`; of a clone of the hub's repository that holds other data sets too, those of
-        `folder`; of a folder that names its files by split, as the hub does, those of `split`.
+        """The files of `data_path`. Of a clone of the hub's repository with several data sets: those in `folder`. Of a
+        folder whose files are named by split, as on the hub: those of `split`.
 
         Raises:
-            ConfigError: there is none, or the folder holds several data sets and none is called `folder`.
+            ConfigError: there is no file, or the folder holds several data sets and none is named `folder`.
         """
         root = self.data_path or downloaded(self.name(), self.repository, [f"{self.folder}/{self.split}-*.parquet"])
-        found = parquet_files(root)
-        folders = {path.parent for path in found}
+        parquets = parquet_files(root)
+        folders = {path.parent for path in parquets}
         if len(folders) > 1:
             own = {folder for folder in folders if self.folder in (folder.name, folder.parent.name)}
             if not own:
-                there = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
+                listed = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
                 raise ConfigError(
-                    f"{root!r} holds Parquet files in several folders ({there}), and none is called {self.folder}: "
+                    f"{root!r} holds Parquet files in several folders ({listed}), and none is called {self.folder}: "
                     "give the one that is meant as --data-path"
                 )
-            found = [path for path in found if path.parent in own]
-        return [path for path in found if path.name.startswith(f"{self.split}-")] or found
+            parquets = [path for path in parquets if path.parent in own]
+        return [path for path in parquets if path.name.startswith(f"{self.split}-")] or parquets
 
 
-def downloaded(dataset: str, repository: str, wanted: Sequence[str]) -> str:
-    """The folder with the files of a repository that match `wanted`, downloaded unless they are in the hub's cache.
+def downloaded(dataset: str, repository: str, patterns: Sequence[str]) -> str:
+    """The folder with the files of a repository that match `patterns`, downloaded unless they are cached.
 
     Raises:
         ConfigError: neither the hub nor a cached copy can be reached.
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    fetch = partial(snapshot_download, repository, repo_type="dataset", allow_patterns=list(wanted))
+    fetch = partial(snapshot_download, repository, repo_type="dataset", allow_patterns=list(patterns))
     try:
         revision = HfApi().dataset_info(repository, timeout=_TIMEOUT_S).sha  # answers, or fails, at once
         return str(fetch(revision=revision, etag_timeout=_TIMEOUT_S))
@@ -62,15 +62,15 @@ def downloaded(dataset: str, repository: str, wanted: Sequence[str]) -> str:
             folder = str(fetch(local_files_only=True))
         except Exception:
             folder = ""
-        if folder and all(_is_complete(Path(folder), pattern) for pattern in wanted):
+        if folder and all(_is_complete(Path(folder), pattern) for pattern in patterns):
             return folder
         raise ConfigError(
-            f"cannot download {repository} ({', '.join(wanted)}) from the Hugging Face hub: {describe(error)}. Without "
-            f"a network give the Parquet file, or the folder of them, by path: --dataset {dataset} --data-path FILE"
+            f"cannot download {repository} ({', '.join(patterns)}) from the Hugging Face hub: {describe(error)}. "
+            f"Without a network give the Parquet file, or a folder of them: --dataset {dataset} --data-path FILE"
         ) from error
 
 
 def _is_complete(folder: Path, pattern: str) -> bool:
-    """Whether all of `{split}-00000-of-00006.parquet`, ... are there: a download that broke off left fewer."""
+    """Whether all of `{split}-00000-of-00006.parquet`, ... exist; an interrupted download has left fewer."""
     names = [path.stem for path in folder.glob(pattern)]
     return bool(names) and len(names) == int(names[0].rpartition("-of-")[2])

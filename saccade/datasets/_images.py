@@ -1,6 +1,6 @@
-"""What an `image` field may hold: a path, a data: URI, base64, or {bytes, path} as Hugging Face writes it.
+"""Parses an `image` field: a path, a data: URI, base64, or {bytes, path} as Hugging Face writes it.
 
-Pixels inside a line are read from the line when they are needed: a row holds where they are, never the base64 itself.
+A row holds the position of pixels inside a line, never the base64 itself; they are read from the line when needed.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
 def embedded(value: Any) -> bytes | None:
-    """The bytes that an image field holds itself; None: it names a file, or is nothing of the kind.
+    """The bytes that an image field contains; None: it names a file, or is of no known kind.
 
     Raises:
-        PictureError: a data: URI without an image, or with one that cannot be decoded.
+        PictureError: a data: URI is empty or cannot be decoded.
     """
     if isinstance(value, bytes | bytearray):
         return bytes(value)
@@ -38,7 +38,7 @@ def _prefixed(text: str) -> str:
 
 
 def path_of(value: Any) -> str | None:
-    """The path that an image field names, of a file: URL as well; None: it names none.
+    """The path that an image field names, also as a file: URL; None: it names none.
 
     Raises:
         DataError: it is a URL that is not fetched.
@@ -59,5 +59,5 @@ def path_of(value: Any) -> str | None:
 
 
 def name_of(data: bytes) -> str:
-    """The image id of pixels without a name: equal content is one image."""
+    """The image id of pixels without a name: a hash of their content."""
     return f"inline-{hashlib.sha256(data).hexdigest()[:24]}"

@@ -1,4 +1,4 @@
-"""One question about a file of several pages becomes one question about each page that is chosen.
+"""Turns a question about a file of several pages into one question per selected page.
 
     {"id": "q", "image": "scan.pdf", ...}  ->  ids q#page=1, q#page=2, ...; images scan.pdf#page=1, scan.pdf#page=2, ...
 
@@ -33,24 +33,25 @@ class Pager:
             yield item
             return
         try:
-            there = None if image is None else self._number(image)
-            named = _page(page) if there is None or _has_pages(image) else None
+            num_pages = None if image is None else self._number(image)
+            named = _page(page) if num_pages is None or _has_pages(image) else None
         except PictureError:  # when it is opened this is the row's error
             yield item
             return
         except DataError as error:
             yield replace(item, question=replace(item.question, error=describe(error)))
             return
-        if there is None and named is None:  # not to be opened yet; if it has several pages that is the row's error
+        if num_pages is None and named is None:  # not to be opened yet; if it has several pages that is the row's error
             yield item
             return
-        kept = chosen(self.pages, max(there or 1, named or 1))
-        wanted = kept if named is None else [named] * (named in kept)
-        if not wanted:
-            has = f"it is page {named}" if there is None else f"the file has {there} page{'s' * (there > 1)}"
+        chosen_pages = chosen(self.pages, max(num_pages or 1, named or 1))
+        numbers = chosen_pages if named is None else [named] * (named in chosen_pages)
+        if not numbers:
+            plural = "s" if (num_pages or 0) > 1 else ""
+            has = f"it is page {named}" if num_pages is None else f"the file has {num_pages} page{plural}"
             yield Skip("no_such_page", f"{item.where} ({has}; chosen are {self.pages})")
-        for number in wanted:
-            alone = there == 1 and number == 1
+        for number in numbers:
+            alone = num_pages == 1 and number == 1
             yield item if alone else _at(item, number, own_id=named is None)
 
     def _number(self, image: Path | bytes) -> int:
@@ -64,7 +65,7 @@ class Pager:
 
 
 def _has_pages(image: Path | bytes | None) -> bool:
-    """Whether an image is of a kind that has pages: of others a `page` says where the image is from."""
+    """Whether an image is of a format with pages; for others `page` only tells where the image comes from."""
     return image is None or (is_paged(image) if isinstance(image, bytes) else image.suffix.lower() in SUFFIXES)
 
 
@@ -76,7 +77,7 @@ def _at(item: Listed, page: int, own_id: bool) -> Listed:
 
 
 def _page(value: Any) -> int | None:
-    """The page that data name, counted from 1."""
+    """The page number in the data, counted from 1."""
     if value is None or value != value:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
@@ -85,6 +86,6 @@ def _page(value: Any) -> int | None:
 
 
 def split(source: str) -> tuple[str, int | None]:
-    """A row's source without its page, and the page."""
+    """Splits a row's source into the source without the page, and the page."""
     path, mark, page = source.rpartition(MARK)
     return (path, int(page)) if mark and page.isdigit() else (source, None)

@@ -32,7 +32,7 @@ FIELDS = ("question", "answers", "answer", "answer_boxes", "page")  # beside ids
 
 
 class ParquetQuestions(Dataset):
-    """What Parquet data sets share. A subclass says which files, and may rename or require columns."""
+    """Base class of Parquet data sets. A subclass lists the files, and may rename or require columns."""
 
     layout: ClassVar[str] = "id (or question_id, questionId), image and question"
     id_columns: ClassVar[tuple[str, ...]] = ("id", "question_id", "questionId")
@@ -53,15 +53,15 @@ class ParquetQuestions(Dataset):
         """The Parquet files, in order.
 
         Raises:
-            ConfigError: there is none; the message says how to give a path.
+            ConfigError: there is no file; the message says how to give a path.
         """
 
     def asked(self) -> str | None:
-        """What is asked of rows without a question, which then need no id; None: each must have one."""
+        """The question for rows without one, which then need no id; None: each row must have a question."""
         return None
 
     def metric_of(self, record: Mapping[str, Any]) -> str:
-        """How the answer to one row is scored."""
+        """The metric of one row."""
         return self.metric
 
     def rows(self) -> Iterator[Row | Skip]:
@@ -77,7 +77,7 @@ class ParquetQuestions(Dataset):
         return file_of(str(self._root()), split(source)[0])
 
     def fingerprint(self) -> str:
-        """Of each file's name, size and footer (row counts, offsets and statistics of every column)."""
+        """A hash of each file's name, size and footer (row counts, offsets and statistics of every column)."""
         return digest([[path.name, path.stat().st_size, footer_hash(path)] for path in self._readable()])
 
     def _readable(self) -> list[Path]:
@@ -87,7 +87,7 @@ class ParquetQuestions(Dataset):
         return files
 
     def _root(self) -> Path:
-        """What sources are relative to; those of files that stand elsewhere (the hub's cache) are absolute."""
+        """The folder that sources are relative to; sources of files elsewhere (the hub's cache) are absolute."""
         path = Path(self.data_path or "/")
         return path if path.is_dir() else path.parent
 
@@ -104,7 +104,7 @@ class ParquetQuestions(Dataset):
                         yield from pager.spread(item, self._file_of(record, path), record.get("page"))
 
     def _told_apart(self, listed: list[Listed | Skip]) -> list[Listed | Skip]:
-        """Files that number their images from 0 each: ids that mean different images get their file's name."""
+        """Adds the file's name to image ids that mean different images in different files."""
         where: dict[str, dict[str, str]] = {}  # image id -> file -> where in it
         for item in listed:
             if isinstance(item, Listed) and "#" in item.source:
@@ -121,9 +121,9 @@ class ParquetQuestions(Dataset):
         ]
 
     def _id_column(self, schema: pa.Schema, path: Path) -> str | None:
-        found = next((name for name in self.id_columns if name in schema.names), None)
-        twice = [name for name in ("image", "question", found) if schema.names.count(name) > 1]
-        unnamed = found is None and bool(self.id_columns)
+        column = next((name for name in self.id_columns if name in schema.names), None)
+        twice = [name for name in ("image", "question", column) if schema.names.count(name) > 1]
+        unnamed = column is None and bool(self.id_columns)
         lacks = self.asked() is None and (unnamed or "question" not in schema.names)
         if lacks or "image" not in schema.names or twice:
             raise ConfigError(
@@ -135,10 +135,10 @@ class ParquetQuestions(Dataset):
             raise ConfigError(
                 f"{str(path)!r}: the column image has type {kind}; it must be struct<bytes, path>, binary, or a path"
             )
-        return found
+        return column
 
     def _records(self, file: pq.ParquetFile, path: Path) -> Iterator[dict[str, Any]]:
-        """The rows without their pixels and without what is not used."""
+        """The rows, without pixels and unused columns."""
         schema = file.schema_arrow
         used = {
             *FIELDS,
@@ -163,9 +163,9 @@ class ParquetQuestions(Dataset):
 
     def _parse(self, record: Mapping[str, Any], id_column: str | None, path: Path, number: int) -> Listed | Skip:
         where, source = f"{path.name}:{number}", f"{self._name(path)}#{number}"
-        asked = {} if self.asked() is None else {"question": self.asked()}
+        default = {} if self.asked() is None else {"question": self.asked()}
         own_id = _decoded(record[id_column]) if id_column else source if self.id_columns else f"{path.stem}#{number}"
-        fields = {**asked, **record, "id": own_id, "image": record.get("image", "not read")}
+        fields = {**default, **record, "id": own_id, "image": record.get("image", "not read")}
         metadata = {name: record[name] for name in self.kept_columns if record.get(name) is not None}
         question = to_question(fields, where, metadata, self.metric_of(record))
         if isinstance(question, Skip):
@@ -179,7 +179,7 @@ class ParquetQuestions(Dataset):
         return path.relative_to(self._root()).as_posix() if self.data_path else str(path)
 
     def _image_id(self, record: Mapping[str, Any]) -> str | None:
-        """None: the image is the row's own. A struct's `path` is not trusted: files repeat "image.png" in every row."""
+        """The image id; None: the image is this row's alone. A struct's `path` is no id: some files repeat it."""
         for columns in self.image_columns:
             values = [record.get(column) for column in columns]
             if not any(map(is_null, values)):
@@ -190,7 +190,7 @@ class ParquetQuestions(Dataset):
         return path_of(image) if isinstance(image, str) else None
 
     def _file_of(self, record: Mapping[str, Any], path: Path) -> Path | None:
-        """The file that an image column of paths names; None where pixels stand in the column."""
+        """The file that an image column of paths names; None if the column holds pixels."""
         image = record.get("image")
         try:
             named = path_of(image) if isinstance(image, str) and embedded(image) is None else None
@@ -200,10 +200,10 @@ class ParquetQuestions(Dataset):
 
 
 def parquet_files(data_path: str) -> list[Path]:
-    """The file, or all .parquet files below the folder, sorted; hidden and temporary ones are not data.
+    """The file, or all .parquet files below the folder, sorted, without hidden and temporary ones.
 
     Raises:
-        ConfigError: there is none, or a folder cannot be read.
+        ConfigError: there is no file, or a folder cannot be read.
     """
     path = Path(data_path)
     files = parquet_below(path) if path.is_dir() else [path]
@@ -230,7 +230,7 @@ def parquet_below(folder: Path, hidden: tuple[str, ...] = TEMPORARY) -> list[Pat
 
 
 def _decoded(value: Any) -> Any:
-    """Ids that are stored as bytes, as text."""
+    """An id as text, also if it is stored as bytes."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 

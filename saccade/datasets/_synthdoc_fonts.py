@@ -48,11 +48,11 @@ def _usable(path: Path) -> tuple[str, str] | None:
     try:
         font = ImageFont.truetype(str(path), 64, layout_engine=ImageFont.Layout.BASIC)
         with TTFont(path, lazy=True) as table:
-            known = table.getBestCmap() or {}
+            code_points = table.getBestCmap() or {}
     except (OSError, TTLibError):
         return None  # a bitmap font, or no font
     family, style = (part or "" for part in font.getname())
-    if SKIPPED.search(f"{family} {style}") or any(code not in known for code in range(32, 127)):
+    if SKIPPED.search(f"{family} {style}") or any(code not in code_points for code in range(32, 127)):
         return None
     glyphs = [bytes(font.getmask(chr(code))) for code in range(33, 127)]
     small, capital = (-font.getbbox(letter, anchor="ls")[1] for letter in "xX")
@@ -71,6 +71,6 @@ def _family(styles: dict[str, str]) -> Family:
 
 
 def _first(names: set[str], styles: dict[str, str]) -> str | None:
-    """The plainest of some styles: the shortest name, 'Regular' first."""
+    """The plainest of several styles: 'Regular', or else the shortest name."""
     ordered = sorted(names, key=lambda name: (name.lower() not in ("regular", "book", "roman"), len(name), name))
     return styles[ordered[0]] if ordered else None

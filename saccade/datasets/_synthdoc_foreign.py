@@ -28,8 +28,8 @@ def foreign(text: str, r: random.Random, count: int) -> list[str]:
     """`count` questions that a page does not answer; `text` is printed on it, or asked of it."""
     printed = text.lower()
     absent = [kind for kind, (prints, _) in PAIRS.items() if not any(p.lower() in printed for p in (kind, *prints))]
-    found: list[str] = []
-    while len(found) < count:
+    questions: list[str] = []
+    while len(questions) < count:
         way = r.random()
         if way < 0.45 and absent:
             question = r.choice(ASK).format(r.choice(absent))
@@ -45,5 +45,5 @@ def foreign(text: str, r: random.Random, count: int) -> list[str]:
             if any(value.lower() in printed for value in fill.values()):
                 continue
             question = r.choice(GENERAL).format(**fill)
-        found.append(question[0].upper() + question[1:] if r.random() < 0.9 else question)
-    return found
+        questions.append(question[0].upper() + question[1:] if r.random() < 0.9 else question)
+    return questions

@@ -1,4 +1,4 @@
-"""How synthdoc lays out a page: keys with values, tables, prose, and the five kinds of document made of them."""
+"""Layouts of synthdoc's pages: keys with values, tables, prose, and the five kinds of document built from them."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Questions about printed lines themselves: what stands after, what follows, what is printed below.
+"""Questions about printed lines: which text stands after, follows, or is printed below another.
 
 They are not tied to any kind of document, so a reader cannot answer them by knowing fifteen kinds of field. Every one
 quotes a text that is on the page once.
@@ -33,15 +33,15 @@ def ask_lines(p: Printer, most: int) -> None:
         if words.strip():
             (left, top, *_), (_, _, right, bottom) = p.boxes[span[0]], p.boxes[span[1] - 1]
             texts.append(_Text(words, span, left, right, bottom, bottom - top))
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for text in texts:
-        seen[_plain(text.words)] = seen.get(_plain(text.words), 0) + 1
-    unique = [t for t in texts if seen[_plain(t.words)] == 1 and any(c.isalnum() for c in t.words)]
-    made = 0
+        counts[_plain(text.words)] = counts.get(_plain(text.words), 0) + 1
+    unique = [t for t in texts if counts[_plain(t.words)] == 1 and any(c.isalnum() for c in t.words)]
+    num_asked = 0
     for text in p.r.sample(unique, len(unique)):
-        if made >= most:
+        if num_asked >= most:
             break
-        made += p.r.choice((_after, _after, _follow, _below))(p, text, texts)
+        num_asked += p.r.choice((_after, _after, _follow, _below))(p, text, texts)
 
 
 def _plain(words: str) -> str:

@@ -1,4 +1,4 @@
-"""How synthdoc prints: fonts with a known x-height, and a page that remembers every character."""
+"""Synthdoc's printer: fonts with a known x-height, and a page that records every character."""
 
 import random
 from collections.abc import Sequence
@@ -107,7 +107,7 @@ class Printer:
         return len(self.boxes) - len(text), len(self.boxes)
 
     def ask(self, kind: str, question: str, answer: str, key: Span, at: Span, scale: float = 1.0) -> None:
-        """Makes a field of a key and an answer that are printed."""
+        """Adds a field: a question, with the spans of its printed key and answer."""
         question = question[0].upper() + question[1:] if self.r.random() < 0.9 else question
         answer = answer.upper() if self.capitals else answer
         self.fields.append((kind, question, answer, scale * self.x_height))

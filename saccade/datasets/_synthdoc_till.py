@@ -52,7 +52,7 @@ RULES = ("-", "=", "*", "_", "- ", ".")
 
 
 def till(p: Printer, y: float) -> None:
-    """Prints from the baseline y down and asks for what a reader of receipts asks."""
+    """Prints a receipt from the baseline y down, and adds the questions that receipts are usually read for."""
     if p.r.random() < 0.4:  # somewhere on a taller sheet, as scanners see it
         y += p.r.uniform(0, 0.4) * p.height
     y = _head(p, y)
@@ -223,7 +223,7 @@ def _items(p: Printer, y: float) -> float:
         y += p.pitch
     tall = p.pitch * (1 if way == "price" else 2)
     rows = max(1, min(r.randint(2, 24), int((p.height - y) / tall) - 5))
-    asked = set(r.sample(range(rows), min(rows, r.randint(1, 5))))
+    asked_rows = set(r.sample(range(rows), min(rows, r.randint(1, 5))))
     for row in range(rows):
         label, value, count = ware(r), _amount(p, sign), str(r.randint(1, 12))
         right = p.width - p.margin - p.measure(value)
@@ -245,7 +245,7 @@ def _items(p: Printer, y: float) -> float:
             if p.margin + p.measure("n" + quantity) < right:
                 p.text(p.margin + p.measure("n"), y, quantity)
         at = p.text(right, y, value)
-        if row in asked:
+        if row in asked_rows:
             p.ask("item price", r.choice(("What is the price of {}?", "How much is {}?", "{}?")).format(label), value,
                   key, at)  # fmt: skip
         y += p.pitch
@@ -262,7 +262,7 @@ def _totals(p: Printer, y: float) -> float:
     if r.random() < 0.3:
         rows.insert(r.randint(0, 1), (*r.choice(COUNTS), False))
     large = r.choice((1.0, 1.0, 1.0, 1.4))
-    asked: set[str] = set()
+    asked_kinds: set[str] = set()
     for label, kind, total in rows:
         scale, style = (large, int(r.random() < 0.5)) if total else (1.0, 0)
         counted = any(kind == what for _, what in COUNTS)
@@ -281,8 +281,8 @@ def _totals(p: Printer, y: float) -> float:
         key = p.text(left, y, label, style, scale)
         x = right if gap else left + p.measure(label + " ", style, scale)
         at = p.text(x, y, value, style, scale)
-        if kind not in asked:
-            asked.add(kind)
+        if kind not in asked_kinds:
+            asked_kinds.add(kind)
             p.ask(kind, r.choice(ASK_TOTAL) if total else f"What is the {kind}?", value, key, at, scale)
         y += p.pitch
     return y

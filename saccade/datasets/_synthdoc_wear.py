@@ -1,4 +1,4 @@
-"""What happens to print between the printer and the file: worn ribbons, faded thermal paper, stamps, folds, scanners.
+"""Wear of printed pages: worn ribbons, faded thermal paper, stamps, folds, scanners.
 
 Each function takes and returns ink, (H, W) float32 in [0, 1], 0 = paper, 1 = full ink, and leaves letters where they
 are; only `worn` knows about paper, light and files. Strengths are drawn so that a person can still read the page.
@@ -19,7 +19,7 @@ Noise = np.random.Generator
 
 
 def _field(size: tuple[int, int], cells: int, noise: Noise) -> Ink:
-    """A smooth random field in [0, 1] of size (H, W), with about `cells` bumps a side."""
+    """(H, W) float32 in [0, 1]: a smooth random field with about `cells` bumps per side."""
     small = noise.random((cells, cells), dtype=np.float32)
     return np.asarray(np.clip(cv2.resize(small, (size[1], size[0]), interpolation=cv2.INTER_CUBIC), 0, 1), np.float32)
 
@@ -121,9 +121,9 @@ def _resampled(pixels: Ink, r: random.Random, x_height_px: float) -> Ink:
     scale = r.choice((r.uniform(max(0.55, min(0.9, 5 / x_height_px)), 1), r.uniform(1, 1.7)))
     height, width = pixels.shape
     other = (max(8, round(width * scale)), max(8, round(height * scale)))
-    there = cv2.resize(pixels, other, interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)))
+    through = cv2.resize(pixels, other, interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)))
     back = cv2.resize(
-        there, (width, height), interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC))
+        through, (width, height), interpolation=r.choice((cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC))
     )
     return np.asarray(back, np.float32)
 

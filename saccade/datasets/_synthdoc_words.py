@@ -1,4 +1,4 @@
-"""What synthdoc writes: random names, dates, amounts and codes, and the questions that ask for them."""
+"""Synthdoc's texts: random names, dates, amounts and codes, and the questions that ask for them."""
 
 import math
 import random
@@ -11,10 +11,10 @@ def word(r: random.Random, low: int = 2, high: int = 3) -> str:
         r.choice("bcdfghjklmnprstvwz") + r.choice("aeiou") + r.choice(("", "", "", "n", "r", "s", "l", "t", "x", "ck"))
         for _ in range(r.randint(low, high))
     )
-    made = "".join(syllables)
+    text = "".join(syllables)
     for rude in ("fuck", "shit", "cunt", "nigg"):
-        made = made.replace(rude, rude[0] + "a" + rude[2:])
-    return made.capitalize()
+        text = text.replace(rude, rude[0] + "a" + rude[2:])
+    return text.capitalize()
 
 
 def digits(r: random.Random, n: int) -> str:

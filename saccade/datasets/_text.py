@@ -1,6 +1,6 @@
-"""JSON as people have it: one object per line, one array, objects over several lines; UTF-8, or UTF-16 that says so.
+"""Reads JSON in all common layouts: one object per line, objects over several lines, one array; UTF-8 or marked UTF-16.
 
-Each object comes with its place in the file, by which it can be read again alone.
+Each object comes with its place in the file, by which it alone can be read again.
 """
 
 import codecs
@@ -36,16 +36,16 @@ class Record:
 
 
 def records(path: Path) -> Iterator[Record | Skip]:
-    """The objects of a file, in order; what is no object is skipped.
+    """The objects of a file, in order; other values are Skips.
 
     Raises:
-        ConfigError: the file cannot be read, or is something else.
+        ConfigError: the file cannot be read, or is not JSON.
     """
     try:
         with path.open("rb") as file:
-            what = stands_in(file.read(1024))
-        if what is not None:
-            raise ConfigError(f"{str(path)!r} is no JSON. It is {what}")
+            other_kind = stands_in(file.read(1024))
+        if other_kind is not None:
+            raise ConfigError(f"{str(path)!r} is no JSON. It is {other_kind}")
         if _is_lines(path):
             yield from _lines(path)
         else:
@@ -65,17 +65,17 @@ def read_again(path: Path, place: str) -> dict[str, Any]:
         if kind == "byte":
             with path.open("rb") as file:
                 file.seek(int(number))
-                found = json.loads(file.readline().decode("utf-8-sig"))
+                fields = json.loads(file.readline().decode("utf-8-sig"))
         else:
-            found = _parsed(str(path), path.stat().st_mtime_ns)[int(number)]
-        assert isinstance(found, dict)
+            fields = _parsed(str(path), path.stat().st_mtime_ns)[int(number)]
+        assert isinstance(fields, dict)
     except (OSError, ValueError, LookupError, AssertionError) as error:
         raise PictureError(f"cannot read {place} of {str(path)!r} again: the file has changed") from error
-    return found
+    return fields
 
 
 def _is_lines(path: Path) -> bool:
-    """Whether each line is read by itself: so it is unless the file says, or its first line shows, something else."""
+    """Whether each line is one JSON value: yes, unless the file's ending or its first line shows otherwise."""
     with path.open("rb") as file:
         begin = file.read(4)
         if _encoding(begin) not in ("utf-8", "utf-8-sig"):
@@ -92,7 +92,7 @@ def _is_lines(path: Path) -> bool:
 
 
 def _ends_with_lines(path: Path) -> bool:
-    """A first line that is no JSON: whether it alone is broken, because the whole is no JSON either."""
+    """Whether a first line that is not JSON is just a broken line, because the whole file is not JSON either."""
     data = path.read_bytes()
     try:
         _values(
@@ -104,7 +104,7 @@ def _ends_with_lines(path: Path) -> bool:
 
 
 def _encoding(begin: bytes) -> str:
-    """By its mark, or by where its zeros are: JSON begins with ASCII."""
+    """The encoding by the byte order mark, or by the position of zero bytes, since JSON begins with ASCII."""
     for mark, name in MARKS:
         if begin.startswith(mark):
             return name
@@ -133,7 +133,7 @@ def _lines(path: Path) -> Iterator[Record | Skip]:
 
 def _whole(path: Path) -> Iterator[Record | Skip]:
     try:
-        found = _parsed(str(path), path.stat().st_mtime_ns)
+        values = _parsed(str(path), path.stat().st_mtime_ns)
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{str(path)!r} is not {error.encoding.upper()} (byte {error.start + 1:,}), perhaps Latin-1 or "
@@ -141,36 +141,36 @@ def _whole(path: Path) -> Iterator[Record | Skip]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{str(path)!r} is not JSON: {error}. It must hold one object a line, or one array of objects"
+            f"{str(path)!r} is not JSON: {error}. It must hold one object per line, or one array of objects"
         ) from error
-    for number, fields in enumerate(found):
+    for number, fields in enumerate(values):
         where = f"{path.name}#{number + 1}"
         yield Record(fields, f"item={number}", where) if isinstance(fields, dict) else Skip("bad_json", where)
 
 
 @lru_cache(maxsize=2)
 def _parsed(path: str, changed: int) -> list[Any]:
-    """All values of a file that is read as a whole; `changed` is when it last did."""
+    """All values of a file that is read as a whole; `changed`: its time of modification, the key of the cache."""
     data = Path(path).read_bytes()
     return _values(data.decode(_encoding(data[:4])).lstrip("\ufeff"))
 
 
 def _values(text: str) -> list[Any]:
-    """The values of a text, one after the other; of one array, or one object that holds one, what is in it."""
-    decoder, at, found = json.JSONDecoder(), 0, list[Any]()
+    """The values in a text. A single array, or a single object that holds one, is replaced by its items."""
+    decoder, at, values = json.JSONDecoder(), 0, list[Any]()
     while at < len(text):
         if text[at] in " \t\r\n,":  # between objects; a comma after each is seen too
             at += 1
             continue
         value, at = decoder.raw_decode(text, at)
-        found.append(value)
-    if len(found) == 1 and isinstance(found[0], list):
-        return list(found[0])
-    if len(found) == 1 and _is_wrapper(found[0]):
-        return next(list(found[0][key]) for key in INSIDE if isinstance(found[0].get(key), list))
-    return found
+        values.append(value)
+    if len(values) == 1 and isinstance(values[0], list):
+        return list(values[0])
+    if len(values) == 1 and _is_wrapper(values[0]):
+        return next(list(values[0][key]) for key in INSIDE if isinstance(values[0].get(key), list))
+    return values
 
 
 def _is_wrapper(value: Any) -> bool:
-    """Whether an object is no question, but holds a list of them."""
+    """Whether an object holds a list of questions instead of being one."""
     return isinstance(value, dict) and "question" not in value and any(isinstance(value.get(k), list) for k in INSIDE)

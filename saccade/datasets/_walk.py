@@ -1,8 +1,8 @@
-"""Files below a folder, and the file that a list names, whatever they are called.
+"""Lists the files below a folder, and finds the file that a list names.
 
-Files are sorted, hidden ones are left out and links are followed. Links may lead in a circle, so each folder is walked
-once; one that only a link leads to comes after all real ones, under the link's name. A folder that cannot be read is
-reported, never left out in silence.
+Files are sorted, hidden ones are left out and links are followed. Links may form a circle, so each folder is walked
+once; a folder that only a link leads to comes after all real ones, under the link's name. A folder that cannot be read
+is reported.
 """
 
 import os
@@ -11,24 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 TEMPORARY = (".", "_", "~$")
-"""How the names of files begin that are no data: hidden, a writer's own (Spark, Hive), an editor's."""
+"""Prefixes of files that are not data: hidden files, and temporary files of Spark, Hive or editors."""
 
 
 def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSError], None]) -> list[str]:
-    """Paths of files relative to `root`, sorted, without those of which a part begins with one of `hidden`.
+    """Paths of files relative to `root`, sorted, except those with a part that begins with one of `hidden`.
 
-    `unreadable` is told of each folder that cannot be listed, and why.
+    `unreadable` is called with each folder that cannot be listed, and the error.
     """
-    found: list[str] = []
-    seen: set[tuple[int, int]] = set()
+    paths: list[str] = []
+    visited: set[tuple[int, int]] = set()
     waiting, linked = [""], list[str]()
     while waiting or linked:
         inside = waiting.pop() if waiting else linked.pop(0)
         try:
             status = os.stat(root / inside)
-            if (status.st_dev, status.st_ino) in seen:
+            if (status.st_dev, status.st_ino) in visited:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            visited.add((status.st_dev, status.st_ino))
             entries = sorted(os.scandir(root / inside), key=lambda entry: entry.name)
         except OSError as error:
             unreadable(inside or ".", error)
@@ -38,16 +38,16 @@ def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSErr
             if entry.name.startswith(hidden):
                 continue
             if not entry.is_dir():
-                found.append(name)
+                paths.append(name)
             elif entry.is_symlink():
                 linked.append(name)
             else:
                 waiting.append(name)
-    return sorted(found)
+    return sorted(paths)
 
 
 def located(folder: Path, name: str) -> Path:
-    """The file that a list beside it names. If there is none of that very name, one whose name differs by how its
+    """The file that a list beside it names. If no file has exactly that name, one whose name differs by how its
     accents are written (NFC, NFD: archives of a Mac), or by Windows' separators; else the name as it is."""
     path = folder / name
     try:

@@ -1,4 +1,4 @@
-"""Pages of another data set as the files that people have: JPEG or PNG bytes, which must be decoded.
+"""Pages of another data set as encoded files: JPEG or PNG bytes, which must be decoded.
 
     dataset: {name: encoded, of: {name: synthdoc, page_px: 1024}, kind: JPEG}
 

@@ -29,19 +29,19 @@ FIELD = "field"
 
 
 class Fields(Dataset):
-    """The same fields of every image."""
+    """Questions for the same fields about every image."""
 
     images: dict[str, Any] = Field(description="The data set whose images are asked, with its settings.")
     fields: tuple[FieldSpec, ...] = Field(min_length=1, description="What is asked of each.")
     only: str | None = Field(None, description="File of JSON lines [image id, field]: nothing else is asked.")
 
     def rows(self) -> Iterator[Row | Skip]:
-        wanted = self._wanted()
+        listed = self._listed()
         for row in self._images.rows():
             if isinstance(row, Skip):
                 yield row
                 continue
-            fields = [field for field in self._fields if wanted is None or (row.image_id, field.name) in wanted]
+            fields = [field for field in self._fields if listed is None or (row.image_id, field.name) in listed]
             if fields:
                 yield Row(row.image_id, row.source, tuple(_asked(row, field) for field in fields))
 
@@ -52,7 +52,7 @@ class Fields(Dataset):
         return self._images.path(source)
 
     def fingerprint(self) -> str:
-        """Of the fields, of the images' data set, and of what `only` lists."""
+        """A hash of the fields, the images' data set, and the list `only`."""
         fields = [field.dump() for field in self._fields]
         listed = None
         if self.only is not None:
@@ -67,7 +67,7 @@ class Fields(Dataset):
     def _images(self) -> Dataset:
         return load("datasets", self.images, Dataset)
 
-    def _wanted(self) -> set[tuple[str, str]] | None:
+    def _listed(self) -> set[tuple[str, str]] | None:
         if self.only is None:
             return None
         lines = existing(self.only, "file").read_text().splitlines()
@@ -75,7 +75,7 @@ class Fields(Dataset):
 
 
 def _asked(row: Row, field: FieldSpec) -> Question:
-    """One field of one image. What is wrong with the image's own question may be wrong with its image."""
+    """The question for one field of one image. It keeps an error of the image's own question."""
     first = row.questions[0]
     page = {"page": first.metadata["page"]} if "page" in first.metadata else {}
     about, name = {**page, FIELD: field.name}, f"{row.image_id}:{field.name}"

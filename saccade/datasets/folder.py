@@ -42,7 +42,7 @@ class Folder(Dataset):
         return Path(self.data_path) / split(source)[0]
 
     def fingerprint(self) -> str:
-        """Of the question and the names of the files."""
+        """A hash of the question and the names of the files."""
         names, _ = self._names()
         return digest(self.question, [printable(name) for name in names])
 

@@ -1,4 +1,4 @@
-"""Pages of another data set as one fixed gaze shows them, or blurred evenly to as few samples.
+"""Pages of another data set as seen with one fixed gaze, or blurred evenly to the same number of samples.
 
     dataset: {name: foveated, of: {name: synthdoc, questions_per_page: 1}, bins: [128, 256]}
 
@@ -59,7 +59,7 @@ def _first(row: Row) -> Row:
 
 
 def _gaze(question: Question) -> tuple[float, float]:
-    """The middle of the first answer box; of the page when no box in uv is known."""
+    """(x, y) in uv: the middle of the first answer box, or of the page if no box in uv is known."""
     if not question.answer_boxes_uv:
         return 0.5, 0.5
     x0, y0, x1, y1 = question.answer_boxes_uv[0]

@@ -26,11 +26,11 @@ from saccade.picture import MAX_FILE_BYTES, Picture, suffixes
 from saccade.types import Question
 
 MAGIC = "*?["
-"""Letters that make a name a pattern."""
+"""Characters that make a name a pattern."""
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a text is a URL or a pattern, and no path of a file that is there."""
+    """Whether a text is a URL or a pattern, and not the path of an existing file."""
     return "://" in text or (any(letter in text for letter in MAGIC) and not os.path.exists(text))
 
 
@@ -58,13 +58,13 @@ class Glob(Dataset):
         return None if "://" in self.data_path else Path(split(source)[0])
 
     def fingerprint(self) -> str:
-        """Of the question and the names of the files."""
+        """A hash of the question and the names of the files."""
         names, below = self._found
         return digest(self.question, [printable(name.removeprefix(below)) for name in names])
 
     @cached_property
     def _found(self) -> tuple[list[str], str]:
-        """Names of the files in their file system, sorted, and what their ids are without.
+        """Names of the files in their file system, sorted, and the prefix that their ids leave out.
 
         Raises:
             ConfigError: the pattern names no file, or the file system cannot be reached.
@@ -97,7 +97,7 @@ class Glob(Dataset):
                 yield from pager.spread(item, self._of_pages(name) if ending in SUFFIXES else None)
 
     def _of_pages(self, name: str) -> Path | bytes | None:
-        """What pages are counted in; None: it cannot be read, which is the row's error later."""
+        """The file or bytes in which to count pages; None: unreadable, which later is the row's error."""
         if "://" not in self.data_path:
             return Path(name)
         try:

@@ -1,4 +1,4 @@
-"""GQA (Hudson & Manning 2019, https://arxiv.org/abs/1902.09506): questions about what stands where in photographs.
+"""GQA (Hudson & Manning 2019, https://arxiv.org/abs/1902.09506): questions about objects and relations in photographs.
 
 The layout is that of https://huggingface.co/datasets/lmms-lab/GQA, which keeps questions and images apart: the balanced
 testdev split has 12,578 questions in `testdev_balanced_instructions/` about 398 images in `testdev_balanced_images/`.
@@ -37,15 +37,15 @@ class Gqa(HubQuestions):
     metric: MetricName = "words"
 
     def files(self) -> list[Path]:
-        """Those of questions and of images; of a folder that holds several splits, as the hub does, those of `split`.
+        """The files of questions and of images; of a folder with several splits, as on the hub, those of `split`.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is no file.
         """
         folders = [f"{self.split}_balanced_{table}" for table in ("instructions", "images")]
-        wanted = [f"{folder}/*.parquet" for folder in folders]
-        found = parquet_files(self.data_path or downloaded(self.name(), self.repository, wanted))
-        return [path for path in found if path.parent.name in folders] or found
+        patterns = [f"{folder}/*.parquet" for folder in folders]
+        parquets = parquet_files(self.data_path or downloaded(self.name(), self.repository, patterns))
+        return [path for path in parquets if path.parent.name in folders] or parquets
 
     def rows(self) -> Iterator[Row | Skip]:
         files = self._readable()
@@ -55,23 +55,23 @@ class Gqa(HubQuestions):
         """Every question with the row of its image.
 
         Raises:
-            ConfigError: no file holds questions, or none images.
+            ConfigError: no file holds questions, or no file holds images.
         """
         columns = {path: set(_columns(path)) for path in files}
-        asked = [path for path in files if columns[path] >= QUESTIONS]
-        shown = [path for path in files if columns[path] >= IMAGES]
-        if not asked or not shown:
-            lacks = "questions" if not asked else "images"
+        question_files = [path for path in files if columns[path] >= QUESTIONS]
+        image_files = [path for path in files if columns[path] >= IMAGES]
+        if not question_files or not image_files:
+            lacks = "questions" if not question_files else "images"
             raise ConfigError(
                 f"{str(files[0].parent)!r} and what else was given holds no file of {lacks}: give as --data-path a "
                 f"folder with both tables, {self.layout}"
             )
         sources = {
             record["id"]: f"{self._name(path)}#{number}"
-            for path in shown
+            for path in image_files
             for number, record in enumerate(self._read(path, ["id"]))
         }
-        for path in asked:
+        for path in question_files:
             for number, record in enumerate(self._read(path, ["id", "imageId", "question", "answer"])):
                 where, source = f"{path.name}:{number}", sources.get(record["imageId"])
                 question = to_question({**record, "image": source}, where, metric=self.metric)
@@ -79,10 +79,10 @@ class Gqa(HubQuestions):
                     question if isinstance(question, Skip) else Listed(record["imageId"], str(source), question, where)
                 )
 
-    def _read(self, path: Path, wanted: list[str]) -> Iterator[dict[str, str]]:
+    def _read(self, path: Path, columns: list[str]) -> Iterator[dict[str, str]]:
         """Some columns of a file, row by row; those that it lacks are left out."""
         with open_parquet(path) as file:
-            for batch in file.iter_batches(columns=[name for name in wanted if name in file.schema_arrow.names]):
+            for batch in file.iter_batches(columns=[name for name in columns if name in file.schema_arrow.names]):
                 yield from batch.to_pylist()
 
 

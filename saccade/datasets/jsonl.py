@@ -60,7 +60,7 @@ class JsonLines(Dataset):
         return None if not source or source.startswith(INSIDE) else located(Path(self.data_path).parent, source)
 
     def fingerprint(self) -> str:
-        """Of the file's content."""
+        """A hash of the file's content."""
         path = existing(self.data_path, "file")
         try:
             with path.open("rb") as file:
@@ -74,8 +74,8 @@ class JsonLines(Dataset):
             if isinstance(record, Skip):
                 yield record
                 continue
-            given = {} if self.question is None else {"id": record.where, "question": self.question}
-            question = to_question({**given, **record.fields}, record.where, metric=self.metric)
+            defaults = {} if self.question is None else {"id": record.where, "question": self.question}
+            question = to_question({**defaults, **record.fields}, record.where, metric=self.metric)
             if isinstance(question, Skip):
                 yield question
                 continue
@@ -84,7 +84,7 @@ class JsonLines(Dataset):
 
 
 def _listed(record: Record, question: Question) -> tuple[Listed, bytes | None]:
-    """The question with its image, and the image itself if it stands in the record."""
+    """The question with its image, and the image's bytes if the record contains them."""
     image = record.fields["image"]
     try:
         if (data := embedded(image)) is not None:
@@ -102,7 +102,7 @@ def _listed(record: Record, question: Question) -> tuple[Listed, bytes | None]:
 
 
 def _inside(path: Path, place: str) -> bytes:
-    """The bytes of a picture that stands in the file itself."""
+    """The bytes of a picture that the JSON file itself contains."""
     try:
         data = embedded(read_again(path, place).get("image"))
     except PictureError:

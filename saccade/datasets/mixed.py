@@ -1,4 +1,4 @@
-"""Several data sets as one, for one experiment over all of them: each question says which part it is from.
+"""Several data sets as one, for one experiment over all of them; each question names its part.
 
     dataset: {name: mixed, parts: {simple: {name: synthscene}, complex: {name: synthdoc, page_px: 512}}}
 
@@ -55,7 +55,7 @@ class Mixed(Dataset):
 
 
 def _of(part: str, row: Row) -> Row:
-    """A row of a part, under ids that no other part has."""
+    """A row of a part, with the part's name before its ids."""
     questions = tuple(
         replace(question, id=f"{part}:{question.id}", metadata={**question.metadata, PART: part})
         for question in row.questions

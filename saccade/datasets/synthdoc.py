@@ -87,12 +87,12 @@ class SynthDoc(Dataset):
 
     @property
     def stored_seed(self) -> int:
-        """The seed that `render` gets."""
+        """The seed for `render`."""
         return self.seed + (VALIDATION_SEED if self.split == "validation" else 0)
 
 
 def _pixels(dataset: SynthDoc, index: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8."""
+    """(H, W, 3) uint8 of page `index`."""
     pixels: NDArray[np.uint8] = np.repeat(dataset.page(index).image[..., None], 3, axis=2)
     return pixels
 
@@ -126,7 +126,7 @@ class Chars:
 
     @property
     def centre_px(self) -> NDArray[np.float32]:
-        """(n, 2) x, y."""
+        """(n, 2) x, y in px of each character's centre."""
         return ((self.box_px[:, :2] + self.box_px[:, 2:]) / 2).astype(np.float32)
 
 

@@ -64,8 +64,8 @@ def _centre(box: Box, sides: tuple[float, float]) -> tuple[float, float]:
 
 
 def _joined(question_id: str, fields: Sequence[Field]) -> Question:
-    asked = [field.question.rstrip("?") for field in fields]
-    asked = [asked[0], *(text[0].lower() + text[1:] for text in asked[1:])]
+    questions = [field.question.rstrip("?") for field in fields]
+    questions = [questions[0], *(text[0].lower() + text[1:] for text in questions[1:])]
     about = {
         "kind": "several",
         "x_height_px": min(field.x_height_px for field in fields),
@@ -73,7 +73,7 @@ def _joined(question_id: str, fields: Sequence[Field]) -> Question:
     }
     return Question(
         question_id,
-        f"{', '.join(asked[:-1])} and {asked[-1]}?",
+        f"{', '.join(questions[:-1])} and {questions[-1]}?",
         (", ".join(field.answer for field in fields),),
         tuple(field.answer_box for field in fields),
         about,

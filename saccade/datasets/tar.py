@@ -35,32 +35,32 @@ class Tar(Dataset):
     pages: Pages = None
 
     def rows(self) -> Iterator[Row | Skip]:
-        return grouped(self._listed(), f"{self.data_path!r} ({len(self._held)} tar files)")
+        return grouped(self._listed(), f"{self.data_path!r} ({len(self._by_shard)} tar files)")
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
         place, page = split(source)
         return Picture(partial(_read, str(self._root()), place), limit_px, page)
 
     def fingerprint(self) -> str:
-        """Of the question, the names of the shards, and the names and sizes of what is in them."""
-        held = [[shard, [[each.name, each.size] for each in members]] for shard, members in self._held.items()]
-        return digest(self.question, held)
+        """A hash of the question, the shards' names, and the names and sizes of their members."""
+        contents = [[shard, [[each.name, each.size] for each in members]] for shard, members in self._by_shard.items()]
+        return digest(self.question, contents)
 
     def _root(self) -> Path:
         path = Path(self.data_path)
         return path if path.is_dir() else path.parent
 
     @cached_property
-    def _held(self) -> dict[str, list[tarfile.TarInfo]]:
-        """What each shard holds: a shard is gone through once, from end to end."""
+    def _by_shard(self) -> dict[str, list[tarfile.TarInfo]]:
+        """The members of each shard; every shard is read once, from end to end."""
         return {shard: self._members(shard) for shard in self._shards()}
 
     def _shards(self) -> list[str]:
         path = Path(self.data_path)
-        found = tars_below(path) if path.is_dir() else [path.name] if path.is_file() else []
-        if not found:
+        shards = tars_below(path) if path.is_dir() else [path.name] if path.is_file() else []
+        if not shards:
             raise ConfigError(f"there is no .tar file at {self.data_path!r} (--data-path: one, or a folder of them)")
-        return found
+        return shards
 
     def _members(self, shard: str) -> list[tarfile.TarInfo]:
         path = self._root() / shard
@@ -72,7 +72,7 @@ class Tar(Dataset):
 
     def _listed(self) -> Iterator[Listed | Skip]:
         images, pager = suffixes(), Pager(self.pages)
-        for shard, members in self._held.items():
+        for shard, members in self._by_shard.items():
             keys = {_key(member.name) for member in members if Path(member.name).suffix.lower() in images}
             for member in members:
                 where, ending = f"{shard}/{printable(member.name)}", Path(member.name).suffix.lower()
@@ -98,7 +98,7 @@ def tars_below(folder: Path) -> list[str]:
 
 
 def _key(name: str) -> str:
-    """What webdataset takes for the name of a sample: up to the first dot of the file's name."""
+    """The key of a webdataset sample: the name up to the first dot of the file's name."""
     folder, slash, file = name.rpartition("/")
     return folder + slash + file.partition(".")[0]
 

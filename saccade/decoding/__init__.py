@@ -13,10 +13,10 @@ child.py     those processes, and their limits
 """
 
 MAX_DECODE_PX = 120_000_000
-"""Images beyond this many pixels are refused: Pillow holds 4 bytes a pixel (480 MB), twice while it converts."""
+"""Images beyond this many pixels are refused: Pillow holds 4 bytes per pixel (480 MB), twice while it converts."""
 
 MAX_FILE_BYTES = 1 << 29
 """Image files beyond this (512 MiB) are refused: no image within `MAX_DECODE_PX` needs them."""
 
 FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "ICO")
-"""Pillow's names of what is read. EPS (starts Ghostscript), WMF, FITS, fonts and films are not."""
+"""Pillow's names of the formats that are read. EPS (it starts Ghostscript), WMF, FITS, fonts and films are not."""

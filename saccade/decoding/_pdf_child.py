@@ -27,9 +27,9 @@ def message() -> bytes | None:
     return sys.stdin.buffer.read(int.from_bytes(length, "big"))
 
 
-def tell(told: dict[str, Any], pixels: bytes | None = None) -> None:
+def tell(reply: dict[str, Any], pixels: bytes | None = None) -> None:
     """Answers a request."""
-    for part in (json.dumps({**told, "drawn": pixels is not None}).encode(), pixels):
+    for part in (json.dumps({**reply, "drawn": pixels is not None}).encode(), pixels):
         if part is not None:
             sys.stdout.buffer.write(len(part).to_bytes(8, "big") + part)
     sys.stdout.buffer.flush()
@@ -61,7 +61,7 @@ def _answer(pdfium: Any, data: bytes, request: dict[str, Any]) -> tuple[dict[str
 
 
 def _size(page: Any, request: dict[str, Any]) -> tuple[int, int, float]:
-    """Width and height in pixels, and pixels per point; a page beyond the limit is drawn as large as it allows."""
+    """Width and height in pixels, and pixels per point; a page beyond the pixel limit is scaled down to it."""
     width_pt, height_pt = page.get_size()
     if not (width_pt > 0 and height_pt > 0 and math.isfinite(width_pt * height_pt)):
         raise ValueError(f"the page is {width_pt:g} x {height_pt:g} points: it has no area")
@@ -94,13 +94,13 @@ def main(memory_bytes: int) -> None:
             tell({"error": "a PDF is read with pypdfium2, which is not installed: pip install pypdfium2"})
             continue
         try:
-            told, pixels = _answer(pdfium, data, json.loads(head))
+            reply, pixels = _answer(pdfium, data, json.loads(head))
         except pdfium.PdfiumError as error:
             code = getattr(error, "err_code", None)
-            told, pixels = {"error": f"the PDF {REASONS.get(code, f'cannot be read: {error}')}"}, None  # type: ignore[arg-type]
+            reply, pixels = {"error": f"the PDF {REASONS.get(code, f'cannot be read: {error}')}"}, None  # type: ignore[arg-type]
         except Exception as error:  # of foreign bytes: the page is lost, not the process
-            told, pixels = {"error": f"cannot draw the page of the PDF: {error or type(error).__name__}"}, None
-        tell(told, pixels)
+            reply, pixels = {"error": f"cannot draw the page of the PDF: {error or type(error).__name__}"}, None
+        tell(reply, pixels)
 
 
 if __name__ == "__main__":

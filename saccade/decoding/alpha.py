@@ -1,29 +1,29 @@
-"""Puts transparent pictures on a background that the visible part stands out from: white, unless that would hide it."""
+"""Lays transparent pictures on a background against which they are visible: white, unless that would hide them."""
 
 import numpy as np
 from PIL import Image
 
 SHADES = (255, 0, 128)
-"""Backgrounds, best first: paper, then the dark that white letters were made for, then between the two."""
+"""Grey levels of backgrounds, best first: white paper, black for white letters, then grey."""
 
 NEAR = 64
-"""Grey levels within which something vanishes on a background."""
+"""A pixel that differs by less than this many grey levels vanishes on a background."""
 
 VANISHES = 0.05
-"""Share of what is visible that may vanish on a background."""
+"""Share of the visible pixels that may vanish on a background."""
 
 MARGIN = 0.1
-"""Where less than this share of a picture is transparent its background hides nothing."""
+"""If less than this share of a picture is transparent, its background hides nothing."""
 
 
 def laid(rgba: Image.Image) -> Image.Image:
-    """An RGBA picture as RGB, on the first of `SHADES` on which it can be seen."""
+    """An RGBA picture as RGB, on the first of `SHADES` against which it is visible."""
     shade = background(rgba)
     return Image.alpha_composite(Image.new("RGBA", rgba.size, (shade, shade, shade, 255)), rgba).convert("RGB")
 
 
 def background(rgba: Image.Image) -> int:
-    """Grey level to lay it on: white for all but pictures that would (nearly) vanish on it."""
+    """The grey level of the background: white, except for pictures that would (nearly) vanish on white."""
     alpha = np.asarray(rgba.getchannel("A"))
     visible = int(alpha.sum(dtype=np.int64))
     if not visible or np.mean(alpha < 128) < MARGIN:

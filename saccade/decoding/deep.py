@@ -22,7 +22,7 @@ TIFF = (b"II*\0", b"MM\0*")
 
 
 def is_dark(image: Image.Image, data: bytes) -> bool:
-    """Whether an image is a deep one, or may be, of which the used bits were cut off. Decodes it."""
+    """Whether an image looks black because it has, or may have, more than 8 bits and Pillow cut them. Decodes it."""
     if image.format not in FORMATS or image.mode not in ("RGB", "RGBA", "LA") or not _is_deep(image, data):
         return False
     return all(low_high[1] < DARK for low_high in _extrema(image))
@@ -37,13 +37,13 @@ def _is_deep(image: Image.Image, data: bytes) -> bool:
 
 
 def _extrema(image: Image.Image) -> list[tuple[int, int]]:
-    """Darkest and brightest of each colour."""
-    found = image.getextrema()
-    return [(int(low), int(high)) for low, high in found[: 1 if image.mode == "LA" else 3]]  # type: ignore[misc]
+    """(darkest, brightest) value of each colour channel."""
+    ranges = image.getextrema()
+    return [(int(low), int(high)) for low, high in ranges[: 1 if image.mode == "LA" else 3]]  # type: ignore[misc]
 
 
 def colours(image: Image.Image, data: bytes, page: int) -> Image.Image:
-    """A dark image at its full depth, spread to 8 bits; the image itself where it has no more than these."""
+    """A dark image decoded at full depth and scaled to 8 bits; the image itself if it has no more than 8."""
     values = _read(data, page)
     if values is None or values.dtype == np.uint8 or values.shape[:2] != (image.height, image.width):
         return image
@@ -51,7 +51,7 @@ def colours(image: Image.Image, data: bytes, page: int) -> Image.Image:
 
 
 def size_of_tiff(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of the first page of a TIFF, whatever its pixels are; None: the bytes are no TIFF."""
+    """(width, height) in px of the first page of a TIFF of any pixel type; None: the bytes are not a TIFF."""
     if data[:4] not in TIFF:
         return None
     try:
@@ -66,10 +66,10 @@ def size_of_tiff(data: bytes) -> tuple[int, int] | None:
 
 
 def unusual_tiff(data: bytes) -> Image.Image | None:
-    """A TIFF of a kind that Pillow does not know; None where OpenCV does not know it either.
+    """A TIFF that Pillow cannot read, decoded by OpenCV; None if OpenCV cannot read it either.
 
     Raises:
-        PictureError: it is beyond the limits.
+        PictureError: the image is beyond the limits.
     """
     size = size_of_tiff(data)
     if size is None:
@@ -84,8 +84,9 @@ def _read(data: bytes, page: int) -> np.ndarray | None:
     shown = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         if page:
-            done, found = cv2.imdecodemulti(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED, range=(page, page + 1))
-            return found[0] if done and len(found) else None
+            encoded = np.frombuffer(data, np.uint8)
+            decoded, images = cv2.imdecodemulti(encoded, cv2.IMREAD_UNCHANGED, range=(page, page + 1))
+            return images[0] if decoded and len(images) else None
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
@@ -94,7 +95,7 @@ def _read(data: bytes, page: int) -> np.ndarray | None:
 
 
 def _image(values: np.ndarray) -> Image.Image:
-    """OpenCV's values as 8 bits: all colours by one scale, transparency by its own."""
+    """OpenCV's values as 8 bits: one scale for all colours, another one for transparency."""
     if values.ndim == 2 or values.shape[2] == 1:
         return Image.fromarray(to_8_bits(values.reshape(values.shape[:2])))
     if values.shape[2] not in (3, 4):

@@ -1,4 +1,4 @@
-"""The bytes of a file to its size and to (H, W, 3) uint8, whatever kind of file it is."""
+"""From the bytes of a file of any supported kind to its size in px and to (H, W, 3) uint8."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from saccade.decoding.pixels import factor_of
 
 
 def size_px(data: bytes, page: int | None) -> tuple[int, int]:
-    """(width, height) as displayed, from the header alone.
+    """(width, height) in px as displayed, from the header alone.
 
     Raises:
-        PictureError: no image, or no such page; the message says why.
+        PictureError: the bytes are not an image, or the page does not exist; the message says why.
     """
     if pdf.is_pdf(data):
         return pdf.size_px(data, one_of(page, pdf.number_of_pages(data)))

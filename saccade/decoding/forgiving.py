@@ -1,4 +1,4 @@
-"""Reads a damaged file as browsers do: with nothing but what its pixels need.
+"""Reads a damaged file as browsers do: without the parts that do not affect its pixels.
 
 Pillow refuses a PNG for a wrong checksum in a comment, for a text or a colour profile that unpacks to more than a
 megabyte, a JPEG for a strange block of its camera's maker, or because its last two bytes are missing. None of that
@@ -17,14 +17,14 @@ PNG = b"\x89PNG\r\n\x1a\n"
 PNG_USED = (b"tRNS", b"eXIf")  # ancillary, and looked at: transparency and orientation
 END = b"\xff\xd9"  # the last marker of a JPEG
 FILLED_PX = 8
-"""Lines at the bottom of a picture that tell whether it was filled."""
+"""Rows at the bottom of a picture that show whether the decoder filled in missing data."""
 
 PADDING = (bytes(64), b"\x5a" * 64)
-"""What is put in the place of missing data: pixels that depend on it were not in the file."""
+"""Substitutes for missing data: pixels that differ between them were not in the file."""
 
 
 def mended(data: bytes) -> Iterator[bytes]:
-    """Files to read instead of one that was refused, if there is something to leave out or to add."""
+    """Repaired copies of a refused file; none if there is nothing to leave out or to add."""
     if data.startswith(PNG):
         yield _png(data)
     elif data.startswith(b"\xff\xd8"):
@@ -35,24 +35,24 @@ def mended(data: bytes) -> Iterator[bytes]:
 
 
 def _png(data: bytes) -> bytes:
-    """The critical chunks as they are, and of the ancillary ones those that are used and whole."""
-    kept, at = [PNG], len(PNG)
+    """A PNG with all critical chunks, and those ancillary ones that are used and intact."""
+    chunks, at = [PNG], len(PNG)
     while at + 8 <= len(data):
         (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
         chunk = data[at : at + length + 12]
         at += length + 12
         if kind[0] & 32 == 0:
-            kept.append(chunk)
+            chunks.append(chunk)
         elif kind in PNG_USED and zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]:
-            kept.append(chunk)
+            chunks.append(chunk)
         if kind == b"IEND":
             break
-    return b"".join(kept)
+    return b"".join(chunks)
 
 
 def _jpeg(data: bytes) -> bytes:
-    """Without comments and the blocks of applications, but those that turn the image (Exif) or say its colours."""
-    kept, at = [data[:2]], 2
+    """A JPEG without comments and application blocks, except those for orientation (Exif) and colours."""
+    blocks, at = [data[:2]], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         kind = data[at + 1]
         if kind == 0xFF:  # fill
@@ -65,9 +65,9 @@ def _jpeg(data: bytes) -> bytes:
         exif = kind == 0xE1 and block[4:8] == b"Exif"
         colours = kind == 0xEE or (kind == 0xE0 and length >= 16)  # Adobe, JFIF
         if exif or colours or not (0xE0 <= kind <= 0xEF or kind == 0xFE):
-            kept.append(block)
+            blocks.append(block)
         at += 2 + length
-    return b"".join([*kept, data[at:]])
+    return b"".join([*blocks, data[at:]])
 
 
 def ends_early(image: Image.Image, data: bytes) -> bool:
@@ -87,14 +87,14 @@ def _is_complete(data: bytes) -> bool | None:
     """Whether a baseline JPEG lacks its end marker alone: then its pixels are the same whatever follows them. None: it
     cannot be told."""
     try:
-        found = []
+        pixels = []
         for padding in PADDING:
             with Image.open(io.BytesIO(data + padding + END), formats=["JPEG"]) as image:
                 if image.info.get("progressive"):
                     return None
                 small = max(1, image.width // 8), max(1, image.height // 8)
                 image.draft("L", small)  # the blocks' mean shades are enough
-                found.append(np.asarray(image))
-        return bool(np.array_equal(found[0], found[1]))
+                pixels.append(np.asarray(image))
+        return bool(np.array_equal(pixels[0], pixels[1]))
     except Exception:  # as everywhere here: parsers of foreign bytes raise anything
         return None

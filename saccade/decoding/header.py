@@ -1,4 +1,4 @@
-"""Opens encoded bytes without decoding them, and says what they are when they are not an image that is read."""
+"""Opens encoded bytes without decoding them; if they are not a supported image, says what they are."""
 
 import io
 import re
@@ -59,7 +59,7 @@ HEIF = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """While the block runs Python warns of nothing. One thread at a time: keep it short."""
+    """Suppresses Python's warnings in the block. Only one thread can be in it: keep it short."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -69,7 +69,7 @@ def open_image(data: bytes) -> Image.Image:
     """Encoded bytes as a Pillow image whose pixels are not decoded yet.
 
     Raises:
-        PictureError: no image of `FORMATS`, broken, or beyond the limits; the message says which.
+        PictureError: the bytes are not an image of `FORMATS`, are broken, or beyond the limits; the message says which.
     """
     Image.init()
     try:
@@ -90,7 +90,7 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def check_size(width_px: int, height_px: int) -> None:
-    """Raises PictureError for a size beyond `MAX_DECODE_PX`, or without a pixel."""
+    """Raises PictureError for a size beyond `MAX_DECODE_PX`, or of 0 px."""
     if width_px < 1 or height_px < 1:
         raise PictureError(f"the image is {width_px} x {height_px} px: it has no pixel")
     if width_px * height_px > MAX_DECODE_PX:
@@ -100,7 +100,7 @@ def check_size(width_px: int, height_px: int) -> None:
 
 
 def _begins(name: str, accepts: Callable[[bytes], bool | str], data: bytes) -> bool:
-    """Whether bytes begin as a format does. Two or four bytes are too few to tell: Pillow takes P0 for a PPM."""
+    """Whether bytes begin like a format. Its first two to four bytes are not enough: Pillow takes P0 for a PPM."""
     try:
         return accepts(data[:16]) is True and SIGNED.get(name, bool)(data)
     except Exception:  # too few bytes for it to look at
@@ -119,11 +119,11 @@ SIGNED: dict[str, Callable[[bytes], bool]] = {
     "DIB": lambda data: _is_bitmap(data[:18]),
     "ICO": lambda data: data[4:6] not in (b"", b"\0\0") and data[9] == 0,  # it holds something; a byte that is always 0
 }
-"""What else must be true of a file of a format whose mark is short."""
+"""Further checks for formats with a short signature."""
 
 
 def stands_in(data: bytes) -> str | None:
-    """What a file is that stands in the place of an image or a table, and what to do, by how it begins."""
+    """The kind of a file given in place of an image or a table, by its first bytes, and what to do about it."""
     if data[4:8] == b"ftyp" and data[8:12] in HEIF:
         return "HEIC: save it as JPEG or PNG"
     if data[128:132] == b"DICM":

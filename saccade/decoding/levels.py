@@ -1,8 +1,8 @@
-"""Grey levels of any kind of number to 8 bits, so that a page stays a page.
+"""Converts grey levels of any number type to 8 bits, so that a page stays readable.
 
-A file says how many bits a pixel takes, seldom how many of them it uses: scanners put 10 or 12 bits into 16, programs
-write 0..1, 0..255 or whatever they computed as floats. Keeping "the upper 8 bits" makes such pages black. So black and
-white are found in the values: see `black_and_white`.
+A file states how many bits a pixel takes, seldom how many of them it uses: scanners put 10 or 12 bits into 16, programs
+write floats in 0..1, 0..255 or any other range. Keeping the upper 8 bits would make such pages black. So black and
+white are derived from the values: see `black_and_white`.
 """
 
 import numpy as np
@@ -11,10 +11,10 @@ STUCK = 10_000
 """One pixel in so many may be brighter (or darker) than all others without deciding what white (or black) is."""
 
 SAMPLE_PX = 4_000_000
-"""Larger images are judged by a regular sample of so many pixels."""
+"""Of larger images a regular sample of this many pixels is used."""
 
 SCALES = (1, 255, 65_535)
-"""What white is by convention. A page whose brightest values reach half of it is taken as it is, not spread."""
+"""Conventional values of white. A page whose brightest values reach half of one is not rescaled."""
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
@@ -49,13 +49,13 @@ def black_and_white(values: np.ndarray) -> tuple[float, float]:
 
 
 def _extremes(values: np.ndarray) -> tuple[float, float]:
-    """The darkest and brightest finite values, a few stuck pixels left out."""
-    seen = values.ravel()
-    seen = seen[:: max(1, seen.size // SAMPLE_PX)]
+    """The darkest and brightest finite values, ignoring a few stuck pixels."""
+    sample = values.ravel()
+    sample = sample[:: max(1, sample.size // SAMPLE_PX)]
     if values.dtype.kind == "f":
-        seen = seen[np.isfinite(seen)]
-    if not seen.size:
+        sample = sample[np.isfinite(sample)]
+    if not sample.size:
         return 0.0, 0.0
-    left_out = seen.size // STUCK
-    ranked = np.partition(seen, (left_out, seen.size - 1 - left_out))
-    return float(ranked[left_out]), float(ranked[seen.size - 1 - left_out])
+    left_out = sample.size // STUCK
+    ranked = np.partition(sample, (left_out, sample.size - 1 - left_out))
+    return float(ranked[left_out]), float(ranked[sample.size - 1 - left_out])

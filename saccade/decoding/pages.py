@@ -1,7 +1,7 @@
-"""Files of several pages (TIFF, PDF), and which of them are asked for: "1,3-5", counted from 1.
+"""Files of several pages (TIFF, PDF), and the selection of pages: "1,3-5", counted from 1.
 
-Frames of an animation, the sizes of an icon and the reduced copies or masks in a TIFF are not pages: the first frame,
-the largest size, the full image are the picture. A file of several pages is never silently read as its first one.
+Frames of an animation, the sizes of an icon and the reduced copies or masks in a TIFF are not pages: the picture is the
+first frame, the largest size, the full image. A file of several pages is never silently read as its first one.
 """
 
 import io
@@ -26,10 +26,10 @@ SUBFILE = 254  # tag of TIFF: bit 0 = a reduced copy, bit 2 = a transparency mas
 
 
 def number_of(data: bytes) -> int:
-    """Pages of a file; 1 for every image that is no TIFF.
+    """The number of pages of a file; 1 for every image that is not a TIFF.
 
     Raises:
-        PictureError: it is a PDF that cannot be read, or a TIFF that takes too long.
+        PictureError: the file is a PDF that cannot be read, or a TIFF that takes too long.
     """
     if pdf.is_pdf(data):
         return pdf.number_of_pages(data)
@@ -42,92 +42,92 @@ def is_paged(data: bytes) -> bool:
 
 
 def frames(data: bytes) -> list[int]:
-    """The frames of a TIFF that are pages; empty: the bytes are no TIFF, or a broken one."""
+    """The indices of the frames of a TIFF that are pages; empty: the bytes are not a TIFF, or a broken one."""
     if data[:4] not in TIFF:
         return []
-    found: list[int] = []
+    numbers: list[int] = []
     try:
-        file, seen = io.BytesIO(data), set[int]()
+        file, offsets = io.BytesIO(data), set[int]()
         directory = TiffImagePlugin.ImageFileDirectory_v2(
             file.read(16 if data[2:3] in b"+" or data[3:4] == b"+" else 8)
         )
         at, number = directory.next, 0
-        while at and at not in seen and len(seen) < MAX_PAGES:
-            seen.add(at)
+        while at and at not in offsets and len(offsets) < MAX_PAGES:
+            offsets.add(at)
             file.seek(at)
             with quietly():
                 directory.load(file)
             if deep.WIDTH not in directory:  # the file ends, or something else stands there
                 break
             if not int(directory.get(SUBFILE, 0)) & 0b101:
-                found.append(number)
+                numbers.append(number)
             at, number = directory.next, number + 1
     except Exception:  # broken after these pages, or before the first: decoding says what is wrong
-        return found
-    return found
+        return numbers
+    return numbers
 
 
-def one_of(number: int | None, there: int) -> int:
-    """The page that is meant of a file of `there` pages, counted from 1.
+def one_of(number: int | None, num_pages: int) -> int:
+    """The selected page of a file of `num_pages` pages, counted from 1.
 
     Raises:
-        PictureError: there is no such page, or none was chosen and there are several.
+        PictureError: the page does not exist, or none was selected and there are several.
     """
     if number is None:
-        if there > 1:
+        if num_pages > 1:
             raise PictureError(
-                f"the file has {there} pages, and a picture is one of them: choose one (--pages 1 to --pages "
-                f"{there}, in Python page=1)"
+                f"the file has {num_pages} pages, and a picture is one of them: choose one (--pages 1 to --pages "
+                f"{num_pages}, in Python page=1)"
             )
         return 1
-    if not 1 <= number <= there:
-        raise PictureError(f"there is no page {number}: the file has {there} page{'s' * (there > 1)}")
+    if not 1 <= number <= num_pages:
+        raise PictureError(f"there is no page {number}: the file has {num_pages} page{'s' * (num_pages > 1)}")
     return number
 
 
-def chosen(pages: str | None, there: int) -> list[int]:
-    """The pages of "1,3-5" that a file of `there` pages has, in order; all where nothing is chosen.
+def chosen(pages: str | None, num_pages: int) -> list[int]:
+    """The pages in "1,3-5" that a file of `num_pages` pages has, in order; None: all pages.
 
     Raises:
-        ConfigError: the text is no list of pages.
+        ConfigError: the text is not a list of pages.
     """
-    wanted = ranges(pages)
-    if wanted is None:
-        return list(range(1, there + 1))
-    return [page for page in range(1, there + 1) if any(first <= page <= last for first, last in wanted)]
+    intervals = ranges(pages)
+    if intervals is None:
+        return list(range(1, num_pages + 1))
+    return [page for page in range(1, num_pages + 1) if any(first <= page <= last for first, last in intervals)]
 
 
 def one_page(pages: str | None) -> int | None:
-    """The page that "3" chooses; None: none is chosen.
+    """The page in "3"; None: no page is selected.
 
     Raises:
-        ConfigError: the text is no page, or several.
+        ConfigError: the text is not a page, or it is several.
     """
-    wanted = ranges(pages)
-    if wanted is None:
+    intervals = ranges(pages)
+    if intervals is None:
         return None
-    if len(wanted) > 1 or wanted[0][0] != wanted[0][1]:
+    if len(intervals) > 1 or intervals[0][0] != intervals[0][1]:
         raise ConfigError(f"pages = {pages!r}: one page is looked at here; write one number")
-    return wanted[0][0]
+    return intervals[0][0]
 
 
 def ranges(pages: str | None) -> list[tuple[int, int]] | None:
-    """The ranges of "1,3-5,8-": (first, last) of each; None: all pages.
+    """(first, last) of each range in "1,3-5,8-"; None: all pages.
 
     Raises:
-        ConfigError: the text is no list of pages.
+        ConfigError: the text is not a list of pages.
     """
     if pages is None:
         return None
-    found = []
+    intervals = []
     for part in pages.split(","):
         match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:(-)\s*([0-9]{1,6})?\s*)?", part)
         first = int(match[1]) if match else 0
         last = (int(match[3]) if match[3] else MAX_PAGES) if match and match[2] else first
         if not 1 <= first <= last:
             raise ConfigError(f"pages = {pages!r}: {part.strip()!r} is no page or range of pages; write 1,3-5 or 7-")
-        found.append((first, last))
-    return found
+        intervals.append((first, last))
+    return intervals
 
 
 def _checked(pages: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Pillow's image to (H, W, 3) uint8: upright, any mode, reduced as soon as its mode allows."""
+"""Converts Pillow's image of any mode to (H, W, 3) uint8, upright, reduced as early as its mode allows."""
 
 import math
 from contextlib import nullcontext
@@ -31,7 +31,7 @@ BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 
 
 def decoded(image: Image.Image, limit_px: int | None, data: bytes | None = None) -> np.ndarray:
-    """(H, W, 3) uint8 of the frame that `image` stands at; `data` are the file's bytes, where there is a file.
+    """(H, W, 3) uint8 of the current frame of `image`; `data`: the file's bytes, if there is a file.
 
     Raises:
         PictureError: the data are damaged or end too early.
@@ -67,13 +67,13 @@ def factor_of(width_px: int, height_px: int, limit_px: int | None) -> int:
 
 
 def reduced(image: Image.Image, limit_px: int | None) -> Image.Image:
-    """The image by a whole factor smaller, when `limit_px` allows it."""
+    """The image, reduced by the largest whole factor that leaves at least `limit_px` pixels."""
     factor = factor_of(image.width, image.height, limit_px)
     return image if factor == 1 else image.reduce(factor)
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) to 8; a broken EXIF block says nothing."""
+    """EXIF orientation, 1 (upright) to 8; 1 if the EXIF block is broken."""
     if image.format == "TIFF":
         return 1  # Pillow turns TIFF itself, size and pixels
     try:
@@ -84,7 +84,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def _grey(image: Image.Image, tags: Any) -> Image.Image:
-    """Integers and floats as 8 bits; what Pillow overlooks of a TIFF is that 0 may be white, and 32 bits unsigned."""
+    """Integers and floats as 8 bits. It handles what Pillow overlooks in a TIFF: white as 0, and unsigned 32 bits."""
     values = np.asarray(image)
     if image.mode == "I" and tags.get(BITS) == (32,) and tags.get(SAMPLE_FORMAT, (1,)) == (1,):
         values = values.view(np.uint32)
@@ -93,7 +93,7 @@ def _grey(image: Image.Image, tags: Any) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode of 8 bits to RGB; transparency is laid on white, or on what it can be seen on."""
+    """Any mode of 8 bits to RGB; transparent images are laid on white, or on a background that shows them."""
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         return laid(image.convert("RGBA"))
     return image.convert("RGB")

@@ -1,4 +1,4 @@
-"""Files inside text: data: URIs and base64, as people and their programs write them."""
+"""Files inside text: data: URIs and base64, in all spellings found in practice."""
 
 import base64
 import binascii
@@ -9,21 +9,21 @@ from saccade.errors import PictureError
 
 BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{64,}={0,2}\s*")
 BEGINS = ("iVBORw0KGgo", "/9j/", "R0lGOD", "UklGR", "SUkq", "TU0AK", "JVBERi0", "AAAA", "Qk")
-"""Base64 of how PNG, JPEG, GIF, WebP, TIFF, PDF, AVIF and BMP begin."""
+"""Base64 of the first bytes of PNG, JPEG, GIF, WebP, TIFF, PDF, AVIF and BMP."""
 
 
 def is_uri(text: str) -> bool:
-    """Whether a text is a data: URI, however it is written."""
+    """Whether a text is a data: URI, in any letter case and with leading white space."""
     return text[:64].lstrip()[:5].lower() == "data:"
 
 
 def is_base64(text: str) -> bool:
-    """Whether a text is the base64 of an image or a PDF: no path looks like it."""
+    """Whether a text is the base64 of an image or a PDF, by how it begins; no path begins so."""
     return text[:64].lstrip().startswith(BEGINS) and BASE64.fullmatch(text) is not None
 
 
 def from_uri(uri: str) -> bytes:
-    """The bytes of `data:image/png;base64,...`; what kind of image they are, they say themselves.
+    """The bytes of `data:image/png;base64,...`; the stated media type is ignored.
 
     Raises:
         PictureError: not a data: URI, not base64, or empty.
@@ -39,10 +39,10 @@ def from_uri(uri: str) -> bytes:
 
 
 def from_base64(text: str) -> bytes:
-    """Bytes of base64: with line breaks, or in the alphabet of URLs, which is written without padding.
+    """The bytes of base64, also with line breaks, or in the URL-safe alphabet without padding.
 
     Raises:
-        PictureError: it is none.
+        PictureError: the text is not base64.
     """
     bare = re.sub(r"\s+", "", text)
     if "-" in bare or "_" in bare:
@@ -55,5 +55,5 @@ def from_base64(text: str) -> bytes:
 
 
 def brief(text: str, most: int = 80) -> str:
-    """A value as a message may repeat it, however long it is."""
+    """A value shortened to `most` characters, for messages."""
     return repr(text) if len(text) <= most else f"{text[: most - 3]!r}... of {len(text):,} characters"

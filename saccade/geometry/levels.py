@@ -54,8 +54,8 @@ def stack(encodings: Sequence[Encoding]) -> Encoding:
 
 def _coded(each: Sequence[Coded | None]) -> Coded | None:
     """The codes of all levels, where all have some."""
-    found = [coded for coded in each if coded is not None]
-    return replace(found[0], codes=torch.cat([coded.codes for coded in found])) if len(found) == len(each) else None
+    codes = [coded for coded in each if coded is not None]
+    return replace(codes[0], codes=torch.cat([coded.codes for coded in codes])) if len(codes) == len(each) else None
 
 
 def _joined(grids: Sequence[Grid]) -> Grid:
@@ -167,14 +167,14 @@ def soft_selection(
 
 def _border(logits: Tensor, level: Tensor, valid: Tensor, kept: Tensor, levels: int) -> Tensor:
     """(B, levels) halfway between the least logit that is kept of a level and the greatest that is not."""
-    found = []
+    borders = []
     for mask in level_masks(level, valid, levels):
         least = logits.masked_fill(~(mask & kept), float("inf")).amin(-1)
         most = logits.masked_fill(~(mask & ~kept), float("-inf")).amax(-1)
         least = torch.where(least.isfinite(), least, most)
         most = torch.where(most.isfinite(), most, least)
-        found.append(torch.where(least.isfinite(), (least + most) / 2, torch.zeros_like(least)))
-    return torch.stack(found, -1)
+        borders.append(torch.where(least.isfinite(), (least + most) / 2, torch.zeros_like(least)))
+    return torch.stack(borders, -1)
 
 
 def fit_shares(table: Tensor, levels: int) -> Tensor:

@@ -90,14 +90,14 @@ def in_lines(boxes: NDArray[np.int32], ink: NDArray[np.int32]) -> NDArray[np.int
     reach = LEVEL * height[some]
     first = np.searchsorted(foot[order], foot[some] - reach, "left")
     count = np.searchsorted(foot[order], foot[some] + reach, "right") - first
-    one = np.repeat(some, count)
+    letter = np.repeat(some, count)
     other = order[np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)]
-    high, low = np.maximum(height[one], height[other]), np.minimum(height[one], height[other])
-    gap = np.maximum(left[other] - right[one], left[one] - right[other])
-    beside = (gap >= -LEVEL * high) & (gap <= high) & (np.abs(foot[one] - foot[other]) <= LEVEL * low)
-    beside &= (high <= LIKE * low) & (one != other)
-    differs = beside & (np.abs(ink[one] - ink[other]) > ALIKE * np.maximum(ink[one], ink[other]))
-    neighbours, others = (np.bincount(one[which], minlength=len(boxes)) for which in (beside, differs))
+    high, low = np.maximum(height[letter], height[other]), np.minimum(height[letter], height[other])
+    gap = np.maximum(left[other] - right[letter], left[letter] - right[other])
+    beside = (gap >= -LEVEL * high) & (gap <= high) & (np.abs(foot[letter] - foot[other]) <= LEVEL * low)
+    beside &= (high <= LIKE * low) & (letter != other)
+    differs = beside & (np.abs(ink[letter] - ink[other]) > ALIKE * np.maximum(ink[letter], ink[other]))
+    neighbours, others = (np.bincount(letter[which], minlength=len(boxes)) for which in (beside, differs))
     return np.flatnonzero((neighbours >= BESIDE) & (others > 0))
 
 

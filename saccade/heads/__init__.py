@@ -1,1 +1,1 @@
-"""Small trained modules that strategies load, and the files they travel in."""
+"""Small trained modules that strategies load, and their file format."""

@@ -1,4 +1,4 @@
-"""What the learned level allocator learns: a small network from question and levels to shares."""
+"""The network of the learned level allocator: from question and levels to shares of a look's tokens."""
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ ROUNDING_TOK = 1e-3  # what a softmax in float32 may be off by
 class LevelNet(nn.Module):
     """(B, levels) shares from the mean embedding of the question and each level's best and mean cosine with it.
 
-    Its last layer starts at zero with the logarithms of `start` as bias: untrained, every image gets exactly those.
-    With `spare` above 0 it may leave some of a look's tokens unspent: that share to begin with, and shares sum to less
+    The last layer starts at zero with the logarithms of `start` as bias: untrained, every image gets exactly `start`.
+    With `spare` above 0 it may leave some of a look's tokens unspent: initially that share, and the shares sum to less
     than 1.
     """
 
@@ -48,17 +48,17 @@ class LevelNet(nn.Module):
 
     @property
     def sizes(self) -> dict[str, object]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         names = ("word_width", "levels", "inner", "start", "spare")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, scene: Scene) -> Tensor:
-        """(B, levels) float32 shares that sum to 1, or to less where some is spared.
+        """(B, levels) float32 shares that sum to 1, or to less if some tokens are spared.
 
-        A level that an image lacks has some too, which others then get.
+        A level that an image lacks has a share as well; the caller gives it to the other levels.
 
         Raises:
-            ConfigError: it was made for words of another width.
+            ConfigError: it was trained for words of another width.
         """
         words = scene.query_tokens.float()
         if words.shape[-1] != self.word_width:
@@ -67,17 +67,17 @@ class LevelNet(nn.Module):
                 "Train one for this model"
             )
         weight = scene.query_weight.float().unsqueeze(1)  # (B, 1, T)
-        asked = (weight @ words).squeeze(1) / weight.sum(-1).clamp(min=1e-9)
-        asked = normalize(asked, dim=-1) * self.word_width**0.5
-        known = weight > 0
-        near = cosine(scene.tokens, words).masked_fill(~known, -1.0).amax(-1)  # (B, N)
+        mean_word = (weight @ words).squeeze(1) / weight.sum(-1).clamp(min=1e-9)
+        mean_word = normalize(mean_word, dim=-1) * self.word_width**0.5
+        is_word = weight > 0
+        near = cosine(scene.tokens, words).masked_fill(~is_word, -1.0).amax(-1)  # (B, N)
         masks = level_masks(scene.level, scene.present, self.levels)  # (L, B, N)
         best = torch.where(masks, near, torch.tensor(-1.0, device=near.device)).amax(-1).T
         mean = ((near * masks).sum(-1) / masks.sum(-1).clamp(min=1)).T
-        hidden = torch.nn.functional.gelu(self.first(torch.cat([asked, best, mean], -1)))
+        hidden = torch.nn.functional.gelu(self.first(torch.cat([mean_word, best, mean], -1)))
         return self.last(hidden).softmax(-1)[..., : self.levels]  # type: ignore[no-any-return]
 
 
 def whole_tok(spent: Tensor, tokens: int) -> Tensor:
-    """(B,) int64 tokens of a look of which shares (B,) are spent: rounded up, at least one."""
+    """(B,) int64: the shares `spent` (B,) of a look's tokens, rounded up, at least one."""
     return (spent.double() * tokens - ROUNDING_TOK).ceil().clamp(1, tokens).long()

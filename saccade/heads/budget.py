@@ -1,4 +1,4 @@
-"""What the learned budget learns: a small network from picture and question to a distribution over budgets."""
+"""The network of the learned budget: from picture and question to a distribution over budgets."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ LEVELS = (73, 111, 273, 421)
 class BudgetNet(nn.Module):
     """(B, len(levels)) probabilities from the tokens' mean and spread and the question's mean.
 
-    Its last layer starts at zero: untrained, every budget is equally likely.
+    The last layer starts at zero: untrained, every budget is equally likely.
     """
 
     def __init__(self, width: int, levels: tuple[int, ...] = LEVELS, inner: int = 64) -> None:
@@ -27,14 +27,14 @@ class BudgetNet(nn.Module):
 
     @property
     def sizes(self) -> dict[str, object]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         return {"width": self.width, "levels": self.levels, "inner": self.inner}
 
     def features(self, scene: Scene) -> Tensor:
         """(B, 3 width + 1) float32: mean token, standard deviation, mean word, and the logarithm of the tokens' number.
 
         Raises:
-            ConfigError: it was made for tokens of another width.
+            ConfigError: it was trained for tokens of another width.
         """
         words = scene.query_tokens.float()
         if words.shape[-1] != self.width:
@@ -48,9 +48,9 @@ class BudgetNet(nn.Module):
         mean = tokens.sum(1) / count
         spread = ((tokens - mean.unsqueeze(1)).square() * real).sum(1) / count
         weight = scene.query_weight.float().unsqueeze(-1)
-        asked = (normalize(words, dim=-1) * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+        mean_word = (normalize(words, dim=-1) * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
         scale = self.width**0.5  # entries of about 1
-        return torch.cat([scale * mean, scale * spread.sqrt(), scale * asked, count.log() / 10], -1)
+        return torch.cat([scale * mean, scale * spread.sqrt(), scale * mean_word, count.log() / 10], -1)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, len(levels)) float32 probabilities."""
@@ -58,5 +58,5 @@ class BudgetNet(nn.Module):
         return scores.softmax(-1)
 
     def expected_tok(self, probability: Tensor) -> Tensor:
-        """(B,) mean tokens of distributions (B, len(levels))."""
+        """(B,) float32 expected number of tokens under distributions (B, len(levels))."""
         return probability @ torch.tensor(self.levels, dtype=probability.dtype, device=probability.device)

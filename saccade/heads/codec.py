@@ -1,4 +1,4 @@
-"""A codec of tokens: a few numbers for each, and back."""
+"""A codec of tokens: compresses each to a few numbers, and back."""
 
 from typing import Any
 
@@ -23,25 +23,25 @@ class Codec(nn.Module):
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         return {"width": self.width, "code": self.code, "inner": self.inner}
 
     @torch.no_grad()
     def start(self, tokens: Tensor) -> None:
-        """Sets the linear part to the `code` principal components of tokens (T, D): the best that is linear."""
+        """Sets the linear part to the first `code` principal components of tokens (T, D), the best linear codec."""
         self.mean.copy_(tokens.float().mean(0))
         *_, components = torch.linalg.svd(tokens.float() - self.mean, full_matrices=False)
         self.down.weight.copy_(components[: self.code])
         self.up.weight.copy_(components[: self.code].T)
 
     def encode(self, tokens: Tensor) -> Tensor:
-        """(..., D) -> (..., code)."""
+        """Tokens (..., D) -> codes (..., code)."""
         return self.down(tokens.float() - self.mean)  # type: ignore[no-any-return]
 
     def decode(self, codes: Tensor) -> Tensor:
-        """(..., code) -> (..., D)."""
+        """Codes (..., code) -> tokens (..., D)."""
         return self.up(codes) + self.bend(codes) + self.mean  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(..., D) as they come back."""
+        """Tokens (..., D), encoded and decoded."""
         return self.decode(self.encode(tokens))

@@ -11,11 +11,11 @@ from saccade.types import Scene
 
 OCTAVES = 6
 CHUNK_TOK = 2048
-"""Tokens that look at all others at once: 16,384 tokens never need all pairs."""
+"""Query tokens per chunk of the attention, so that 16,384 tokens never need all pairs at once."""
 
 
 class CrossLevel(nn.Module):
-    """A scene of several levels to (B, N) logits of what its tokens are worth.
+    """(B, N) logits of the tokens of a scene of several levels.
 
     Every token is encoded (one encoder for all levels, or a separate one for each), its level's embedding, its
     position's (Fourier features of its centre) and the question's are added, all tokens of an image attend to each
@@ -44,12 +44,12 @@ class CrossLevel(nn.Module):
 
     @property
     def sizes(self) -> dict[str, object]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         names = ("width", "word_width", "levels", "inner", "heads", "separate")
         return {name: getattr(self, name) for name in names}
 
     def forward(self, scene: Scene) -> Tensor:
-        """(B, N) float32 logits; anything at padding.
+        """(B, N) float32 logits; undefined at padding.
 
         Raises:
             ConfigError: the scene's tokens or words have other widths, or it has more levels.
@@ -69,28 +69,28 @@ class CrossLevel(nn.Module):
         return (spread - mean) / scale + changed  # type: ignore[no-any-return]
 
     def embed(self, scene: Scene) -> Tensor:
-        """(B, N, inner): what each token is, on which level, where, and what is asked."""
+        """(B, N, inner) float32: the sum of token, level, position and question embeddings."""
         values = _norm(scene.tokens.float())
         states = self.encoders[0](values)
         for number, encoder in enumerate(self.encoders):
             if number:
                 states = torch.where((scene.level == number).unsqueeze(-1), encoder(values), states)
         weight = scene.query_weight.float().unsqueeze(1)  # (B, 1, T)
-        asked = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)
+        mean_word = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)
         return (  # type: ignore[no-any-return]
-            states + self.level(scene.level) + self.position(fourier(scene.centre_uv)) + self.question(_norm(asked))
+            states + self.level(scene.level) + self.position(fourier(scene.centre_uv)) + self.question(_norm(mean_word))
         )
 
     def attend(self, states: Tensor, present: Tensor) -> Tensor:
-        """(B, N, inner) states after each token has looked at all tokens `present` (B, N) of its image."""
+        """(B, N, inner) states after self-attention over the tokens `present` (B, N) bool of each image."""
         batch, num_tok, _ = states.shape
         shape = (batch, num_tok, 3, self.heads, self.inner // self.heads)
         queries, keys, values = self.attention(_norm(states)).view(shape).permute(2, 0, 3, 1, 4)  # (B, heads, N, E)
         mask = None if bool(present.all()) else present[:, None, None]
-        seen = [
+        attended = [
             scaled_dot_product_attention(some, keys, values, attn_mask=mask) for some in queries.split(CHUNK_TOK, dim=2)
         ]
-        return states + self.mixed(torch.cat(seen, 2).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return states + self.mixed(torch.cat(attended, 2).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 def _norm(values: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def _norm(values: Tensor) -> Tensor:
 
 
 def fourier(uv: Tensor) -> Tensor:
-    """(..., 24) sines and cosines of positions (..., 2) in [0, 1], from half a wave a side to 16 of them."""
+    """(..., 24) sines and cosines of positions (..., 2) in [0, 1], from half a wave per side to 16 waves."""
     waves = 2.0 ** torch.arange(OCTAVES, device=uv.device) * math.pi
     phase = (uv.unsqueeze(-1) * waves).flatten(-2)
     return torch.cat([phase.sin(), phase.cos()], -1)

@@ -1,7 +1,7 @@
 """Small trained modules as folders: `module.safetensors` (weights) and `module.json` (kind, sizes, notes).
 
-Nothing in a folder is executed. A module that can be saved has a property `sizes`: what its `__init__` takes, as JSON
-holds it.
+Loading executes no code of the folder. A module that can be saved has a property `sizes`: the arguments of its
+`__init__`, as JSON.
 """
 
 import json
@@ -22,7 +22,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def save(module: nn.Module, folder: Path, **notes: Any) -> None:
-    """Writes a module with notes on its training; the folder is made, a module in it replaced."""
+    """Writes a module with notes on its training; creates the folder, and replaces a module in it."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def load(kind: type[M], folder: Path) -> M:
     """The module of a folder, on the CPU, ready to use.
 
     Raises:
-        ConfigError: there is none, it is of another kind, or its weights do not fit its sizes.
+        ConfigError: the folder holds no module, one of another kind, or weights that do not fit its sizes.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -59,7 +59,7 @@ def load(kind: type[M], folder: Path) -> M:
 
 
 def load_cached(kind: type[M], folder: str, device: torch.device | str = "cpu") -> M:
-    """`load`, without gradients: read once however often it is asked for, and again once the folder was written again.
+    """`load` without gradients, cached until the folder is written again.
 
     Raises:
         ConfigError: as `load`.
@@ -78,7 +78,7 @@ def _load_cached(kind: type[nn.Module], folder: Path, _written_ns: tuple[int, ..
 
 
 def holds(kind: type[nn.Module]) -> FileSetting:
-    """Marks a setting that names a trained module's folder: what is not there is refused before anything starts."""
+    """Marks a setting that names a trained module's folder: a missing module is refused before anything starts."""
 
     def check(folder: str | None) -> str | None:
         if folder is not None:

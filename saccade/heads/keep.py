@@ -1,4 +1,4 @@
-"""Small networks that say which tokens stay in a vision tower."""
+"""Small networks that decide which tokens stay in a vision tower (DynamicViT, Rao et al. 2021)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.nn.functional import gelu, layer_norm
 
 
 class KeepScores(nn.Module):
-    """One small network a stage: logits of staying and going for each token."""
+    """One small network per stage: the logits of keeping and dropping each token."""
 
     def __init__(self, width: int, inner: int = 32, stages: int = 3) -> None:
         super().__init__()
@@ -20,12 +20,12 @@ class KeepScores(nn.Module):
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         return {"width": self.width, "inner": self.inner, "stages": self.stages}
 
     def forward(self, stage: int, states: Tensor, alive: Tensor) -> Tensor:
-        """(B, S, F) states of which `alive` (B, S), 0 or 1, count -> (B, S, 2) logits: staying, going."""
-        seen = gelu(self.look[stage](layer_norm(states.float(), states.shape[-1:])))
+        """States (B, S, F), of which `alive` (B, S), 0 or 1, count -> (B, S, 2) float32 logits: keep, drop."""
+        hidden = gelu(self.look[stage](layer_norm(states.float(), states.shape[-1:])))
         share = alive.float() / alive.float().sum(-1, keepdim=True).clamp(min=1)
-        mean = (share.unsqueeze(1) @ seen).expand_as(seen)
-        return self.judge[stage](torch.cat([seen, mean], -1))  # type: ignore[no-any-return]
+        mean = (share.unsqueeze(1) @ hidden).expand_as(hidden)
+        return self.judge[stage](torch.cat([hidden, mean], -1))  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Projection(nn.Module):
-    """Features of one cell, F numbers, to a token of width D: a normalisation and two layers (as LLaVA's)."""
+    """Features of one cell, F numbers, to a token of width D: a normalisation and two layers, as in LLaVA."""
 
     def __init__(self, features: int, width: int, inner: int = 256) -> None:
         super().__init__()
@@ -17,9 +17,9 @@ class Projection(nn.Module):
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         return {"features": self.features, "width": self.width, "inner": self.inner}
 
     def forward(self, features: Tensor) -> Tensor:
-        """(..., F) -> (..., D)."""
+        """Features (..., F) -> tokens (..., D) float32."""
         return self.layers(features.float())  # type: ignore[no-any-return]

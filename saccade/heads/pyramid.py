@@ -23,32 +23,32 @@ class LearnedPyramid(nn.Module):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         return {"levels": self.levels, "channels": self.channels}
 
     def forward(self, images: Tensor, last: int | None = None) -> list[Tensor]:
-        """(B, C, H, W) float32 -> its levels, the image first, each next one half as wide and high, rounded up.
+        """Images (B, C, H, W) float32 -> the levels, the image first, each of half the last one's sides, rounded up.
 
-        `last`: the coarsest level that is wanted, None: all there are.
+        `last`: index of the coarsest level; None: all levels.
         """
-        made = [images]
+        levels = [images]
         for change in self.change[:last]:
-            wide = made[-1]
+            wide = levels[-1]
             for dim in (-2, -1):
                 wide = wide.index_select(dim, mirror(wide.shape[dim], 2, wide.device))
-            made.append(pyr_down(made[-1]) + nn.functional.conv2d(wide, change, stride=2))
-        return made
+            levels.append(pyr_down(levels[-1]) + nn.functional.conv2d(wide, change, stride=2))
+        return levels
 
     @torch.no_grad()
     def picture(self, rgb: np.ndarray, level: int) -> np.ndarray:
-        """Level `level` of one picture (H, W, 3) uint8, in the same form."""
+        """Level `level` of one picture (H, W, 3) uint8, as (h, w, 3) uint8."""
         pixels = torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0) / 255
-        made = self(pixels, level)[-1][0].permute(1, 2, 0)
-        return np.ascontiguousarray((made * 255).round().clamp(0, 255).to(torch.uint8).numpy())
+        level_pixels = self(pixels, level)[-1][0].permute(1, 2, 0)
+        return np.ascontiguousarray((level_pixels * 255).round().clamp(0, 255).to(torch.uint8).numpy())
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal filters."""
+        """A hash of the filters."""
         digest = hashlib.sha256()
         for change in self.change:
             digest.update(change.detach().cpu().numpy().tobytes())

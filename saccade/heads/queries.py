@@ -1,4 +1,4 @@
-"""Learned queries that read all tokens by attention and stand in their place."""
+"""Learned queries that read all tokens by attention and replace them."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class Queries(nn.Module):
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         return {
             "width": self.width,
             "queries": self.num_queries,
@@ -39,7 +39,7 @@ class Queries(nn.Module):
         }
 
     def forward(self, tokens: Tensor, centre_uv: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(B, N, D) tokens at (B, N, 2), of which `present` (B, N) bool are real.
+        """Tokens (B, N, D) at `centre_uv` (B, N, 2), of which `present` (B, N) bool are real; None: all.
 
         Returns: (B, K, D); attention (B, K, N) float32 of the last round, mean over heads, each row summing to 1.
         """
@@ -49,8 +49,8 @@ class Queries(nn.Module):
         absent = None if present is None else ~present[:, None, None]
         attention = key
         for query, mlp in zip(self.query, self.mlp, strict=True):
-            asked = self._heads(query(layer_norm(latents, latents.shape[-1:])))
-            logits = asked @ key.transpose(2, 3) / asked.shape[-1] ** 0.5
+            queries = self._heads(query(layer_norm(latents, latents.shape[-1:])))
+            logits = queries @ key.transpose(2, 3) / queries.shape[-1] ** 0.5
             attention = (logits if absent is None else logits.masked_fill(absent, float("-inf"))).softmax(-1)
             latents = latents + (attention @ value).transpose(1, 2).flatten(2)
             latents = latents + mlp(latents)
@@ -60,6 +60,6 @@ class Queries(nn.Module):
         return states.view(*states.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _places(self, centre_uv: Tensor) -> Tensor:
-        """(B, N, E): sines and cosines of the place, half of them across and half down."""
+        """(B, N, E) rotary angles' sines and cosines of the positions, half for x and half for y."""
         angle = angles(axial(self.inner, theta=64.0), 64 * centre_uv.movedim(-1, 0))
         return torch.cat([angle.sin(), angle.cos()], -1)

@@ -1,7 +1,7 @@
 """Trained heads of the scorers `late`, `learned` and `cross`.
 
-A head is a folder that `saccade.heads.files` wrote: weights, and a card with its kind, where it looks (`at`: before
-or after the merger), its widths, and notes on its training.
+A head is a folder written by `saccade.heads.files`: weights, and a card with its kind, its input (`at`: before or after
+the merger), its widths, and notes on its training.
 
 Shapes: B images, N tokens, M patches per token (1 after the merger), C their width, T words, D their width, E inner.
 """
@@ -22,11 +22,11 @@ from saccade.tokens.similarity import over_words
 from saccade.types import Scene
 
 CHUNK_VALUES = 2**21
-"""Values of projected patches that are held at once (8 MiB): a page of 65,536 patches never is as a whole."""
+"""Values of projected patches held at once (8 MiB), so that a page of 65,536 patches is never projected whole."""
 
 
 class Head(nn.Module):
-    """(B, N) logits of a scene's tokens: the softmax over an image's tokens is what training fits."""
+    """(B, N) logits of a scene's tokens; training fits their softmax over the tokens of an image."""
 
     kind: ClassVar[str]
 
@@ -38,12 +38,12 @@ class Head(nn.Module):
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """What `__init__` takes."""
+        """The arguments of `__init__`, for the module's file."""
         names = ("at", "token_width", "word_width", "inner")
         return {name: getattr(self, name) for name in names}
 
     def patches(self, scene: Scene) -> Tensor:
-        """(B, N, M, C) of what the head looks at.
+        """(B, N, M, C) the head's input: patch features before the merger, or tokens after it (M = 1).
 
         Raises:
             ConfigError: it was trained for another model's widths.
@@ -58,26 +58,26 @@ class Head(nn.Module):
         return patches
 
     def chunks(self, patches: Tensor, width: int) -> tuple[Tensor, ...]:
-        """Runs of tokens, (B, n, M, C), whose patches take `CHUNK_VALUES` at `width` values each."""
+        """Splits patches into chunks (B, n, M, C) of at most `CHUNK_VALUES` values at `width` values per patch."""
         per_token = patches.shape[0] * patches.shape[2] * max(width, patches.shape[-1])
         return torch.split(patches, max(1, CHUNK_VALUES // per_token), dim=1)
 
     def forward(self, scene: Scene) -> Tensor:
-        """(B, N) float32 logits; anything at padding."""
+        """(B, N) float32 logits; undefined at padding."""
         raise NotImplementedError
 
 
 def standardise(patches: Tensor) -> Tensor:
-    """(B, N, M, C) float32 at mean 0 and variance 1 over the width C: towers differ in the scale of their features."""
+    """(B, N, M, C) float32, each patch at mean 0 and variance 1 over C: feature scales differ between towers."""
     return layer_norm(patches.float(), patches.shape[-1:])
 
 
 class Late(Head):
     """Late interaction: the best cosine of a projected patch with a projected run of words, by a learned temperature.
 
-    A run of `span` words is projected together (bytes say little alone). With `channels` above 0 the result is evidence
-    among others, and so many products of token and question say what an answer looks like; a convolution then judges
-    each token by what stands around it.
+    A run of `span` words is projected together (single bytes say little). With `channels` above 0 that cosine becomes
+    one channel of evidence beside `channels` products of token and question, which tell what an answer looks like; a
+    convolution over the page then judges each token by its surroundings.
     """
 
     kind = "late"
@@ -101,28 +101,28 @@ class Late(Head):
         return {**super().sizes, "span": self.span, "channels": self.channels}
 
     def runs(self, words: Tensor) -> Tensor:
-        """(B, T, E): each word with its neighbours, projected to unit length."""
+        """(B, T, E) float32: each word with its neighbours, projected, of unit length."""
         half = self.span // 2
         padded = pad(words.float(), (0, 0, half, half))
         runs = padded.unfold(1, self.span, 1).transpose(2, 3).flatten(2) if self.span > 1 else padded
         return normalize(self.word(runs), dim=-1)
 
     def forward(self, scene: Scene) -> Tensor:
-        patches, found = self.patches(scene), []
+        patches, near_parts = self.patches(scene), []
         runs = self.runs(scene.query_tokens)
         words = runs.transpose(1, 2)  # (B, E, T)
         for some in self.chunks(patches, self.inner + words.shape[-1]):
             near = normalize(self.token(some.float()), dim=-1).flatten(1, 2) @ words  # (B, n M, T)
-            found.append(near.view(*some.shape[:3], -1).amax(2))
-        similarity = torch.cat(found, 1)
+            near_parts.append(near.view(*some.shape[:3], -1).amax(2))
+        similarity = torch.cat(near_parts, 1)
         best = over_words(similarity, scene.query_weight, "max")
         if not self.channels:
             return best * self.sharpness.exp()
         mean = over_words(similarity, scene.query_weight, "mean")
         weight = scene.query_weight.float().unsqueeze(1)
-        asked = self.asks((weight @ runs) / weight.sum(-1, keepdim=True).clamp(min=1e-9))  # (B, 1, channels)
+        mean_word = self.asks((weight @ runs) / weight.sum(-1, keepdim=True).clamp(min=1e-9))  # (B, 1, channels)
         looks = torch.cat([self.looks(standardise(some)).amax(2) for some in self.chunks(patches, self.channels)], 1)
-        evidence = torch.cat([best.unsqueeze(-1), mean.unsqueeze(-1), looks * asked], -1)
+        evidence = torch.cat([best.unsqueeze(-1), mean.unsqueeze(-1), looks * mean_word], -1)
         evidence = evidence.masked_fill(~scene.present.unsqueeze(-1), 0.0)
         logits: Tensor = self.around(evidence, scene.row, scene.col, scene.present)
         return logits + best * self.sharpness.exp()
@@ -155,15 +155,15 @@ class MLP(Head):
             )
         weight = scene.query_weight.float().unsqueeze(1)
         mean = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)  # (B, 1, D)
-        asked = self.question(mean).transpose(1, 2) / self.token_width**0.5  # (B, C, 1)
+        mean_word = self.question(mean).transpose(1, 2) / self.token_width**0.5  # (B, C, 1)
         logits, start = [], 0
         for some in self.chunks(patches, self.inner):
             own, values = level[:, start : start + some.shape[1]], standardise(some)
-            seen = (values.flatten(1, 2) @ asked).view(some.shape[:3])
+            logit = (values.flatten(1, 2) @ mean_word).view(some.shape[:3])
             for number, (first, last) in enumerate(zip(self.first, self.last, strict=True)):
                 judged = last(gelu(first(values))).squeeze(-1)
-                seen = seen + judged if self.levels == 1 else seen + judged * (own == number).unsqueeze(-1)
-            logits.append(seen.amax(2))
+                logit = logit + judged if self.levels == 1 else logit + judged * (own == number).unsqueeze(-1)
+            logits.append(logit.amax(2))
             start += some.shape[1]
         return torch.cat(logits, 1)
 
@@ -211,10 +211,10 @@ SCORERS = {"late": "late", "mlp": "learned", "cross": "cross"}
 
 
 def kind_of(folder: Path) -> str:
-    """Which kind of head a folder holds.
+    """The kind of head in a folder.
 
     Raises:
-        ConfigError: none.
+        ConfigError: the folder holds no head.
     """
     name = read_card(folder).get("kind")
     for kind, head in KINDS.items():
@@ -236,7 +236,7 @@ def looks_by(folder: Path) -> dict[str, Any]:
 
 
 def trained_on(folder: Path) -> int | None:
-    """How many pages the head of a folder was trained on, as its card says; None: it does not.
+    """The number of pages that a head was trained on, from its card; None: the card does not say.
 
     Raises:
         ConfigError: the folder holds no head.
@@ -247,7 +247,7 @@ def trained_on(folder: Path) -> int | None:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What stands beside the weights of a head.
+    """The card of a head: kind, sizes and notes.
 
     Raises:
         ConfigError: the folder holds no head.

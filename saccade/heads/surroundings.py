@@ -1,7 +1,7 @@
-"""What stands around a token: a small convolution over the cells of a page, for heads that point.
+"""A small convolution over the cells of a page, which judges a token by its surroundings, for heads that point.
 
 A label is more than one token, and an answer stands beside or below its label: evidence for both has to travel over
-the page. The kernels are wide, because values stand far to the right of what they are called.
+the page. The kernels are wide, because values stand far to the right of their labels.
 
 B images, N tokens, C channels, R x S cells.
 """
@@ -25,7 +25,7 @@ class Surroundings(nn.Module):
         self.logit = nn.Linear(inner + channels, 1)
 
     def forward(self, evidence: Tensor, row: Tensor, col: Tensor, present: Tensor) -> Tensor:
-        """row, col, present: (B, N); cells may be absent, and those of a coarse view stand apart by its stride."""
+        """evidence (B, N, C); row, col (B, N) int64 cells, apart by a coarse view's stride; present (B, N) bool."""
         images, _, channels = evidence.shape
         row, col = steps(row, present), steps(col, present)
         sides = int(row.max()) + 1, int(col.max()) + 1
@@ -45,7 +45,7 @@ class Surroundings(nn.Module):
 
 
 def steps(place: Tensor, present: Tensor) -> Tensor:
-    """(B, N) rows or columns of a canvas as consecutive steps: a coarse view's cells are its stride apart."""
+    """(B, N) rows or columns of a canvas, divided by the stride of a coarse view so that neighbours differ by 1."""
     place = place.masked_fill(~present, 0)
     ordered = place.sort(-1).values
     apart = ordered.diff(dim=-1)

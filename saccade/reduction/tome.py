@@ -60,22 +60,22 @@ class ToMe(Reduction):
     def _guarded(self, stage: Stage, similarity: Tensor, partner: Tensor, merged: Tensor) -> Tensor:
         """(G, S) bool: who merges, halved in an image until what merging leaves holds the floor."""
         unit = unit_sketch(stage.keys.flatten(2), WIDTH)
-        held = torch.zeros_like(merged)
+        safe = torch.zeros_like(merged)
         for image in sorted(set(stage.image.tolist())):
             here = stage.image == image
-            keys, size, own, found = unit[here], stage.size[here], stage.valid[here], merged[here]
-            while found.any():
-                source = slots(partner[here], found, own)
+            keys, size, own, merging = unit[here], stage.size[here], stage.valid[here], merged[here]
+            while merging.any():
+                source = slots(partner[here], merging, own)
                 count = source.amax(-1) + 1
                 into = (source + (count.cumsum(0) - count)[:, None])[own]
                 means = merge(keys[own], into, size[own], int(count.sum()))
-                needed = self.floor * float(token_entropy(keys[own & ~found]))
+                needed = self.floor * float(token_entropy(keys[own & ~merging]))
                 if float(token_entropy(means)) >= needed - ROUNDING:
                     break
-                left = similarity[here].masked_fill(~found, float("-inf"))
-                found = strongest(left, torch.zeros_like(count), int(found.sum()) // 2)
-            held[here] = found
-        return held
+                left = similarity[here].masked_fill(~merging, float("-inf"))
+                merging = strongest(left, torch.zeros_like(count), int(merging.sum()) // 2)
+            safe[here] = merging
+        return safe
 
     def _r(self, layer: int) -> int | None:
         """A list that is too short ends with zeros."""

@@ -22,12 +22,12 @@ def parts_of(text: str, offsets: Sequence[tuple[int, int]]) -> tuple[tuple[int, 
     A question for one thing is one part; words between parts belong to none.
     """
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
-    found = []
+    parts = []
     for first, last in _spans(text):  # by bisection: a question is as long as whoever sends it likes
         from_tok, to_tok = bisect_right(ends, first), bisect_left(starts, last)
         if from_tok < to_tok:
-            found.append((from_tok, to_tok))
-    return tuple(found) if len(found) <= MOST else ((found[0][0], found[-1][1]),)
+            parts.append((from_tok, to_tok))
+    return tuple(parts) if len(parts) <= MOST else ((parts[0][0], parts[-1][1]),)
 
 
 def texts_of(text: str) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
-"""Average checkpoints of one lineage: the mean of their weights, which reads better than the best of them.
+"""Average checkpoints of one lineage: the mean of their weights reads better than the best of them.
 
     saccade train average runs/a/checkpoint runs/b/checkpoint saccade/nano --out runs/mean
 
 Where trainings began from the same weights, or one from another's, the loss between them is flat, and the mean of
 their weights lies nearer to its middle than either end (Izmailov et al. 2018, arXiv 1803.05407; Wortsman et al. 2022,
-arXiv 2203.05482). Fresh trainings have nothing in common: their mean reads nothing. The dense head is averaged as well.
-A gaze and a card (`saccade train gaze`, `saccade train calibration`) are made again: they belong to one checkpoint.
+arXiv 2203.05482). Independent trainings have no such valley: their mean is useless. The dense head is averaged as well.
+Gaze and card (`saccade train gaze`, `saccade train calibration`) belong to one checkpoint and must be made again.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def mean_checkpoint(folders: Sequence[Path], weights: Sequence[float], out: Path
     """Writes the mean of checkpoints that `saccade train nano` wrote.
 
     Raises:
-        ConfigError: one of them is no checkpoint, or they are of different models.
+        ConfigError: a folder is not a checkpoint, or the checkpoints are of different models.
     """
     absent = [folder for folder in folders if not (folder / "config.json").exists()]
     if absent:
@@ -69,18 +69,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Reads the checkpoints, writes their mean."""
     parser = parser_of(__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+", help="folders of checkpoints")
-    parser.add_argument("--weights", default="", help="how much each counts: 2,1,1 [equally]")
+    parser.add_argument("--weights", default="", help="weight of each checkpoint: 2,1,1 [all equal]")
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
-    given = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
-        told = given.weights or ",".join("1" * len(given.checkpoints))
-        weights = [float(weight) for weight in told.split(",")]
-        if len(weights) != len(given.checkpoints):
-            raise ConfigError(f"--weights has {len(weights)} numbers for {len(given.checkpoints)} checkpoints")
-        mean_checkpoint(given.checkpoints, weights, given.out)
+        weights_text = args.weights or ",".join("1" * len(args.checkpoints))
+        weights = [float(weight) for weight in weights_text.split(",")]
+        if len(weights) != len(args.checkpoints):
+            raise ConfigError(f"--weights has {len(weights)} numbers for {len(args.checkpoints)} checkpoints")
+        mean_checkpoint(args.checkpoints, weights, args.out)
     except (ConfigError, ValueError) as error:
         parser.error(str(error))
-    print(f"{given.out}: the mean of {len(weights)} checkpoints")
+    print(f"{args.out}: the mean of {len(weights)} checkpoints")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains the learned budget: the expected task loss, and what straying from a target number of tokens costs.
+"""The loss of the learned budget: the expected task loss, and a penalty for missing a target number of tokens.
 
 L = sum_k p_k loss_k + lambda ((tokens / target) - 1)^2, where p is the network's distribution over budgets, loss_k the
 measured loss of an image and question at budget k (for instance 1 - ANLS at each budget, in evaluation mode), and

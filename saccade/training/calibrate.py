@@ -1,4 +1,4 @@
-"""How large a checkpoint needs print to be, and what its confidence is worth: what its `saccade.json` says.
+"""Measures the size of print that a checkpoint needs, and calibrates its confidence: the contents of `saccade.json`.
 
 Pages are read shrunk until their smallest print has one height after another: the lowest that is read as well as any,
 within half a hundredth, is the checkpoint's critical print size. Then every look of an episode counts as an answer (few
@@ -45,20 +45,20 @@ FOLDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A picture and its questions; those without answers are foreign to it."""
+    """A picture and its questions. Those without answers are foreign: the picture does not answer them."""
 
     picture: Picture
     questions: tuple[Question, ...]
 
     @property
     def answered(self) -> tuple[Question, ...]:
-        """Its own questions."""
+        """The questions that have answers."""
         return tuple(question for question in self.questions if question.answers)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer that claims to have read something."""
+class ReadAnswer:
+    """An answer other than "cannot read"."""
 
     view: str
     logprobs: tuple[float, ...]
@@ -67,15 +67,15 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Sure:
-    """An answer, and how sure a map that has not seen its page is of it."""
+class CalibratedAnswer:
+    """An answer, and its confidence by a calibration map that was fitted without its page."""
 
-    said: Said
+    answer: ReadAnswer
     confidence: float
 
 
 def calibrate(engine: HFEngine, dataset: Dataset, rows: Sequence[Row]) -> dict[str, Any]:
-    """What `saccade.json` says: the critical size of print, by which scores it was found, and the confidence.
+    """The contents of `saccade.json`: critical print size, the scores that decided it, and the calibration map.
 
     Raises:
         ConfigError: there are too few pages or questions with answers to measure anything.
@@ -102,8 +102,8 @@ def calibrate(engine: HFEngine, dataset: Dataset, rows: Sequence[Row]) -> dict[s
 
 
 def pages_of(dataset: Dataset, rows: Sequence[Row]) -> list[Page]:
-    """The pages that can be opened and have questions with answers; questions that they do not answer beside those."""
-    found = []
+    """The pages that can be opened and have questions with answers, each with foreign questions added."""
+    pages = []
     for row in rows:
         try:
             sample = dataset.sample(row)
@@ -112,23 +112,23 @@ def pages_of(dataset: Dataset, rows: Sequence[Row]) -> list[Page]:
         own = tuple(question for question in sample.questions if question.answers and question.error is None)
         strange = enumerate(dataset.strangers(row, FOREIGN))
         if own:
-            found.append(Page(sample.picture, (*own, *(Question(f"foreign-{i}", text) for i, text in strange))))
-    return found
+            pages.append(Page(sample.picture, (*own, *(Question(f"foreign-{i}", text) for i, text in strange))))
+    return pages
 
 
 def print_scores(eye: Eye, pages: Sequence[Page]) -> dict[float, float]:
-    """Mean score of what the pages do answer, shrunk to each height of print."""
+    """Mean score of the questions with answers, by the x-height in px to which the pages' print is shrunk."""
     scores: dict[float, list[float]] = {print_px: [] for print_px in PRINT_PX}
     for page in track(pages, "print size"):
-        for print_px, found in scores.items():
+        for print_px, page_scores in scores.items():
             outcomes = eye.outcomes(page.picture, page.answered, print_px=print_px)
             for question, outcome in zip(page.answered, outcomes, strict=True):
-                found.append(_scored(outcome.answer.text if isinstance(outcome, Trace) else "", question))
-    return {print_px: statistics.mean(found) for print_px, found in scores.items()}
+                page_scores.append(_scored(outcome.answer.text if isinstance(outcome, Trace) else "", question))
+    return {print_px: statistics.mean(page_scores) for print_px, page_scores in scores.items()}
 
 
 def print_shrunk(engine: HFEngine, pages: Sequence[Page]) -> dict[float, int]:
-    """How many of the pages are smaller at each height of print: the others say nothing of it."""
+    """How many pages each height of print shrinks; the other pages tell nothing about that height."""
     family, shrunk = engine.family, dict.fromkeys(PRINT_PX, 0)
     for page in pages:
         pixels, grid = Picture.open(page.picture, limit_px=family.limit_px).rgb, family.whole_grid(page.picture)
@@ -138,9 +138,9 @@ def print_shrunk(engine: HFEngine, pages: Sequence[Page]) -> dict[float, int]:
 
 
 def critical(scores: Mapping[float, float], shrunk: Mapping[float, int]) -> float:
-    """The lowest print that is read as well as any; 0: all is read worse than pages as they are, or too few pages tell.
+    """The lowest print in px that is read as well as any; 0: shrinking always costs score, or too few pages shrink.
 
-    Below a height at which pages are read worse than as they are nothing counts: what is read well there is luck.
+    Heights below one that is read worse than unshrunk pages are ignored: a good score there is luck.
     """
     going_on, well = True, {}
     for print_px in sorted(filter(None, scores), reverse=True):
@@ -151,19 +151,19 @@ def critical(scores: Mapping[float, float], shrunk: Mapping[float, int]) -> floa
 
 
 def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:
-    """The map fitted on all pages, and the error before and after on pages that a map has not seen."""
-    lot = np.random.default_rng(0).permutation(len(pages))  # data sets take turns: every second page may be of one kind
-    said = [answers_of(eye, pages[number]) for number in track(lot, "confidence")]
-    fitted = _fit(said)
+    """The calibration map fitted on all pages, and its error before and after, measured on held-out pages."""
+    lot = np.random.default_rng(0).permutation(len(pages))  # a mixed data set alternates: folds must not
+    answers_by_page = [answers_of(eye, pages[number]) for number in track(lot, "confidence")]
+    fitted = _fit(answers_by_page)
     held_out = [
-        Sure(each, unseen(each.logprobs))
+        CalibratedAnswer(each, unseen(each.logprobs))
         for fold in range(FOLDS)
-        for unseen in [_fit([answers for n, answers in enumerate(said) if n % FOLDS != fold])]
-        for answers in said[fold::FOLDS]
+        for unseen in [_fit([answers for n, answers in enumerate(answers_by_page) if n % FOLDS != fold])]
+        for answers in answers_by_page[fold::FOLDS]
         for each in answers
     ]
-    bins = reliability([sure.confidence for sure in held_out], [sure.said.score for sure in held_out])
-    before = [Sure(sure.said, Calibration()(sure.said.logprobs)) for sure in held_out]
+    bins = reliability([sure.confidence for sure in held_out], [sure.answer.score for sure in held_out])
+    before = [CalibratedAnswer(sure.answer, Calibration()(sure.answer.logprobs)) for sure in held_out]
     return {
         "mean": fitted.mean,
         "least": fitted.least,
@@ -171,41 +171,41 @@ def confidence_of(eye: Eye, pages: Sequence[Page]) -> dict[str, Any]:
         "num_fitted": len(held_out),
         "error_before": _error(before),
         "error_after": _error(held_out),
-        "error_after_by_view": {view: _error([sure for sure in held_out if sure.said.view == view]) for view in WAYS},
+        "error_after_by_view": {view: _error([sure for sure in held_out if sure.answer.view == view]) for view in WAYS},
         "foreign": {
             "asked": len(WAYS) * sum(len(page.questions) - len(page.answered) for page in pages),
-            "answered": sum(sure.said.foreign for sure in held_out),
-            "sure": sum(sure.said.foreign and sure.confidence >= SURE for sure in held_out),
+            "answered": sum(sure.answer.foreign for sure in held_out),
+            "sure": sum(sure.answer.foreign and sure.confidence >= SURE for sure in held_out),
         },
         "bins_after": [[round(b.confidence, 3), round(b.score, 3), b.num_answers] for b in bins],
     }
 
 
-def answers_of(eye: Eye, page: Page) -> list[Said]:
-    """What all ways of looking at one page answer to its questions, every look of an episode counted."""
-    found = []
+def answers_of(eye: Eye, page: Page) -> list[ReadAnswer]:
+    """Answers to the questions of one page by all ways of looking; every look of an episode counts as one."""
+    answers = []
     for view, way in WAYS.items():
         for question, outcome in zip(page.questions, eye.outcomes(page.picture, page.questions, **way), strict=True):
             if isinstance(outcome, Trace):
-                found += [
-                    Said(view, step.answer.logprobs, _scored(step.answer.text, question), not question.answers)
+                answers += [
+                    ReadAnswer(view, step.answer.logprobs, _scored(step.answer.text, question), not question.answers)
                     for step in outcome.steps
                     if step.answer.readable
                 ]
-    return found
+    return answers
 
 
-def written(report: Mapping[str, Any], indent: str = "") -> str:
-    """JSON with a line for every fact, those of a part of it further in."""
+def as_json(report: Mapping[str, Any], indent: str = "") -> str:
+    """The report as JSON: one line per entry, nested entries indented."""
     lines = (
-        f"{indent} {json.dumps(key)}: {written(fact, indent + ' ') if key == 'confidence' else json.dumps(fact)}"
+        f"{indent} {json.dumps(key)}: {as_json(fact, indent + ' ') if key == 'confidence' else json.dumps(fact)}"
         for key, fact in report.items()
     )
     return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
 
 
-def told(report: Mapping[str, Any]) -> str:
-    """What was measured, as the command says it."""
+def summary(report: Mapping[str, Any]) -> str:
+    """The measurements as lines of text, for the command."""
     scores, sure = report["score_by_print_px"], report["confidence"]
     table = "  ".join(f"{'as it is' if px == '0' else px + ' px'} {mean:.3f}" for px, mean in scores.items())
     lines = [
@@ -214,21 +214,21 @@ def told(report: Mapping[str, Any]) -> str:
         f"calibration error on held-out pages: {sure['error_before']:.3f} before, {sure['error_after']:.3f} after",
     ]
     if sure["foreign"]["asked"]:
-        said = "{asked} asked, {answered} answered all the same, {sure} of them surely".format(**sure["foreign"])
-        lines.append(f"questions that the page does not answer: {said}")
+        foreign = "{asked} asked, {answered} answered all the same, {sure} of them surely".format(**sure["foreign"])
+        lines.append(f"questions that the page does not answer: {foreign}")
     return "\n".join(lines)
 
 
 def _scored(text: str, question: Question) -> float:
-    """0 where the answers are hidden, or where there are none to be read."""
+    """The score of a text; 0 if the answers are hidden, or if there are none."""
     return score(text, question) or 0.0
 
 
-def _fit(pages: Sequence[Sequence[Said]]) -> Calibration:
+def _fit(pages: Sequence[Sequence[ReadAnswer]]) -> Calibration:
     answers = [each for page in pages for each in page]
     return Calibration.fit([each.logprobs for each in answers], [each.score for each in answers])
 
 
-def _error(answers: list[Sure]) -> float:
+def _error(answers: list[CalibratedAnswer]) -> float:
     confidence = [sure.confidence for sure in answers]
-    return round(expected_calibration_error(confidence, [sure.said.score for sure in answers]), 4)
+    return round(expected_calibration_error(confidence, [sure.answer.score for sure in answers]), 4)

@@ -1,4 +1,4 @@
-"""Scores of several methods on the same held-out questions, and their differences to the first of them."""
+"""Scores of several methods on the same held-out questions, and their differences from the first method."""
 
 import sys
 from collections.abc import Mapping
@@ -18,9 +18,9 @@ from saccade.types import Trace
 
 
 def compared(ways: Mapping[str, tuple[HF, Episode]], dataset: Dataset, most: int) -> dict[str, Reading]:
-    """The first `most` questions answered in each way, in the order of the ways; an answer that fails scores 0."""
+    """The scores of the first `most` questions in each way, by the way's name; an answer that fails scores 0."""
     samples = [dataset.sample(row) for row in limit(dataset.rows(), most) if isinstance(row, Row)]
-    found = {}
+    readings = {}
     for name, (spec, looks) in ways.items():
         scores, pages = list[float](), list[str]()
         with spec.open() as engine:
@@ -32,21 +32,21 @@ def compared(ways: Mapping[str, tuple[HF, Episode]], dataset: Dataset, most: int
                     scores.append(score(text, question) or 0.0)
                     pages.append(sample.image_id)
         metric = title(question.metric for sample in samples for question in sample.questions)
-        found[name] = Reading(tuple(scores), tuple(pages), metric)
-    return found
+        readings[name] = Reading(tuple(scores), tuple(pages), metric)
+    return readings
 
 
 def reported(readings: Mapping[str, Reading]) -> dict[str, Any]:
-    """Each way's mean and what it gains over the first, as files hold them."""
+    """The mean of each way and its gain over the first, with intervals, as JSON."""
     first = next(iter(readings.values()))
-    made = {name: (reading.mean(), reading.over(first)) for name, reading in readings.items()}
+    means = {name: (reading.mean(), reading.over(first)) for name, reading in readings.items()}
     return {
-        name: {"score": mean and asdict(mean), "gain": gain and asdict(gain)} for name, (mean, gain) in made.items()
+        name: {"score": mean and asdict(mean), "gain": gain and asdict(gain)} for name, (mean, gain) in means.items()
     }
 
 
-def told(readings: Mapping[str, Reading]) -> str:
-    """A line for each way, as commands say it."""
+def summary(readings: Mapping[str, Reading]) -> str:
+    """One line of text per way, for the command."""
     first, report = next(iter(readings)), reported(readings)
     metric, num = readings[first].metric, len(readings[first].scores)
     lines = [f"{metric} of {num} held-out questions:"]

@@ -4,8 +4,8 @@
     python -m saccade.training.compression resampler --queries 273 --out runs/few
 
 and then, with either, `saccade ask page.png "..." --sampler full --set engine.reduction.name=autoencoder
---set engine.reduction.weights=runs/codec`. What is learned is to rebuild the tokens; how well is measured on pages that
-were not trained on, as the share of the tokens' variance that is lost, and with `--read` by what is answered.
+--set engine.reduction.weights=runs/codec`. The module learns to rebuild the tokens. It is judged on held-out pages by
+the share of the tokens' variance that is lost, and with `--read` by the score of the answers.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from saccade.errors import ConfigError
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.heads.queries import Queries
-from saccade.training.comparing import compared, reported, told
+from saccade.training.comparing import compared, reported, summary
 from saccade.training.course import CURVE
 from saccade.training.parser import parser_of
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
@@ -40,11 +40,11 @@ BATCH_TOK = 4096  # tokens an autoencoder sees in one step
 
 
 def encodings(encoder: Encoder, num_pages: int, page_px: int, split: Literal["train", "validation"]) -> list[Encoding]:
-    """Generated pages as the model's tower sees them; the two splits never meet."""
+    """Encodings of generated pages; the two splits share no page."""
     dataset = _dataset(num_pages, page_px, split, 1)
     samples = [dataset.sample(row) for row in dataset.rows() if isinstance(row, Row)]
-    made = [encoder.encode([encoder.prepare(sample.picture)])[0] for sample in samples]
-    return [replace(page, tokens=page.tokens.clone()) for page in made]  # the tower's own cannot be trained on
+    whole = [encoder.encode([encoder.prepare(sample.picture)])[0] for sample in samples]
+    return [replace(page, tokens=page.tokens.clone()) for page in whole]  # the tower's own cannot be trained on
 
 
 def _dataset(num_pages: int, page_px: int, split: Literal["train", "validation"], questions: int) -> SynthDoc:
@@ -80,13 +80,13 @@ def _drawn(tokens: Tensor) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def lost(module: Trained, pages: list[Encoding]) -> float:
-    """Share of the tokens' variance that does not come back, mean over pages."""
+    """Share of the tokens' variance that is lost by compressing and rebuilding, mean over pages."""
     shares = []
     for page in pages:
         tokens = page.tokens.float()
         if isinstance(module, Queries):
-            made, seen = module(tokens[None], page.grid.centre_uv[None])
-            error = rebuilding_loss(made, seen, tokens[None])
+            codes, attention = module(tokens[None], page.grid.centre_uv[None])
+            error = rebuilding_loss(codes, attention, tokens[None])
         else:
             error = (module(tokens) - tokens).square().mean()
         shares.append(float(error / (tokens - tokens.mean(0)).square().mean()))
@@ -94,47 +94,47 @@ def lost(module: Trained, pages: list[Encoding]) -> float:
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """The command; returns what it wrote beside the weights."""
+    """The command; returns the notes that it wrote beside the weights."""
     parser = parser_of(__doc__)
     parser.add_argument("kind", choices=[AUTOENCODER, RESAMPLER])
     parser.add_argument("--out", type=Path, required=True, help="folder of the result")
-    parser.add_argument("--model", default="nano", help="whose tokens [nano]")
-    parser.add_argument("--code", type=int, default=64, help="numbers per token, of an autoencoder [64]")
-    parser.add_argument("--queries", type=int, default=273, help="tokens per page, of a resampler [273]")
-    parser.add_argument("--steps", type=int, default=500, help="of the optimizer [500]")
-    parser.add_argument("--pages", type=int, default=64, help="to train on; a quarter as many are held out [64]")
+    parser.add_argument("--model", default="nano", help="model whose tokens are compressed [nano]")
+    parser.add_argument("--code", type=int, default=64, help="autoencoder: numbers per token [64]")
+    parser.add_argument("--queries", type=int, default=273, help="resampler: tokens per page [273]")
+    parser.add_argument("--steps", type=int, default=500, help="steps of the optimizer [500]")
+    parser.add_argument("--pages", type=int, default=64, help="training pages; a quarter as many are held out [64]")
     parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
-    parser.add_argument("--read", type=int, default=0, help="held-out questions read with and without it [0]")
-    given = parser.parse_args(argv)
-    with HF(model=given.model).open_encoder() as encoder:
-        pages = encodings(encoder, given.pages, given.page_px, "train")
-        unseen = encodings(encoder, max(1, given.pages // 4), given.page_px, "validation")
-    size = given.code if given.kind == AUTOENCODER else given.queries
-    before, _ = train(given.kind, pages, 0, size)
-    module, losses = train(given.kind, pages, given.steps, size)
-    notes = {"model": given.model, "steps": given.steps, "pages": given.pages, "page_px": given.page_px}
+    parser.add_argument("--read", type=int, default=0, help="held-out questions to read with and without it [0]")
+    args = parser.parse_args(argv)
+    with HF(model=args.model).open_encoder() as encoder:
+        pages = encodings(encoder, args.pages, args.page_px, "train")
+        unseen = encodings(encoder, max(1, args.pages // 4), args.page_px, "validation")
+    size = args.code if args.kind == AUTOENCODER else args.queries
+    before, _ = train(args.kind, pages, 0, size)
+    module, losses = train(args.kind, pages, args.steps, size)
+    notes = {"model": args.model, "steps": args.steps, "pages": args.pages, "page_px": args.page_px}
     notes |= {"lost_untrained": lost(before, unseen), "lost": lost(module, unseen)}
-    save(before, given.out / "untrained", model=given.model)
-    save(module, given.out, **notes)
+    save(before, args.out / "untrained", model=args.model)
+    save(module, args.out, **notes)
     lines = (json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in enumerate(losses))
-    (given.out / CURVE).write_text("".join(lines))
-    print(f"{given.kind}: {notes['lost']:.3f} of the variance is lost, untrained {notes['lost_untrained']:.3f}")
-    if given.read:
-        held_out = _dataset(max(1, given.pages // 4), given.page_px, "validation", 8)
-        readings = compared(_ways(given), held_out, given.read)
+    (args.out / CURVE).write_text("".join(lines))
+    print(f"{args.kind}: {notes['lost']:.3f} of the variance is lost, untrained {notes['lost_untrained']:.3f}")
+    if args.read:
+        held_out = _dataset(max(1, args.pages // 4), args.page_px, "validation", 8)
+        readings = compared(_ways(args), held_out, args.read)
         notes["answers"] = reported(readings)
-        save(module, given.out, **notes)
-        print(told(readings))
-    return {**notes, "folder": str(given.out)}
+        save(module, args.out, **notes)
+        print(summary(readings))
+    return {**notes, "folder": str(args.out)}
 
 
-def _ways(given: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
-    """All tokens of a page, as they are and through what was trained."""
+def _ways(args: argparse.Namespace) -> dict[str, tuple[HF, Episode]]:
+    """All tokens of a page, unchanged, and through the module before and after training."""
     looks = Episode(sampler="full")
     ways: dict[str, Any] = {"as they are": None}
-    for name, folder in (("untrained", given.out / "untrained"), ("trained", given.out)):
-        ways[name] = {"name": given.kind, "weights": str(folder)}
-    return {name: (HF(model=given.model, reduction=reduction), looks) for name, reduction in ways.items()}
+    for name, folder in (("untrained", args.out / "untrained"), ("trained", args.out)):
+        ways[name] = {"name": args.kind, "weights": str(folder)}
+    return {name: (HF(model=args.model, reduction=reduction), looks) for name, reduction in ways.items()}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A training that can be stopped at any moment: its folder holds where it is, and every step's loss.
+"""A training that can be interrupted at any moment: its folder holds its state and the loss of every step.
 
-    OUTPUT/state.pt      weights, optimiser and the number of steps done, written every so often and when interrupted
+    OUTPUT/state.pt      weights, optimiser and the number of finished steps, written now and then and when interrupted
     OUTPUT/curve.jsonl   one line per step
-    OUTPUT/origin.json   the settings it was begun with: a training with other settings is refused this folder
+    OUTPUT/origin.json   its settings: a training with other settings may not use this folder
 
-What a step does depends on its number and the seed alone, so an interrupted training ends exactly as any other.
+A step depends only on its number and the seed, so an interrupted training ends exactly as an uninterrupted one.
 """
 
 import json
@@ -23,7 +23,7 @@ from saccade.errors import ResumeRefused
 from saccade.training.loop import Interrupt, State
 
 REPORTING = ("cache", "read")
-"""Settings that change no weight: where encodings are stored, how many questions the report reads."""
+"""Settings that do not affect the weights: where encodings are stored, how many questions the report reads."""
 STATE, CURVE, ORIGIN = "state.pt", "curve.jsonl", "origin.json"
 SAVE_EVERY = 50
 
@@ -34,23 +34,23 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
     """Marks a folder as that of one training.
 
     Raises:
-        ResumeRefused: it is another one's.
+        ResumeRefused: the folder belongs to a training with other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file, wanted = folder / ORIGIN, json.loads(json.dumps(origin))
-    for settings in (each for each in wanted.values() if isinstance(each, dict)):
+    file, asked = folder / ORIGIN, json.loads(json.dumps(origin))
+    for settings in (each for each in asked.values() if isinstance(each, dict)):
         for name in REPORTING:
             settings.pop(name, None)
     if file.exists():
         before = json.loads(file.read_text())
-        changed = [f"{key}: {before.get(key)!r} -> {wanted.get(key)!r}" for key in {**before, **wanted}
-                   if before.get(key) != wanted.get(key)]  # fmt: skip
+        changed = [f"{key}: {before.get(key)!r} -> {asked.get(key)!r}" for key in {**before, **asked}
+                   if before.get(key) != asked.get(key)]  # fmt: skip
         if changed:
             raise ResumeRefused(
                 f"{folder} holds a training with other settings ({'; '.join(changed)}). Give another --output, or the "
                 "settings it was begun with"
             )
-    file.write_text(json.dumps(wanted, indent=1) + "\n")
+    file.write_text(json.dumps(asked, indent=1) + "\n")
 
 
 def course(
@@ -64,13 +64,13 @@ def course(
     unit: int = 1,
     name: str = "training",
 ) -> list[dict[str, float]]:
-    """Trains modules in place with AdamW while the rate falls to nothing as half a cosine, from where `folder` has it.
+    """Trains modules in place with AdamW and a half-cosine learning rate that ends at 0; resumes from `folder`.
 
-    `loss_of(step)` gives the step's loss and what else its line of the curve says. A training stops only after whole
-    `unit`s of steps: those that share what was drawn for the first of them. Returns the curve.
+    `loss_of(step)` returns the loss and further entries of the curve. Interruptions take effect only between `unit`s of
+    steps, whose steps share the draws of the first. Returns the curve.
 
     Raises:
-        KeyboardInterrupt: asked to stop; what is done is in the folder.
+        KeyboardInterrupt: interrupted; the state is in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained = [parameter for module in modules.values() for parameter in module.parameters() if parameter.requires_grad]
@@ -104,32 +104,32 @@ def course(
     return curve
 
 
-def kept_lines(file: Path, wanted: Callable[[dict[str, Any]], bool] = lambda line: True) -> list[dict[str, Any]]:
-    """The lines of a JSON Lines file up to the first that a kill has cut off or that is not `wanted`.
+def kept_lines(file: Path, accept: Callable[[dict[str, Any]], bool] = lambda line: True) -> list[dict[str, Any]]:
+    """The entries of a JSON Lines file before the first that a kill has cut off or that `accept` rejects.
 
     The file then holds these alone, so that it can be appended to. No file, no lines.
     """
-    kept: list[dict[str, Any]] = []
+    lines_kept: list[dict[str, Any]] = []
     for line in file.read_text().splitlines() if file.exists() else []:
         try:
-            found = json.loads(line)
+            entry = json.loads(line)
         except json.JSONDecodeError:
             break
-        if not wanted(found):
+        if not accept(entry):
             break
-        kept.append(found)
+        lines_kept.append(entry)
     part = file.with_suffix(".part")
-    part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    part.write_text("".join(json.dumps(line) + "\n" for line in lines_kept))
     os.replace(part, file)
-    return kept
+    return lines_kept
 
 
 def picked(num: int, step: int, seed: int) -> int:
-    """Which of `num` examples step `step` is on: each is taken once before any is taken again, in an order drawn."""
+    """The index of the example of a step: a new random order of all `num` examples in every epoch."""
     order = torch.randperm(num, generator=generator(seed, step // num))
     return int(order[step % num])
 
 
 def generator(seed: int, step: int) -> torch.Generator:
-    """Randomness of one step: the same whatever was drawn before."""
+    """The random generator of one step, independent of what earlier steps drew."""
     return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

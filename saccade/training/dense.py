@@ -50,8 +50,8 @@ def char_labels(chars: Chars, token: NDArray[np.int64], num_tok: int) -> NDArray
     labels[at[fits], rank[fits]] = chars.code[char[fits]] - 31
     first = rank == 0
     for back in range(1, BEFORE + 1):
-        there = first & (char - back >= chars.begin[char])
-        labels[at[there], OWN + back - 1] = chars.code[char[there] - back] - 31
+        present = first & (char - back >= chars.begin[char])
+        labels[at[present], OWN + back - 1] = chars.code[char[present] - back] - 31
     return labels
 
 

@@ -87,11 +87,11 @@ def _views_of(
         whole = None if name == "look" else engine.encode([page])[0]
         for number, question in enumerate(questions):
             draw = np.random.default_rng([seed, number])
-            kept = _kept(view, (page.grid.rows, page.grid.cols), free, question, draw)
+            cells = _kept(view, (page.grid.rows, page.grid.cols), free, question, draw)
             if whole is None:
-                yield _canvas(engine.encode([page.some(torch.from_numpy(kept), "look")])[0]), [question]
+                yield _canvas(engine.encode([page.some(torch.from_numpy(cells), "look")])[0]), [question]
             else:
-                yield _canvas(whole, kept), [question]
+                yield _canvas(whole, cells), [question]
 
 
 def evaluate_page(engine: HFEngine, picture: Picture, row: Row, view: str, seed: int) -> list[dict[str, Any]]:
@@ -105,13 +105,13 @@ def evaluate_page(engine: HFEngine, picture: Picture, row: Row, view: str, seed:
             shape, (part,) = (canvas.rows, canvas.cols), canvas.parts
             every = np.divmod(np.arange(canvas.rows * canvas.cols), canvas.cols)
             at = part.row.numpy(), part.col.numpy()
-            seen = [_covers(*at, shape, box).sum() / _covers(*every, shape, box).sum() for box in boxes]
+            covered = [_covers(*at, shape, box).sum() / _covers(*every, shape, box).sum() for box in boxes]
             results.append(
                 {
                     "id": question.id, "view": view, "question": question.text, "gold": (question.answers or ("",))[0],
                     "answer": answer.text, "anls": anls(answer.text, question.answers),
                     "exact": float(answer.text in (question.answers or ())), "cannot_read": float(not answer.text),
-                    "in_view": bool(min(seen) > 0.9), "visual_tok": len(canvas),
+                    "in_view": bool(min(covered) > 0.9), "visual_tok": len(canvas),
                     "logprob": float(np.mean(answer.logprobs)), "x_height_px": about["x_height_px"],
                     "kind": about["kind"],
                 }
@@ -133,9 +133,9 @@ def char_accuracy(model: Any, head: Any, sheets: int, seed: int, real: Real | No
         hits.append((x_height_px, int(hit.sum()), int((label[..., :OWN] > 0).sum())))
     total = {"char": sum(h for _, h, _ in hits) / sum(n for *_, n in hits), "num_char": sum(n for *_, n in hits)}
     for low, high in X_BINS[:-1]:
-        mine = [(h, n) for x, h, n in hits if low <= x < high]
-        if mine:
-            total[f"char_x{low}_{high}"] = sum(h for h, _ in mine) / sum(n for _, n in mine)
+        in_bin = [(h, n) for x, h, n in hits if low <= x < high]
+        if in_bin:
+            total[f"char_x{low}_{high}"] = sum(h for h, _ in in_bin) / sum(n for _, n in in_bin)
     return total
 
 
@@ -152,48 +152,50 @@ def evaluate(engine: HFEngine, data: SynthDoc, views: list[str]) -> list[dict[st
 
 def summary(results: list[dict[str, Any]], view: str) -> dict[str, float]:
     """Means over the questions of a view, and ANLS by x-height."""
-    mine = [r for r in results if r["view"] == view]
-    means = {k: float(np.mean([r[k] for r in mine])) for k in ("anls", "exact", "cannot_read", "visual_tok")}
-    inside = [r["cannot_read"] for r in mine if r["in_view"]]
+    of_view = [r for r in results if r["view"] == view]
+    means = {k: float(np.mean([r[k] for r in of_view])) for k in ("anls", "exact", "cannot_read", "visual_tok")}
+    inside = [r["cannot_read"] for r in of_view if r["in_view"]]
     if inside:
         means["cannot_read_in_view"] = float(np.mean(inside))
     for low, high in X_BINS:
-        scores = [r["anls"] for r in mine if low <= r["x_height_px"] < high]
+        scores = [r["anls"] for r in of_view if low <= r["x_height_px"] < high]
         if scores:
             means[f"anls_x{low}_{high}"] = float(np.mean(scores))
-    return {"n": len(mine), **means}
+    return {"n": len(of_view), **means}
 
 
 def main(argv: list[str] | None = None) -> None:
     """Prints a line per view; writes all results."""
     parser = parser_of(__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=Path("saccade/nano"), help="folder of the checkpoint [saccade/nano]"
+    )
     parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
-    parser.add_argument("--pages", type=int, default=40, help="how many pages [40]")
-    parser.add_argument("--views", default=VIEWS, help=f"what is shown, as above [{VIEWS}]")
+    parser.add_argument("--pages", type=int, default=40, help="number of pages [40]")
+    parser.add_argument("--views", default=VIEWS, help=f"views, as above [{VIEWS}]")
     parser.add_argument("--real", action="store_true", help="worn pages (synthdoc_real) instead of clean ones")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
-    parser.add_argument("--seed", type=int, default=0, help="of the pages [0]")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the pages [0]")
     parser.add_argument("--out", type=Path, help="JSON file for all answers")
-    given = parser.parse_args(argv)
-    pages: dict[str, Any] = {"page_px": given.page_px, "num_pages": given.pages, "seed": given.seed}
-    data = SynthDocReal(**pages, fonts=given.fonts) if given.real else SynthDoc(**pages)
-    real = Real(given.fonts, held_out=bool(given.fonts)) if given.real else None
-    report: dict[str, Any] = {"page_px": given.page_px, "pages": given.pages, "seed": given.seed}
-    views = given.views.split(",")
-    with HF(model=str(given.checkpoint)).open() as engine:
+    args = parser.parse_args(argv)
+    pages: dict[str, Any] = {"page_px": args.page_px, "num_pages": args.pages, "seed": args.seed}
+    data = SynthDocReal(**pages, fonts=args.fonts) if args.real else SynthDoc(**pages)
+    real = Real(args.fonts, held_out=bool(args.fonts)) if args.real else None
+    report: dict[str, Any] = {"page_px": args.page_px, "pages": args.pages, "seed": args.seed}
+    views = args.views.split(",")
+    with HF(model=str(args.checkpoint)).open() as engine:
         model = engine.family.model
         head = dense_head(model.config.text_config.hidden_size).to(model.device)
-        load_head(head, given.checkpoint)
+        load_head(head, args.checkpoint)
         report["characters"] = char_accuracy(model, head, 24, data.stored_seed, real)
         print(f"characters {report['characters']}", flush=True)
         results = evaluate(engine, data, views)
     report["views"] = {view: summary(results, view) for view in views}
     for view, line in report["views"].items():
         print(view, " ".join(f"{k} {v:.3f}" for k, v in line.items()), flush=True)
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(json.dumps({**report, "results": results}, indent=1))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps({**report, "results": results}, indent=1))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ def fit(
     weight_decay: float = 0.0,
     also: Iterable[nn.Parameter] = (),
 ) -> list[float]:
-    """Trains a module in place with AdamW on `steps` losses, gradients clipped to length 1; it is left in evaluation.
+    """Trains a module in place with AdamW on `steps` losses, gradients clipped to norm 1; leaves it in evaluation mode.
 
-    `losses` are asked for one by one, each after the step before it; fewer of them are fewer steps. Parameters that are
-    `also` trained are those of other modules. Returns the losses.
+    `losses` is consumed lazily, one loss per step; if it ends early, so does the training. `also`: parameters of other
+    modules to train as well. Returns the losses as numbers.
     """
     trained = [*module.parameters(), *also]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=weight_decay)

@@ -40,46 +40,46 @@ class GateSettings(Settings):
 
     panel = "How it is trained"
 
-    r: int = Field(32, ge=1, description="Tokens that leave per block and image, at most.")
-    steps: int = Field(60, ge=0, description="Pages it is shown, one a step.")
-    rate: float = Field(0.1, gt=0, description="Learning rate at the start; it falls to nothing.")
-    seed: int = Field(0, ge=0, description="Of the order of pages.")
-    read: int = Field(96, ge=0, description="Held-out questions that are read for the report; 0: none.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    r: int = Field(32, ge=1, description="Most tokens that leave per block and image.")
+    steps: int = Field(60, ge=0, description="Training steps, one page each.")
+    rate: float = Field(0.1, gt=0, description="Initial learning rate; it falls to 0.")
+    seed: int = Field(0, ge=0, description="Seed of the order of pages.")
+    read: int = Field(96, ge=0, description="Held-out questions to read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
 
 def away(engine: Encoder, fusion: Fusion, page: Page) -> Tensor:
-    """() mean 1 - cosine between a page's tokens as the reader gets them and what they are without fusion.
+    """() float32: mean 1 - cosine between a page's tokens with fusion and without.
 
-    A token that was pruned is 1 away: the reader gets nothing of it.
+    A pruned token counts 1: the reader gets nothing of it.
     """
     with torch.no_grad():
         blocks, tokens, order = entering(engine)([engine.prepare(page.picture)])
-    left = walk(blocks, tokens, fusion, listen=False)
-    made = blocks.tower.merger(left.states.flatten(0, 1)).float()
-    kept, whole = left.into >= 0, page.encoding.tokens.to(made.device)[order].float()
-    near = cosine_similarity(made[left.into[kept]], whole[kept], dim=-1)
+    walked = walk(blocks, tokens, fusion, listen=False)
+    fused = blocks.tower.merger(walked.states.flatten(0, 1)).float()
+    kept, whole = walked.into >= 0, page.encoding.tokens.to(fused.device)[order].float()
+    near = cosine_similarity(fused[walked.into[kept]], whole[kept], dim=-1)
     return 1 - near.sum() / len(whole)
 
 
 def train(
     settings: GateSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains gates into `output`, from where they were left; how far tokens are moved, and what is read.
+    """Trains gates into `output`, or resumes; returns how far they move tokens, and the scores of answers.
 
     Raises:
-        ConfigError: the model's tower merges nothing, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        ConfigError: the model's tower cannot merge, or `output` holds another training.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     start = Fusion(r=settings.r)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
-        learnt, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split(HELD_OUT)
         gates = Gates(start, entering(engine)([engine.prepare(pages[0].picture)])[0].num_layers)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-            return away(engine, gates.learning(), learnt[picked(len(learnt), step, settings.seed)]), {}
+            return away(engine, gates.learning(), training_pages[picked(len(training_pages), step, settings.seed)]), {}
 
         course({"gates": gates}, loss_of, output, steps=settings.steps, rate=settings.rate, name="gates")
         ways = {"untrained": start, "trained": gates.settled()}
@@ -96,13 +96,13 @@ def train(
     gain = bootstrap_difference(scores["trained"], scores["untrained"], names)
     report |= {"gain": None if gain is None else asdict(gain), "gates": list(ways["trained"].gates or ())}
     report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
-    made = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
-    (output / FILE).write_text(yaml.safe_dump(made, sort_keys=False))
+    config = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
+    (output / FILE).write_text(yaml.safe_dump(config, sort_keys=False))
     return report
 
 
-def told(report: dict[str, Any], output: Path) -> str:
-    """What was learned, as the command says it."""
+def summary(report: dict[str, Any], output: Path) -> str:
+    """The report as lines of text, for the command."""
     lines = ["held-out pages, distance from the tokens without fusion (1 - cosine), and what is read:"]
     for name in ("untrained", "trained"):
         each = report[name]

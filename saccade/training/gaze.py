@@ -1,4 +1,4 @@
-"""Train the gaze of a nano checkpoint: where on a page the answer to a question, or what it is called, is printed.
+"""Train the gaze of a nano checkpoint: where on a page the answer to a question, or its label, is printed.
 
     python -m saccade.training.gaze --checkpoint saccade/nano --fonts /usr/share/fonts
 
@@ -61,19 +61,19 @@ def pointed(model: Any, seed: int, index: int, fonts: str = "", page_px: int | N
     scale = rows * PATCH_PX / page.image.shape[0], cols * PATCH_PX / page.image.shape[1]
     at = token_of(page.chars, rows, cols, scale)
     inked = ink(torch.tensor(image)[None], PATCH_PX)[0].flatten() if way == "ink" else torch.ones(rows * cols).bool()
-    kept = inked.nonzero()[:, 0]
+    shown = inked.nonzero()[:, 0]
     patches = torch.tensor(image).view(rows, PATCH_PX, cols, PATCH_PX).transpose(1, 2).reshape(rows * cols, -1)
-    place = torch.stack([kept // cols, kept % cols], 1)
+    place = torch.stack([shown // cols, shown % cols], 1)
     with autocast(torch.device("cpu")):
         tokens = encode_cells(
-            model.model.visual, patches[kept].float() / 127.5 - 1, torch.zeros_like(kept), place
+            model.model.visual, patches[shown].float() / 127.5 - 1, torch.zeros_like(shown), place
         ).float()
     masks = np.stack([_cells(at, spans, rows * cols) for spans in (page.chars.answer_span, page.chars.key_span)])
     grown = torch.nn.functional.max_pool2d(torch.tensor(masks).float().view(2, -1, rows, cols), 3, 1, 1).flatten(2)
-    answer, key = torch.tensor(masks)[:, :, kept]
+    answer, key = torch.tensor(masks)[:, :, shown]
     words = [torch.tensor(list(field.question.encode())) for field in page.fields]
     half = [mask.float() / mask.sum(-1, keepdim=True).clamp(min=1) for mask in (answer, key)]
-    return Pointed(_scene(model, tokens, place, words), (half[0] + half[1]) / 2, answer, (grown.amax(0) > 0)[:, kept])
+    return Pointed(_scene(model, tokens, place, words), (half[0] + half[1]) / 2, answer, (grown.amax(0) > 0)[:, shown])
 
 
 def _cells(at: NDArray[np.int64], spans: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
@@ -86,7 +86,7 @@ def _cells(at: NDArray[np.int64], spans: NDArray[np.int32], count: int) -> NDArr
 
 
 def _scene(model: Any, tokens: Tensor, place: Tensor, words: list[Tensor]) -> Scene:
-    """One page asked by all its questions. What the head does not look at is empty."""
+    """One page with all its questions. Parts of the scene that the head does not read are empty."""
     count, length = len(words), max(len(w) for w in words)
     ids = torch.stack([torch.nn.functional.pad(w, (0, length - len(w))) for w in words])
     weight = torch.stack([(torch.arange(length) < len(w)).float() for w in words])
@@ -102,7 +102,7 @@ def _scene(model: Any, tokens: Tensor, place: Tensor, words: list[Tensor]) -> Sc
 
 
 def losses(head: Late, model: Any, seed: int, fonts: str) -> Iterator[Tensor]:
-    """One page after another, without end; pages without a question in view are passed over."""
+    """Endless losses, one per page; pages without a question in view are skipped."""
     index = 0
     while True:
         example = pointed(model, seed, index, fonts)
@@ -133,25 +133,27 @@ def evaluate(head: Late, model: Any, page_px: int, pages: int) -> dict[str, floa
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Trains, writes the head into the checkpoint's folder, prints what it learned."""
+    """Trains the head, writes it into the checkpoint's folder, prints its scores."""
     parser = parser_of(__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="folder [saccade/nano]")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=Path("saccade/nano"), help="folder of the checkpoint [saccade/nano]"
+    )
     parser.add_argument("--out", type=Path, help="folder of the head [CHECKPOINT/gaze]")
-    parser.add_argument("--steps", type=int, default=2500, help="pages, all questions of each [2500]")
+    parser.add_argument("--steps", type=int, default=2500, help="training pages, each with all its questions [2500]")
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate [0.003]")
-    parser.add_argument("--pages", type=int, default=20, help="held out, of each size [20]")
+    parser.add_argument("--pages", type=int, default=20, help="held-out pages per size [20]")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
-    given = parser.parse_args(argv)
-    model: Any = load_model(given.checkpoint).eval().requires_grad_(False)
+    args = parser.parse_args(argv)
+    model: Any = load_model(args.checkpoint).eval().requires_grad_(False)
     width = model.config.text_config.hidden_size
     torch.manual_seed(SEED)
     head = Late("after", width, width, span=9, channels=8)
-    report: dict[str, Any] = {"untrained": evaluate(head, model, 1024, given.pages)}
-    curve = fit(head, losses(head, model, SEED, given.fonts), given.steps, given.rate, weight_decay=0.01)
+    report: dict[str, Any] = {"untrained": evaluate(head, model, 1024, args.pages)}
+    curve = fit(head, losses(head, model, SEED, args.fonts), args.steps, args.rate, weight_decay=0.01)
     for px in (512, 1024):
-        report[f"{px} px"] = evaluate(head, model, px, given.pages)
-    notes = {"steps": given.steps, "loss": round(float(np.mean(curve[-50:])), 3), "scores": report}
-    save(head, given.out or given.checkpoint / FOLDER, model=given.checkpoint.name, **notes)
+        report[f"{px} px"] = evaluate(head, model, px, args.pages)
+    notes = {"steps": args.steps, "loss": round(float(np.mean(curve[-50:])), 3), "scores": report}
+    save(head, args.out or args.checkpoint / FOLDER, model=args.checkpoint.name, **notes)
     print(json.dumps(notes, indent=1))
     return report
 

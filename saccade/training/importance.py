@@ -54,31 +54,33 @@ class HeadSettings(Settings):
     kind: Literal["late", "mlp", "cross"] = Field(
         "late", description="The head of the scorer `late`, `learned` (mlp) or `cross`."
     )
-    at: Literal["before", "after"] = Field("after", description="Where it looks: before the tower's merger or after.")
+    at: Literal["before", "after"] = Field(
+        "after", description="Its input: features before the tower's merger, or tokens after it."
+    )
     teacher: Literal["boxes", "maps", "attention", "reading"] = Field(
         "boxes",
         description="Who says what is worth looking at (answers' and labels' boxes, maps of where people looked in "
         "--data-path, the model's attention to a glimpse or while it reads)",
     )
-    loss: Literal["listwise", "mse", "bce", "ranking"] = Field("listwise", description="Loss.")
-    labels: float = Field(0.5, ge=0, le=1, description="Share of the target on labels; answers have the rest.")
-    steps: int = Field(400, ge=0, description="Steps; each shows a page with all its questions.")
-    rate: float | None = Field(None, gt=0, description="Learning rate at the start; None: 0.003, by outcomes 0.0001.")
-    seed: int = Field(0, ge=0, description="Of the weights and of the order of pages.")
-    channels: int = Field(8, ge=0, description="late: channels for what stands around a token; 0: none.")
+    loss: Literal["listwise", "mse", "bce", "ranking"] = Field("listwise", description="The loss.")
+    labels: float = Field(0.5, ge=0, le=1, description="Share of the target on labels; the rest is on answers.")
+    steps: int = Field(400, ge=0, description="Training steps, one page with all its questions each.")
+    rate: float | None = Field(None, gt=0, description="Initial learning rate; None: 0.003, with --reward 0.0001.")
+    seed: int = Field(0, ge=0, description="Seed of the weights and of the order of pages.")
+    channels: int = Field(8, ge=0, description="late: channels of the convolution over surrounding tokens; 0: none.")
     span: int | None = Field(None, ge=1, description="late: words projected together; None: 9 for bytes, else 1.")
-    encoder: Literal["full", "ink"] = Field("full", description="What is encoded: all, or all but blank cells.")
-    levels: int = Field(1, ge=1, le=4, description="Sizes a page is encoded at.")
+    encoder: Literal["full", "ink"] = Field("full", description="Cells to encode: all, or all but blank ones.")
+    levels: int = Field(1, ge=1, le=4, description="Number of sizes at which a page is encoded.")
     glimpse: int = Field(256, ge=16, description="Tokens of the glimpse of --teacher attention.")
     layer: int | None = Field(None, ge=0, description="Decoder layer of --teacher attention; None: the middle.")
-    keep: int = Field(KEEP, ge=1, description="Tokens counted and read in the report.")
-    read: int = Field(48, ge=0, description="Held-out questions read in the report; 0: none.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are kept for the next training.")
+    keep: int = Field(KEEP, ge=1, description="Tokens to count and read for the report.")
+    read: int = Field(48, ge=0, description="Held-out questions to read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
 
 @torch.no_grad()
 def answer_share(score: Callable[[Scene], Tensor], examples: Sequence[Example], keep: int = KEEP) -> float:
-    """Share of the target that lies in the `keep` best tokens by (scene) -> (B, N), mean over questions."""
+    """Mean over questions of the share of the target in the `keep` best tokens. score: scene -> (B, N)."""
     shares: list[float] = []
     for scene, target in examples:
         ranked = score(scene).masked_fill(~scene.present, float("-inf"))
@@ -89,7 +91,7 @@ def answer_share(score: Callable[[Scene], Tensor], examples: Sequence[Example], 
 
 
 def new_head(settings: HeadSettings, encoder: Encoder, page: Page) -> Head:
-    """A head of untrained weights for this model's tokens and words."""
+    """A head with untrained weights, for this model's widths of tokens and words."""
     scene = page.some([0])
     width = scene.features.shape[-1] if settings.at == "before" else scene.tokens.shape[-1]
     torch.manual_seed(settings.seed)
@@ -103,10 +105,10 @@ def new_head(settings: HeadSettings, encoder: Encoder, page: Page) -> Head:
 
 
 def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Sequence[Row]) -> Pages:
-    """The pages it is trained and judged on, encoded or read from the cache.
+    """The pages to train and judge on, encoded or read from the cache.
 
     Raises:
-        ConfigError: none of them can be used.
+        ConfigError: none of the pages can be used.
     """
     teach: Teach | None = None
     taught: dict[str, Any] = {}
@@ -129,22 +131,22 @@ def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Se
 def train(
     settings: HeadSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains one head into `output`, from where it was left; what it learned, as the card beside its weights has it.
+    """Trains one head into `output`, or resumes; returns the report, which the card beside its weights holds as well.
 
     Raises:
-        ConfigError: the data have nothing to learn from, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        ConfigError: the data hold nothing to learn from, or `output` holds another training.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     listens = settings.teacher in ("attention", "reading") or settings.read
     with spec.open() if listens else spec.open_encoder() as engine:
-        learnt, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
-        head = new_head(settings, engine, learnt[0])
-        report: dict[str, Any] = {"pages": len(learnt), "held_out": len(held_out), "keep": settings.keep}
+        training_pages, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        head = new_head(settings, engine, training_pages[0])
+        report: dict[str, Any] = {"pages": len(training_pages), "held_out": len(held_out), "keep": settings.keep}
         report["untrained"] = judged(settings, head, held_out)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-            page = learnt[picked(len(learnt), step, settings.seed)]
+            page = training_pages[picked(len(training_pages), step, settings.seed)]
             order = torch.randperm(len(page.asked), generator=generator(settings.seed, step))[:MOST_QUESTIONS]
             scene, target = page.some(order.tolist()), target_of(page, settings.labels)[order]
             return LOSSES[settings.loss](head(scene), target, scene.present), {}
@@ -167,15 +169,15 @@ def train(
 
 
 def judged(settings: HeadSettings, score: Callable[[Scene], Tensor], pages: Sequence[Page]) -> dict[str, float]:
-    """How well scores find what the teacher says, on pages: its share in the best tokens; for maps NSS and AUC, too."""
+    """Agreement of scores with the teacher: the target's share in the best tokens; for maps also NSS and AUC."""
     examples = [(page.scene, target_of(page, settings.labels)) for page in pages]
-    found = {"share": round(answer_share(score, examples, settings.keep), 4)}
+    measures = {"share": round(answer_share(score, examples, settings.keep), 4)}
     if settings.teacher == "maps":
         with torch.no_grad():
             for name, measure in (("nss", nss), ("auc", auc)):
                 values = [measure(score(scene), target, scene.present) for scene, target in examples]
-                found[name] = round(float(torch.cat(values).mean()), 4)
-    return found
+                measures[name] = round(float(torch.cat(values).mean()), 4)
+    return measures
 
 
 def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Page]) -> dict[str, Any]:
@@ -197,8 +199,8 @@ def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Pa
     }
 
 
-def told(report: dict[str, Any], output: Path) -> str:
-    """What a training learned, as the command says it."""
+def summary(report: dict[str, Any], output: Path) -> str:
+    """The report as lines of text, for the command."""
     ways = [name for name in ("trained", "untrained", *SCORERS) if name in report]
     lines = [
         f"share of what is worth looking at in the best {report['keep']} tokens, {report['held_out']} held-out pages:"
@@ -206,7 +208,7 @@ def told(report: dict[str, Any], output: Path) -> str:
     lines += [
         f"  {name:16s} " + "  ".join(f"{key} {value:.3f}" for key, value in report[name].items()) for name in ways
     ]
-    if said := report.get("said"):
+    if readings := report.get("said"):
         lines += [f"read from the best {report['keep']} tokens ({report['metric']}):"]
-        lines += [f"  {name:20s} {text}" for name, text in said.items()]
+        lines += [f"  {name:20s} {text}" for name, text in readings.items()]
     return "\n".join([*lines, f"{output}"])

@@ -58,32 +58,34 @@ class JointSettings(Settings):
         tuple[float, ...],
         Option(
             spelled=Short(
-                name="weights", metavar="A,B,...", help="Of efficiency, one training each. [default: 0.01,0.03,0.1]"
+                name="weights",
+                metavar="A,B,...",
+                help="Weights of efficiency, one training each. [default: 0.01,0.03,0.1]",
             )
         ),
     ] = Field((0.01, 0.03, 0.1), min_length=1, description="Weights of efficiency, one training each.")
-    most: int = Field(800, ge=1, description="Tokens of a look at the beginning.")
-    least: int = Field(73, ge=1, description="Tokens of a look at the end, and in the report.")
-    levels: int = Field(3, ge=2, le=4, description="Sizes a page is encoded at.")
-    encoder: str = Field("ink", pattern="^(full|ink)$", description="full or ink: what of a page is encoded.")
+    most: int = Field(800, ge=1, description="Tokens per look at the beginning.")
+    least: int = Field(73, ge=1, description="Tokens per look at the end, and in the report.")
+    levels: int = Field(3, ge=2, le=4, description="Number of sizes at which a page is encoded.")
+    encoder: str = Field("ink", pattern="^(full|ink)$", description="Cells to encode: full or ink.")
     steps: int = Field(300, ge=0, description="Steps of each training.")
-    batch: int = Field(4, ge=1, description="Questions in a step: what one of them says of a token is mostly noise.")
-    rate: float = Field(3e-5, gt=0, description="Learning rate at the start, which falls to nothing.")
-    seed: int = Field(0, ge=0, description="Of the order of questions.")
-    read: int = Field(96, ge=0, description="Held-out questions that are read for the report.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    batch: int = Field(4, ge=1, description="Questions per step; the gradient of a single one is mostly noise.")
+    rate: float = Field(3e-5, gt=0, description="Initial learning rate; it falls to 0.")
+    seed: int = Field(0, ge=0, description="Seed of the order of questions.")
+    read: int = Field(96, ge=0, description="Held-out questions to read for the report.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
     @field_validator("weights", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        found = tuple(float(each) for each in (value.split(",") if isinstance(value, str) else value))
-        if any(weight < 0 for weight in found):
+        weights = tuple(float(each) for each in (value.split(",") if isinstance(value, str) else value))
+        if any(weight < 0 for weight in weights):
             raise ValueError("weights of efficiency are 0 or more, as in 0.01,0.1")
-        return found
+        return weights
 
 
 def size_of(settings: JointSettings, step: int) -> int:
-    """Tokens of a look in a step: from `most` down to `least`, by equal factors."""
+    """Tokens per look in a step: from `most` down to `least`, by equal factors."""
     done = min(1.0, step / max(1, SETTLED * settings.steps))
     return round(math.exp((1 - done) * math.log(settings.most) + done * math.log(settings.least)))
 
@@ -96,57 +98,57 @@ class Chooser:
     net: LevelNet
 
     def chosen(self, page: Page, number: int, keep: int) -> Tensor:
-        """(K,) what the sampler `pyramid` shows by them: the best of each level."""
+        """(K,) int64: the tokens that the sampler `pyramid` shows, the best of each level."""
         scene = page.some([number])
         with torch.no_grad():
             shares = self.net(scene)
             spent = whole_tok(shares.sum(-1), keep).double()
-            kept = soft_selection(self.head(scene), scene.level, scene.valid, shares, spent, 1.0, 1.0)
-        return kept[0].nonzero().flatten()
+            selected = soft_selection(self.head(scene), scene.level, scene.valid, shares, spent, 1.0, 1.0)
+        return selected[0].nonzero().flatten()
 
 
 def task(
     engine: HFEngine, chooser: Chooser, page: Page, number: int, keep: int, weight: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """() the loss of one question at `keep` tokens per look, and what it is made of."""
+    """The loss () of one question at `keep` tokens per look, and its terms."""
     scene, question = page.some([number]), page.asked[number][0]
     logits, shares = chooser.head(scene), chooser.net(scene)
     spent = keep * shares.sum(-1).double()  # (1,)
     width_tok = max(1.0, WIDTH_TOK * keep / 273)
-    kept = soft_selection(logits, scene.level, scene.valid, shares, spent, width_tok, WIDTH)[0]
+    selected = soft_selection(logits, scene.level, scene.valid, shares, spent, width_tok, WIDTH)[0]
     canvas = Canvas(page.encoding.grid.rows, page.encoding.grid.cols, (Part.of(page.encoding),))
     assert question.answers
-    nats = engine.answer_loss(canvas, question.text, question.answers[0], kept)
-    shown = spent[0].clamp(max=len(kept)).float() / len(kept)
-    facts = {"nats": float(nats.detach()), "tokens": float(kept.detach().sum()), "size": float(keep)}
+    nats = engine.answer_loss(canvas, question.text, question.answers[0], selected)
+    shown = spent[0].clamp(max=len(selected)).float() / len(selected)
+    facts = {"nats": float(nats.detach()), "tokens": float(selected.detach().sum()), "size": float(keep)}
     return nats + weight * shown.to(nats.device), facts
 
 
 def train(
     settings: JointSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains one allocator and scorer for each weight into `output`, from where it was left; what each gained.
+    """Trains one allocator and scorer per weight into `output`, or resumes; returns the report, also in `output`.
 
     Raises:
         ConfigError: no question has answers, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
     with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
-        learnt, held_out = pages.split(HELD_OUT)
-        asked = answered(learnt)
+        training_pages, held_out = pages.split(HELD_OUT)
+        questions = answered(training_pages)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
         report: dict[str, Any] = {"untrained": first}
         for weight in settings.weights:
             chooser, name = _start(settings, engine, pages[0]), f"weight {weight:g}"
             folder, modules = output / f"weight-{weight:g}", {SCORER: chooser.head, ALLOCATOR: chooser.net}
-            loss_of = _loss(settings, engine, chooser, learnt, asked, weight)
+            loss_of = _loss(settings, engine, chooser, training_pages, questions, weight)
             course(modules, loss_of, folder, steps=settings.steps, rate=settings.rate, name=name)
-            after, found = _read(settings, engine, held_out, chooser, name)
+            after, held_out_facts = _read(settings, engine, held_out, chooser, name)
             gain = after.over(before)
             report[name] = {
-                **found,
+                **held_out_facts,
                 "gain": None if gain is None else asdict(gain),
                 "gain_said": text_of(gain, sign=True),
             }
@@ -158,18 +160,18 @@ def train(
 
 
 def _loss(
-    settings: JointSettings, engine: HFEngine, chooser: Chooser, pages: Pages, asked: Sequence[tuple[int, int]],
+    settings: JointSettings, engine: HFEngine, chooser: Chooser, pages: Pages, questions: Sequence[tuple[int, int]],
     weight: float,
 ) -> Callable[[int], tuple[Tensor, dict[str, float]]]:  # fmt: skip
-    """The mean loss of a step's questions, and the means of what it is made of."""
+    """A function from the step to the mean loss of its questions and the means of its terms."""
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-        made = []
+        losses = []
         for turn in range(step * settings.batch, (step + 1) * settings.batch):
-            at, number = asked[picked(len(asked), turn, settings.seed)]
-            made.append(task(engine, chooser, pages[at], number, size_of(settings, step), weight))
-        mean = {name: sum(facts[name] for _, facts in made) / len(made) for name in made[0][1]}
-        return torch.stack([loss for loss, _ in made]).mean(), mean
+            at, number = questions[picked(len(questions), turn, settings.seed)]
+            losses.append(task(engine, chooser, pages[at], number, size_of(settings, step), weight))
+        mean = {name: sum(facts[name] for _, facts in losses) / len(losses) for name in losses[0][1]}
+        return torch.stack([loss for loss, _ in losses]).mean(), mean
 
     return loss_of
 
@@ -177,7 +179,7 @@ def _loss(
 def _read(
     settings: JointSettings, engine: HFEngine, pages: Pages, chooser: Chooser, name: str
 ) -> tuple[Reading, dict[str, Any]]:
-    """Held-out questions, read from what is chosen at the smallest look; with the tokens that took."""
+    """Scores of held-out questions at the smallest look, and facts about them: score, and tokens shown."""
     shown: list[int] = []
 
     def chosen(page: Page, number: int) -> Tensor:
@@ -185,26 +187,26 @@ def _read(
         shown.append(len(index))
         return index
 
-    found = read_pages(engine, pages, chosen, settings.read, f"reading {name}")
-    mean = found.mean()
-    return found, {
+    reading = read_pages(engine, pages, chosen, settings.read, f"reading {name}")
+    mean = reading.mean()
+    return reading, {
         "tokens": round(sum(shown) / max(1, len(shown)), 1),
         "score": None if mean is None else asdict(mean),
-        "metric": found.metric,
+        "metric": reading.metric,
         "said": text_of(mean),
     }
 
 
 def _start(settings: JointSettings, engine: HFEngine, page: Page) -> Chooser:
-    """A scorer that has been trained, and an allocator that has not: even shares of what each level can hold."""
+    """A trained scorer, and an untrained allocator that gives finer levels larger shares."""
     head, _ = start_of(settings.init, engine.family.gaze)
     torch.manual_seed(settings.seed)
     shares = tuple((level + 1) / 10 for level in range(settings.levels))[::-1]
     return Chooser(head, LevelNet(page.asked[0][1].tokens.shape[-1], settings.levels, start=shares, spare=SPARE))
 
 
-def told(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
-    """What each weight gained, as the command says it."""
+def summary(report: dict[str, Any], settings: JointSettings, output: Path) -> str:
+    """What each weight gained, as lines of text for the command."""
     metric = report["untrained"]["metric"]
     lines = [f"answers on held-out pages at {settings.least} tokens per look at most ({metric}):"]
     for name, each in report.items():

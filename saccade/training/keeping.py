@@ -36,7 +36,7 @@ from saccade.training.targets import by_boxes
 from saccade.types import Trace
 
 STRICT = 2.0
-"""Weight of how far a stage's share is from the one asked for."""
+"""Weight of the squared difference between a stage's share and its target."""
 
 
 class KeepSettings(Settings):
@@ -45,36 +45,36 @@ class KeepSettings(Settings):
     panel = "How it is trained"
 
     keep: float = Field(0.7, gt=0, lt=1, description="Share of the tokens that a stage keeps.")
-    stages: int = Field(2, ge=1, le=4, description="How often tokens are dropped on the way through the tower.")
-    steps: int = Field(300, ge=0, description="Pages it is shown, one a step.")
-    rate: float = Field(3e-3, gt=0, description="Learning rate at the start; it falls to nothing.")
-    seed: int = Field(0, ge=0, description="Of the weights, the draws and the order of pages.")
-    labels: float = Field(0.5, ge=0, le=1, description="Share of what is worth keeping that is a label.")
-    read: int = Field(96, ge=0, description="Held-out questions that are read for the report; 0: none.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    stages: int = Field(2, ge=1, le=4, description="Stages of the tower at which tokens are dropped.")
+    steps: int = Field(300, ge=0, description="Training steps, one page each.")
+    rate: float = Field(3e-3, gt=0, description="Initial learning rate; it falls to 0.")
+    seed: int = Field(0, ge=0, description="Seed of the weights, the draws and the order of pages.")
+    labels: float = Field(0.5, ge=0, le=1, description="Share of the target on labels; the rest is on answers.")
+    read: int = Field(96, ge=0, description="Held-out questions to read for the report; 0: none.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
 
 def asked_for(page: Page, labels: float) -> Tensor:
-    """(N,) shares of 1 of what any question of a page asks for."""
+    """(N,) float32 that sums to 1: how much of what the questions of a page ask for lies in each token."""
     worth = torch.stack([by_boxes(page.encoding.grid, question, labels) for question, _ in page.asked]).sum(0)
     return worth / worth.sum().clamp(min=1e-9)
 
 
 def entering(engine: Encoder) -> Callable[[Sequence[Any]], tuple[Any, Any, Tensor]]:
-    """What gives a tower's blocks and the tokens that enter the first one.
+    """The family's function that returns a tower's blocks and the tokens that enter the first one.
 
     Raises:
         ConfigError: this family's tower takes no reduction.
     """
-    found: Callable[[Sequence[Any]], tuple[Any, Any, Tensor]] | None = getattr(engine.family, "entering", None)
-    if found is None:
+    entrance: Callable[[Sequence[Any]], tuple[Any, Any, Tensor]] | None = getattr(engine.family, "entering", None)
+    if entrance is None:
         name = type(engine.family).__name__
         raise ConfigError(f"the tower of {name} drops nothing on its way; those of Qwen2-VL, Qwen2.5-VL, Qwen3-VL do")
-    return found
+    return entrance
 
 
 def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = drawn) -> tuple[list[Tensor], Tensor]:
-    """Who is left after each stage, (1, N) with gradients, and which token of the page each of them is (N,).
+    """Per stage the tokens left after it, (1, N) 0 or 1 with gradients; and each token's index on the page, (N,) int64.
 
     Raises:
         ConfigError: this family's tower takes no reduction.
@@ -84,37 +84,37 @@ def run_stages(engine: Encoder, scores: KeepScores, page: Page, decide: Any = dr
     halves = [TowerHalves(blocks, layer, tokens.position, tokens.window) for layer in range(blocks.num_layers)]
     nothing = torch.zeros(len(page.encoding), dtype=torch.bool, device=tokens.states.device)
     states = tokens.states.detach().clone().unsqueeze(0)
-    _, left = hidden_forward(halves, scores, states, nothing, decide)
-    return left, order
+    _, alive = hidden_forward(halves, scores, states, nothing, decide)
+    return alive, order
 
 
 def train(
     settings: KeepSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains keep scores into `output`, from where they were left; what is left of what is asked for, and what is read.
+    """Trains keep scores into `output`, or resumes; returns the share of asked-for tokens kept, and answers' scores.
 
     Raises:
-        ConfigError: the model's tower drops nothing, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        ConfigError: the model's tower cannot drop tokens, or `output` holds another training.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     torch.manual_seed(settings.seed)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
-        learnt, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split(HELD_OUT)
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             torch.manual_seed(settings.seed * 1_000_003 + step)  # of the Gumbel draws
-            page = learnt[picked(len(learnt), step, settings.seed)]
-            left, order = run_stages(engine, scores, page)
+            page = training_pages[picked(len(training_pages), step, settings.seed)]
+            alive_after, order = run_stages(engine, scores, page)
             worth = asked_for(page, settings.labels).to(order.device)[order]
-            shares = torch.stack([alive.mean() for alive in left])
-            wanted = settings.keep ** torch.arange(1, len(left) + 1, device=shares.device)
-            kept = (left[-1][0] * worth).sum()
+            shares = torch.stack([mask.mean() for mask in alive_after])
+            targets = settings.keep ** torch.arange(1, len(alive_after) + 1, device=shares.device)
+            kept = (alive_after[-1][0] * worth).sum()
             facts = {"kept": float(kept.detach()), "share": float(shares[-1].detach())}
-            return 1 - kept + STRICT * (shares - wanted).square().mean(), facts
+            return 1 - kept + STRICT * (shares - targets).square().mean(), facts
 
         course({"scores": scores}, loss_of, output, steps=settings.steps, rate=settings.rate, name="keep scores")
     save(scores, output, model=spec.model, **settings.dump() | {"cache": None})
@@ -130,7 +130,7 @@ def train(
 
 
 def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], list[str]]:
-    """Scores of what is answered about the first pages, shown whole, and their names: until `most` questions are."""
+    """Scores and image ids of the questions about the first pages, shown whole, until at least `most` are read."""
     scores, names = list[float](), list[str]()
     if not most:
         return scores, names
@@ -149,25 +149,25 @@ def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], li
 
 
 def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page]) -> dict[str, Any]:
-    """With the reduction of a folder: how much of what is asked for is left, and the scores of what is answered."""
+    """With the reduction in `folder`: the share of the asked-for tokens that is left, and the scores of the answers."""
     reduction = {"name": "dynamicvit", "weights": str(folder), "keep": settings.keep}
-    left, tower = [], spec.with_settings(reduction=reduction)
+    shares, tower = [], spec.with_settings(reduction=reduction)
     with tower.open_encoder() as engine:
         for page in pages:
             (encoding,) = engine.encode([engine.prepare(page.picture)])
             worth = asked_for(page, settings.labels)
             cells = encoding.grid.row * encoding.grid.cols + encoding.grid.col
-            left.append(float(worth[cells].sum()))
+            shares.append(float(worth[cells].sum()))
     scores, names = answers(tower, pages, settings.read)
     mean = bootstrap_mean(scores, names)
     return {
-        "kept": round(sum(left) / len(left), 4), "score": None if mean is None else asdict(mean), "scores": scores,
+        "kept": round(sum(shares) / len(shares), 4), "score": None if mean is None else asdict(mean), "scores": scores,
         "pages": names,
     }  # fmt: skip
 
 
-def told(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
-    """What was learned, as the command says it."""
+def summary(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
+    """The report as lines of text, for the command."""
     share = settings.keep**settings.stages
     lines = [f"held-out pages, {share:.2f} of the tokens left at the end of the tower:"]
     for name in ("untrained", "trained"):

@@ -107,7 +107,7 @@ class Progress:
 
 
 def rank_and_size() -> tuple[int, int]:
-    """This process among those that train together."""
+    """The rank of this process, and the number of processes that train together."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
@@ -151,7 +151,7 @@ def update(state: State, rate: float, steps: int, stop: bool = False, limit: flo
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where it pays: CUDA, and CPUs that multiply it natively."""
+    """Autocast to bfloat16 where it is faster: on CUDA, and on CPUs that multiply it natively."""
     fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
 

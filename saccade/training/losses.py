@@ -1,7 +1,7 @@
-"""What a head's logits are fitted by: four losses of (B, N) logits against what each token is worth, (B, N) >= 0.
+"""Losses of a head: four losses of logits (B, N) against the worth of each token, (B, N) >= 0.
 
 `listwise` reads a target as shares of an image; the other three as values in [0, 1], the best token of an image at 1.
-Images in which nothing is worth anything count in none of them. B images with a question, N tokens.
+Images whose target is 0 everywhere count in none of them. B images with a question each, N tokens.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def ranking(logits: Tensor, target: Tensor, present: Tensor) -> Tensor:
 
 
 def _some(target: Tensor, present: Tensor) -> Tensor:
-    """(B,) bool: images in which something is worth something."""
+    """(B,) bool: images whose target is not 0 everywhere."""
     return target.masked_fill(~present, 0.0).sum(-1) > 0
 
 

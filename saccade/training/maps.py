@@ -1,4 +1,4 @@
-"""People's eyes: a folder of images and of maps that say where people looked at them.
+"""Images with maps of where people looked at them, from a folder.
 
     FOLDER/images/a.jpg           FOLDER/maps/a.png                     one's own
     FOLDER/images/train/x.jpg     FOLDER/maps/train/x.png               SALICON (Jiang et al. 2015)
@@ -29,10 +29,10 @@ QUESTION = "Where do people look?"
 
 
 class Maps(Dataset):
-    """Images with a map each of where people looked; all are asked the same."""
+    """Images, each with a map of where people looked; all get the same question."""
 
-    data_path: str = Field(description="The folder.")
-    question: str = Field(QUESTION, min_length=1, description="What a head is asked when it is to look like people.")
+    data_path: str = Field(description="Folder of images and maps.")
+    question: str = Field(QUESTION, min_length=1, description="The question of every image.")
 
     @cached_property
     def pairs(self) -> dict[str, Path]:
@@ -45,17 +45,17 @@ class Maps(Dataset):
         for images, maps, ending in LAYOUTS:
             if not ((root / images).is_dir() and (root / maps).is_dir()):
                 continue
-            there = {path.relative_to(root / maps).with_suffix(""): path for path in _pictures(root / maps)}
-            found = {}
+            maps_by_stem = {path.relative_to(root / maps).with_suffix(""): path for path in _pictures(root / maps)}
+            matched = {}
             for path in _pictures(root / images):
                 stem = path.relative_to(root / images).with_suffix("")
-                if (map_ := there.get(stem.with_name(stem.name + ending))) is not None:
-                    found[str(path.relative_to(root))] = map_
-            if not found:
+                if (map_ := maps_by_stem.get(stem.with_name(stem.name + ending))) is not None:
+                    matched[str(path.relative_to(root))] = map_
+            if not matched:
                 raise ConfigError(
                     f"no image in {root / images} has a map in {root / maps}: the map of a.jpg is called a{ending}.png"
                 )
-            return found
+            return matched
         raise ConfigError(
             f"{root} is no folder of images and maps: it needs images/ and maps/ with files of the same names "
             "(SALICON's layout), or ALLSTIMULI/ and ALLFIXATIONMAPS/ (MIT1003's)"

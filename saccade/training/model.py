@@ -204,6 +204,6 @@ def encode(visual: Any, patches: Tensor, sizes: list[tuple[int, int]] | None = N
     picture, place = grid[0].flatten(), torch.stack(grid[1:], -1).flatten(0, 2)
     if sizes is None:
         return encode_cells(visual, patches.flatten(0, 2), picture, place).view(b, h, w, -1)
-    there = (place < torch.tensor(sizes, device=device)[picture]).all(-1)
-    tokens = encode_cells(visual, patches.flatten(0, 2)[there], picture[there], place[there])
-    return tokens.new_zeros(b * h * w, tokens.shape[-1]).index_copy(0, there.nonzero()[:, 0], tokens).view(b, h, w, -1)
+    inside = (place < torch.tensor(sizes, device=device)[picture]).all(-1)
+    tokens = encode_cells(visual, patches.flatten(0, 2)[inside], picture[inside], place[inside])
+    return tokens.new_zeros(b * h * w, tokens.shape[-1]).index_copy(0, inside.nonzero()[:, 0], tokens).view(b, h, w, -1)

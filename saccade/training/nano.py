@@ -48,23 +48,21 @@ class NanoTraining(BaseModel):
 
     size: Literal["tiny", "nano", "wide"] = Field("nano", description="Preset of widths and depths.")
     init: str | None = Field(None, description="Checkpoint to start from instead of fresh weights.")
-    seed: int = Field(1, ge=0, lt=MAX_SEED, description="Of weights and pages; validation seeds are refused.")
+    seed: int = Field(1, ge=0, lt=MAX_SEED, description="Seed of weights and pages; validation seeds are refused.")
     dense_steps: int = Field(8000, ge=0)
     point_steps: int = Field(500, ge=0)
     joint_steps: int = Field(4000, ge=0)
-    crops: int = Field(32, ge=4, description="256-px crops in a step of the dense phase.")
-    pages: int = Field(6, ge=1, description="512-px pages (with all their questions) in a step of the other phases.")
+    crops: int = Field(32, ge=4, description="256-px crops per step of the dense phase.")
+    pages: int = Field(6, ge=1, description="512-px pages (with all their questions) per step of the other phases.")
     dense_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
     point_rate: float = Field(1e-3, gt=0)
     joint_rate: float = Field(8e-4, gt=0)
-    vision_share: float = Field(0.5, gt=0, description="Of the joint rate, for the vision tower.")
-    fonts: str = Field("", description="Folder of fonts that three in five pages are printed with; matplotlib's: ''.")
+    vision_share: float = Field(0.5, gt=0, description="The vision tower's share of the joint learning rate.")
+    fonts: str = Field("", description="Folder of fonts for three in five pages; '': matplotlib's.")
     page_px: int | None = Field(None, description="Longest side of the pages; None: 512 to 1024.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all GPUs that are seen.")
-    processes: int = Field(0, ge=0, description="That train together; 0: one a core (CPU) or one a GPU.")
-    workers: int = Field(
-        0, ge=0, description="Processes that draw pages, for each that trains; 0: it draws them itself."
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all visible GPUs.")
+    processes: int = Field(0, ge=0, description="Processes that train together; 0: one per core (CPU) or per GPU.")
+    workers: int = Field(0, ge=0, description="Processes that draw pages, per training process; 0: none beside it.")
     compiled: bool = Field(False, description="torch.compile the dense phase: slower to start, then a quarter faster.")
 
 
@@ -87,11 +85,11 @@ class Views(torch.utils.data.Dataset[Batch]):
         kind = "asked" if sparse else drawn_kind(draw)
         page_px = self.page_px or drawn_size(draw)
         pages = max(1, self.pages * FEW_PX // page_px)
-        made = [
+        views = [
             make_view(self.seed, index * self.pages + i, kind=kind, page_px=page_px, fonts=self.fonts)
             for i in range(pages)
         ]
-        return collate([view for view in made if view.asked] or [make_view(self.seed, 0, kind="all", page_px=FEW_PX)])
+        return collate([view for view in views if view.asked] or [make_view(self.seed, 0, kind="all", page_px=FEW_PX)])
 
 
 def _train_reader(
@@ -147,7 +145,7 @@ def _batches(data: Views, step: int, workers: int) -> Any:
 
 
 def export(model: Any, head: nn.Module, folder: Path) -> None:
-    """The checkpoint, with what training needs to go on from it."""
+    """Writes the checkpoint, with the dense head that further training needs."""
     save_model(model, folder)
     half = {name: value.detach().half().cpu().numpy() for name, value in head.state_dict().items()}
     np.savez(folder / HEAD_FILE, **half)
@@ -193,7 +191,7 @@ def _train_together(rank: int, size: int, device_type: str, config: NanoTraining
 
 @contextlib.contextmanager
 def _passed_on(processes: list[int]) -> Iterator[None]:
-    """SIGINT and SIGTERM reach all processes, whoever was sent them."""
+    """Forwards SIGINT and SIGTERM to all processes of the training."""
 
     def forward(*_: object) -> None:
         for process in processes:
@@ -215,7 +213,7 @@ def _free_port() -> int:
 
 
 def _where(config: NanoTraining) -> tuple[str, int]:
-    """Kind of device, and how many processes train together."""
+    """The type of device, and the number of processes that train together."""
     kind = resolved_device(config.device).type
     most = torch.cuda.device_count() if kind == "cuda" else config.processes
     if config.processes > most:
@@ -224,11 +222,11 @@ def _where(config: NanoTraining) -> tuple[str, int]:
 
 
 def train(config: NanoTraining, out: Path) -> Path:
-    """Trains, or goes on training, in folder `out`; returns the folder of the checkpoint.
+    """Trains, or resumes training, in folder `out`; returns the folder of the checkpoint.
 
     Raises:
-        ConfigError: there is no such device, no checkpoint at `init` or no fonts; nothing has been started.
-        KeyboardInterrupt: interrupted; it says how to go on.
+        ConfigError: before anything starts: the device, the checkpoint at `init` or the fonts do not exist.
+        KeyboardInterrupt: interrupted; the message says how to resume.
     """
     kind, size = _where(config)
     if config.init is not None and not (Path(config.init) / "config.json").exists():
@@ -262,17 +260,17 @@ def train(config: NanoTraining, out: Path) -> Path:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The settings of NanoTraining as options."""
+    """The command line: the settings of NanoTraining as options."""
     parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and of the result")
     for name, info in NanoTraining.model_fields.items():
         parser.add_argument(
             f"--{name.replace('_', '-')}", default=None, help=f"{info.description or ''} [{info.default}]"
         )
-    given = vars(parser.parse_args(argv))
-    out = given.pop("out")
+    args = vars(parser.parse_args(argv))
+    out = args.pop("out")
     try:
-        train(NanoTraining.model_validate_strings({k: v for k, v in given.items() if v is not None}), out)
+        train(NanoTraining.model_validate_strings({k: v for k, v in args.items() if v is not None}), out)
     except ConfigError as error:
         parser.error(str(error))
     except KeyboardInterrupt as stopped:

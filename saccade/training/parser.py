@@ -20,8 +20,8 @@ def parser_of(docstring: str | None) -> argparse.ArgumentParser:
 
 def add_page_options(parser: argparse.ArgumentParser) -> None:
     """The options of trainings on generated pages: how many, how large, how long, what is read, and where to."""
-    parser.add_argument("--pages", type=int, default=64, help="trained on; a quarter as many are held out [64]")
+    parser.add_argument("--pages", type=int, default=64, help="training pages; a quarter as many are held out [64]")
     parser.add_argument("--page-px", type=int, default=512, help="longest side of the pages [512]")
-    parser.add_argument("--steps", type=int, default=300, help="of the optimizer [300]")
-    parser.add_argument("--read", type=int, default=0, help="held-out questions read with it and without [0]")
-    parser.add_argument("--out", type=Path, required=True, help="folder of what was trained, its curve and its state")
+    parser.add_argument("--steps", type=int, default=300, help="steps of the optimizer [300]")
+    parser.add_argument("--read", type=int, default=0, help="held-out questions to read with and without it [0]")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trained module, its curve and its state")

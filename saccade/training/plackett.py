@@ -1,8 +1,8 @@
-"""Learning from outcomes which tokens to show: the mathematics, as functions of logits.
+"""Policy gradients for choosing tokens: Plackett-Luce draws and their losses, as functions of logits.
 
 A look draws K of N tokens without replacement, one after the other, each time in proportion to exp(logit) among what is
-left: a Plackett-Luce draw. Its probability is exact, the product of those of its draws; adding Gumbel noise once and
-taking the K highest draws the same way (Yellott 1977; Kool et al. 2019). What a draw was worth reaches the logits by
+left: a Plackett-Luce draw. Its probability is exact, the product of its steps' probabilities; taking the K highest of
+logits plus Gumbel noise draws the same way (Yellott 1977; Kool et al. 2019). The reward of a draw reaches the logits by
 the score-function estimator, with the mean of the other draws of the question as its baseline (leave-one-out).
 
 N tokens, K drawn, S draws of one question.

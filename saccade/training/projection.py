@@ -1,4 +1,4 @@
-"""Train what makes tokens of a foreign ViT's features, for `engine.vit` and `engine.projection`.
+"""Train a projection from a foreign ViT's features to a model's tokens, for `engine.vit` and `engine.projection`.
 
     python -m saccade.training.projection --vit google/vit-base-patch16-224 --out heads/vit
 
@@ -24,25 +24,25 @@ from saccade.families import fingerprint
 from saccade.families._foreign import Foreign
 from saccade.heads.files import save
 from saccade.heads.projection import Projection
-from saccade.training.comparing import compared, reported, told
+from saccade.training.comparing import compared, reported, summary
 from saccade.training.course import claim, course, picked
 from saccade.training.levels import page_sets
 from saccade.training.parser import add_page_options, parser_of
 
 Pair = tuple[Tensor, Tensor]
-"""What a ViT says of a page's cells (N, F), and the tokens they are to be (N, D)."""
+"""A ViT's features of a page's cells (N, F), and their target tokens (N, D)."""
 
 
 def pairs(own: Encoder, foreign: Foreign, dataset: SynthDoc) -> list[Pair]:
-    """The pages of a data set, encoded by both."""
-    made = []
+    """The pages of a data set, encoded by the foreign ViT and by the model's own tower."""
+    examples = []
     for row in dataset.rows():
         if isinstance(row, Row):
             picture = dataset.sample(row).picture
             (encoding,) = own.encode([replace(own.prepare(picture), received=False)])
             features, _ = foreign.seen(replace(foreign.prepare(picture), received=False))
-            made.append((features.flatten(1).clone(), encoding.tokens.float().clone()))
-    return made
+            examples.append((features.flatten(1).clone(), encoding.tokens.float().clone()))
+    return examples
 
 
 def missed(projection: Projection, page: Pair) -> Tensor:
@@ -53,50 +53,50 @@ def missed(projection: Projection, page: Pair) -> Tensor:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Trains it, writes it, prints what it learned; returns its report and its folder."""
+    """Trains and writes the projection, prints its loss; returns the report and the folder."""
     parser = parser_of(__doc__)
     parser.add_argument("--vit", required=True, help="folder or hub name of a ViT (transformers' ViTModel)")
-    parser.add_argument("--model", default="nano", help="whose tokens they become [nano]")
-    parser.add_argument("--inner", type=int, default=256, help="width of the layer between [256]")
+    parser.add_argument("--model", default="nano", help="model whose tokens it learns to make [nano]")
+    parser.add_argument("--inner", type=int, default=256, help="width of the hidden layer [256]")
     add_page_options(parser)
-    given = parser.parse_args(argv)
-    origin = {key: value for key, value in vars(given).items() if key not in ("out", "read", "model", "vit")}
-    claim(given.out, {**origin, "weights": fingerprint(checkpoint(given.model)), "vit": fingerprint(given.vit)})
-    data = page_sets(given.page_px, given.pages)
-    with HF(model=given.model).open_encoder() as own:
-        foreign = Foreign.over(own.family, given.vit, None, torch.device("cpu"))
+    args = parser.parse_args(argv)
+    origin = {key: value for key, value in vars(args).items() if key not in ("out", "read", "model", "vit")}
+    claim(args.out, {**origin, "weights": fingerprint(checkpoint(args.model)), "vit": fingerprint(args.vit)})
+    data = page_sets(args.page_px, args.pages)
+    with HF(model=args.model).open_encoder() as own:
+        foreign = Foreign.over(own.family, args.vit, None, torch.device("cpu"))
         trained, held_out = (pairs(own, foreign, dataset) for dataset in data)
     torch.manual_seed(0)
-    projection = Projection(trained[0][0].shape[1], trained[0][1].shape[1], given.inner)
-    save(projection, given.out / "untrained")
+    projection = Projection(trained[0][0].shape[1], trained[0][1].shape[1], args.inner)
+    save(projection, args.out / "untrained")
 
     @torch.no_grad()
     def lost() -> float:
         return float(torch.stack([missed(projection, page) for page in held_out]).mean())
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-        measured = step % max(1, given.steps // 10) == 0 or step == given.steps - 1
+        measured = step % max(1, args.steps // 10) == 0 or step == args.steps - 1
         return missed(projection, trained[picked(len(trained), step, 0)]), {"held_out": lost()} if measured else {}
 
     report: dict[str, Any] = {"untrained": lost()}
-    course({"module": projection}, loss_of, given.out, steps=given.steps, rate=3e-3, name="projection")
+    course({"module": projection}, loss_of, args.out, steps=args.steps, rate=3e-3, name="projection")
     report["trained"] = lost()
-    notes = {"vit": given.vit, "model": given.model, "pages": given.pages, "steps": given.steps}
-    save(projection, given.out, **notes, **report)
+    notes = {"vit": args.vit, "model": args.model, "pages": args.pages, "steps": args.steps}
+    save(projection, args.out, **notes, **report)
     print(
-        f"{given.out}: {report['trained']:.3f} of the tokens' variance is missed on held-out pages, untrained "
+        f"{args.out}: {report['trained']:.3f} of the tokens' variance is missed on held-out pages, untrained "
         f"{report['untrained']:.3f}"
     )
-    if given.read:
-        looks, plain = Episode(sampler="full"), HF(model=given.model)
+    if args.read:
+        looks, plain = Episode(sampler="full"), HF(model=args.model)
         ways = {"the model's own tower": (plain, looks)}
-        for name, folder in (("untrained", given.out / "untrained"), ("trained", given.out)):
-            ways[name] = (plain.with_settings(vit=given.vit, projection=str(folder)), looks)
-        readings = compared(ways, data[1], given.read)
+        for name, folder in (("untrained", args.out / "untrained"), ("trained", args.out)):
+            ways[name] = (plain.with_settings(vit=args.vit, projection=str(folder)), looks)
+        readings = compared(ways, data[1], args.read)
         report["answers"] = reported(readings)
-        save(projection, given.out, **notes, **report)
-        print(told(readings))
-    return {**report, "folder": str(given.out)}
+        save(projection, args.out, **notes, **report)
+        print(summary(readings))
+    return {**report, "folder": str(args.out)}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a pyramid learns by: losses of the shares of its levels and of its down-sampling (`saccade train levels`).
+"""Losses of a pyramid: of the shares of its levels, and of its down-sampling (`saccade train levels`).
 
 An example is a scene (a batch of images at several levels, with their questions), the importance of its tokens and, for
 each token, how useful it is to the answer: 1 where an answer box lies, or any measured worth.

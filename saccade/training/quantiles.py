@@ -46,23 +46,23 @@ def page(seed: int) -> NDArray[np.uint8]:
 def tables(num: int, first: int = 0) -> dict[str, list[float]]:
     """The quantiles of each term over `num` pages and `num` scenes."""
     raw = np.array([terms(make(seed)) for seed in range(first, first + num) for make in (page, leaves)])  # (2 num, 3)
-    found = np.quantile(raw, np.linspace(0, 1, STEPS + 1), axis=0)  # (steps + 1, 3)
-    return dict(zip(TERMS, found.T.tolist(), strict=True))
+    quantiles = np.quantile(raw, np.linspace(0, 1, STEPS + 1), axis=0)  # (steps + 1, 3)
+    return dict(zip(TERMS, quantiles.T.tolist(), strict=True))
 
 
-def written(found: dict[str, list[float]], num: int) -> str:
-    """The tables as a module of Python: data that is packaged like code."""
+def written(quantiles: dict[str, list[float]], num: int) -> str:
+    """The tables as the source of a Python module, so that they are packaged as code."""
     lines = [f'"""Quantiles of {num} pages and {num} scenes, at equal steps. Written by saccade.training.quantiles."""']
     lines += ["", "QUANTILES = {"]
-    for name, values in found.items():
+    for name, values in quantiles.items():
         lines += [f'    "{name}": [', *(f"        {value:.6g}," for value in values), "    ],"]
     return "\n".join([*lines, "}"]) + "\n"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Derives, writes."""
+    """Derives the tables and writes the module."""
     parser = parser_of(__doc__)
-    parser.add_argument("--num", type=int, default=400, help="pages, and scenes")
+    parser.add_argument("--num", type=int, default=400, help="number of pages, and of scenes")
     num = parser.parse_args(argv).num
     TARGET.write_text(written(tables(num), num))
     print(f"{TARGET}: {num} pages and {num} scenes")

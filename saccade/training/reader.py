@@ -175,10 +175,10 @@ def _guided(q: Tensor, k: Tensor, mask: Tensor, batch: Batch, kind: int) -> Tens
     picked = q[rows[:, 1], rows[:, 2]].float()
     out = []
     for b in range(q.shape[0]):
-        mine = rows[:, 1] == b
-        scores = picked[mine] @ k[b].float().T * q.shape[-1] ** -0.5
-        scores = scores.masked_fill(~mask[b, 0, rows[mine, 2]], float("-inf"))
-        hit = scores.masked_fill(~allowed[mine], float("-inf"))
+        own = rows[:, 1] == b
+        scores = picked[own] @ k[b].float().T * q.shape[-1] ** -0.5
+        scores = scores.masked_fill(~mask[b, 0, rows[own, 2]], float("-inf"))
+        hit = scores.masked_fill(~allowed[own], float("-inf"))
         out.append(scores.logsumexp(-1) - hit.logsumexp(-1))
     return torch.cat(out)
 
@@ -198,18 +198,18 @@ def losses(model: Any, head: nn.Module, batch: Batch, joint: bool) -> Losses:
     """Forward pass of everything; the vision tower gets gradients (and its dense loss) only when `joint`."""
     inner = model.model
     with torch.set_grad_enabled(joint):
-        seen = encode_cells(inner.visual, batch.patches.float() / 127.5 - 1, batch.picture, batch.place)
-    dense = seen.new_zeros(())
+        tokens = encode_cells(inner.visual, batch.patches.float() / 127.5 - 1, batch.picture, batch.place)
+    dense = tokens.new_zeros(())
     known = (batch.labels != UNKNOWN).all(-1)
     if joint and bool(known.any()):
-        logits = head(seen[known]).float().view(-1, CLASSES)
+        logits = head(tokens[known]).float().view(-1, CLASSES)
         dense = F.cross_entropy(logits, batch.labels[known].flatten().long())
     x = inner.language_model.embed_tokens(batch.ids)
-    x = x.index_put((batch.at[:, 0], batch.at[:, 1]), seen[batch.source].to(x.dtype))
+    x = x.index_put((batch.at[:, 0], batch.at[:, 1]), tokens[batch.source].to(x.dtype))
     hidden, guided = read(inner.language_model, x, batch)
-    wanted = batch.target != IGNORE
-    logits = model.lm_head(hidden[wanted]).float()
-    target = batch.target[wanted]
+    supervised = batch.target != IGNORE
+    logits = model.lm_head(hidden[supervised]).float()
+    target = batch.target[supervised]
     guide = torch.stack([g.mean() if len(g) else g.new_zeros(()) for g in guided])
     hit = (logits.argmax(-1) == target).float().mean()
     return Losses(F.cross_entropy(logits, target), guide, dense, hit, batch.ids.numel())

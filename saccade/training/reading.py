@@ -1,4 +1,4 @@
-"""What a selection of tokens is worth to the reader: it reads them, and its answer is scored.
+"""Scores a selection of tokens by the reader's answer from it.
 
 N tokens of a page, K of them shown.
 """
@@ -24,9 +24,9 @@ Score = Callable[[Scene], Tensor]
 
 
 def read_answer(engine: Engine, page: Page, number: int, index: Tensor) -> float:
-    """What the answer to a page's question `number` is worth with the tokens `index` (K,) in view, in any order.
+    """The score of the answer to a page's question `number` with the tokens `index` (K,) int64, any order, in view.
 
-    Scored by the question's own metric; an answer that fails, as of a prompt that is too long, scores 0.
+    It is scored by the question's own metric; an answer that fails, as for a prompt that is too long, scores 0.
     """
     question, grid = page.asked[number][0], page.encoding.grid
     selection = Selection.keep(index.cpu(), len(page.encoding))
@@ -44,19 +44,19 @@ def read_answer(engine: Engine, page: Page, number: int, index: Tensor) -> float
 
 @torch.no_grad()
 def best(score: Score, scene: Scene, keep: int) -> tuple[Tensor, ...]:
-    """(K,) int64 of each image: the tokens that a look with the sampler `topk` takes."""
+    """(K,) int64 per image: the tokens that a look with the sampler `topk` takes by `score`."""
     return taken(score(scene), scene, keep)
 
 
 def taken(worth: Tensor, scene: Scene, keep: int) -> tuple[Tensor, ...]:
-    """(K,) int64 of each image: what the sampler `topk` takes of tokens that are worth so much (B, N)."""
+    """(K,) int64 per image: the tokens that the sampler `topk` takes by their worth (B, N)."""
     gaze_uv = worth.new_full((len(scene.grids), 2), 0.5)  # it does not look there
     return tuple(selection.index for selection in TopK()(scene, worth, gaze_uv, keep))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Scores of questions, in the order of the pages, and the pages they stand on."""
+    """Scores of questions in the order of their pages, and the pages' ids."""
 
     scores: tuple[float, ...]
     pages: tuple[str, ...]
@@ -67,14 +67,14 @@ class Reading:
         return bootstrap_mean(self.scores, self.pages)
 
     def over(self, other: "Reading") -> Interval | None:
-        """How much better it is than another reading of the same questions, paired."""
+        """The paired difference from another reading of the same questions, with its interval over pages."""
         return bootstrap_difference(self.scores, other.scores, self.pages)
 
 
 def read_pages(
     engine: Engine, pages: Sequence[Page], chosen: Callable[[Page, int], Tensor], most: int, name: str = "reading"
 ) -> Reading:
-    """Reads the first `most` questions with answers, each with the tokens that `chosen(page, number)` says (K,)."""
+    """Reads the first `most` questions with answers, each from the tokens `chosen(page, number)`, (K,) int64."""
     asked = [(page, number) for page in pages for number, (question, _) in enumerate(page.asked) if question.answers][
         :most
     ]
@@ -85,10 +85,10 @@ def read_pages(
 
 
 def top(score: Score, keep: int) -> Callable[[Page, int], Tensor]:
-    """Chooses as one look with the sampler `topk` does."""
+    """A chooser for `read_pages` that takes the tokens of one look with the sampler `topk`."""
     return lambda page, number: best(score, page.some([number]), keep)[0]
 
 
 def text_of(interval: Interval | None, sign: bool = False) -> str:
-    """A mean with its bounds, as reports print it."""
+    """A mean with its bounds as text, for reports."""
     return interval_text(None if interval is None else asdict(interval), sign)

@@ -1,5 +1,6 @@
-"""How reductions learn: training of the resampler and the autoencoder, gates of fusion, and towers whose dropped tokens
-stay hidden, for DynamicViT. Each takes any tower's tokens or blocks; `saccade.heads.files.save` keeps the result.
+"""Training of reductions: resampler, autoencoder, fusion's gates, and DynamicViT in towers that mask dropped tokens.
+
+Each works on any tower's tokens or blocks; `saccade.heads.files.save` writes the result.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ def train_resampler(
     task: Callable[[Tensor, int], Tensor] | None = None,
     rate: float = 3e-3,
 ) -> list[float]:
-    """Trains queries on what a task needs of them; returns the loss of every step.
+    """Trains queries on the loss of a task; returns the loss of every step.
 
     `task` takes the tokens (B, K, D) made of a batch and its number, and gives a loss: the language model's, for use
     with one. Without it they learn to hold what was there: each token is to be rebuilt from them, read back by the
@@ -38,16 +39,16 @@ def train_resampler(
 
     def losses() -> Iterator[Tensor]:
         for number, (tokens, centre_uv) in enumerate(batches):
-            made, seen = module(tokens, centre_uv)
-            yield rebuilding_loss(made, seen, tokens) if task is None else task(made, number)
+            queries, attention = module(tokens, centre_uv)
+            yield rebuilding_loss(queries, attention, tokens) if task is None else task(queries, number)
 
     return fit(module, losses(), steps, rate)
 
 
-def rebuilding_loss(made: Tensor, seen: Tensor, tokens: Tensor) -> Tensor:
-    """How far (B, N, D) tokens are from those rebuilt from (B, K, D), each by its shares of the attention (B, K, N)."""
-    share = seen / seen.sum(1, keepdim=True).clamp(min=1e-9)
-    return mse_loss(share.transpose(1, 2) @ made.float(), tokens.float())
+def rebuilding_loss(codes: Tensor, attention: Tensor, tokens: Tensor) -> Tensor:
+    """() mean squared error of `tokens` (B, N, D), rebuilt from `codes` (B, K, D) by their `attention` (B, K, N)."""
+    share = attention / attention.sum(1, keepdim=True).clamp(min=1e-9)
+    return mse_loss(share.transpose(1, 2) @ codes.float(), tokens.float())
 
 
 def train_autoencoder(codec: Codec, batches: Iterable[Tensor], steps: int, rate: float = 3e-3) -> list[float]:
@@ -86,13 +87,13 @@ class Gates(nn.Module):
         self.fusion, self.logits = fusion, nn.Parameter(torch.logit(start.clamp(0.05, 0.95)))
 
     def learning(self) -> Fusion:
-        """The fusion with the gates of now, and their gradients."""
+        """The fusion with the current gates, which carry gradients."""
         gated = _Gated(**self.fusion.model_dump())
         gated._now = self.logits.sigmoid()
         return gated
 
     def settled(self) -> Fusion:
-        """The fusion with the gates of now as plain settings."""
+        """The fusion with the current gates as plain settings."""
         gates = tuple(round(float(gate), 4) for gate in self.logits.detach().sigmoid())
         return Fusion(**{**self.fusion.model_dump(), "gates": gates})
 
@@ -129,32 +130,32 @@ class TowerHalves:
 
 
 Decide = Callable[[Tensor, Tensor], Tensor]
-"""Logits (B, N, 2) and who is left (B, N) -> who stays (B, N), 0 or 1."""
+"""(logits (B, N, 2), tokens left (B, N)) -> tokens that stay (B, N), 0 or 1."""
 
 
 def drawn(logits: Tensor, alive: Tensor) -> Tensor:
-    """Who stays by a Gumbel-softmax draw: 0 or 1, with the gradient of the soft draw (Jang et al. 2017)."""
+    """(B, N) 0 or 1: which tokens stay by a Gumbel-softmax draw, with the soft draw's gradient (Jang et al. 2017)."""
     return alive * gumbel_softmax(logits, hard=True)[..., 0]
 
 
 def hidden_forward(
     blocks: Sequence[TowerHalves], scores: KeepScores, states: Tensor, fixed: Tensor, decide: Decide = drawn
 ) -> tuple[Tensor, list[Tensor]]:
-    """A tower in which tokens that should go stay, hidden from the others: the rest come out as if they had gone.
+    """Runs a tower that masks dropped tokens from attention instead of removing them; the rest come out the same.
 
     `states` (B, N, M, F) enter the first block; `fixed` (N,) bool never go.
 
-    Returns: states after the last block; who is left after each stage, (B, N), 0 or 1 with gradients.
+    Returns: states after the last block; per stage the tokens left after it, (B, N), 0 or 1 with gradients.
     """
     deciding = stage_blocks(scores.stages, len(blocks))
-    alive, left = states.new_ones(states.shape[:2]), []
+    alive, alive_after = states.new_ones(states.shape[:2]), []
     itself = torch.eye(states.shape[1], dtype=torch.bool, device=states.device)
     for number, block in enumerate(blocks):
-        seen = (alive + 1e-6).log()[:, None, None].masked_fill(itself, 0.0)  # (B, 1, N, N)
-        states = block.attend(states, seen)
+        visible = (alive + 1e-6).log()[:, None, None].masked_fill(itself, 0.0)  # (B, 1, N, N)
+        states = block.attend(states, visible)
         if number in deciding:
             stays = decide(scores(deciding.index(number), states.mean(2), alive), alive)
             alive = torch.where(fixed, torch.ones_like(stays), stays)
-            left.append(alive)
+            alive_after.append(alive)
         states = block.mlp(states)
-    return states, left
+    return states, alive_after

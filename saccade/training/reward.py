@@ -48,34 +48,38 @@ class RewardSettings(Settings):
 
     panel = "With --reward"
 
-    reward: bool = Field(False, description="Train by what is answered from the tokens chosen, from a trained head on.")
+    reward: bool = Field(
+        False, description="Train a trained head further, by the answers read from the tokens it chooses."
+    )
     init: Path | None = Field(None, description="The head to start from; None: the checkpoint's own gaze.")
-    draws: int = Field(4, ge=2, description="Sets of tokens that are drawn and read for each question.")
+    draws: int = Field(4, ge=2, description="Sets of tokens to draw and read per question.")
     budgets: Annotated[
         tuple[int, ...],
         Option(
             spelled=Short(name="budgets", metavar="A,B,...", help="Budgets to choose from as well; none: --keep alone.")
         ),
-    ] = Field((), description="Numbers of tokens that are learned to be chosen from, for each question.")
-    cost: float = Field(0.1, ge=0, description="Taken off the reward, times the share of the page's tokens shown.")
-    sharpen: float = Field(0.0, ge=0, description="Weight of the entropy of where the head looks.")
-    temperature: float = Field(1.0, gt=0, description="Of the draws: below 1 they are nearer to the best tokens.")
+    ] = Field((), description="Numbers of tokens among which it learns to choose, per question.")
+    cost: float = Field(0.1, ge=0, description="Cost in the reward, times the share of the page's tokens shown.")
+    sharpen: float = Field(0.0, ge=0, description="Weight of the entropy of the head's softmax.")
+    temperature: float = Field(
+        1.0, gt=0, description="Temperature of the draws; below 1 they are closer to the best tokens."
+    )
     clip: float | None = Field(None, gt=0, lt=1, description="PPO's clipped ratio, as 0.2; None: REINFORCE.")
-    epochs: int = Field(1, ge=1, description="Steps on the draws of one question; more than 1 wants --clip.")
+    epochs: int = Field(1, ge=1, description="Steps on the draws of one question; more than 1 needs --clip.")
 
     @field_validator("budgets", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        given = value.split(",") if isinstance(value, str) else value or ()
-        found = tuple(sorted({int(each) for each in given}))
-        if found and (len(found) < 2 or found[0] < 1):
+        entries = value.split(",") if isinstance(value, str) else value or ()
+        sizes = tuple(sorted({int(each) for each in entries}))
+        if sizes and (len(sizes) < 2 or sizes[0] < 1):
             raise ValueError("budgets to choose from are two numbers of tokens or more, as in 73,273")
-        return found
+        return sizes
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The draws of one question: what was shown, how likely that was, and what it was worth."""
+    """The draws of one question: the tokens shown, their log-probability, and their reward."""
 
     scene: Scene
     orders: tuple[Tensor, ...]  # S of (K,)
@@ -86,32 +90,32 @@ class Drawn:
 
 
 class Policy:
-    """A head, and where there are several budgets a network that draws one: together they say how likely a set is."""
+    """A head, and for several budgets a network that draws one; together they give the probability of a set."""
 
     def __init__(self, head: Head, budget: BudgetNet | None, keep: int, temperature: float) -> None:
         self.head, self.budget, self.keep, self.temperature = head, budget, keep, temperature
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What is trained."""
+        """The modules that are trained, by name."""
         return {"head": self.head} | ({} if self.budget is None else {BUDGET: self.budget})
 
     def logits(self, scene: Scene) -> Tensor:
-        """(N,) of a scene of one question."""
+        """(N,) logits of the tokens, for a scene of one question."""
         return self.head(scene)[0] / self.temperature  # type: ignore[no-any-return]
 
     def log_p(self, drawn: Drawn, logits: Tensor) -> Tensor:
-        """(S,) of draws, under what the policy is now."""
+        """(S,) log-probability of draws under the current policy."""
         present = drawn.scene.present[0]
-        found = torch.cat([log_probability(logits, present, order[None]) for order in drawn.orders])
+        log_p = torch.cat([log_probability(logits, present, order[None]) for order in drawn.orders])
         if self.budget is None or drawn.levels is None:
-            return found
+            return log_p
         likely: Tensor = self.budget(self.budget.features(drawn.scene))[0]
-        return found + likely.clamp(min=1e-9).log()[drawn.levels]
+        return log_p + likely.clamp(min=1e-9).log()[drawn.levels]
 
     @torch.no_grad()
     def draw(self, engine: Engine, page: Page, number: int, settings: RewardSettings, make: torch.Generator) -> Drawn:
-        """Draws sets of tokens for a question, and has each read."""
+        """Draws sets of tokens for a question, and reads the answer from each."""
         scene = page.some([number])
         logits, present = self.logits(scene), scene.present[0]
         widest = self.keep if self.budget is None else self.budget.levels[-1]
@@ -127,7 +131,7 @@ class Policy:
         return Drawn(**{**_fields(drawn), "before": self.log_p(drawn, logits)})
 
     def chosen(self, page: Page, number: int) -> Tensor:
-        """(K,) what one look shows once training is over: the best tokens, as many as are likeliest to be right."""
+        """(K,) int64: the tokens that one look shows after training, the best ones at the likeliest budget."""
         scene, keep = page.some([number]), self.keep
         if self.budget is not None:
             with torch.no_grad():
@@ -140,7 +144,7 @@ def _fields(drawn: Drawn) -> dict[str, Any]:
 
 
 def loss(policy: Policy, drawn: Drawn, settings: RewardSettings) -> Tensor:
-    """() of one question's draws."""
+    """The loss () of one question's draws."""
     logits, advantage = policy.logits(drawn.scene), leave_one_out(drawn.reward)
     log_p = policy.log_p(drawn, logits)
     task = (
@@ -155,7 +159,7 @@ def start_of(init: Path | None, gaze: str | None) -> tuple[Head, Path]:
     """The head to start from, and its folder.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such head.
     """
     folder = init or (Path(gaze) if gaze else None)
     if folder is None:
@@ -170,30 +174,30 @@ def train(
     settings: HeadSettings, outcome: RewardSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path,
     origin: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """Trains a head by outcomes into `output`, from where it was left; what it gained, as its card has it.
+    """Trains a head by outcomes into `output`, or resumes; returns the report, which its card holds as well.
 
     Raises:
         ConfigError: no question has answers, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump(), "outcome": outcome.dump()})
     with spec.open() as engine:
         head, folder = start_of(outcome.init, engine.family.gaze)
-        learnt, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        training_pages, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
         budget = None
         if outcome.budgets:
-            budget = BudgetNet(learnt[0].some([0]).query_tokens.shape[-1], outcome.budgets)
+            budget = BudgetNet(training_pages[0].some([0]).query_tokens.shape[-1], outcome.budgets)
         policy = Policy(head, budget, settings.keep, outcome.temperature)
         before = Policy(start_of(outcome.init, engine.family.gaze)[0], None, settings.keep, outcome.temperature)
-        asked = answered(learnt)
+        questions = answered(training_pages)
         last: dict[int, Drawn] = {}  # the draws that the steps of one question share
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             visit = step // outcome.epochs
             if visit not in last:
                 last.clear()
-                at, number = asked[picked(len(asked), visit, settings.seed)]
-                last[visit] = policy.draw(engine, learnt[at], number, outcome, generator(settings.seed, visit))
+                at, number = questions[picked(len(questions), visit, settings.seed)]
+                last[visit] = policy.draw(engine, training_pages[at], number, outcome, generator(settings.seed, visit))
             drawn = last[visit]
             tokens = sum(len(order) for order in drawn.orders) / len(drawn.orders)
             facts = {"reward": float(drawn.reward.mean()), "score": float(drawn.score.mean()), "tokens": tokens}
@@ -210,28 +214,28 @@ def train(
 
 
 RATE = 1e-4
-"""Outcomes move a trained head by little steps: larger ones unlearn what boxes have taught it."""
+"""Learning rate. Larger steps on outcomes unlearn what a head has learned from boxes."""
 
 
 def answered(pages: Pages) -> list[tuple[int, int]]:
-    """(page, question) of every question with answers.
+    """(page index, question index) of every question with answers.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no question has answers.
     """
-    found = [
+    questions = [
         (at, number)
         for at, page in enumerate(pages)
         for number, (question, _) in enumerate(page.asked)
         if question.answers
     ]
-    if not found:
+    if not questions:
         raise ConfigError("this training learns from answers, and no question of this data set has any")
-    return found
+    return questions
 
 
 def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: int) -> dict[str, Any]:
-    """The score on held-out pages before and after, and the difference, with intervals over pages; tokens shown."""
+    """Scores on held-out pages before and after, their difference, with intervals over pages, and the tokens shown."""
     shown: list[int] = []
 
     def counted(page: Page, number: int) -> Tensor:
@@ -252,15 +256,15 @@ def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: in
     }
 
 
-def told(report: dict[str, Any], output: Path) -> str:
-    """What a training gained, as the command says it."""
-    said = report["said"]
+def summary(report: dict[str, Any], output: Path) -> str:
+    """The report as lines of text, for the command."""
+    scores = report["said"]
     sure = report["gain"] is not None and report["gain"]["low"] is not None and report["gain"]["low"] > 0
     number = report["after"]["num_questions"] if report["after"] else 0
     return "\n".join(
         [
             f"answers on {number} held-out questions ({report['metric']}):",
-            *(f"  {name:8s} {said[name]}" for name in ("before", "after", "gain")),
+            *(f"  {name:8s} {scores[name]}" for name in ("before", "after", "gain")),
             f"  {report['tokens']} tokens per look",
             "it pays on these pages" if sure else "no gain that the interval bears out: keep the head it started from",
             f"{output}",

@@ -49,12 +49,12 @@ class SpendingSettings(Settings):
             spelled=Short(name="budgets", metavar="A,B,...", help="Budgets to choose from. [default: 73,111,273,421]")
         ),
     ] = Field(LEVELS, min_length=2, description="Numbers of tokens to choose from.")
-    scorer: str = Field("late", description="NAME[:weight],...: by which the tokens of a budget are chosen.")
+    scorer: str = Field("late", description="NAME[:weight],...: scorers that choose the tokens of a budget.")
     target: int = Field(150, ge=1, description="Tokens that a question should cost on average.")
-    encoder: str = Field("full", pattern="^(full|ink)$", description="full or ink: what of a page is encoded.")
+    encoder: str = Field("full", pattern="^(full|ink)$", description="Cells to encode: full or ink.")
     steps: int = Field(300, ge=0, description="Batches of 64 questions.")
-    seed: int = Field(0, ge=0, description="Of the weights and of the batches.")
-    cache: Path = Field(Path("runs/encodings"), description="Where encoded pages are stored for the next training.")
+    seed: int = Field(0, ge=0, description="Seed of the weights and of the batches.")
+    cache: Path = Field(Path("runs/encodings"), description="Folder of encoded pages, reused by later trainings.")
 
     @field_validator("budgets", mode="before")
     @classmethod
@@ -63,7 +63,7 @@ class SpendingSettings(Settings):
 
 
 def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> list[dict[str, Any]]:
-    """One line per question: page, number, and the score at each budget; read where `file` lacks them."""
+    """One entry per question: page, number, and the score at each budget. Those missing in `file` are measured."""
     lines = kept_lines(file)
     done = {(line["page"], line["number"]) for line in lines}
     with file.open("a") as out:
@@ -79,28 +79,28 @@ def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], 
                 lines.append({"page": page.image_id, "number": number, "scores": scores})
                 out.write(json.dumps(lines[-1]) + "\n")
                 out.flush()
-    known = {page.image_id for page in pages}
-    return [line for line in lines if line["page"] in known]
+    image_ids = {page.image_id for page in pages}
+    return [line for line in lines if line["page"] in image_ids]
 
 
 def train(
     settings: SpendingSettings, spec: HF, dataset: Dataset, rows: Sequence[Row], output: Path, origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains a budget into `output`, from where it was left; what it spends and reads beside fixed ones.
+    """Trains a budget into `output`, or resumes; returns its tokens and scores beside those of fixed budgets.
 
     Raises:
         ConfigError: no question has answers, or `output` holds another training.
-        KeyboardInterrupt: asked to stop; the same call goes on.
+        KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump()})
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
     with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
         score = looks.with_gaze(engine.family.gaze).strategies.score
-        learnt, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split(HELD_OUT)
         lines = measured(engine, pages, score, settings.budgets, output / MEASURED)
         torch.manual_seed(settings.seed)
         net = BudgetNet(pages[0].asked[0][1].tokens.shape[-1], settings.budgets)
-        features, scores, _ = _table(net, learnt, lines)
+        features, scores, _ = _table(net, training_pages, lines)
         if not len(scores):
             raise ConfigError("a budget is learned from answers, and no question of this data set has any")
 
@@ -145,18 +145,18 @@ def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str
     below = max(0, above - 1)
     share = (mean_tok - net.levels[below]) / max(1, net.levels[above] - net.levels[below])
     even = (1 - share) * scores[:, below] + share * scores[:, above]
-    found = {
+    readings = {
         "chosen": bootstrap_mean(own.tolist(), pages),
         **{f"{level} tokens": bootstrap_mean(scores[:, i].tolist(), pages) for i, level in enumerate(net.levels)},
         "gain": bootstrap_difference(own.tolist(), even.tolist(), pages),
     }
-    report: dict[str, Any] = {name: None if each is None else asdict(each) for name, each in found.items()}
+    report: dict[str, Any] = {name: None if each is None else asdict(each) for name, each in readings.items()}
     used = {str(level): int((place == i).sum()) for i, level in enumerate(net.levels)}
     return {**report, "tokens": round(mean_tok, 1), "used": used}
 
 
-def told(report: dict[str, Any], output: Path) -> str:
-    """What the budget learned, as the command says it."""
+def summary(report: dict[str, Any], output: Path) -> str:
+    """The report as lines of text, for the command."""
     chosen = f"  chosen       {interval_text(report['chosen'])}  {report['tokens']} tokens"
     lines = [f"held-out pages ({report['metric']}):", chosen]
     lines += [f"  {name:12s} {interval_text(each)}" for name, each in report.items() if name.endswith(" tokens")]

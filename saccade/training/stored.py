@@ -1,9 +1,9 @@
-"""Encoded pages, stored once and reused by every training: one Parquet file per page.
+"""Encoded pages, stored once and reused by all trainings: one Parquet file per page.
 
-    CACHE/<what they depend on>/00017.parquet     image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
+    CACHE/<key>/00017.parquet     image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
 
-What they depend on is the model's weights, the data, how a page is encoded and who taught: change one, and pages are
-encoded anew, beside the others. An interrupted encoding goes on with the pages that are missing.
+The key is a hash of the model's weights, the data, the settings of the encoding and the teacher: a change of one starts
+a new folder. An interrupted encoding resumes with the missing pages.
 
 N tokens of a page, Q questions about it, T tokens of a question.
 """
@@ -66,22 +66,23 @@ class Page:
         return self.some(range(len(self.asked)))
 
     def some(self, numbers: Sequence[int]) -> Scene:
-        """The page for some of its questions."""
+        """The scene of the page with some of its questions; shared tensors are expanded, not copied."""
         queries = [self.asked[number][1] for number in numbers]
-        one, many = Scene.of([(self.picture, self.encoding, queries[0])]), len(queries)
+        single, many = Scene.of([(self.picture, self.encoding, queries[0])]), len(queries)
         shared = ("valid", "present", "tokens", "features", "received", "centre_uv", "row", "col", "level")
-        wide: dict[str, Any] = {name: getattr(one, name).expand(many, *getattr(one, name).shape[1:]) for name in shared}
+        parts = {name: getattr(single, name) for name in shared}
+        wide: dict[str, Any] = {name: part.expand(many, *part.shape[1:]) for name, part in parts.items()}
         longest = max(len(query.tokens) for query in queries)
         padded = [torch.nn.functional.pad(query.tokens, (0, 0, 0, longest - len(query.tokens))) for query in queries]
         weights = [torch.nn.functional.pad(query.weight, (0, longest - len(query.weight))) for query in queries]
         return replace(
-            one, **wide, pictures=one.pictures * many, grids=one.grids * many, queries=tuple(queries),
+            single, **wide, pictures=single.pictures * many, grids=single.grids * many, queries=tuple(queries),
             query_tokens=torch.stack(padded), query_weight=torch.stack(weights),
         )  # fmt: skip
 
 
 class Pages(Sequence[Page]):
-    """Pages of a folder, read when they are asked for; the last few stay in memory."""
+    """Pages of a folder, loaded on access; the last few stay in memory."""
 
     def __init__(self, files: Sequence[Path], picture: Callable[[str], Picture], held: int = 64) -> None:
         self.files, self.picture, self.held = list(files), picture, held
@@ -103,13 +104,13 @@ class Pages(Sequence[Page]):
         return (self[number] for number in range(len(self)))
 
     def split(self, every: int) -> tuple["Pages", "Pages"]:
-        """Trained on, and held out: every `every`-th page, the last ones where there are fewer."""
+        """Training pages and held-out pages: every `every`-th page is held out, or the last ones of fewer pages."""
         if len(self) < 2:
             raise ConfigError(f"{len(self)} page with usable questions: at least 2 are needed, one to hold out")
         out = [number for number in range(len(self)) if number % every == every - 1] or [len(self) - 1]
         parts = ([n for n in range(len(self)) if n not in set(out)], out)
-        made = [Pages([self.files[n] for n in part], self.picture, self.held) for part in parts]
-        return made[0], made[1]
+        halves = [Pages([self.files[n] for n in part], self.picture, self.held) for part in parts]
+        return halves[0], halves[1]
 
 
 def stored(
@@ -124,11 +125,11 @@ def stored(
 ) -> Pages:
     """The pages of these rows as `settings` encode them, made where the cache lacks them.
 
-    `teach` gives what tokens are worth where boxes do not; `taught` says how, and is part of what pages depend on.
-    Images that cannot be opened and questions that cannot be asked are left out.
+    `teach` gives the worth of tokens instead of the boxes; `taught` describes it, and is part of the key. Images that
+    cannot be opened and questions that cannot be asked are left out.
 
     Raises:
-        ConfigError: nothing is left.
+        ConfigError: no usable page is left.
     """
     depends = {
         "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
@@ -155,10 +156,10 @@ def stored(
 
 @contextmanager
 def frozen(
-    opened: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
+    opening: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
 ) -> Iterator[tuple[E, Pages]]:
-    """An engine whose weights stay as they are, and the pages of these rows as it encodes them. Raises as `stored`."""
-    with opened as engine:
+    """An engine with frozen weights, and the pages of these rows as it encodes them. Raises as `stored`."""
+    with opening as engine:
         engine.family.model.requires_grad_(False)
         yield engine, stored(cache, settings, engine, dataset, rows)
 
@@ -166,7 +167,7 @@ def frozen(
 def _encoded(
     settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, teach: Teach | None
 ) -> tuple[Encoding | None, list[tuple[Question, Query]], Tensor | None]:
-    """A row encoded, its questions that can be asked, what a teacher says; no encoding: nothing of it can be used."""
+    """A row's encoding, its usable questions, and the teacher's worth (Q, N); without encoding the row is unusable."""
     try:
         sample = dataset.sample(row, encoder.family.limit_px)
         seen = see(settings, encoder, sample.picture, sample.questions)
@@ -185,8 +186,8 @@ def _encoded(
 def write(
     file: Path, row: Row, encoding: Encoding | None, asked: Sequence[tuple[Question, Query]], worth: Tensor | None
 ) -> None:
-    """One page as a file, whole or not at all; a page without an encoding is a file without rows."""
-    found: list[dict[str, Any]] = []
+    """Writes one page as a file, atomically; a page without an encoding becomes a file without rows."""
+    rows: list[dict[str, Any]] = []
     if encoding is not None:
         tensors = {**encoding.tensors, **{f"grid.{name}": getattr(encoding.grid, name) for name in GRID}}
         if encoding.coded is not None:
@@ -200,18 +201,18 @@ def write(
         about |= {name: getattr(encoding, name) for name in ("picture_hash", "fingerprint", "num_patches")}
         if encoding.coded is not None:
             about["coded"] = {"codec": encoding.coded.codec, "dtype": str(encoding.coded.dtype).removeprefix("torch.")}
-        found = [
+        rows = [
             {"image_id": row.image_id, "source": row.source, "about": json.dumps(about),
              "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
              "tensors": packed({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})}
         ]  # fmt: skip
     part = file.with_suffix(".part")
-    pq.write_table(pa.Table.from_pylist(found, SCHEMA), part, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
     os.replace(part, file)
 
 
 def read(file: Path, picture: Callable[[str], Picture]) -> Page:
-    """A page that `write` has written; its picture is opened when somebody looks at it."""
+    """Reads a page that `write` has written; its picture is opened lazily."""
     (row,) = pq.read_table(file).to_pylist()
     tensors, about = unpacked(row["tensors"]), json.loads(row["about"])
     placed: dict[str, Any] = {name: about.pop(name) for name in SIDES}

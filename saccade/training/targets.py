@@ -1,4 +1,4 @@
-"""What each token of a page is worth to a question: by boxes of answers and their labels, or by where others looked.
+"""Training targets: the worth of each token of a page to a question, from boxes of answers and labels or from teachers.
 
 A reader needs the label as well as the answer ("Total" and "12.50"): a head that was taught answers alone covered more
 of them, but far fewer were read. N tokens, Q questions.
@@ -26,11 +26,11 @@ LABELS = ("label_boxes_uv", "key_box_uv")
 
 
 def label_boxes(question: Question) -> tuple[Box, ...]:
-    """The boxes of what the answer is called on the page, in uv; () where the data set has none."""
+    """The boxes (x0, y0, x1, y1) in uv of the answer's label on the page; () if the data set has none."""
     for name in LABELS:
-        found: Any = question.metadata.get(name)
-        if found:
-            several = found if isinstance(found[0], Sequence) else [found]
+        boxes: Any = question.metadata.get(name)
+        if boxes:
+            several = boxes if isinstance(boxes[0], Sequence) else [boxes]
             return tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in several)
     return ()
 
@@ -46,13 +46,13 @@ def by_boxes(grid: Grid, question: Question, labels: float) -> Tensor:
 
 
 def _even(grid: Grid, boxes: Sequence[Box]) -> Tensor:
-    """(N,) 1 in all, spread evenly over the tokens that the boxes overlap."""
+    """(N,) that sums to 1, spread evenly over the tokens that the boxes overlap; all 0 if there are none."""
     under = in_boxes(grid, boxes).float()
     return under / under.sum().clamp(min=1)
 
 
 def target_of(page: Page, labels: float) -> Tensor:
-    """(Q, N) what the tokens of a page are worth to its questions: its teacher's word, or its boxes'."""
+    """(Q, N) >= 0: the worth of a page's tokens to its questions, by its teacher or else by boxes."""
     if page.worth is not None:
         return page.worth
     return torch.stack([by_boxes(page.encoding.grid, question, labels) for question, _ in page.asked])
@@ -73,8 +73,8 @@ class Listened:
         glimpse = replace(small, grid=coarse_on(small.grid, encoding.grid))
         heard = embed_questions(self.engine, [question for question, _ in asked], self.scorer, encoding.grid, glimpse)
         self.engine.forget()
-        told = [query.heard.attention if isinstance(query, Query) and query.heard else None for _, query in heard]
-        return torch.stack([torch.zeros(len(encoding)) if a is None else (a - 1).clamp(min=0) for a in told])
+        attention = [query.heard.attention if isinstance(query, Query) and query.heard else None for _, query in heard]
+        return torch.stack([torch.zeros(len(encoding)) if a is None else (a - 1).clamp(min=0) for a in attention])
 
 
 class WatchedReading:

@@ -1,4 +1,4 @@
-"""Tunes on one's own questions how tokens are chosen: the weights of a mix of scorers, and the ratio of `hybrid`.
+"""Tunes the choice of tokens on one's own questions: the weights of a mix of scorers, and the ratio of `hybrid`.
 
 Half of the pages decide; the other half, which decided nothing, say what was gained. The search is random (Bergstra &
 Bengio 2012): weights evenly over all mixes, ratios evenly; beside them what looks use now, and every scorer alone.
@@ -23,7 +23,7 @@ NOW = "as it is"
 
 
 class TuneSettings(Settings):
-    """What is tried."""
+    """The settings to try."""
 
     panel = "What it tries"
 
@@ -31,13 +31,15 @@ class TuneSettings(Settings):
         tuple[str, ...],
         Option(
             spelled=Short(
-                name="scorers", metavar="A,B,...", help="Whose weights are tuned. [default: query,edges,late]"
+                name="scorers", metavar="A,B,...", help="Scorers whose weights are tuned. [default: query,edges,late]"
             )
         ),
-    ] = Field(("query", "edges", "late"), min_length=1, description="Whose weights are tuned.")
-    trials: int = Field(24, ge=2, description="Ways that are tried, the settings as they are among them.")
-    least_ratio: float = Field(0.4, ge=0, le=1, description="Of the sampler hybrid, tried from here to 1.")
-    seed: int = Field(0, ge=0, description="Of what is tried, and of which pages decide.")
+    ] = Field(("query", "edges", "late"), min_length=1, description="Scorers whose weights are tuned.")
+    trials: int = Field(24, ge=2, description="Ways to try, including the current settings.")
+    least_ratio: float = Field(
+        0.4, ge=0, le=1, description="Smallest ratio of the sampler hybrid to try; the largest is 1."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the trials, and of the split of the pages.")
 
     @field_validator("scorers", mode="before")
     @classmethod
@@ -51,9 +53,9 @@ class TuneSettings(Settings):
 
 def trials(settings: TuneSettings, looks: Episode) -> dict[str, dict[str, Any]]:
     """Settings of an episode by the name of the trial; the first is `NOW`, without any of its own."""
-    draw, found = np.random.default_rng(settings.seed), {NOW: dict[str, Any]()}
+    draw, trials_by_name = np.random.default_rng(settings.seed), {NOW: dict[str, Any]()}
     alone = [{name: 1.0} for name in settings.scorers]
-    while len(found) < settings.trials:
+    while len(trials_by_name) < settings.trials:
         if alone:
             mix, ratio = alone.pop(0), 1.0
         else:
@@ -61,31 +63,31 @@ def trials(settings: TuneSettings, looks: Episode) -> dict[str, dict[str, Any]]:
             mix = {name: round(float(w), 2) for name, w in zip(settings.scorers, drawn, strict=True) if w >= 0.01}
             ratio = round(float(draw.uniform(settings.least_ratio, 1)), 2)
         scorer = ",".join(f"{name}:{weight:g}" for name, weight in mix.items())
-        found[f"{scorer} ratio {ratio:g}"] = {"scorer": scorer, "sampler": {"name": LOOKS, "ratio": ratio}}
-    for made in found.values():
-        looks.with_settings(**made)  # a wrong one is refused before anything is loaded
-    return found
+        trials_by_name[f"{scorer} ratio {ratio:g}"] = {"scorer": scorer, "sampler": {"name": LOOKS, "ratio": ratio}}
+    for changes in trials_by_name.values():
+        looks.with_settings(**changes)  # a wrong one is refused before anything is loaded
+    return trials_by_name
 
 
 def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
-    """The pages that decide, and those that are reported; drawn by `seed`.
+    """A random split by `seed`: the pages that decide, and the pages that are reported.
 
     Raises:
-        ConfigError: there are no answers, or too few pages.
+        ConfigError: no question has answers, or there are too few pages.
     """
-    known = [row for row in rows if any(question.answers for question in row.questions)]
-    if len(known) < 2:
+    answered = [row for row in rows if any(question.answers for question in row.questions)]
+    if len(answered) < 2:
         raise ConfigError(
-            f"{len(known)} pages with answered questions: tuning needs at least 2, some to decide by and some to "
+            f"{len(answered)} pages with answered questions: tuning needs at least 2, some to decide by and some to "
             "report; a few dozen say something"
         )
-    order = np.random.default_rng(seed).permutation(len(known))
-    middle = (len(known) + 1) // 2
-    return [known[i] for i in sorted(order[:middle])], [known[i] for i in sorted(order[middle:])]
+    order = np.random.default_rng(seed).permutation(len(answered))
+    middle = (len(answered) + 1) // 2
+    return [answered[i] for i in sorted(order[:middle])], [answered[i] for i in sorted(order[middle:])]
 
 
 def best(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[str, dict[str, float]]:
-    """The trial with the highest mean score, the earlier of equals, and the means of all."""
+    """The trial with the highest mean score (the earlier of equal ones), and the means of all trials."""
     means = {}
     for name in names:
         scores = [line["score"] for line in lines if line["variant"] == name and line["score"] is not None]
@@ -94,22 +96,22 @@ def best(lines: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[str,
 
 
 def gained(lines: Sequence[Mapping[str, Any]], tuned: str) -> dict[str, Any]:
-    """Scores of the settings as they are and tuned on the same questions, and the difference, with intervals."""
+    """Scores of the current and the tuned settings on the same questions, and their difference, with intervals."""
     own = {line["id"]: line for line in lines if line["variant"] == tuned and line["score"] is not None}
     now = {line["id"]: line for line in lines if line["variant"] == NOW and line["score"] is not None}
     both = [identity for identity in now if identity in own]
     pages = [now[identity]["image_id"] for identity in both]
     scores = [[side[identity]["score"] for identity in both] for side in (now, own)]
-    found = {
+    means = {
         "now": bootstrap_mean(scores[0], pages),
         "tuned": bootstrap_mean(scores[1], pages),
         "gain": bootstrap_difference(scores[1], scores[0], pages),
     }
-    return {name: None if each is None else asdict(each) for name, each in found.items()}
+    return {name: None if each is None else asdict(each) for name, each in means.items()}
 
 
-def told(report: Mapping[str, Any]) -> str:
-    """What tuning found, as the command says it."""
+def summary(report: Mapping[str, Any]) -> str:
+    """The report as lines of text, for the command."""
     gain = report["gain"]
     sure = gain is not None and gain["low"] is not None and gain["low"] > 0
     questions = 0 if gain is None else gain["num_questions"]

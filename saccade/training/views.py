@@ -1,4 +1,4 @@
-"""What the reader is shown in training: one page, one view of it, its questions, and where it should look.
+"""The reader's training examples: one page, one view of it, its questions, and where it should attend.
 
 Views: every inked cell, mostly of the page shrunk until its print is just large enough; the cells of one to three
 looks; the page resized to fewer cells, as often as looks; a resized page, read first, and looks after it; and a page
@@ -87,11 +87,11 @@ class _Sheet:
 
     @cached_property
     def inked(self) -> NDArray[np.bool_]:
-        """(N,)"""
-        found = ink(torch.tensor(self.image)[None], PATCH_PX, self.tolerance)
+        """(N,) bool: the cells that hold ink."""
+        inked_cells = ink(torch.tensor(self.image)[None], PATCH_PX, self.tolerance)
         if self.beside:
-            found = F.max_pool2d(found.float(), (1, 3), 1, (0, 1)) > 0
-        inked: NDArray[np.bool_] = found[0].flatten().numpy()
+            inked_cells = F.max_pool2d(inked_cells.float(), (1, 3), 1, (0, 1)) > 0
+        inked: NDArray[np.bool_] = inked_cells[0].flatten().numpy()
         return inked
 
     def contrast(self) -> NDArray[np.float64]:
@@ -100,7 +100,7 @@ class _Sheet:
         return np.divide(spread, max(float(spread.max()), 1.0))
 
     def labels(self) -> Bytes:
-        """(N, 5)"""
+        """(N, 5) uint8 character classes of each cell."""
         heights = [f.x_height_px * self.x_height_scale for f in self.page.fields]
         if min(heights, default=0.0) < READABLE_PX:
             return np.full((self.rows * self.cols, SLOTS), UNKNOWN, np.uint8)
@@ -210,7 +210,7 @@ def _shown(kind: str, sheet: _Sheet, draw: np.random.Generator, fields: list[int
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """What a view shows of a page at one resolution."""
+    """The part of a view at one resolution."""
 
     slot_of: Ints  # (n,) slot of each character, -1: not in view
     x_height_scale: float
@@ -224,11 +224,11 @@ def _ask(page: Page, layers: list[_Layer], field: int) -> Asked | None:
     question, doubtful, keys = item.question.encode(), False, _NO_SLOTS
     for layer in layers:
         slots, key = layer.slot_of[span], layer.slot_of[slice(*page.chars.key_span[field])]
-        seen, key_seen = float((slots[printed] >= 0).mean()), float((key >= 0).mean())
+        value_seen, key_seen = float((slots[printed] >= 0).mean()), float((key >= 0).mean())
         size_px = item.x_height_px * layer.x_height_scale
-        if seen >= 0.9 and key_seen >= 0.5 and size_px >= READABLE_PX:
+        if value_seen >= 0.9 and key_seen >= 0.5 and size_px >= READABLE_PX:
             return Asked(question, item.answer.encode(), np.unique(key[key >= 0]), slots)
-        doubtful |= seen >= 0.5 and size_px >= UNREADABLE_PX
+        doubtful |= value_seen >= 0.5 and size_px >= UNREADABLE_PX
         if size_px >= UNREADABLE_PX:
             keys = np.union1d(keys, key[key >= 0])
     return None if doubtful else Asked(question, None, keys, _NO_SLOTS)
@@ -343,8 +343,8 @@ def _glimpse(sheet: _Sheet, max_tok: int) -> _Glimpse:
     scale = rows / sheet.rows
     token = token_of(sheet.page.chars, rows, cols, (scale, cols / sheet.cols))
     small = _Sheet(sheet.page, image, token, rows, cols, (0, 0), 0, scale)
-    kept = np.flatnonzero(small.inked)
-    row, col = np.divmod(kept, cols)
+    shown = np.flatnonzero(small.inked)
+    row, col = np.divmod(shown, cols)
     cells = np.stack([(row + 0.5) * sheet.rows // rows, (col + 0.5) * sheet.cols // cols], 1).astype(np.int64)
-    slots = _slots(token, kept, 0, rows * cols)
-    return _Glimpse(_patches(small.image)[kept], small.labels()[kept], cells, np.stack([row, col], 1), slots, scale)
+    slots = _slots(token, shown, 0, rows * cols)
+    return _Glimpse(_patches(small.image)[shown], small.labels()[shown], cells, np.stack([row, col], 1), slots, scale)

@@ -57,9 +57,9 @@ async def looked(all_seen: Sequence[Seen], settings: Episode, read: Read) -> lis
             return await arun(flow, lambda ask: read(ask.canvas, ask.question))
 
     flows = [flow for seen in all_seen for flow in episodes(settings, seen)]
-    made = [outcome for part in await asyncio.gather(*map(one, flows)) for outcome in part]
-    assert all(isinstance(outcome, Trace) for outcome in made), made
-    return made  # type: ignore[return-value]
+    outcomes = [outcome for part in await asyncio.gather(*map(one, flows)) for outcome in part]
+    assert all(isinstance(outcome, Trace) for outcome in outcomes), outcomes
+    return outcomes  # type: ignore[return-value]
 
 
 async def apart(all_seen: Sequence[Seen], traces: Sequence[Trace], read: Read) -> list[list[Answer]]:
@@ -123,9 +123,9 @@ def main() -> None:
     result = {"images": len(samples), "page_px": PAGE_PX, "questions_per_image": tables, **provenance()}
     path = Path(__file__).parent / "results" / "canvases.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
-    for number, made in tables.items():
+    for number, rows in tables.items():
         shown = Table("way", "prefill tok/question", "cached", "questions/s", "encoder", title=f"{number} an image")
-        for name, row in made.items():
+        for name, row in rows.items():
             cells = (f"{row['prefill_tok']:.0f}", f"{row['cached_share']:.0%}", f"{row['questions_per_s']:.2f}")
             shown.add_row(name, *cells, f"{row['encoder_passes']:.2f}")
         Console().print(shown)

@@ -24,7 +24,7 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.seen import see
-from saccade.training.comparing import compared, reported, told
+from saccade.training.comparing import compared, reported, summary
 from saccade.training.stored import stored
 from saccade.types import Part
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     bytes_page = {name: weighed(spec, dataset) for name, spec in specs.items()}
     readings = compared({name: (spec, LOOKS) for name, spec in specs.items()}, dataset, 8 * given.pages)
-    made: dict[str, Any] = {
+    result: dict[str, Any] = {
         "questions": len(readings["coded"].scores),
         "pages": given.pages,
         "page_px": given.page_px,
@@ -73,11 +73,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "codec": json.loads((given.codec / "module.json").read_text()),
         "provenance": provenance(),
     }
-    given.output.write_text(json.dumps(made, indent=1) + "\n")
+    given.output.write_text(json.dumps(result, indent=1) + "\n")
     for what in bytes_page["coded"]:
         before, after = (bytes_page[name][what] for name in specs)
         print(f"{what:14s} {before:12,.0f} bytes a page, coded {after:12,.0f} ({after / before:.2f})")
-    print(told(readings))
+    print(summary(readings))
 
 
 if __name__ == "__main__":

@@ -46,13 +46,13 @@ CONFIG = ServeConfig(episode=EPISODE, threads=1, max_episodes=8)
 def requests(num_pages: int) -> list[tuple[bytes, str]]:
     """(PNG, question) pairs."""
     dataset = SynthDoc(page_px=PAGE_PX, num_pages=num_pages + WARM, questions_per_page=1, seed=11)
-    made = []
+    pages = []
     for row in dataset.rows():
         assert isinstance(row, Row)
         buffer = io.BytesIO()
         Image.fromarray(dataset.sample(row).picture.rgb).save(buffer, "png")
-        made.append((buffer.getvalue(), row.questions[0].text))
-    return made
+        pages.append((buffer.getvalue(), row.questions[0].text))
+    return pages
 
 
 def body(data: bytes, question: str) -> dict[str, Any]:
@@ -95,25 +95,25 @@ def in_process(bodies: list[dict[str, Any]]) -> dict[str, Any]:
     """The ASGI app, without Ray and without a socket."""
     endpoint = InProcess(CONFIG)
     try:
-        return timed(lambda made: endpoint.post(made).raise_for_status(), bodies)
+        return timed(lambda payload: endpoint.post(payload).raise_for_status(), bodies)
     finally:
         endpoint.close()
 
 
 def over_http(bodies: list[dict[str, Any]]) -> dict[str, Any]:
     """`saccade serve`; pages are new at each concurrency because each has a server of its own."""
-    found = {}
+    timings = {}
     for at_once in (1, 8):
         port, local = free_port(), threading.local()
         with serving(CONFIG, "127.0.0.1", port):
 
-            def post(made: dict[str, Any], port: int = port, local: Any = local) -> None:
+            def post(payload: dict[str, Any], port: int = port, local: Any = local) -> None:
                 if not hasattr(local, "client"):
                     local.client = httpx2.Client(timeout=120)
-                local.client.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=made).raise_for_status()
+                local.client.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=payload).raise_for_status()
 
-            found[str(at_once)] = timed(post, bodies, at_once)
-    return found
+            timings[str(at_once)] = timed(post, bodies, at_once)
+    return timings
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def main() -> None:
         "in_process": inside,
         "served_by_concurrency": served,
         "added_s": {"in_process": inside["median_s"] - alone, "served": served["1"]["median_s"] - alone},
-        "throughput_of_engine_loop": {n: found["per_s"] * alone for n, found in served.items()},
+        "throughput_of_engine_loop": {n: timing["per_s"] * alone for n, timing in served.items()},
         "cores": num_cpus(),
         "load": os.getloadavg(),
         **provenance(),

@@ -70,21 +70,21 @@ def rows(config: RunConfig) -> dict[str, dict[str, Any]]:
 
 def compared(episode: Episode, dataset: dict[str, Any], folder: Path) -> dict[str, Any]:
     """One way of looking, by the loop, the graph and the loop."""
-    made, said = {}, {}
+    summaries, rows_of = {}, {}
     for name, run in (("before", loop), ("graph", graph), ("after", loop)):
         config = RunConfig(dataset=dataset, output=folder / name, episode=episode, engine={"device": "cpu"})
-        made[name], said[name] = run(config), rows(config)
-    differing = [key for key, row in said["before"].items() if any(row[c] != said["graph"][key][c] for c in SAME)]
-    questions = len(said["before"])
-    rates = {name: questions / each["seconds"] for name, each in made.items()}
+        summaries[name], rows_of[name] = run(config), rows(config)
+    differing = [key for key, row in rows_of["before"].items() if any(row[c] != rows_of["graph"][key][c] for c in SAME)]
+    questions = len(rows_of["before"])
+    rates = {name: questions / each["seconds"] for name, each in summaries.items()}
     return {
         "questions": questions,
         "loop_questions_per_s": [rates["before"], rates["after"]],
         "graph_questions_per_s": rates["graph"],
         "ratio": rates["graph"] / ((rates["before"] + rates["after"]) / 2),
-        "loop_start_up_s": made["after"]["start_up_s"],
-        "graph_start_up_s": made["graph"]["start_up_s"],
-        "differing_answers": len(differing) + len(said["before"].keys() ^ said["graph"].keys()),
+        "loop_start_up_s": summaries["after"]["start_up_s"],
+        "graph_start_up_s": summaries["graph"]["start_up_s"],
+        "differing_answers": len(differing) + len(rows_of["before"].keys() ^ rows_of["graph"].keys()),
     }
 
 
@@ -110,12 +110,16 @@ def main() -> None:
                 "questions_per_page": per_page,
             }
             with tempfile.TemporaryDirectory() as folder:
-                found = compared(WAYS[name], dataset, Path(folder))
-            result["ways"].setdefault(name, {})[str(per_page)] = found
-            before, after = found["loop_questions_per_s"]
-            starts = [f"{found[f'{who}_start_up_s']:.1f}" for who in ("loop", "graph")]
-            shown = [f"{before:.2f}, {after:.2f}", f"{found['graph_questions_per_s']:.2f}", f"{found['ratio']:.2f}"]
-            table.add_row(name, str(per_page), *shown, *starts, str(found["differing_answers"]))
+                row = compared(WAYS[name], dataset, Path(folder))
+            result["ways"].setdefault(name, {})[str(per_page)] = row
+            before, after = row["loop_questions_per_s"]
+            starts = [f"{row[f'{who}_start_up_s']:.1f}" for who in ("loop", "graph")]
+            shown = [
+                f"{before:.2f}, {after:.2f}",
+                f"{row['graph_questions_per_s']:.2f}",
+                f"{row['ratio']:.2f}",
+            ]
+            table.add_row(name, str(per_page), *shown, *starts, str(row["differing_answers"]))
     Console(width=140).print(table)
     if given.pages == parser.get_default("pages") and set(result["ways"]) == set(WAYS):
         path = Path(__file__).parent / "results" / "graph.json"

@@ -58,10 +58,10 @@ def measure(engine: HFEngine, samples: Sequence[Sample], fixations: int) -> dict
                 shown[name].append(coverage(grid, trace.shown, question.answer_boxes_uv))
             seconds[name].append(sum(trace.cost.seconds["encode"] for trace in traces))
             passes[name].append(sum(trace.cost.encoder_passes for trace in traces))
-    made: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for name in ENCODERS:
         mean, cover = bootstrap_mean(scores[name], pages), bootstrap_mean(shown[name], pages)
-        made[name] = {
+        measures[name] = {
             "encoder_s": statistics.median(seconds[name]),
             "encoder_passes": statistics.mean(passes[name]),
             "anls": mean and asdict(mean),
@@ -69,8 +69,8 @@ def measure(engine: HFEngine, samples: Sequence[Sample], fixations: int) -> dict
         }
     ratios = [lazy / full for lazy, full in zip(seconds["lazy"], seconds["full"], strict=True)]
     difference = bootstrap_difference(scores["lazy"], scores["full"], pages)
-    made["lazy"] |= {"of_full_time": statistics.median(ratios), "difference": difference and asdict(difference)}
-    return made
+    measures["lazy"] |= {"of_full_time": statistics.median(ratios), "difference": difference and asdict(difference)}
+    return measures
 
 
 def show(result: dict[str, Any]) -> None:

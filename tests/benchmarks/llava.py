@@ -84,7 +84,7 @@ def measure(engine: HFEngine, samples: Sequence[Sample], repeats: int) -> dict[s
                 turns[name].append(looked(engine, sample, settings))
         for name, traces in turns.items():
             rows[name].append(line(traces))
-    return {name: {key: statistics.fmean(row[key] for row in made) for key in made[0]} for name, made in rows.items()}
+    return {name: {key: statistics.fmean(row[key] for row in runs) for key in runs[0]} for name, runs in rows.items()}
 
 
 def line(traces: Sequence[Trace]) -> dict[str, float]:
@@ -110,8 +110,8 @@ def main() -> None:
         with quiet(), spec.open() as engine:
             table = measure(engine, samples, given.repeats)
     model = {"layers": LAYERS, "width": WIDTH, "tower_layers": TOWER_LAYERS, "tower_width": TOWER_WIDTH}
-    made = {"pages": len(samples), "repeats": given.repeats, "model": model, "ways": table, **provenance()}
-    given.output.write_text(json.dumps(made, indent=1) + "\n")
+    result = {"pages": len(samples), "repeats": given.repeats, "model": model, "ways": table, **provenance()}
+    given.output.write_text(json.dumps(result, indent=1) + "\n")
     full = table["all 576"]
     shown = Table("way", "tokens", "prefilled", "prefill s", "of all", "encoder s", "together, of all")
     for name, row in table.items():

@@ -117,16 +117,16 @@ def main() -> None:
     rows, shown = [], Table("picture", "bins", "", "warpPolar ms", "array", "ratio", "tensor", "ratio", "difference")
     for name, (height, width) in SIZES.items():
         for bins in BINS:
-            for made in measure(height, width, *bins, given.repeats):
-                rows.append({"picture": name, "bins": list(bins), **made})
-                ms = made["ms"]
-                cells = [f"{ms['warpPolar']:.2f}", f"{ms['array']:.2f}", f"{made['array_to_warp_polar']:.2f}"]
+            for measures in measure(height, width, *bins, given.repeats):
+                rows.append({"picture": name, "bins": list(bins), **measures})
+                ms = measures["ms"]
+                cells = [f"{ms['warpPolar']:.2f}", f"{ms['array']:.2f}", f"{measures['array_to_warp_polar']:.2f}"]
                 cells += [
                     f"{ms['tensor']:.2f}",
-                    f"{made['tensor_to_warp_polar']:.2f}",
-                    f"{made['mean_difference']:.2f}",
+                    f"{measures['tensor_to_warp_polar']:.2f}",
+                    f"{measures['mean_difference']:.2f}",
                 ]
-                shown.add_row(name, "x".join(map(str, bins)), made["direction"], *cells)
+                shown.add_row(name, "x".join(map(str, bins)), measures["direction"], *cells)
     threads = {"cpus": num_cpus(), "torch_threads": torch.get_num_threads(), "opencv_threads": cv2.getNumThreads()}
     slowest = max(each["array_to_warp_polar"] for each in rows)
     result = {"repeats": given.repeats, "slowest_ratio": slowest, "target": TARGET, **threads, "rows": rows}

@@ -110,13 +110,13 @@ def measured(engine: HFEngine, samples: Sequence[Sample], ways: Mapping[str, Epi
         ]
         for name, answered in outcomes.items()
     }
-    made = {}
+    measures = {}
     for name in ways:
         traces = [outcome for outcome in outcomes[name] if isinstance(outcome, Trace)]
         mean, against = bootstrap_mean(scores[name], pages), None
         if name != "full" and "full" in ways:
             against = bootstrap_difference(scores[name], scores["full"], pages)
-        made[name] = {
+        measures[name] = {
             "anls": mean and asdict(mean),
             "difference": against and asdict(against),
             "questions_per_s": len(questions) / sum(seconds[name]),
@@ -127,7 +127,7 @@ def measured(engine: HFEngine, samples: Sequence[Sample], ways: Mapping[str, Epi
             "first_step": statistics.mean(len(trace.steps) == 1 for trace in traces),
             "errors": len(questions) - len(traces),
         }
-    return made
+    return measures
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -137,12 +137,12 @@ def markdown(result: Mapping[str, Any]) -> str:
         "|---" * 7 + "|",
     ]
     for name in (name for name in SHOWN if name in result["eight"]):
-        found = result["eight"][name]
-        mean = found["anls"]
+        way = result["eight"][name]
+        mean = way["anls"]
         alone = result["one"][name]["questions_per_s"]
         lines.append(
-            f"| {name} | {mean['mean']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}] | {found['questions_per_s']:.1f} | "
-            f"{found['right_per_s']:.1f} | {found['tokens']:.0f} | {found['encoder_passes']:.2f} | {alone:.1f} |"
+            f"| {name} | {mean['mean']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}] | {way['questions_per_s']:.1f} | "
+            f"{way['right_per_s']:.1f} | {way['tokens']:.0f} | {way['encoder_passes']:.2f} | {alone:.1f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -204,11 +204,11 @@ def picture(result: Mapping[str, Any]) -> Figure:
     axes = dress(figure.add_subplot(), "Answers per second, and how good", "questions per second", "ANLS")
     axes.set_xscale("log")
     for number, (label, names) in enumerate(LINES.items()):
-        found = {name: result["eight"][name] for name in names if name in result["eight"]}
-        at = [way["questions_per_s"] for way in found.values()], [way["anls"]["mean"] for way in found.values()]
+        ways = {name: result["eight"][name] for name in names if name in result["eight"]}
+        at = [way["questions_per_s"] for way in ways.values()], [way["anls"]["mean"] for way in ways.values()]
         style = {"marker": MARKS[number], "markersize": 5, "linewidth": 1.2, "color": COLOURS[number], "label": label}
         axes.plot(*at, **style)
-        for name, x, y in zip(found, *at, strict=True):
+        for name, x, y in zip(ways, *at, strict=True):
             if name in NAMED:
                 told = {"xytext": (5, 5), "textcoords": "offset points", "font": font(SMALL - 1)}
                 axes.annotate(NAMED[name], (x, y), color=COLOURS[number], **told)
@@ -243,10 +243,10 @@ def main() -> None:
             **provenance(),
         }
     table = Table("way", "ANLS", "questions/s", "right/s", "tokens", "prefill", "encoder", "after one step", "one: q/s")
-    for name, found in result["eight"].items():
+    for name, way in result["eight"].items():
         keys = ("questions_per_s", "right_per_s", "tokens", "prefill_tok", "encoder_passes", "first_step")
         alone = result["one"][name]["questions_per_s"]
-        table.add_row(name, f"{found['anls']['mean']:.3f}", *(f"{found[key]:.2f}" for key in keys), f"{alone:.2f}")
+        table.add_row(name, f"{way['anls']['mean']:.3f}", *(f"{way[key]:.2f}" for key in keys), f"{alone:.2f}")
     Console(width=140).print(table)
     if given.pages == parser.get_default("pages") and (ways == WAYS or not own):
         name = "pareto" if given.dataset == "synthdoc" else f"pareto-{Path(given.dataset).parent.name}"

@@ -56,12 +56,12 @@ WAYS: dict[str, tuple[Episode, Reduction | None]] = {
 
 def looked(engine: HFEngine, samples: Sequence[Sample], settings: Episode) -> list[Any]:
     """The outcome of every question, each on a canvas that nobody has read before; a page is encoded once."""
-    made = []
+    outcomes = []
     for sample in samples:
         for flow in episodes(settings, see(settings, engine, sample.picture, sample.questions)):
             engine.forget()
-            made += run([flow], engine)
-    return made
+            outcomes += run([flow], engine)
+    return outcomes
 
 
 def row(engine: HFEngine, drop: Drop | None, samples: Sequence[Sample], outcomes: Sequence[Any]) -> dict[str, Any]:
@@ -86,22 +86,22 @@ def row(engine: HFEngine, drop: Drop | None, samples: Sequence[Sample], outcomes
 
 def measured(engine: HFEngine, samples: Sequence[Sample]) -> dict[str, Any]:
     """Every way on every question; the engine's weights are the same for all, its caches do not mix."""
-    made: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     fingerprint = engine.family.fingerprint
     for name, (settings, reduction) in WAYS.items():
         engine.drop = reduction if isinstance(reduction, Drop) else None
         engine.family.reduction = None if isinstance(reduction, Drop) else reduction
         engine.family.fingerprint = f"{fingerprint}-{name}"
-        made[name] = row(engine, engine.drop, samples, looked(engine, samples, settings))
+        measures[name] = row(engine, engine.drop, samples, looked(engine, samples, settings))
     pages = [sample.image_id for sample in samples for _ in sample.questions]
-    for found in made.values():
-        mean, against = bootstrap_mean(found["scores"], pages), None
-        if found is not made["full"]:
-            against = bootstrap_difference(found["scores"], made["full"]["scores"], pages)
-        found |= {"anls": mean and asdict(mean), "difference": against and asdict(against)}
-    for found in made.values():
-        del found["scores"]
-    return made
+    for way in measures.values():
+        mean, against = bootstrap_mean(way["scores"], pages), None
+        if way is not measures["full"]:
+            against = bootstrap_difference(way["scores"], measures["full"]["scores"], pages)
+        way |= {"anls": mean and asdict(mean), "difference": against and asdict(against)}
+    for way in measures.values():
+        del way["scores"]
+    return measures
 
 
 def main() -> None:
@@ -113,26 +113,26 @@ def main() -> None:
     dataset = SynthDoc(page_px=given.page_px, num_pages=given.pages, questions_per_page=8, seed=5)
     samples = [dataset.sample(entry) for entry in dataset.rows() if isinstance(entry, Row)]
     with HF(device="cpu", dtype="float32").open() as engine:
-        made = measured(engine, samples)
+        measures = measured(engine, samples)
     table = Table("way", "ANLS [95 %]", "difference to full", "tokens", "effective", "prefill", "encode s", "read s")
-    for name, found in made.items():
-        cells = [f"{found[key]:.0f}" for key in ("tokens", "effective", "prefill_tok")]
-        times = [f"{found[key]:.3f}" for key in ("encode_s", "read_s")]
+    for name, way in measures.items():
+        cells = [f"{way[key]:.0f}" for key in ("tokens", "effective", "prefill_tok")]
+        times = [f"{way[key]:.3f}" for key in ("encode_s", "read_s")]
         shown = name.replace(" ", "\N{NO-BREAK SPACE}")
-        table.add_row(shown, interval(found["anls"]), interval(found["difference"]), *cells, *times)
+        table.add_row(shown, interval(way["anls"]), interval(way["difference"]), *cells, *times)
     Console().print(table)
     if given.pages == parser.get_default("pages"):
-        result = {"pages": len(samples), "page_px": given.page_px, "ways": made, **provenance()}
+        result = {"pages": len(samples), "page_px": given.page_px, "ways": measures, **provenance()}
         path = Path(__file__).parent / "results" / "peers.json"
         path.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def interval(found: dict[str, Any] | None) -> str:
+def interval(mean: dict[str, Any] | None) -> str:
     """`0.57 [0.50, 0.64]`; no bounds from a single page."""
-    if found is None:
+    if mean is None:
         return ""
-    bounds = "" if found["low"] is None else f" [{found['low']:.2f}, {found['high']:.2f}]"
-    return f"{found['mean']:.2f}{bounds}"
+    bounds = "" if mean["low"] is None else f" [{mean['low']:.2f}, {mean['high']:.2f}]"
+    return f"{mean['mean']:.2f}{bounds}"
 
 
 if __name__ == "__main__":

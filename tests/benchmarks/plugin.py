@@ -68,7 +68,7 @@ def measured(llm: Any, family: Family, cell_px: int, asked: Sequence[tuple[Image
     from vllm import SamplingParams
 
     params = SamplingParams(temperature=0, max_tokens=NEW_TOK)
-    made: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for name, (wanted, max_tok) in WAYS.items():
         requests = [prompt(family, shrunk(page, cell_px, max_tok), item.text, wanted) for page, item in asked]
         llm.generate(requests[:2], params, use_tqdm=False)  # warm
@@ -76,12 +76,12 @@ def measured(llm: Any, family: Family, cell_px: int, asked: Sequence[tuple[Image
         outputs = llm.generate(requests, params, use_tqdm=False)
         seconds = time.perf_counter() - started
         texts = [family.tokenizer.decode(output.outputs[0].token_ids, skip_special_tokens=True) for output in outputs]
-        made[name] = {
+        measures[name] = {
             "scores": [anls(text, item.answers) for text, (_, item) in zip(texts, asked, strict=True)],
             "requests_per_s": len(asked) / seconds,
             "prompt_tok": sum(len(output.prompt_token_ids) for output in outputs) / len(outputs),
         }
-    return made
+    return measures
 
 
 def summed(ways: dict[str, Any], pages: Sequence[int]) -> dict[str, Any]:
@@ -116,13 +116,13 @@ def markdown(result: dict[str, Any]) -> str:
 
 def table(result: dict[str, Any]) -> Table:
     """ANLS and requests per second."""
-    made = Table("way", "ANLS", "requests/s", "right/s", "tokens of a prompt", title="plain vLLM")
+    printed = Table("way", "ANLS", "requests/s", "right/s", "tokens of a prompt", title="plain vLLM")
     for name, row in result["ways"].items():
         mean = row["anls"]
         interval = f"{mean['mean']:.2f} [{mean['low']:.2f}, {mean['high']:.2f}]"
-        made.add_row(name, interval, f"{row['requests_per_s']:.1f}", f"{row['right_per_s']:.1f}",
+        printed.add_row(name, interval, f"{row['requests_per_s']:.1f}", f"{row['right_per_s']:.1f}",
                      f"{row['prompt_tok']:.0f}")  # fmt: skip
-    return made
+    return printed
 
 
 def main() -> None:

@@ -95,9 +95,9 @@ def timed(engine: HFEngine, settings: Episode, picture: Picture, questions: list
     sync()
     total = time.perf_counter() - started
     assert len(traces) == len(questions), "every question has an answer"
-    made = {stage: sum(trace.cost.seconds.get(stage, 0.0) for trace in traces) for stage in ("encode", "plan", "read")}
+    spent = {stage: sum(trace.cost.seconds.get(stage, 0.0) for trace in traces) for stage in ("encode", "plan", "read")}
     return {
-        **made,
+        **spent,
         "total": total,
         "patches": seen.encoder_patches,
         "prefill_tok": sum(trace.cost.prefill_tok for trace in traces),
@@ -147,10 +147,10 @@ def measured(given: argparse.Namespace, layers: int, picture: Picture, repeats: 
         limit = picture.width_px * picture.height_px
         with HF(model=model, dtype="bfloat16", max_new_tok=NEW_TOK, max_px=limit).open() as engine:
             timed(engine, resized(64), picture, questions)  # warm
-            found = [
+            timings = [
                 {name: timed(engine, way, picture, questions) for name, way in WAYS.items()} for _ in range(repeats)
             ]
-    return {name: min((each[name] for each in found), key=lambda cost: cost["total"]) for name in WAYS}
+    return {name: min((each[name] for each in timings), key=lambda cost: cost["total"]) for name in WAYS}
 
 
 def main() -> None:
@@ -207,21 +207,21 @@ def main() -> None:
 def expected(ways: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Seconds of ways that stop after a first step, at the share of questions that the bundled model stops there."""
     stops = json.loads(PARETO.read_text())["one"]
-    made = {}
+    costs = {}
     for name, (first, like) in STOPS.items():
         sure = stops[like]["first_step"]
         total = sure * ways[first]["total"] + (1 - sure) * ways[name]["total"]
-        made[name] = {"first_step": sure, "total": total}
-    return made
+        costs[name] = {"first_step": sure, "total": total}
+    return costs
 
 
 def table(result: Mapping[str, Any]) -> Table:
     """Seconds and their floor, and how often full is as long."""
-    made = Table("way", "patches", "prefilled", "encode s", "floor", "read s", "floor", "total s", "full / it")
+    printed = Table("way", "patches", "prefilled", "encode s", "floor", "read s", "floor", "total s", "full / it")
     whole = result["ways"]["full"]["total"]
     for name, way in result["ways"].items():
         seconds, least = way["seconds"], way["floor"]
-        made.add_row(
+        printed.add_row(
             name, f"{way['patches']:.0f}", f"{way['prefill_tok']:.0f}", f"{seconds['encode']:.2f}",
             f"{least['encode']:.2f}", f"{seconds['read']:.2f}", f"{least['read']:.2f}", f"{way['total']:.2f}",
             f"{whole / way['total']:.1f}",
@@ -229,8 +229,8 @@ def table(result: Mapping[str, Any]) -> Table:
     for name, stopped in result["expected"].items():
         share, total = stopped["first_step"], stopped["total"]
         where = f"{name}, where {share:.0%} stop before"
-        made.add_row(where, *[""] * 6, f"{total:.2f}", f"{whole / total:.1f}")
-    return made
+        printed.add_row(where, *[""] * 6, f"{total:.2f}", f"{whole / total:.1f}")
+    return printed
 
 
 if __name__ == "__main__":

@@ -68,18 +68,18 @@ def measure(sampler: Sampler, side: int, num: int, repeats: int) -> float:
     seconds = []
     for scene, importance, gaze in [scenes[0], *scenes * repeats]:
         started = time.perf_counter()
-        found = sampler(scene, importance, gaze, KEEP)
+        selections = sampler(scene, importance, gaze, KEEP)
         seconds.append(time.perf_counter() - started)
-        assert all(len(selection) == KEEP for selection in found)
+        assert all(len(selection) == KEEP for selection in selections)
     return 1e3 * statistics.median(seconds[1:]) / num
 
 
 def variants(wanted: Sequence[str]) -> dict[str, Sampler]:
     """Every sampler with its defaults, the other kind of diversity beside."""
-    made = {name: load("samplers", name, Sampler) for name in wanted or names("samplers")}
-    if "diversity" in made:
-        made["diversity, dpp"] = made["diversity"].with_settings(kind="dpp")
-    return made
+    samplers = {name: load("samplers", name, Sampler) for name in wanted or names("samplers")}
+    if "diversity" in samplers:
+        samplers["diversity, dpp"] = samplers["diversity"].with_settings(kind="dpp")
+    return samplers
 
 
 def main() -> None:

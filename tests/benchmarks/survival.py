@@ -87,7 +87,7 @@ class Night:
         process, deadline = self.processes[-1], time.monotonic() + MOST_S
         while self.answered() < num_images:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the run ended, or hangs, before {num_images} images: {said(process)}")
+                raise RuntimeError(f"the run ended, or hangs, before {num_images} images: {last_output(process)}")
             time.sleep(STEP_S)
 
     def end(self, code: int = 0) -> str:
@@ -109,20 +109,20 @@ class Night:
     def counts(self) -> dict[str, int]:
         """Rows of the output against the questions of the data set, and against what summary.json says."""
         rows = [row for file in (self.output / "answers").iterdir() for row in read_parquet(file).to_pylist()]
-        found = Counter(row["id"] for row in rows)
+        times = Counter(row["id"] for row in rows)
         summary = json.loads((self.output / "summary.json").read_text())
         if summary["questions"] != len(rows) or summary["images"] != self.answered():
             raise RuntimeError(f"summary.json does not say what is there: {summary}")
         return {
             "questions": len(IDS),
             "rows": len(rows),
-            "lost": len(set(IDS) - set(found)),
-            "repeated": sum(count - 1 for count in found.values()),
+            "lost": len(set(IDS) - set(times)),
+            "repeated": sum(count - 1 for count in times.values()),
             "error_rows": sum(row["error"] is not None for row in rows),
         }
 
 
-def said(process: subprocess.Popen[str]) -> str:
+def last_output(process: subprocess.Popen[str]) -> str:
     """The end of what a process wrote; it is killed if it goes on."""
     process.kill()
     return process.communicate()[1][-3000:]
@@ -135,21 +135,21 @@ def family() -> list[psutil.Process]:
 
 def workers(name: str) -> list[psutil.Process]:
     """Those of a role."""
-    found = []
+    processes = []
     for process in family():
         try:
             if " ".join(process.cmdline()).startswith(WORKERS[name]):
-                found.append(process)
+                processes.append(process)
         except psutil.Error:  # it ended meanwhile
             continue
-    return found
+    return processes
 
 
 def strike(night: Night, name: str, number: signal.Signals = signal.SIGKILL) -> None:
     """Sends a signal to every worker of a role, as soon as there is one; the run must still be going on."""
     while not (struck := workers(name)):
         if night.processes[-1].poll() is not None:
-            raise RuntimeError(f"the run ended without a process {WORKERS[name]!r}: {said(night.processes[-1])}")
+            raise RuntimeError(f"the run ended without a process {WORKERS[name]!r}: {last_output(night.processes[-1])}")
         time.sleep(STEP_S)
     for process in struck:
         with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile: a fault all the same
@@ -281,14 +281,14 @@ def cluster(*cpus: int, **head: Any) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves workers where other work goes on beside
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus[0], "include_dashboard": False, **head})
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus[0], "include_dashboard": False, **head})
     try:
         for count in cpus[1:]:
-            made.add_node(num_cpus=count)
-        made.wait_for_nodes()
-        yield made
+            nodes.add_node(num_cpus=count)
+        nodes.wait_for_nodes()
+        yield nodes
     finally:
-        made.shutdown()
+        nodes.shutdown()
 
 
 def node_removed(night: Night) -> None:
@@ -357,8 +357,8 @@ def survive(name: str) -> dict[str, Any]:
             counted = night.counts()
         finally:
             night.close()
-    made = provenance()
-    return {"fault": fault, "injected": how, **counted, "seconds": round(seconds, 1), "commit": made["commit"]}
+    origin = provenance()
+    return {"fault": fault, "injected": how, **counted, "seconds": round(seconds, 1), "commit": origin["commit"]}
 
 
 def markdown(results: Mapping[str, Any]) -> str:

@@ -89,14 +89,14 @@ def answers(engine: HFEngine, ways: dict[str, Reduction | None], samples: Sequen
                     sample.questions, eye.outcomes(sample.picture, sample.questions), strict=True
                 )
             ]
-    made: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for name, looks in scores.items():
-        made[name] = {}
-        for look, found in looks.items():
-            against = bootstrap_difference(found, scores["untouched"][look], pages)
-            mean = bootstrap_mean(found, pages)
-            made[name][look] = {"anls": mean and asdict(mean), "difference": against and asdict(against)}
-    return made
+        measures[name] = {}
+        for look, look_scores in looks.items():
+            against = bootstrap_difference(look_scores, scores["untouched"][look], pages)
+            mean = bootstrap_mean(look_scores, pages)
+            measures[name][look] = {"anls": mean and asdict(mean), "difference": against and asdict(against)}
+    return measures
 
 
 def pays_up_to(times: dict[str, Any], read: dict[str, Any]) -> dict[str, int]:
@@ -104,8 +104,8 @@ def pays_up_to(times: dict[str, Any], read: dict[str, Any]) -> dict[str, int]:
     fastest = min(RS, key=lambda r: times[f"r={r}"]["seconds"])
     harmless = 0
     for r in RS:
-        found = [look["difference"] for look in read[f"r={r}"].values()]
-        if any(each is None or each["high"] is None or each["high"] < 0 for each in found):
+        differences = [look["difference"] for look in read[f"r={r}"].values()]
+        if any(each is None or each["high"] is None or each["high"] < 0 for each in differences):
             break
         harmless = r
     return {"fastest": fastest, "not_surely_worse": harmless, "pays": min(fastest, harmless)}
@@ -115,7 +115,7 @@ def vits(layers: int | None, images: int, repeats: int) -> dict[str, Any]:
     """Images a second with each r; `layers` cuts the towers short, for a trial."""
     from transformers import ViTConfig, ViTModel  # after saccade.families, which repairs a torchvision of another torch
 
-    made: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for name, shape in SHAPES.items():
         config = ViTConfig(**{**shape, **({"num_hidden_layers": layers} if layers else {})})
         torch.manual_seed(0)
@@ -128,11 +128,11 @@ def vits(layers: int | None, images: int, repeats: int) -> dict[str, Any]:
                     started = time.perf_counter()
                     encode(model, pixels, ToMe(r=r))
                     best[r] = min(best[r], time.perf_counter() - started)
-        made[name] = {
+        measures[name] = {
             f"r={r}": {"images_per_s": images / best[r], "times": best[0] / best[r], "layers": config.num_hidden_layers}
             for r in VIT_RS
         }
-    return made
+    return measures
 
 
 def show(result: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from saccade.heads.files import load, save
 from saccade.training.fit import fit
 from saccade.training.pyramid import LevelExample, allocator_loss
 from saccade.types import Query, Scene
-from tests.helpers import drawn, importance_of
+from tests.helpers import importance_of, shuffled
 from tests.levels import pyramid_item
 
 
@@ -78,7 +78,7 @@ def test_training_moves_it_by_the_question() -> None:
     torch.manual_seed(0)
     net = LevelNet(6, levels=3, start=(0.2, 0.3, 0.5))
     before = net(examples(range(1))[0][0])[0].detach()
-    lessons = (allocator_loss(net, *example, 20, 4.0) for example in drawn(examples(range(16))))
+    lessons = (allocator_loss(net, *example, 20, 4.0) for example in shuffled(examples(range(16))))
     losses = fit(net, lessons, 150, 1e-2, weight_decay=0.01)
     fine, coarse = (net(example[0])[0] for example in examples(range(100, 102)))
     assert fine[0] > 0.7 > 0.4 > coarse[0]

@@ -9,16 +9,16 @@ from saccade.types import Scene
 from tests.helpers import item
 
 
-def asked(words: int) -> Scene:
+def scene_of(words: int) -> Scene:
     return Scene.of([item(2, 2, words=torch.zeros(words, 6))])
 
 
 def test_what_fits_beside_the_text():
     window = Window(max_model_len=1000, reserve=100, fixations=3)
-    assert window(asked(30)) == [290]  # (1000 - 100 - 30) / 3
-    assert window(asked(31)) == [289]
-    assert window.most_tok == 300 and window(asked(5000)) == [1]
-    assert Window(max_model_len=1000, reserve=100, most=64)(asked(30)) == [64]
+    assert window(scene_of(30)) == [290]  # (1000 - 100 - 30) / 3
+    assert window(scene_of(31)) == [289]
+    assert window.most_tok == 300 and window(scene_of(5000)) == [1]
+    assert Window(max_model_len=1000, reserve=100, most=64)(scene_of(30)) == [64]
 
 
 def test_questions_of_a_batch_are_counted_each():

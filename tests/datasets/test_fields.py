@@ -47,14 +47,14 @@ def tar(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def asked(images: str, pages: str | None = None) -> tuple[list[Row], list[Skip], Fields]:
+def listed(images: str, pages: str | None = None) -> tuple[list[Row], list[Skip], Fields]:
     dataset = Fields(images=open_images(images, pages).spec(), fields=FIELDS)
-    listed = list(dataset.rows())
-    return [r for r in listed if isinstance(r, Row)], [r for r in listed if isinstance(r, Skip)], dataset
+    entries = list(dataset.rows())
+    return [r for r in entries if isinstance(r, Row)], [r for r in entries if isinstance(r, Skip)], dataset
 
 
 def test_a_folder_is_asked_every_field_of_every_page(scans: Path) -> None:
-    rows, skips, dataset = asked(str(scans))
+    rows, skips, dataset = listed(str(scans))
     assert [row.image_id for row in rows] == ["a.png", "b/c.png", "fax.tif#page=1", "fax.tif#page=2"]
     assert [q.id for q in rows[0].questions] == ["a.png:total", "a.png:date"]
     assert rows[0].questions[0].metadata == {"field": "total"}
@@ -65,15 +65,15 @@ def test_a_folder_is_asked_every_field_of_every_page(scans: Path) -> None:
 
 
 def test_pages_are_chosen(scans: Path) -> None:
-    rows, _, _ = asked(str(scans / "fax.tif"), pages="2")
+    rows, _, _ = listed(str(scans / "fax.tif"), pages="2")
     assert [row.image_id for row in rows] == ["fax.tif#page=2"]
 
 
 def test_a_pattern_and_a_url(scans: Path) -> None:
-    rows, _, dataset = asked(str(scans / "**" / "*.png"))
+    rows, _, dataset = listed(str(scans / "**" / "*.png"))
     assert [row.image_id for row in rows] == ["a.png", "b/c.png"]
     assert dataset.path(rows[1].source) == scans / "b" / "c.png"
-    rows, skips, dataset = asked(f"file://{scans}")
+    rows, skips, dataset = listed(f"file://{scans}")
     assert [row.image_id for row in rows] == ["a.png", "b/c.png", "fax.tif#page=1", "fax.tif#page=2"]
     assert dataset.picture(rows[1].source).data == png(1) and dataset.path(rows[1].source) is None
     assert [skip.reason for skip in skips] == ["not_an_image"]
@@ -81,15 +81,15 @@ def test_a_pattern_and_a_url(scans: Path) -> None:
 
 def test_a_pattern_that_names_nothing_is_refused(scans: Path) -> None:
     with pytest.raises(ConfigError, match="names no file"):
-        asked(str(scans / "*.gif"))
+        listed(str(scans / "*.gif"))
     with pytest.raises(ConfigError, match="cannot open 'nosuch://x'"):
-        asked("nosuch://x")
+        listed("nosuch://x")
     with pytest.raises(ConfigError, match="no file or folder"):
-        asked(str(scans / "none"))
+        listed(str(scans / "none"))
 
 
 def test_a_file_that_went_away_is_an_error_of_its_row(scans: Path) -> None:
-    rows, _, dataset = asked(f"file://{scans}")
+    rows, _, dataset = listed(f"file://{scans}")
     (scans / "a.png").unlink()
     with pytest.raises(PictureError, match="cannot read the image file"):
         dataset.picture(rows[0].source).size_px  # noqa: B018
@@ -100,32 +100,32 @@ def test_tar_shards_are_read_in_place(tmp_path: Path) -> None:
     shards.mkdir()
     tar(shards / "0.tar", {"x/1.png": png(0), "x/1.json": b"{}", "README": b"hello"})
     tar(shards / "1.tar", {"x/1.png": png(1)})
-    rows, skips, dataset = asked(str(shards))
+    rows, skips, dataset = listed(str(shards))
     assert [row.image_id for row in rows] == ["0.tar/x/1.png", "1.tar/x/1.png"]
     assert [dataset.picture(row.source).data for row in rows] == [png(0), png(1)]
     assert [(skip.reason, skip.where) for skip in skips] == [("not_an_image", "0.tar/README")]
     before = dataset.fingerprint()
     tar(shards / "1.tar", {"x/2.png": png(1)})
-    assert asked(str(shards))[2].fingerprint() != before
+    assert listed(str(shards))[2].fingerprint() != before
 
 
 def test_a_compressed_tar_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w:gz") as file:
         file.addfile(tarfile.TarInfo("a.png"))
     with pytest.raises(ConfigError, match="compressed"):
-        asked(str(tmp_path / "a.tar"))
+        listed(str(tmp_path / "a.tar"))
 
 
 def test_lists_of_images_need_no_questions(scans: Path) -> None:
     lines = [{"image": "a.png"}, {"image": "b/c.png", "id": "7", "question": "Who?"}]
     (scans / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    rows, _, _ = asked(str(scans / "list.jsonl"))
+    rows, _, _ = listed(str(scans / "list.jsonl"))
     assert [(row.image_id, row.questions[0].text) for row in rows] == [
         ("a.png", "What is the total?"),
         ("b/c.png", "What is the total?"),
     ]
     pq.write_table(pa.table({"image": [png(0), png(1)]}), scans.parent / "images.parquet")
-    rows, _, dataset = asked(str(scans.parent / "images.parquet"))
+    rows, _, dataset = listed(str(scans.parent / "images.parquet"))
     assert len(rows) == 2 and dataset.picture(rows[1].source).data == png(1)
     with pytest.raises(ConfigError, match="a row needs id"):  # asked for questions of its own it has none
         list(open_dataset(str(scans.parent / "images.parquet")).rows())

@@ -81,7 +81,7 @@ def test_synthdoc_takes_the_page_size_and_others_ignore_it(tmp_path: Path) -> No
         (
             {"dataset": "docvqua"},
             UnknownName,
-            "no datasets named 'docvqua'. In saccade/datasets/: chartqa, docvqa, encoded, fields, folder, foveated",
+            "no data set named 'docvqua'. Did you mean 'docvqa'? In saccade/datasets/: chartqa, docvqa, encoded",
         ),
         ({"dataset": "docvqua"}, UnknownName, "Nor is there a file or folder 'docvqua': a path to questions.jsonl"),
         ({"dataset": "no.such.module"}, UnknownName, "Nor is there a file or folder 'no.such.module'"),

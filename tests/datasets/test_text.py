@@ -16,7 +16,7 @@ ITEMS = [{"id": name, "image": "a.png", "question": f"Où est le café {name} ?"
 LINES = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ITEMS)
 
 
-def opened(folder: Path, data: bytes | str, name: str = "q.jsonl") -> Dataset:
+def dataset_of(folder: Path, data: bytes | str, name: str = "q.jsonl") -> Dataset:
     (folder / "a.png").write_bytes(encoded(page()))
     (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
     return open_dataset(str(folder / name))
@@ -52,7 +52,7 @@ TEXTS = [item["question"] for item in ITEMS]
 def test_every_form_in_every_encoding(tmp_path: Path, text: str, encoding: str, name: str) -> None:
     if encoding[-3:] in ("-le", "-be") and text[0] == "\n":
         pytest.skip("its mark is how UTF-16 is told; without one, its first two characters are")
-    dataset = opened(tmp_path, text.encode(encoding), name)
+    dataset = dataset_of(tmp_path, text.encode(encoding), name)
     assert questions(dataset) == TEXTS
     rows = [row for row in dataset.rows() if isinstance(row, Row)]
     assert [dataset.sample(row).picture.size_px for row in rows] == [(64, 48)]
@@ -68,17 +68,17 @@ def test_another_encoding_is_named(tmp_path: Path, encoding: str, form: str) -> 
         "pretty": json.dumps(items, ensure_ascii=False, indent=1),
     }[form]
     with pytest.raises(ConfigError, match="(?i)not utf-8.*perhaps Latin-1 or Windows-1252: save it as UTF-8"):
-        questions(opened(tmp_path, text.encode(encoding)))
+        questions(dataset_of(tmp_path, text.encode(encoding)))
 
 
 def test_one_line_in_another_encoding_is_counted(tmp_path: Path) -> None:
     data = LINES.encode() + json.dumps(ITEMS[0] | {"id": "d"}, ensure_ascii=False).encode("latin-1")
-    (skip,) = (item for item in opened(tmp_path, data).rows() if isinstance(item, Skip))
+    (skip,) = (item for item in dataset_of(tmp_path, data).rows() if isinstance(item, Skip))
     assert skip.reason == "not_utf8" and skip.where.startswith("q.jsonl:4 (byte 0xf9 at ")
 
 
 def test_a_first_line_that_is_broken_costs_one_line(tmp_path: Path) -> None:
-    dataset = opened(tmp_path, '{"id": "x", "image"\n' + LINES)
+    dataset = dataset_of(tmp_path, '{"id": "x", "image"\n' + LINES)
     assert questions(dataset) == TEXTS
     assert [item.where for item in dataset.rows() if isinstance(item, Skip)] == ["q.jsonl:1"]
 
@@ -86,12 +86,12 @@ def test_a_first_line_that_is_broken_costs_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "\n\n", "[]", "{}", "[1, 2]", "null", '"text"'])
 def test_files_without_a_question(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="holds no question about an image"):
-        questions(opened(tmp_path, text))
+        questions(dataset_of(tmp_path, text))
 
 
 def test_half_an_array_says_where_it_breaks(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no question|is not JSON: .*(line|char)"):
-        questions(opened(tmp_path, json.dumps(ITEMS, indent=1)[:150]))
+        questions(dataset_of(tmp_path, json.dumps(ITEMS, indent=1)[:150]))
 
 
 PNG = encoded(page())
@@ -122,7 +122,7 @@ def test_a_picture_in_the_json_itself(tmp_path: Path, image: Any, form: str) -> 
         image = f"file://{tmp_path}/a%2Epng"
     items = [item | {"image": image} for item in ITEMS]
     text = json.dumps(items) if form == "array" else "".join(json.dumps(item) + "\n" for item in items)
-    dataset = opened(tmp_path, text)
+    dataset = dataset_of(tmp_path, text)
     (row,) = (row for row in dataset.rows() if isinstance(row, Row))  # equal content is one image
     assert len(row.questions) == 3 and len(row.source) < 200 and len(row.image_id) < 200
     sample = pickle.loads(pickle.dumps(dataset)).sample(row)
@@ -144,20 +144,20 @@ def test_a_picture_in_the_json_itself(tmp_path: Path, image: Any, form: str) -> 
     ],
 )
 def test_an_image_field_that_names_no_image(tmp_path: Path, image: Any, reason: str) -> None:
-    dataset = opened(tmp_path, LINES + json.dumps({"id": "x", "image": image, "question": "?"}))
+    dataset = dataset_of(tmp_path, LINES + json.dumps({"id": "x", "image": image, "question": "?"}))
     wrong = next(q for row in dataset.rows() if isinstance(row, Row) for q in row.questions if q.id == "x")
     assert wrong.error is not None and reason in wrong.error and len(wrong.error) < 300
 
 
 def test_a_data_uri_that_is_no_image_says_so(tmp_path: Path) -> None:
-    dataset = opened(tmp_path, json.dumps(ITEMS[0] | {"image": "data:image/svg+xml,%3Csvg/%3E"}))
+    dataset = dataset_of(tmp_path, json.dumps(ITEMS[0] | {"image": "data:image/svg+xml,%3Csvg/%3E"}))
     (row,) = (row for row in dataset.rows() if isinstance(row, Row))
     with pytest.raises(PictureError, match="It is an SVG drawing"):
         _ = dataset.sample(row).picture.rgb
 
 
 def test_a_huge_path_is_not_repeated(tmp_path: Path) -> None:
-    dataset = opened(tmp_path, json.dumps(ITEMS[0] | {"image": "x/" * 50_000 + "a.png"}))
+    dataset = dataset_of(tmp_path, json.dumps(ITEMS[0] | {"image": "x/" * 50_000 + "a.png"}))
     (row,) = (row for row in dataset.rows() if isinstance(row, Row))
     with pytest.raises(PictureError, match="File name too long") as caught:
         _ = dataset.sample(row).picture.rgb
@@ -165,8 +165,8 @@ def test_a_huge_path_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changed_since_it_was_listed(tmp_path: Path) -> None:
-    dataset = opened(tmp_path, json.dumps(ITEMS[0] | {"image": B64}))
+    dataset = dataset_of(tmp_path, json.dumps(ITEMS[0] | {"image": B64}))
     (row,) = (row for row in dataset.rows() if isinstance(row, Row))
-    opened(tmp_path, "{}")
+    dataset_of(tmp_path, "{}")
     with pytest.raises(PictureError, match="the file has changed"):
         _ = dataset.sample(row).picture.rgb

@@ -23,5 +23,5 @@ def tiff(width: int, height: int, bits: int, pixels: bytes, *, sample_format: in
     photometric = 0 if zero_is == "white" else 1
     entries = [(256, 3, width), (257, 3, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric), (273, 4, 8)]
     entries += [(277, 3, 1), (278, 3, height), (279, 4, len(pixels)), (339, 3, sample_format)]
-    made = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
-    return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + struct.pack("<H", len(entries)) + made + bytes(4)
+    tags = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + struct.pack("<H", len(entries)) + tags + bytes(4)

@@ -26,7 +26,7 @@ MARKS = {  # of the formats' own specifications
 }
 
 
-def said(data: bytes) -> str:
+def error_of(data: bytes) -> str:
     """What is said of bytes; "": they were read."""
     try:
         assert Picture.open(data).rgb.ndim == 3
@@ -43,7 +43,7 @@ def named(message: str) -> str | None:
 
 
 def check(data: bytes) -> None:
-    name = named(said(data))
+    name = named(error_of(data))
     assert name is None or re.match(MARKS[name], data, re.DOTALL), f"{data[:16]!r} is called {name}"
 
 
@@ -63,7 +63,7 @@ def test_random_bytes_behind_the_beginning_of_a_mark(kind: str) -> None:
 def test_a_short_mark_alone_names_nothing(start: bytes) -> None:
     rng = np.random.default_rng(7)
     for _ in range(20):
-        message = said(start + b"\xc0" + rng.bytes(300 - len(start)))
+        message = error_of(start + b"\xc0" + rng.bytes(300 - len(start)))
         assert message.startswith("not an image: ") and "begin with" in message
 
 
@@ -79,7 +79,7 @@ def test_random_bytes_are_no_image() -> None:
 )
 def test_text_that_begins_like_a_mark(text: bytes) -> None:
     check(text)
-    assert (named(said(text)) is None) == (text != b"P5")  # that is all of a mark
+    assert (named(error_of(text)) is None) == (text != b"P5")  # that is all of a mark
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,7 +87,7 @@ def test_a_truncated_file_is_called_by_its_own_format(kind: str) -> None:
     whole = file_of(kind)
     sizes = sorted({*range(1, 64), *np.linspace(64, len(whole) - 1, 12, dtype=int).tolist()} - {0})
     for size in (size for size in sizes if size < len(whole)):
-        message = said(whole[:size])
+        message = error_of(whole[:size])
         assert named(message) in (None, kind), (size, message)
         if size >= 32:
             own = named(message) == kind or "cannot decode the image" in message or "cannot read" in message
@@ -97,4 +97,4 @@ def test_a_truncated_file_is_called_by_its_own_format(kind: str) -> None:
 def test_a_bitmap_that_states_a_strange_header_is_no_bitmap() -> None:
     whole = file_of("BMP")
     strange = whole[:14] + struct.pack("<I", 41) + whole[18:]
-    assert named(said(strange)) is None and named(said(whole[:40])) == "BMP"
+    assert named(error_of(strange)) is None and named(error_of(whole[:40])) == "BMP"

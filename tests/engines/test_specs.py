@@ -66,6 +66,6 @@ def test_load_takes_an_engine_as_the_commands_do(qwen2_5_vl: Path) -> None:
     for given in ({"name": "hf", "max_new_tok": 2}, HF(model=str(qwen2_5_vl), max_new_tok=2)):
         with saccade.load(str(qwen2_5_vl), engine=given) as eye:
             assert isinstance(eye.engine, HFEngine) and eye.engine.spec == HF(model=str(qwen2_5_vl), max_new_tok=2)
-    with pytest.raises(ConfigError, match="no engines named 'bogus'"), saccade.load(engine="bogus"):
+    with pytest.raises(ConfigError, match="no engine named 'bogus'"), saccade.load(engine="bogus"):
         pass
     assert isinstance(choose_engine("auto"), EngineSpec)

@@ -12,8 +12,8 @@ from tests import tiny
 
 
 @pytest.fixture(scope="session")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], HFEngine]]:
-    """`opened(name)`: an engine with a family's tiny checkpoint. Caches persist between tests on purpose."""
+def open_tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], HFEngine]]:
+    """`open_tiny(name)`: an engine with a family's tiny checkpoint. Caches persist between tests on purpose."""
     with ExitStack() as stack:
 
         @functools.cache
@@ -25,12 +25,12 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 
 
 @pytest.fixture(params=names("families"))
-def family_engine(request: pytest.FixtureRequest, opened: Callable[[str], HFEngine]) -> HFEngine:
+def family_engine(request: pytest.FixtureRequest, open_tiny: Callable[[str], HFEngine]) -> HFEngine:
     """Each family in turn: one that is added to the folder needs a function in tests/tiny.py, and has these tests."""
-    return opened(request.param)
+    return open_tiny(request.param)
 
 
 @pytest.fixture(params=[name for name in names("families") if name.startswith("qwen")])
-def qwen(request: pytest.FixtureRequest, opened: Callable[[str], HFEngine]) -> HFEngine:
+def qwen(request: pytest.FixtureRequest, open_tiny: Callable[[str], HFEngine]) -> HFEngine:
     """Each Qwen family in turn."""
-    return opened(request.param)
+    return open_tiny(request.param)

@@ -14,8 +14,8 @@ SIZES = [(301, 203), (97, 410), (112, 112), (30, 30)]
 
 
 @pytest.fixture
-def engine(opened) -> HFEngine:
-    return opened("qwen2_5_vl")
+def engine(open_tiny) -> HFEngine:
+    return open_tiny("qwen2_5_vl")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -92,9 +92,9 @@ def test_later_windows_see_earlier_ones_and_not_the_other_way(engine: HFEngine) 
     assert float(apart[last].max()) < 1e-4 and float(apart[rest].min()) > 1e-4
 
 
-def test_what_does_not_encode_window_by_window_says_so(opened, engine: HFEngine) -> None:
+def test_what_does_not_encode_window_by_window_says_so(open_tiny, engine: HFEngine) -> None:
     for name in ("qwen2_vl", "qwen3_vl", "llava"):
-        other = opened(name)
+        other = open_tiny(name)
         with pytest.raises(ConfigError, match=r"has no windows.*Qwen2\.5-VL"):
             other.windows(other.prepare(Picture.open(tiny.page(112, 112))))
     family, fingerprint = engine.family, engine.family.fingerprint

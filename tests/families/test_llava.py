@@ -19,8 +19,8 @@ from tests import tiny
 
 
 @pytest.fixture
-def engine(opened: Callable[[str], HFEngine]) -> HFEngine:
-    return opened("llava")
+def engine(open_tiny: Callable[[str], HFEngine]) -> HFEngine:
+    return open_tiny("llava")
 
 
 def test_a_square_picture_has_the_pixels_of_the_processor(engine: HFEngine) -> None:

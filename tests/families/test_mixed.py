@@ -139,8 +139,8 @@ def test_looks_and_views_take_it(qwen: HFEngine) -> None:
         assert TraceView.from_trace(trace, seen.grid).coarser
 
 
-def test_what_does_not_go_with_it(opened: Callable[[str], HFEngine]) -> None:
+def test_what_does_not_go_with_it(open_tiny: Callable[[str], HFEngine]) -> None:
     with pytest.raises(ConfigError, match="levels of its own"):
         Episode(encoder="mixed", sampler="pyramid", levels=3)
     with pytest.raises(ConfigError, match="patches of one size only"):
-        see(Episode(encoder="mixed", sampler="full"), opened("llava"), page(), [Question("a", "Who?")])
+        see(Episode(encoder="mixed", sampler="full"), open_tiny("llava"), page(), [Question("a", "Who?")])

@@ -13,9 +13,9 @@ from saccade.picture import Picture
 from tests import tiny
 
 
-def test_received_against_eager_weights(opened: Callable[[str], HFEngine], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_received_against_eager_weights(open_tiny: Callable[[str], HFEngine], monkeypatch: pytest.MonkeyPatch) -> None:
     """With windows of 2 x 2 tokens enumerated by hand."""
-    engine = opened("qwen2_5_vl")
+    engine = open_tiny("qwen2_5_vl")
     prepared = engine.prepare(Picture.open(tiny.page(301, 203)))
     encoding = engine.encode([prepared])[0]
     weights: list[torch.Tensor] = []

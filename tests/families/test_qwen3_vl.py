@@ -13,8 +13,8 @@ from tests import tiny
 
 
 @pytest.fixture
-def engine(opened: Callable[[str], HFEngine]) -> HFEngine:
-    return opened("qwen3_vl")
+def engine(open_tiny: Callable[[str], HFEngine]) -> HFEngine:
+    return open_tiny("qwen3_vl")
 
 
 @pytest.fixture

@@ -139,9 +139,9 @@ def test_a_blank_page_is_one_cell_and_a_photograph_is_whole(qwen: HFEngine) -> N
     assert eye.look(photograph, "total?").cost.encoder_passes == 1
 
 
-def test_a_tower_that_takes_whole_pictures_says_so(opened: Callable[[str], HFEngine]) -> None:
+def test_a_tower_that_takes_whole_pictures_says_so(open_tiny: Callable[[str], HFEngine]) -> None:
     with pytest.raises(ConfigError, match="whole pictures only: --encoder full"):
-        Eye(opened("llava"), Episode(encoder="ink")).look(page(), "total?")
+        Eye(open_tiny("llava"), Episode(encoder="ink")).look(page(), "total?")
 
 
 def test_merging_in_the_tower_needs_the_whole_page(qwen2_5_vl: object) -> None:

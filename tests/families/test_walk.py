@@ -188,9 +188,9 @@ def test_the_bundled_model() -> None:
             torch.testing.assert_close(encoding.tokens.sum(0), tokens.sum(0), rtol=2e-3, atol=2e-3)
 
 
-def test_windows_are_kept_apart(opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_kept_apart(open_tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """In windowed blocks no token takes in cells of another window, and in the full one some do."""
-    engine = opened("qwen2_5_vl")
+    engine = open_tiny("qwen2_5_vl")
     family, fingerprint = engine.family, engine.family.fingerprint
     (item,) = prepared(engine)[:1]
     rows, cols = item.grid.rows, item.grid.cols
@@ -246,8 +246,8 @@ def test_settings_reach_the_encoder_and_its_fingerprint(qwen: HFEngine) -> None:
     assert len({Part.of(each).key for each in (one, two, none)}) == 3, "caches must not mix them"
 
 
-def test_a_tower_that_takes_none_says_so(opened) -> None:
-    model = opened("llava").spec.model
+def test_a_tower_that_takes_none_says_so(open_tiny) -> None:
+    model = open_tiny("llava").spec.model
     with (
         pytest.raises(ConfigError, match=r"'tome' works inside the vision tower.*Qwen2.5-VL"),
         HF(model=model, reduction="tome").open(),

@@ -18,15 +18,15 @@ from tests.importance.variants import scene, variants
 
 def resident_mib(field: str) -> float:
     """VmRSS (now) or VmHWM (peak) of this process."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1024
+    line = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert line
+    return int(line[1]) / 1024
 
 
 def main(rows: int, cols: int) -> None:
     """Prints {scorer: MiB}."""
     torch.set_num_threads(1)
-    made, found = scene(rows, cols), {}
+    batch, peaks = scene(rows, cols), {}
     small = scene(4, 4)
     libc = ctypes.CDLL("libc.so.6")
     with tempfile.TemporaryDirectory() as folder:
@@ -36,9 +36,9 @@ def main(rows: int, cols: int) -> None:
             libc.malloc_trim(0)  # freed memory that is still held would hide what is asked for anew
             Path("/proc/self/clear_refs").write_text("5")
             before = resident_mib("VmRSS")
-            scorer(made)
-            found[name] = round(resident_mib("VmHWM") - before, 1)
-    print(json.dumps(found))
+            scorer(batch)
+            peaks[name] = round(resident_mib("VmHWM") - before, 1)
+    print(json.dumps(peaks))
 
 
 if __name__ == "__main__":

@@ -47,12 +47,12 @@ def of_image(scene: Scene, number: int, at: str) -> list[Vector]:
 def beside(scene: Scene, number: int) -> list[list[int]]:
     """Each token's neighbours, by the distance of their centres: at most one and a half steps on each axis."""
     grid = scene.grids[number]
-    found = []
+    neighbours = []
     for i in range(len(grid)):
         step = grid.extent_uv[i] * 1.5
         near = ((grid.centre_uv - grid.centre_uv[i]).abs() < step).all(-1) & (grid.level == grid.level[i])
-        found.append([j for j in near.nonzero().flatten().tolist() if j != i])
-    return found
+        neighbours.append([j for j in near.nonzero().flatten().tolist() if j != i])
+    return neighbours
 
 
 def dot(a: Sequence[float], b: Sequence[float]) -> float:
@@ -66,5 +66,5 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
 def check(raw: Tensor, scene: Scene, expected: Sequence[Sequence[float]], atol: float = 1e-5) -> None:
     """The raw scores of every image's real tokens are these."""
     for number, values in enumerate(expected):
-        found = raw[number][scene.present[number]]
-        torch.testing.assert_close(found, torch.tensor(values, dtype=torch.float32), rtol=1e-4, atol=atol)
+        actual = raw[number][scene.present[number]]
+        torch.testing.assert_close(actual, torch.tensor(values, dtype=torch.float32), rtol=1e-4, atol=atol)

@@ -57,14 +57,14 @@ def scene(rows: int, cols: int, batch: int = 1, seed: int = 0) -> Scene:
         )
         words = torch.randn(WORDS, WIDTH, generator=make)
         items.append((picture, encoding, Query("?", words, torch.ones(WORDS))))
-    made = Scene.of(items)
-    return replace(made, attention=made.received.square())  # as if a language model had been listened to
+    batch_scene = Scene.of(items)
+    return replace(batch_scene, attention=batch_scene.received.square())  # as if a language model had been listened to
 
 
-def images_of(made: Scene) -> list[Scene]:
+def images_of(batch_scene: Scene) -> list[Scene]:
     """Each image of a batch as a scene of its own, on the same memory."""
-    columns = {field.name: getattr(made, field.name) for field in fields(made)}
+    columns = {field.name: getattr(batch_scene, field.name) for field in fields(batch_scene)}
     return [
-        replace(made, **{name: value[b : b + 1] for name, value in columns.items() if value is not None})
-        for b in range(len(made.grids))
+        replace(batch_scene, **{name: value[b : b + 1] for name, value in columns.items() if value is not None})
+        for b in range(len(batch_scene.grids))
     ]

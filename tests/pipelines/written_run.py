@@ -63,14 +63,14 @@ def answer(
     }
 
 
-def failed(number: int, error: str, question: str = "Who?") -> dict[str, Any]:
+def error_row(number: int, error: str, question: str = "Who?") -> dict[str, Any]:
     """One stored error row."""
     empty = dict.fromkeys(rows.SCHEMA.names)
     given = {"id": f"q{number}", "image_id": "0.png", "question": question, "answers": ["INV-7"]}
     return {**empty, **given, "score": 0.0, "exact": 0.0, "encoder_patches": 0, "error": error, "fixations": []}
 
 
-def written(folder: Path, answers: list[dict[str, Any]], shape: tuple[int, int] = (128, 96), **settings: Any) -> Path:
+def write_run(folder: Path, answers: list[dict[str, Any]], shape: tuple[int, int] = (128, 96), **settings: Any) -> Path:
     """The folder of a run with these rows, and the pages they are about."""
     folder.mkdir(parents=True)
     lines = []

@@ -11,7 +11,7 @@ from saccade.samplers import Sampler
 from saccade.tokens.merging import merge, merged_grid
 from saccade.types import Scene, Selection
 from tests.helpers import Item, importance_of, item
-from tests.test_contracts import made
+from tests.test_contracts import default_strategy
 
 
 def merged_item(rows: int, cols: int, seed: int) -> Item:
@@ -42,7 +42,7 @@ def test_some_tokens_share_a_cell() -> None:
 @pytest.mark.parametrize("name", names("samplers"))
 @pytest.mark.parametrize("keep", [1, 7, 12, 100])
 def test_samplers_keep_exactly_that_many(name: str, keep: int) -> None:
-    sampler, given = made("samplers", name), scene()
+    sampler, given = default_strategy("samplers", name), scene()
     assert isinstance(sampler, Sampler)
     importance = importance_of(*(len(grid) for grid in given.grids))
     found: list[Selection] = sampler(given, importance, torch.tensor([[0.3, 0.6], [0.9, 0.1]]), keep)
@@ -53,7 +53,7 @@ def test_samplers_keep_exactly_that_many(name: str, keep: int) -> None:
 
 @pytest.mark.parametrize("name", names("importance"))
 def test_scorers_score_every_token(name: str) -> None:
-    scorer, given = made("importance", name), scene()
+    scorer, given = default_strategy("importance", name), scene()
     assert isinstance(scorer, Scorer)
     given = replace(given, attention=given.received)
     scores = scorer(given)

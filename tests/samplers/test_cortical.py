@@ -37,9 +37,9 @@ def test_tokens_are_dense_at_the_gaze():
 
 
 def test_seed_picture_and_gaze_decide():
-    def drawn(seed: int = 0, x: float = 0.5, picture: int = 0) -> list[int]:
+    def draw(seed: int = 0, x: float = 0.5, picture: int = 0) -> list[int]:
         scene = Scene.of([item(8, 8, seed=picture)])
         return Cortical(seed=seed)(scene, torch.zeros(1, 64), torch.tensor([[x, 0.5]]), 20)[0].index.tolist()
 
-    assert drawn() == drawn()
-    assert len({tuple(drawn()), tuple(drawn(seed=1)), tuple(drawn(x=0.51)), tuple(drawn(picture=1))}) == 4
+    assert draw() == draw()
+    assert len({tuple(draw()), tuple(draw(seed=1)), tuple(draw(x=0.51)), tuple(draw(picture=1))}) == 4

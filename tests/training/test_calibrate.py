@@ -20,7 +20,7 @@ from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration, expected_calibration_error
 from saccade.picture import Picture
 from saccade.training import calibrate
-from saccade.training.calibrate import WAYS, Page, Said, critical, pages_of, told, written
+from saccade.training.calibrate import WAYS, Page, ReadAnswer, as_json, critical, pages_of, summary
 from saccade.types import Question
 
 
@@ -73,7 +73,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_measured_is_what_a_checkpoint_is_used_by(measured: Path) -> None:
     report = json.loads((measured / "saccade.json").read_text())
-    assert written(report) + "\n" == (measured / "saccade.json").read_text()
+    assert as_json(report) + "\n" == (measured / "saccade.json").read_text()
     assert report["data"]["questions"] == 40 and report["score"] == "ANLS"
     assert report["confidence"]["foreign"]["asked"] % (4 * len(WAYS)) == 0 < report["confidence"]["foreign"]["asked"]
     assert 0.5 < max(report["score_by_print_px"].values()) <= 1 and set(report["score_by_print_px"]) >= {"5", "8", "0"}
@@ -84,14 +84,14 @@ def test_what_is_measured_is_what_a_checkpoint_is_used_by(measured: Path) -> Non
         ]
         assert engine.family.print_px == report["print_px"] == critical(by_px[0], by_px[1])
         assert engine.calibration.mean == report["confidence"]["mean"]
-    assert "calibration error" in told(report)
+    assert "calibration error" in summary(report)
 
 
 def test_how_good_confidence_is_is_told_by_pages_that_a_map_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight pages, read by chance: a map that had seen a page would be nearer to it."""
     random = np.random.default_rng(3)
     said = {
-        number: [Said("ink", (float(-random.exponential()),), float(random.random()), False) for _ in range(6)]
+        number: [ReadAnswer("ink", (float(-random.exponential()),), float(random.random()), False) for _ in range(6)]
         for number in range(8)
     }
     pages = [Page(Picture.open(np.zeros((8, 8, 3), np.uint8)), (Question(str(number), ""),)) for number in said]

@@ -18,7 +18,7 @@ from saccade.training.fit import fit
 from saccade.training.importance import Example, listwise
 from saccade.training.pyramid import RATE, lost_detail
 from saccade.types import Query, Scene
-from tests.helpers import drawn, item
+from tests.helpers import item, shuffled
 from tests.levels import pyramid_item
 
 
@@ -47,7 +47,7 @@ def test_a_learned_pyramid_keeps_more_of_unseen_pages() -> None:
     held = pages(16, 100)
     pyramid = LearnedPyramid(2)
     before = float(lost_detail(pyramid(held)).detach())
-    fit(pyramid, (lost_detail(pyramid(batch)) for batch in drawn(batches)), 200, 1e-2, weight_decay=0.01)
+    fit(pyramid, (lost_detail(pyramid(batch)) for batch in shuffled(batches)), 200, 1e-2, weight_decay=0.01)
     after = float(lost_detail(pyramid(held)).detach())
     assert after < 0.75 * before
 
@@ -88,7 +88,7 @@ def right(net: CrossLevel, seeds: range) -> float:
 
 
 def train_crosslevel(net: CrossLevel, examples: list[Example], *, steps: int, rate: float = RATE) -> list[float]:
-    losses = (listwise(net(scene), useful, scene.present) for scene, useful in drawn(examples))
+    losses = (listwise(net(scene), useful, scene.present) for scene, useful in shuffled(examples))
     return fit(net, losses, steps, rate, weight_decay=0.01)
 
 

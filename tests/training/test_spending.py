@@ -10,7 +10,7 @@ from pipelines.commands import app as cli
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load
 from saccade.training import spending
-from saccade.training.spending import judged, told
+from saccade.training.spending import judged, summary
 
 BUDGETS = (10, 20)
 
@@ -33,8 +33,8 @@ def test_gain_is_over_fixed_budgets_of_as_many_tokens():
         1 - (0.75 * 1 + 0.25 * 0.25)
     )  # 17.5 tokens: three quarters of the way
     report["metric"] = "VQA accuracy"
-    assert told(report, "out").startswith("held-out pages (VQA accuracy):")
-    assert "17.5 tokens" in told(report, "out") and "chosen so often: 10 1, 20 3" in told(report, "out")
+    assert summary(report, "out").startswith("held-out pages (VQA accuracy):")
+    assert "17.5 tokens" in summary(report, "out") and "chosen so often: 10 1, 20 3" in summary(report, "out")
 
 
 def test_the_command(tmp_path, qwen2_5_vl, monkeypatch):

@@ -60,27 +60,27 @@ class Foveation(BaseModel):
     gaze: tuple[float, float] | None = Field(None, description="x right, y down in [0, 1]; None: most important token.")
 
     @classmethod
-    def parse(cls, given: object) -> Self:
+    def parse(cls, request: object) -> Self:
         """A request's settings, each name and setting checked.
 
         Raises:
             ValueError: what is wrong, and what may be said instead.
         """
         try:
-            if not isinstance(given, Mapping):
-                raise ValueError(f'it is {{"ink": true}} or {{"tokens": ..., "sampler": ...}}, not {given!r}')
-            wanted = cls.model_validate(given)
-            if wanted.gaze is not None and not all(0 <= side <= 1 for side in wanted.gaze):
-                raise ValueError(f"gaze {list(wanted.gaze)} is off the picture: x and y are from 0 to 1")
-            untrusted.refuse("samplers", wanted.sampler)
-            untrusted.refuse_scorers(wanted.scorer)
-            wanted.check()
+            if not isinstance(request, Mapping):
+                raise ValueError(f'it is {{"ink": true}} or {{"tokens": ..., "sampler": ...}}, not {request!r}')
+            foveation = cls.model_validate(request)
+            if foveation.gaze is not None and not all(0 <= side <= 1 for side in foveation.gaze):
+                raise ValueError(f"gaze {list(foveation.gaze)} is off the picture: x and y are from 0 to 1")
+            untrusted.refuse("samplers", foveation.sampler)
+            untrusted.refuse_scorers(foveation.scorer)
+            foveation.check()
         except ValidationError as error:
             raise ValueError(f"mm_processor_kwargs {KEY!r}: {validation_text(error)}") from None
         except (ValueError, SaccadeError) as error:
-            told = str(error).partition(" A dotted name")[0]  # requests name none
-            raise ValueError(f"mm_processor_kwargs {KEY!r}: {told}") from None
-        return wanted
+            reason = str(error).partition(" A dotted name")[0]  # requests name none
+            raise ValueError(f"mm_processor_kwargs {KEY!r}: {reason}") from None
+        return foveation
 
     def check(self) -> None:
         """Raises ValueError: settings that exclude each other, or strategies that are impossible inside vLLM."""
@@ -98,8 +98,8 @@ class Foveation(BaseModel):
         self.parts()
         _check_sampler(self.strategy(), self.tokens)
         if self.before and self.in_worker:
-            told = f"{self.scorer!r} and {self.sampler!r}"
-            raise ValueError(f"before the tower only what reads pixels (edges) can choose, not {told}")
+            strategies = f"{self.scorer!r} and {self.sampler!r}"
+            raise ValueError(f"before the tower only what reads pixels (edges) can choose, not {strategies}")
 
     @property
     def sparse(self) -> bool:
@@ -182,29 +182,29 @@ def scene_of(picture: Picture, grid: Grid, encoding: Encoding | None = None) -> 
 
 
 def choose(
-    wanted: Foveation, picture: Picture, grid: Grid, importance: Tensor, encoding: Encoding | None = None
+    foveation: Foveation, picture: Picture, grid: Grid, importance: Tensor, encoding: Encoding | None = None
 ) -> Tensor:
     """(K,) int64 on the CPU, raster order: the tokens kept, by importance (1, N) of any scale. K = min(tokens, N), or
     as many as hold ink; all of them where nothing is left out.
 
     A sampler that compares tokens needs the encoding, and compares them where they are.
     """
-    if wanted.ink:
+    if foveation.ink:
         return ink_cells(picture.rgb, grid)
-    if wanted.tokens is None or wanted.tokens >= len(grid):
+    if foveation.tokens is None or foveation.tokens >= len(grid):
         return torch.arange(len(grid))
-    sampler = wanted.strategy()
+    sampler = foveation.strategy()
     scene = scene_of(picture, grid, encoding if sampler.needs else None)
     importance = normalise(importance.to(scene.present.device), scene.present)
-    gaze = torch.tensor([wanted.gaze or (0.5, 0.5)])
-    if wanted.gaze is None and not sampler.blind:
+    gaze = torch.tensor([foveation.gaze or (0.5, 0.5)])
+    if foveation.gaze is None and not sampler.blind:
         gaze = grid.centre_uv[int(importance[0].argmax())].unsqueeze(0)
-    return sampler(scene, importance, gaze.to(importance.device), wanted.tokens)[0].index.cpu()
+    return sampler(scene, importance, gaze.to(importance.device), foveation.tokens)[0].index.cpu()
 
 
-def pack(wanted: Foveation, sha256: str) -> Tensor:
+def pack(foveation: Foveation, sha256: str) -> Tensor:
     """(bytes,) uint8: what the worker needs to choose by itself."""
-    return torch.frombuffer(bytearray(json.dumps([wanted.model_dump(), sha256]).encode()), dtype=torch.uint8)
+    return torch.frombuffer(bytearray(json.dumps([foveation.model_dump(), sha256]).encode()), dtype=torch.uint8)
 
 
 def unpack(plan: Tensor) -> tuple[Foveation, Picture]:

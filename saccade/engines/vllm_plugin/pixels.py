@@ -59,18 +59,18 @@ class PixelInfo:
             ValueError: it is impossible; the message says why.
         """
         config = self.ctx.get_mm_config()  # type: ignore[attr-defined]
-        given = config.merge_mm_processor_kwargs(kwargs).get(KEY)
-        if given is None:
+        request = config.merge_mm_processor_kwargs(kwargs).get(KEY)
+        if request is None:
             return None
-        wanted = Foveation.parse(given)
+        foveation = Foveation.parse(request)
         if config.is_multimodal_pruning_enabled():
             raise ValueError("vLLM's own pruning of videos rewrites positions: start it without video_pruning_rate")
-        if wanted.sparse and config.mm_encoder_tp_mode == "data":
+        if foveation.sparse and config.mm_encoder_tp_mode == "data":
             raise ValueError("with mm_encoder_tp_mode 'data' vLLM's tower encodes whole images: use 'tokens' alone")
-        if wanted.in_worker and config.mm_encoder_tp_mode == "data":
-            told = f"{wanted.scorer!r} and {wanted.sampler!r}"
-            raise ValueError(f"with mm_encoder_tp_mode 'data' only what reads pixels (edges) can choose, not {told}")
-        return wanted
+        if foveation.in_worker and config.mm_encoder_tp_mode == "data":
+            names = f"{foveation.scorer!r} and {foveation.sampler!r}"
+            raise ValueError(f"with mm_encoder_tp_mode 'data' only what reads pixels (edges) can choose, not {names}")
+        return foveation
 
 
 class PixelProcessor:
@@ -86,32 +86,32 @@ class PixelProcessor:
     def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> Any:
         mm_items = self._shrunk(mm_items, self.info.foveation(hf_kwargs))
         inputs = super()._apply_hf_processor_main(mm_items=mm_items, hf_kwargs=hf_kwargs)  # type: ignore[misc]
-        wanted, images = self.info.foveation(hf_kwargs), mm_items.get("image")
-        if wanted is None or not isinstance(images, ImageProcessorItems) or not images.get_count():
+        foveation, images = self.info.foveation(hf_kwargs), mm_items.get("image")
+        if foveation is None or not isinstance(images, ImageProcessorItems) or not images.get_count():
             return inputs
         config = self.info.get_hf_config().vision_config
         merge, cell_px = config.spatial_merge_size, config.spatial_merge_size * config.patch_size
         rows_cols = (inputs["image_grid_thw"][:, 1:] // merge).tolist()
         pictures = [_picture(images.get(number)) for number in range(images.get_count())]
         chosen = [
-            _fields(wanted, picture, rows, cols, cell_px)
+            _fields(foveation, picture, rows, cols, cell_px)
             for picture, (rows, cols) in zip(pictures, rows_cols, strict=True)
         ]
-        for key in (INDEX, PLAN, BASE) if wanted.in_worker else (INDEX,):
+        for key in (INDEX, PLAN, BASE) if foveation.in_worker else (INDEX,):
             inputs[key] = [fields[key] for fields in chosen]
-        if wanted.sparse:
+        if foveation.sparse:
             inputs[SPARSE] = torch.ones(len(chosen), 1, dtype=torch.uint8)
             each = inputs["pixel_values"].split(inputs["image_grid_thw"].prod(-1).tolist())
             rows = [patches(fields[INDEX], merge**2) for fields in chosen]
             inputs["pixel_values"] = torch.cat([pixels[row] for pixels, row in zip(each, rows, strict=True)])
         return inputs
 
-    def _shrunk(self, mm_items: Any, wanted: Foveation | None) -> Any:
+    def _shrunk(self, mm_items: Any, foveation: Foveation | None) -> Any:
         """The same with its images as small as their print allows, where that is wanted."""
         images = mm_items.get("image")
-        if wanted is None or wanted.print_px is None or not isinstance(images, ImageProcessorItems):
+        if foveation is None or foveation.print_px is None or not isinstance(images, ImageProcessorItems):
             return mm_items
-        small = [_legible(_picture(images.get(number)).rgb, wanted.print_px) for number in range(images.get_count())]
+        small = [_legible(_picture(images.get(number)).rgb, foveation.print_px) for number in range(images.get_count())]
         return type(mm_items)({**mm_items, "image": ImageProcessorItems(small)})
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
@@ -140,20 +140,20 @@ def _shorter(update: PromptReplacement, out_mm_kwargs: Any) -> PromptReplacement
     return dataclasses.replace(update, replacement=placeholder)
 
 
-def _fields(wanted: Foveation, picture: Picture, rows: int, cols: int, cell_px: int) -> dict[str, Tensor]:
+def _fields(foveation: Foveation, picture: Picture, rows: int, cols: int, cell_px: int) -> dict[str, Tensor]:
     """INDEX, PLAN and BASE of one image of rows x cols tokens."""
     num_tok, none = rows * cols, torch.zeros(0)
     grid = plain_grid(rows, cols, cols * cell_px, rows * cell_px)
-    if wanted.tokens is None or wanted.tokens >= num_tok:  # no scores are compared
-        return {INDEX: choose(wanted, picture, grid, none[None]), PLAN: none.to(torch.uint8), BASE: none}
-    base = weigh(wanted.early(), scene_of(picture, grid))
-    if wanted.in_worker:
+    if foveation.tokens is None or foveation.tokens >= num_tok:  # no scores are compared
+        return {INDEX: choose(foveation, picture, grid, none[None]), PLAN: none.to(torch.uint8), BASE: none}
+    base = weigh(foveation.early(), scene_of(picture, grid))
+    if foveation.in_worker:
         return {
-            INDEX: torch.full((wanted.tokens,), -1),
-            PLAN: pack(wanted, picture.sha256),
+            INDEX: torch.full((foveation.tokens,), -1),
+            PLAN: pack(foveation, picture.sha256),
             BASE: base[0],
         }
-    return {INDEX: choose(wanted, picture, grid, base), PLAN: none.to(torch.uint8), BASE: none}
+    return {INDEX: choose(foveation, picture, grid, base), PLAN: none.to(torch.uint8), BASE: none}
 
 
 def _legible(rgb: np.ndarray, print_px: float) -> Image.Image:

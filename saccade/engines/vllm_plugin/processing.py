@@ -43,10 +43,10 @@ class CanvasParser:
             {key: data[key] for key in fields.ALL},
             modality="image",
             required_fields=set(fields.ALL),
-            fields_factory=lambda given: {
+            fields_factory=lambda inputs: {
                 "image_embeds": MultiModalFieldConfig.flat_from_sizes("image", counts),
                 "image_grid_thw": MultiModalFieldConfig.batched("image", keep_on_cpu=True),
-                **field_configs(given, merge),
+                **field_configs(inputs, merge),
             },
         )
 

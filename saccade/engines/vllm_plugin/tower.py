@@ -55,9 +55,9 @@ class Foveating:
         if not any(feature.data is not None and INDEX in feature.data for feature in mm_features):
             return super().get_mrope_input_positions(input_tokens, mm_features)  # type: ignore[misc,no-any-return]
         merge = int(self.config.vision_config.spatial_merge_size)
-        tokens, features, kept, more = unabridged(input_tokens, mm_features, merge)
+        tokens, features, places, more = unabridged(input_tokens, mm_features, merge)
         positions, delta = super().get_mrope_input_positions(tokens, features)  # type: ignore[misc]
-        return positions[:, kept], delta + more
+        return positions[:, places], delta + more
 
     def embed_multimodal(self, **kwargs: Any) -> Any:
         """As the family's, for selected images the rows that are kept; with row and column where the tower chose."""
@@ -71,17 +71,17 @@ class Foveating:
         merge = self.visual.spatial_merge_size
         embeddings: list[Tensor] = []
         for some in _passes((grids.prod(-1) // merge**2).tolist(), self._step_tok):
-            wanted = [unpack(plans[i]) if plans is not None and len(plans[i]) else None for i in some]
+            requests = [unpack(plans[i]) if plans is not None and len(plans[i]) else None for i in some]
             patches = grids[: some[0]].prod(-1).sum(), grids[: some[-1] + 1].prod(-1).sum()
-            with self._listening([plan[0] for plan in wanted if plan]) as heard:
+            with self._listening([plan[0] for plan in requests if plan]) as heard:
                 rows = super().embed_multimodal(  # type: ignore[misc]
                     **{**kwargs, "pixel_values": pixels[patches[0] : patches[1]], "image_grid_thw": grids[some]}
                 )
-            encodings = self._encodings(rows, grids[some], heard) if any(wanted) else [None] * len(some)
-            for number, row, plan, encoding in zip(some, rows, wanted, encodings, strict=True):
+            encodings = self._encodings(rows, grids[some], heard) if any(requests) else [None] * len(some)
+            for number, row, plan, encoding in zip(some, rows, requests, encodings, strict=True):
                 if plan is None or encoding is None:
-                    kept = index[number]
-                    embeddings.append(row if len(kept) == len(row) else row[kept.to(row.device)])
+                    kept_cells = index[number]
+                    embeddings.append(row if len(kept_cells) == len(row) else row[kept_cells.to(row.device)])
                 else:
                     chosen = self._chosen(bytes(plans[number].tolist()), *plan, encoding, bases[number])
                     cells = torch.stack([encoding.grid.row[chosen], encoding.grid.col[chosen]], -1)
@@ -92,10 +92,10 @@ class Foveating:
     def _sparse(self, pixels: Tensor, grids: list[list[int]], index: list[Tensor]) -> list[Tensor]:
         """The tokens of images whose pixels are those of the kept tokens alone."""
         embeddings, at, unit = [], 0, int(self.visual.spatial_merge_size) ** 2
-        for some in _passes([len(kept) for kept in index], self._step_tok):
-            kept = [index[number] for number in some]
-            end = at + sum(map(len, kept)) * unit
-            embeddings += embed(self.visual, pixels[at:end], [grids[number] for number in some], kept)
+        for some in _passes([len(cells) for cells in index], self._step_tok):
+            cells = [index[number] for number in some]
+            end = at + sum(map(len, cells)) * unit
+            embeddings += embed(self.visual, pixels[at:end], [grids[number] for number in some], cells)
             at = end
         return embeddings
 
@@ -135,11 +135,11 @@ class Foveating:
         return bits.view(INTEGERS[bits.element_size()]).to(self._offsets.device, torch.int64)
 
     @contextmanager
-    def _listening(self, wanted: Sequence[Foveation]) -> Iterator[dict[str, Any]]:
+    def _listening(self, requests: Sequence[Foveation]) -> Iterator[dict[str, Any]]:
         """While the tower runs: its states before the merger, and queries and keys of the last full attention."""
         heard: dict[str, Any] = {}
         tower, handles = self.visual, []
-        if wanted:
+        if requests:
             blocks = getattr(tower, "fullatt_block_indexes", None) or [len(tower.blocks) - 1]
             last = tower.blocks[max(i for i in blocks if i < len(tower.blocks))].attn.attn
 
@@ -152,7 +152,7 @@ class Foveating:
             # The merger and the blocks themselves are called around their hooks (vLLM may compile them).
             norm = getattr(tower.merger, "ln_q", None) or tower.merger.norm
             handles.append(norm.register_forward_pre_hook(before_merger))
-            if any("received" in foveation.needs for foveation in wanted):
+            if any("received" in foveation.needs for foveation in requests):
                 handles.append(last.register_forward_pre_hook(in_attention, with_kwargs=True))
         try:
             yield heard
@@ -166,34 +166,34 @@ class Foveating:
         encodings, at = [], 0
         for row, (_, height, width) in zip(rows, grids.tolist(), strict=True):
             grid = plain_grid(height // merge, width // merge, width * patch_px, height * patch_px)
-            mine, at = slice(at, at + height * width), at + height * width
+            patches, at = slice(at, at + height * width), at + height * width
             raster: Any = slice(None)
             if hasattr(self.visual, "get_window_index_thw"):  # up to its merger, tokens are in the order of windows
                 raster = self.visual.get_window_index_thw(1, height, width)[0].argsort().to(row.device)
-            features = heard["features"][mine].unflatten(0, (-1, merge**2))[raster]
-            seen = torch.zeros(len(row), device=row.device)
+            features = heard["features"][patches].unflatten(0, (-1, merge**2))[raster]
+            attention = torch.zeros(len(row), device=row.device)
             if "query" in heard:
-                seen = self._received(heard["query"][0, mine], heard["key"][0, mine])
-                seen = seen.view(-1, merge**2).sum(-1)[raster]
+                attention = self._received(heard["query"][0, patches], heard["key"][0, patches])
+                attention = attention.view(-1, merge**2).sum(-1)[raster]
             tokens = row[:, : self.config.get_text_config().hidden_size]
-            encodings.append(Encoding(tokens, features, seen, grid, "", "", height * width))
+            encodings.append(Encoding(tokens, features, attention, grid, "", "", height * width))
         return encodings
 
     def _received(self, query: Tensor, key: Tensor) -> Tensor:
         """(patches,) float32 attention received; query and key (patches, this worker's heads, head width)."""
         from vllm.distributed import get_tensor_model_parallel_world_size, tensor_model_parallel_all_reduce
 
-        seen = received(query.transpose(0, 1), key.transpose(0, 1), query.shape[-1] ** -0.5)
+        attention = received(query.transpose(0, 1), key.transpose(0, 1), query.shape[-1] ** -0.5)
         workers = get_tensor_model_parallel_world_size()
-        return seen if workers == 1 else tensor_model_parallel_all_reduce(seen) / workers
+        return attention if workers == 1 else tensor_model_parallel_all_reduce(attention) / workers
 
-    def _chosen(self, name: bytes, wanted: Foveation, picture: Any, encoding: Encoding, base: Tensor) -> Tensor:
+    def _chosen(self, name: bytes, foveation: Foveation, picture: Any, encoding: Encoding, base: Tensor) -> Tensor:
         """(K,) int64 on the CPU: the tokens kept of one image, the same ones whenever it is encoded again."""
         grid: Grid = encoding.grid
         name += f"{grid.rows}x{grid.cols}".encode()
         if name not in self._known:
-            scores = weigh(wanted.late(), scene_of(picture, grid, encoding)).cpu() + base
-            self._known[name] = choose(wanted, picture, grid, scores, encoding)
+            scores = weigh(foveation.late(), scene_of(picture, grid, encoding)).cpu() + base
+            self._known[name] = choose(foveation, picture, grid, scores, encoding)
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         self._known.move_to_end(name)
@@ -210,7 +210,7 @@ def unabridged(
     """
     tokens: list[int] = []
     features: list[Any] = []
-    kept: list[Tensor] = []
+    places: list[Tensor] = []
     at = more = 0
     for feature in sorted(mm_features, key=lambda feature: feature.mm_position.offset):
         place = feature.mm_position
@@ -221,11 +221,11 @@ def unabridged(
         moved = dataclasses.replace(place, offset=start + more, length=whole)
         features.append(dataclasses.replace(feature, mm_position=moved))
         tokens += [*input_tokens[at:start], *input_tokens[start:end], *[input_tokens[start]] * (whole - place.length)]
-        kept += [torch.arange(at, start) + more, index + start + more]
+        places += [torch.arange(at, start) + more, index + start + more]
         at, more = end, more + whole - place.length
     tokens += input_tokens[at:]
-    kept.append(torch.arange(at, len(input_tokens)) + more)
-    return tokens, features, torch.cat(kept), more
+    places.append(torch.arange(at, len(input_tokens)) + more)
+    return tokens, features, torch.cat(places), more
 
 
 def _passes(counts: Sequence[int], most_tok: int) -> Iterator[list[int]]:

@@ -30,9 +30,9 @@ class PrintSize(Drawing):
         size = panel_size(picture.width_px, picture.height_px, 2)
         scale = legible_scale(height_px, self.print_px)
         small = resized(page, *(max(1, round(side * scale)) for side in page.shape[1::-1]))
-        found = "no print that can be measured" if height_px is None else f"smallest print {height_px:.1f} px high"
+        smallest = "no print that can be measured" if height_px is None else f"smallest print {height_px:.1f} px high"
         shown = [
-            Panel("Letters", _outlined(page, boxes, height_px, size), f"{len(boxes):,} letters; {found} (x-height)"),
+            Panel("Letters", _outlined(page, boxes, height_px, size), f"{len(boxes):,} letters; {smallest} (x-height)"),
             Panel(
                 f"Its smallest print {self.print_px:g} px high" if scale < 1 else "Not shrunk",
                 np.array(Image.fromarray(small).resize(size, Image.Resampling.NEAREST)),

@@ -32,7 +32,7 @@ SAID: dict[str, dict[str, tuple[str, float] | str]] = {
 """(answer, confidence) or the error, of each field of each page."""
 
 
-def answered(image_id: str, number: int, field: str, said: tuple[str, float] | str) -> dict[str, Any]:
+def stored_row(image_id: str, number: int, field: str, said: tuple[str, float] | str) -> dict[str, Any]:
     """One stored row; the answer is read from cell (row 1 + number, column 2)."""
     given = {"id": f"{image_id}:{field}", "image_id": image_id, "question": "?", "variant": "default"}
     if isinstance(said, str):
@@ -67,7 +67,7 @@ def annotated(folder: Path, said: dict[str, Any], **settings: Any) -> Path:
     places.answers.mkdir(parents=True)
     for number, row in enumerate(listed):
         made = [
-            answered(row.image_id, at, name, said[row.image_id][name])
+            stored_row(row.image_id, at, name, said[row.image_id][name])
             for at, name in enumerate(str(question.metadata["field"]) for question in row.questions)
         ]
         pq.write_table(pa.Table.from_pylist(made, rows.SCHEMA), places.file_of(number))

@@ -112,8 +112,8 @@ def test_ctrl_c_gives_what_is_done(tmp_path: Path, qwen2_5_vl: Path, monkeypatch
 
 def test_a_run_is_analyzed_from_what_it_stored(tmp_path: Path) -> None:
     looks = [written_run.look(0.25, 0.25, range(6), "", 0.1), written_run.look(0.75, 0.25, range(20, 26), "7", 0.9)]
-    rows = [written_run.answer(0, "7", 1.0, 0.9, looks=looks), written_run.failed(1, "EngineError: x")]
-    run = written_run.written(tmp_path / "run", rows)
+    rows = [written_run.answer(0, "7", 1.0, 0.9, looks=looks), written_run.error_row(1, "EngineError: x")]
+    run = written_run.write_run(tmp_path / "run", rows)
     _, found = analyzed(tmp_path / "out", str(run))
     assert found["questions"] == 1 and found["errors"] == ["q1: EngineError: x"]
     assert found["scanpath"]["mean_deg"] == pytest.approx(48 / 33.3)  # half of 96 px
@@ -129,7 +129,7 @@ def test_a_run_beside_people_s_scanpaths(tmp_path: Path) -> None:
     """One of two people looked where the run did, the other at half of it, and then elsewhere."""
     looks = [written_run.look(0.25, 0.25, range(6), "", 0.1), written_run.look(0.75, 0.25, range(20, 26), "7", 0.9)]
     row = written_run.answer(0, "7", 1.0, 0.9, looks=looks)
-    run, people = written_run.written(tmp_path / "run", [row]), tmp_path / "people.jsonl"
+    run, people = written_run.write_run(tmp_path / "run", [row]), tmp_path / "people.jsonl"
     paths = [[[0.25, 0.25], [0.75, 0.25], [0.1, 0.9]], [[0.25, 0.25]]]
     people.write_text(
         "".join(json.dumps({"image": f"scans/{row['image_id']}", "gazes_uv": path}) + "\n" for path in paths)

@@ -88,6 +88,11 @@ def test_list(kind: str) -> None:
         assert re.fullmatch(r"\S+ +\S.*\S\.", line), f"a name and one sentence: {line!r}"
 
 
+def test_list_takes_scorers_for_importance() -> None:
+    scorers, importance = (CliRunner().invoke(cli.app, ["list", kind]).output for kind in ("scorers", "importance"))
+    assert scorers == importance and "edges" in scorers
+
+
 def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["saccade", "list", "smaplers"])
     with pytest.raises(SystemExit) as stopped:

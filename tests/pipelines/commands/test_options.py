@@ -35,7 +35,7 @@ import json
 from pathlib import Path
 from typer.testing import CliRunner
 from pipelines.commands import app as cli
-from pipelines.commands.settings import asking, merged, run_config, serve_config
+from pipelines.commands.settings import episode_and_engine, merged, run_config, serve_config
 from pipelines.serving.form import inputs
 from pipelines.serving.schema import parse
 from saccade.config import Episode
@@ -44,7 +44,7 @@ found = {}
 for command in ("ask", "batch", "annotate", "serve", "analyze", "levels"):
     found[command] = "--patience" in CliRunner().invoke(cli.app, [command, "--help"], terminal_width=100).output
 found["list"] = "patience" in CliRunner().invoke(cli.app, ["list", "settings"]).output
-found["file"] = asking(merged(Path("settings.yaml"), {}, None))[0].patience == 5
+found["file"] = episode_and_engine(merged(Path("settings.yaml"), {}, None))[0].patience == 5
 found["--set"] = run_config(merged(None, {}, ["patience=6"])).episode.patience == 6
 found["option"] = serve_config(merged(None, {"patience": 7}, None)).episode.patience == 7
 found["page"] = "patience" in [each["name"] for each in inputs(Episode())]
@@ -120,10 +120,10 @@ def test_what_a_field_says_is_what_its_option_says() -> None:
     assert {flag.panel for flag in made.values()} == {"Kinds", "Others"}
     assert made["whole"].metavar == "1-9" and made["choice"].metavar == "a|b" and made["spelled"].metavar == "N"
     assert made["part"].help == "A share (default: all of it)." and made["part"].takes is float
-    assert made["choice"].told == "One of two (default: a)." and made["part"].told == made["part"].help
+    assert made["choice"].help_text == "One of two (default: a)." and made["part"].help_text == made["part"].help
     assert made["long"].metavar == "NAME" and made["long"].help == "One of many (all): thirteen, fourteen, fifteen."
-    assert made["sampler"].with_default("topk").told.endswith("(default: topk).")
-    assert replace(made["whole"], help="In px (`list`).").told == "In px (`list`; default: 3)."
+    assert made["sampler"].with_default("topk").help_text.endswith("(default: topk).")
+    assert replace(made["whole"], help="In px (`list`).").help_text == "In px (`list`; default: 3)."
     assert made["many"].takes == list[str] and made["path"].default is None
     assert made["sampler"].completes == "samplers" and made["ratio"].default == 0.6 or made["ratio"].takes is float
 

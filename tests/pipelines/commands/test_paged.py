@@ -29,7 +29,7 @@ def fax(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def asked(
+def ask(
     model: Path, image: Path, pages: str | None, trace: Path | None = None, *, as_json: bool = False, status: int = 0
 ) -> str:
     console = Console(record=True, width=200, file=open("/dev/null", "w"))
@@ -41,18 +41,18 @@ def asked(
 
 
 def test_ask_answers_for_each_page(qwen2_5_vl: Path, fax: Path, tmp_path: Path) -> None:
-    said = asked(qwen2_5_vl, fax / "fax.tif", None, tmp_path / "looked.png")
+    said = ask(qwen2_5_vl, fax / "fax.tif", None, tmp_path / "looked.png")
     assert [line for line in said.splitlines() if line.startswith("page ")] == [f"page {n} of 3" for n in (1, 2, 3)]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"looked-page{n}.png" for n in (1, 2, 3)]
-    said = asked(qwen2_5_vl, fax / "fax.tif", "2", tmp_path / "two.png")
+    said = ask(qwen2_5_vl, fax / "fax.tif", "2", tmp_path / "two.png")
     assert "page 2 of 3" in said and "page 1" not in said and (tmp_path / "two.png").exists()
-    assert "page" not in asked(qwen2_5_vl, fax / "one.png", None)
+    assert "page" not in ask(qwen2_5_vl, fax / "one.png", None)
     with pytest.raises(ConfigError, match=r"fax.tif' has 3 pages; --pages 7- chooses none of them"):
-        asked(qwen2_5_vl, fax / "fax.tif", "7-")
+        ask(qwen2_5_vl, fax / "fax.tif", "7-")
     with pytest.raises(ConfigError, match=r"fax.tif' has 3 pages; --pages 2,9 asks for page 9 as well"):
-        asked(qwen2_5_vl, fax / "fax.tif", "2,9")
+        ask(qwen2_5_vl, fax / "fax.tif", "2,9")
     with pytest.raises(ConfigError, match=r"one.png' has 1 page; --pages 2 chooses none"):
-        asked(qwen2_5_vl, fax / "one.png", "2")
+        ask(qwen2_5_vl, fax / "one.png", "2")
 
 
 def test_a_page_that_cannot_be_read_costs_itself(qwen2_5_vl: Path, fax: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +66,10 @@ def test_a_page_that_cannot_be_read_costs_itself(qwen2_5_vl: Path, fax: Path, mo
         return read(data, number)
 
     monkeypatch.setattr(files, "size_px", broken)
-    said = asked(qwen2_5_vl, fax / "fax.tif", None, status=3)
+    said = ask(qwen2_5_vl, fax / "fax.tif", None, status=3)
     assert "error: page 2 is damaged" in said and "page 3 of 3" in said
     with pytest.raises(PictureError, match="page 2 is damaged"):
-        asked(qwen2_5_vl, fax / "fax.tif", "2")  # nothing else was asked
+        ask(qwen2_5_vl, fax / "fax.tif", "2")  # nothing else was asked
 
 
 def test_json_stands_alone(
@@ -85,7 +85,7 @@ def test_json_stands_alone(
         return read(data, number)
 
     monkeypatch.setattr(files, "size_px", broken)
-    said = asked(qwen2_5_vl, fax / "fax.tif", "1-2", tmp_path / "looked.png", as_json=True, status=3)
+    said = ask(qwen2_5_vl, fax / "fax.tif", "1-2", tmp_path / "looked.png", as_json=True, status=3)
     assert [json.loads(line)["page"] for line in said.splitlines()] == [2]
     told = capsys.readouterr().err
     assert "page 1: error: it is damaged" in told and "drawn in" in told

@@ -135,8 +135,8 @@ def test_all_that_can_be_ranked_is_ranked_when_nothing_is_named() -> None:
     "change, text",
     [
         ({"scorers": ("attention",)}, "'attention' reads the language model's attention"),
-        ({"scorers": ("learned",)}, "importance 'learned': head"),
-        ({"samplers": ("topkk",)}, "no samplers named 'topkk'"),
+        ({"scorers": ("learned",)}, "scorer 'learned': head"),
+        ({"samplers": ("topkk",)}, "no sampler named 'topkk'"),
     ],
 )
 def test_wrong_settings_say_where(change: dict[str, Any], text: str) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pipelines.commands import settings
 from pipelines.commands.app import app
 from pipelines.commands.options import flags
-from pipelines.commands.settings import asking, episode, run_config
+from pipelines.commands.settings import episode, episode_and_engine, run_config
 from pipelines.runs.experiment import Experiment
 from saccade import engines
 from saccade.api import Eye
@@ -109,15 +109,16 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "entry, text",
     [
-        ("engine=5", r"a engines entry needs a 'name'.*got 5"),
-        ("dataset=5", r"a dataset entry needs a 'name'.*got 5"),
-        ("dataset.name=5", "dataset needs the name of one, or a path; got 5"),
+        ("engine=5", r"the engine needs a 'name'.*got 5"),
+        ("dataset=5", r"the data set needs a 'name'.*got 5"),
+        ("dataset.name=5", "dataset needs the name of a data set, or a path; got 5"),
         ("fixations.most=2", "no setting 'fixations.most': fixations is 3"),
-        ("sampler.ratio=[1", r"--set 'sampler.ratio=\[1': the value is read as YAML, and is none: expected"),
-        ("scorer=../edges", "no importance named '../edges'"),
-        ("scorer=.edges", "no importance named '.edges'"),
+        ("sampler.ratio=[1", r"--set 'sampler.ratio=\[1': the value is read as YAML, and is not YAML: expected"),
+        ("scorer=../edges", "no scorer named '../edges'"),
+        ("scorer=.edges", "no scorer named '.edges'"),
+        ("scorer=edgess", r"no scorer named 'edgess'\. Did you mean 'edges'\? In saccade/importance/: "),
         ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
-        ("engine.bogus=1", "engines 'hf': bogus: Extra inputs.*Settings: model="),
+        ("engine.bogus=1", "engine 'hf': bogus: Extra inputs.*Settings: model="),
         (
             "token=3",
             r"no setting token: 3\. Settings: effort, sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)",
@@ -149,7 +150,7 @@ def test_a_file_that_holds_no_settings_says_so(tmp_path: Path, text: str, said: 
 
 def test_ask_takes_no_settings_of_a_run() -> None:
     with pytest.raises(ConfigError, match="no setting limit: 3. Settings: effort"):
-        asking({"limit": 3})
+        episode_and_engine({"limit": 3})
 
 
 def test_an_empty_question_says_what_it_is_for() -> None:
@@ -171,7 +172,7 @@ def test_vllm_is_taken_where_it_and_a_gpu_are_there(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(engines, "installed", there.__contains__)
     with pytest.raises(ConfigError, match=r"needs vLLM, which is not installed: pip install 'saccade\[vllm\]'"):
         choose_engine("vllm")
-    with pytest.raises(UnknownName, match="no engines named 'bogus'"):
+    with pytest.raises(UnknownName, match="no engine named 'bogus'"):
         choose_engine("bogus")
     there.append("vllm")
     hf = engines.find("engines", "hf", engines.EngineSpec)
@@ -188,7 +189,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_starts(
     device: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    for make in (asking, run_config):
+    for make in (episode_and_engine, run_config):
         with pytest.raises(ConfigError, match=text):
             make({"engine": {"device": device}})
 
@@ -202,7 +203,7 @@ def test_a_run_says_its_precision_and_a_cluster_may_have_what_the_driver_has_not
     assert run_config({"engine": {"dtype": "float16"}}).engine["dtype"] == "float16"
 
 
-@pytest.mark.parametrize("engine, text", [({"bogus": 1}, "engines 'hf': bogus: Extra"), ({"name": "x"}, "no engines")])
+@pytest.mark.parametrize("engine, text", [({"bogus": 1}, "engine 'hf': bogus: Extra"), ({"name": "x"}, "no engine")])
 def test_an_experiment_says_what_is_wrong_with_its_engine(engine: dict[str, Any], text: str) -> None:
     made = Experiment(title="x", dataset={"name": "synthdoc"}, engine=engine, variants={"full": {"sampler": "full"}})
     with pytest.raises(ConfigError, match=text):
@@ -221,7 +222,7 @@ def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"sampler": "ink", "tokens": "100"}, "--sampler ink shows all there is at once, and --tokens would change no"),
+        ({"sampler": "ink", "tokens": "100"}, "--sampler ink shows the whole page at once, so --tokens would change n"),
         ({"sampler": "full", "fixations": 3, "planner": "query"}, "--fixations and --planner would change nothing"),
         ({"sampler": "full", "fixations": 1}, None),
         ({"sampler": "resize", "tokens": "100", "fixations": 2}, None),

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
 from pipelines.commands import tune as module
-from pipelines.commands.settings import asking, merged
+from pipelines.commands.settings import episode_and_engine, merged
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.errors import ConfigError, ResumeRefused
-from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, told, trials
+from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, summary, trials
 from saccade.types import Question
 
 LOOKS = Episode(fixations=1, budget={"name": "fixed", "tokens": 20})
@@ -32,7 +32,7 @@ def test_what_is_tried() -> None:
         looks = LOOKS.with_settings(**made)
         assert made == {} or 0.4 <= looks.sampler["ratio"] <= 1
     assert found == trials(TuneSettings(scorers="query,edges", trials=9), LOOKS)
-    with pytest.raises(ConfigError, match="no importance named 'egdes'"):
+    with pytest.raises(ConfigError, match="no scorer named 'egdes'"):
         TuneSettings(scorers="egdes")
 
 
@@ -54,10 +54,10 @@ def test_best_and_gain_by_hand() -> None:
     assert name == "a" and means == {NOW: 0.5, "a": pytest.approx(5 / 6)}
     report = gained(lines, "a")
     assert report["gain"]["mean"] == pytest.approx(1 / 3) and report["gain"]["num_pages"] == 6
-    assert "gain +0.33" in told({**report, "best": "a"}) and "bears out" not in told({**report, "best": "a"})
+    assert "gain +0.33" in summary({**report, "best": "a"}) and "bears out" not in summary({**report, "best": "a"})
     assert best([line(NOW, 0, 1.0), line("a", 0, 1.0)], [NOW, "a"])[0] == NOW  # equals: nothing is changed
     same = gained([line(NOW, i, 0.5) for i in range(6)], NOW)
-    assert "stay with the settings as they are" in told({**same, "best": NOW})
+    assert "stay with the settings as they are" in summary({**same, "best": NOW})
 
 
 def test_the_command(tmp_path: Path, qwen2_5_vl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_the_command(tmp_path: Path, qwen2_5_vl: Path, monkeypatch: pytest.Monke
     )
     assert len(decided) == len(reported) == 3 and not decided & reported
     file = tmp_path / "out" / "tuned.yaml"
-    looks, _ = asking(merged(file, {}, None))
+    looks, _ = episode_and_engine(merged(file, {}, None))
     assert looks.dump() == LOOKS.with_settings(**trials(
         TuneSettings(scorers="query,edges", trials=4), LOOKS)[results["best"]]).dump()  # fmt: skip
     assert "gain" in file.read_text() and yaml.safe_load(file.read_text())["fixations"] == 1

@@ -52,7 +52,7 @@ class Slow(Reader):
         pass
 
 
-def asked(reader: Slow, asks: Sequence[tuple[str, str]]) -> list[Any]:
+def answers_of(reader: Slow, asks: Sequence[tuple[str, str]]) -> list[Any]:
     """The answers' texts, or what they raised; "first" is being read when the others come."""
 
     async def run() -> list[Any]:
@@ -73,23 +73,23 @@ def asked(reader: Slow, asks: Sequence[tuple[str, str]]) -> list[Any]:
 def test_what_waits_about_one_canvas_is_read_together_and_no_more_than_fits() -> None:
     reader = Slow()
     asks = [("a", "1"), ("b", "2"), ("a", "3"), ("a", "4"), ("b", "5"), ("a", "6")]
-    assert asked(reader, asks) == ["1", "2", "3", "4", "5", "6"], "each gets its own answer"
+    assert answers_of(reader, asks) == ["1", "2", "3", "4", "5", "6"], "each gets its own answer"
     assert reader.calls == [["first"], ["1", "3", "4"], ["2", "5"], ["6"]], "the longest waiting first"
 
 
 def test_a_bad_question_costs_itself_only() -> None:
     reader = Slow()
-    one, bad, two = asked(reader, [("a", "1"), ("a", "bad"), ("a", "2")])
+    one, bad, two = answers_of(reader, [("a", "1"), ("a", "bad"), ("a", "2")])
     assert (one, two) == ("1", "2") and isinstance(bad, QuestionError)
     reader = Slow()
-    one, broken, two = asked(reader, [("a", "1"), ("a", "breaks"), ("a", "2")])
+    one, broken, two = answers_of(reader, [("a", "1"), ("a", "breaks"), ("a", "2")])
     assert (one, two) == ("1", "2") and isinstance(broken, RuntimeError)
     assert reader.calls == [["first"], ["1", "breaks", "2"], ["1"], ["breaks"], ["2"]]
 
 
 def test_a_dead_engine_is_not_asked_again() -> None:
     reader = Slow()
-    assert [type(made) for made in asked(reader, [("a", "1"), ("a", "dead")])] == [EngineDead, EngineDead]
+    assert [type(made) for made in answers_of(reader, [("a", "1"), ("a", "dead")])] == [EngineDead, EngineDead]
     assert reader.calls == [["first"], ["1", "dead"]]
 
 

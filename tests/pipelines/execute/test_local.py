@@ -139,7 +139,7 @@ def test_another_experiment_is_refused(file: Path, tmp_path: Path) -> None:
 def test_wrong_settings_say_where(file: Path) -> None:
     made = yaml.safe_load(file.read_text())
     for change, text in (
-        ({"variants": {"a": {"sampler": "topkk"}}, "against": {}}, "no samplers named 'topkk'"),
+        ({"variants": {"a": {"sampler": "topkk"}}, "against": {}}, "no sampler named 'topkk'"),
         ({"variants": {"a": {"fixations": -1}}, "against": {}}, "variant 'a': fixations"),
         ({"against": {"topk": "rezise"}}, "against: no variant rezise"),
     ):

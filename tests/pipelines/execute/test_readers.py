@@ -30,7 +30,7 @@ class Actor:
         return question
 
 
-def asked(actor: Actor, monkeypatch: pytest.MonkeyPatch, num: int) -> Any:
+def answers_of(actor: Actor, monkeypatch: pytest.MonkeyPatch, num: int) -> Any:
     """The answers to some requests at once."""
 
     def kill(killed: Actor, no_restart: bool) -> None:
@@ -49,7 +49,7 @@ def asked(actor: Actor, monkeypatch: pytest.MonkeyPatch, num: int) -> Any:
 def test_one_that_hangs_is_ended_once_and_asked_again(hangs: bool, ends: int, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> int:
         actor = Actor(READ_S / 2, hangs)  # six in turn take three times what one may be silent
-        assert await asked(actor, monkeypatch, 6) == [str(number) for number in range(6)]
+        assert await answers_of(actor, monkeypatch, 6) == [str(number) for number in range(6)]
         return actor.ends
 
     assert asyncio.run(run()) == ends

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.reporting.page import report
-from tests.pipelines.written_run import HOSTILE, answer, failed, look, written
+from tests.pipelines.written_run import HOSTILE, answer, error_row, look, write_run
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -18,8 +18,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Eight answers, one of them hostile, and an error."""
     rows = [answer(n, f"INV-{n}", n / 10, 0.1 * n, page=f"{n % 2}.png") for n in range(7)]
     hostile = [look(0.25, 0.5, range(9), HOSTILE, 0.99, reason=HOSTILE)]
-    rows += [answer(7, HOSTILE, 0.0, 0.99, question=HOSTILE, looks=hostile), failed(8, HOSTILE, question=HOSTILE)]
-    folder = written(tmp_path_factory.mktemp("report") / "data" / "run", rows, shape=(640, 480))
+    rows += [answer(7, HOSTILE, 0.0, 0.99, question=HOSTILE, looks=hostile), error_row(8, HOSTILE, question=HOSTILE)]
+    folder = write_run(tmp_path_factory.mktemp("report") / "data" / "run", rows, shape=(640, 480))
     return report(folder, None, 3).as_uri()
 
 

@@ -22,7 +22,7 @@ from pipelines.runs import rows, stored
 from saccade.errors import ConfigError
 from saccade.picture import Picture
 from saccade.viz.view import TraceView
-from tests.pipelines.written_run import HOSTILE, answer, failed, look, written
+from tests.pipelines.written_run import HOSTILE, answer, error_row, look, write_run
 
 VOID = {"meta", "link", "img", "br", "input"}
 
@@ -70,10 +70,10 @@ def run(tmp_path: Path) -> Path:
         answer(1, "INV-1", 0.8, 0.6, page="1.png"),
         answer(2, "nothing like", 0.0, 0.8, page="1.png", looks=[look(0.1, 0.1, range(4), "nothing like", 0.8)]),
         answer(3, "", 0.0, 0.0),
-        failed(4, "PictureError: too small"),
-        failed(5, "PictureError: too small"),
+        error_row(4, "PictureError: too small"),
+        error_row(5, "PictureError: too small"),
     ]
-    return written(tmp_path / "data" / "run", rows)
+    return write_run(tmp_path / "data" / "run", rows)
 
 
 def test_a_report_says_what_was_measured(run: Path) -> None:
@@ -110,7 +110,7 @@ def test_numbers_and_dates_are_right_when_they_are_the_same_ones(tmp_path: Path)
         answer(number, text, score, 0.9) | {"answers": [wanted], "metric": "relaxed" if score == 1 else "anls"}
         for number, (text, wanted, score) in enumerate(said)
     ]
-    page = report(written(tmp_path / "data" / "run", made), None, 6).read_text()
+    page = report(write_run(tmp_path / "data" / "run", made), None, 6).read_text()
     painted = re.findall(r'class="(right|wrong)">([^<]*)</span> <em>for ([^<]*)</em>', page)
     right = {(text, wanted) for kind, text, wanted in painted if kind == "right"}
     assert len(painted) == len(said) and right == {said[number][:2] for number in (1, 3, 4, 5)}
@@ -158,10 +158,10 @@ def test_the_same_run_gives_the_same_file_and_nothing_is_fetched(run: Path, tmp_
 def test_nothing_that_is_given_becomes_markup(tmp_path: Path) -> None:
     rows = [
         answer(0, HOSTILE, 0.0, 0.5, question=HOSTILE, looks=[look(0.5, 0.5, range(9), HOSTILE, 0.5, reason=HOSTILE)]),
-        failed(1, f"DataError: {HOSTILE}", question=HOSTILE),
+        error_row(1, f"DataError: {HOSTILE}", question=HOSTILE),
     ]
     rows[0]["answers"] = [HOSTILE]
-    path = report(written(tmp_path / "data" / "run", rows, commit=HOSTILE), None, 2)
+    path = report(write_run(tmp_path / "data" / "run", rows, commit=HOSTILE), None, 2)
     found = read(path)
     assert [tag for tag, _ in found.seen if tag == "script"] == ["script"]
     assert not any(tag == "img" or any(key.startswith("on") for key in given) for tag, given in found.seen)
@@ -196,14 +196,14 @@ def test_a_page_that_is_gone_is_said(run: Path) -> None:
 
 def test_hidden_answers_leave_no_scores(tmp_path: Path) -> None:
     rows = [answer(n, "x", None, 0.1 * n) for n in range(4)]
-    words = read(report(written(tmp_path / "data" / "run", rows), None, 1)).words
+    words = read(report(write_run(tmp_path / "data" / "run", rows), None, 1)).words
     assert "Most confident" in words and "Least confident" in words
     assert "ANLS" not in words.replace("id question answer expected ANLS sure tokens looks", "")
     assert "Accuracy against tokens" not in words
 
 
 def test_a_run_of_errors_alone(tmp_path: Path) -> None:
-    words = read(report(written(tmp_path / "data" / "run", [failed(0, "X: y")]), None, 4)).words
+    words = read(report(write_run(tmp_path / "data" / "run", [error_row(0, "X: y")]), None, 4)).words
     assert "1 of 1 question ended in an error" in words and "0.00 ANLS" in words and "Where it looked" not in words
 
 

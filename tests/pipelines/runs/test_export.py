@@ -10,14 +10,14 @@ from pipelines.runs import stored
 from pipelines.runs.export import export
 from pipelines.runs.rows import SCHEMA
 from saccade.errors import ConfigError
-from tests.pipelines.written_run import HOSTILE, answer, failed, written
+from tests.pipelines.written_run import HOSTILE, answer, error_row, write_run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    return written(
+    return write_run(
         tmp_path / "run",
-        [answer(0, 'two\nlines, "quoted"', 0.5, 0.9), answer(1, HOSTILE, None, 0.1), failed(2, "E: x")],
+        [answer(0, 'two\nlines, "quoted"', 0.5, 0.9), answer(1, HOSTILE, None, 0.1), error_row(2, "E: x")],
     )
 
 
@@ -44,9 +44,9 @@ def test_a_folder_without_answers_is_refused(tmp_path: Path) -> None:
 
 
 def test_lmms_eval_samples(tmp_path: Path) -> None:
-    rows = [answer(0, "INV-8", 0.8, 0.9), answer(1, "ten", 0.3, 0.1) | {"metric": "vqa"}, failed(2, "E: x")]
+    rows = [answer(0, "INV-8", 0.8, 0.9), answer(1, "ten", 0.3, 0.1) | {"metric": "vqa"}, error_row(2, "E: x")]
     ocr = {"metric": "contains", "metadata": json.dumps({"question_type": "HMER"})}
-    run = written(tmp_path / "run", [*rows, answer(3, "a", 1.0, 0.9) | ocr])
+    run = write_run(tmp_path / "run", [*rows, answer(3, "a", 1.0, 0.9) | ocr])
     path = export(run, "lmms-eval")
     samples = [json.loads(line) for line in path.read_text().splitlines()]
     assert path.name == f"samples_{stored.settings(run)['dataset']['name']}.jsonl"

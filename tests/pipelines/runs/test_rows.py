@@ -24,7 +24,7 @@ NEW = ["width_px", "height_px", "evidence_px", "path", "page"]
 
 
 @pytest.fixture
-def answered(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> Path:
+def answered_run(data: Path, tmp_path: Path, qwen2_5_vl: Path) -> Path:
     """A run over six images in this process, the last of which cannot be read."""
     (data.parent / "5.png").write_bytes(b"no image")
     batch(configured(data, tmp_path / "run", qwen2_5_vl, in_process=True), Console(quiet=True))
@@ -50,8 +50,8 @@ def rows(run: Path) -> list[dict[str, Any]]:
     return list(stored.rows(run, cells=True))
 
 
-def test_where_an_answer_was_read_in_pixels_of_the_image(answered: Path, data: Path) -> None:
-    made = rows(answered)
+def test_where_an_answer_was_read_in_pixels_of_the_image(answered_run: Path, data: Path) -> None:
+    made = rows(answered_run)
     assert len(made) == 18 and sum(row["error"] is not None for row in made) == 3
     for row in made:
         if row["error"] is not None:
@@ -69,24 +69,24 @@ def test_where_an_answer_was_read_in_pixels_of_the_image(answered: Path, data: P
 
 
 def test_an_older_run_without_these_columns_goes_on(
-    answered: Path, data: Path, tmp_path: Path, qwen2_5_vl: Path
+    answered_run: Path, data: Path, tmp_path: Path, qwen2_5_vl: Path
 ) -> None:
-    before = rows(answered)
-    files = sorted((answered / "answers").iterdir())
+    before = rows(answered_run)
+    files = sorted((answered_run / "answers").iterdir())
     for file in files:
         pq.write_table(older(pq.read_table(file)), file)
     files[2].unlink()
-    batch(configured(data, answered, qwen2_5_vl, in_process=True, resume=True), Console(quiet=True))
-    after = {row["id"]: row for row in rows(answered)}
+    batch(configured(data, answered_run, qwen2_5_vl, in_process=True, resume=True), Console(quiet=True))
+    after = {row["id"]: row for row in rows(answered_run)}
     assert set(after) == {row["id"] for row in before}
     for row in before:
         new = row["id"].startswith("2-")
         for name in ("evidence_px", "path"):
             assert after[row["id"]][name] == (row[name] if new else None)
         assert after[row["id"]]["fixations"] == row["fixations"]
-    lines = [json.loads(line) for line in export(answered, "jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in export(answered_run, "jsonl").read_text().splitlines()]
     assert sum(line["width_px"] is not None for line in lines) == 3
-    assert 'class="crop"' in report(answered, None, 4).read_text()  # drawn from what older rows hold as well
+    assert 'class="crop"' in report(answered_run, None, 4).read_text()  # drawn from what older rows hold as well
 
 
 def test_the_file_and_the_page_of_each_row(tmp_path: Path, qwen2_5_vl: Path) -> None:

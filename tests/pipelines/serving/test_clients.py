@@ -164,16 +164,16 @@ def test_pages_of_requests_and_of_the_server() -> None:
 
 
 @pytest.fixture(scope="module")
-def opened(qwen2_5_vl: Path) -> Iterator[InProcess]:
+def open_endpoint(qwen2_5_vl: Path) -> Iterator[InProcess]:
     """An endpoint that lets the pages of one origin ask."""
     with in_process(qwen2_5_vl, allow_origins=("https://app.test",)) as made:
         yield made
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/healthz", "/v1/models", "/metrics", "/about"])
-def test_get_and_head(opened: InProcess, path: str) -> None:
-    head = opened.run(opened.client.head(path))
-    got = opened.get(path)
+def test_get_and_head(open_endpoint: InProcess, path: str) -> None:
+    head = open_endpoint.run(open_endpoint.client.head(path))
+    got = open_endpoint.get(path)
     assert (head.status_code, got.status_code) == (200, 200)
     assert head.headers["content-type"] == got.headers["content-type"] and len(got.content) > 1
 
@@ -183,19 +183,22 @@ def preflight(endpoint: InProcess, origin: str, header: str = "authorization,con
     return endpoint.run(endpoint.client.options("/v1/chat/completions", headers=asked))
 
 
-def test_pages_of_an_allowed_origin_may_ask(opened: InProcess) -> None:
-    answer = preflight(opened, "https://app.test")
+def test_pages_of_an_allowed_origin_may_ask(open_endpoint: InProcess) -> None:
+    answer = preflight(open_endpoint, "https://app.test")
     assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "https://app.test"
     assert "x-stainless-os" in answer.headers["access-control-allow-headers"]
-    reply = opened.post(body(), headers={"Origin": "https://app.test"})
+    reply = open_endpoint.post(body(), headers={"Origin": "https://app.test"})
     assert reply.status_code == 200 and reply.headers["access-control-allow-origin"] == "https://app.test"
-    wrong = opened.post({"model": "other"}, headers={"Origin": "https://app.test"})
+    wrong = open_endpoint.post({"model": "other"}, headers={"Origin": "https://app.test"})
     assert wrong.status_code == 400 and wrong.headers["access-control-allow-origin"] == "https://app.test"
 
 
-def test_pages_of_other_origins_may_not(opened: InProcess) -> None:
-    assert preflight(opened, "https://evil.test").status_code == 400
-    assert "access-control-allow-origin" not in opened.get("/health", headers={"Origin": "https://evil.test"}).headers
+def test_pages_of_other_origins_may_not(open_endpoint: InProcess) -> None:
+    assert preflight(open_endpoint, "https://evil.test").status_code == 400
+    assert (
+        "access-control-allow-origin"
+        not in open_endpoint.get("/health", headers={"Origin": "https://evil.test"}).headers
+    )
 
 
 def test_without_allowed_origins_there_is_no_cors(qwen2_5_vl: Path) -> None:
@@ -204,10 +207,10 @@ def test_without_allowed_origins_there_is_no_cors(qwen2_5_vl: Path) -> None:
         assert "access-control-allow-origin" not in closed.get("/health", headers={"Origin": "https://x.test"}).headers
 
 
-def test_two_turns_and_a_pdf_through_the_endpoint(opened: InProcess) -> None:
-    first = opened.post(body()).json()["choices"][0]["message"]
+def test_two_turns_and_a_pdf_through_the_endpoint(open_endpoint: InProcess) -> None:
+    first = open_endpoint.post(body()).json()["choices"][0]["message"]
     made = body()
     made["messages"] += [first, {"role": "user", "content": "And the date?"}]
-    assert opened.post(made).status_code == 200
+    assert open_endpoint.post(made).status_code == 200
     made["messages"] = [{"role": "user", "content": [pdf(), {"type": "text", "text": "What?"}]}]
-    assert opened.post({**made, "saccade": {"pages": "2"}}).status_code == 200
+    assert open_endpoint.post({**made, "saccade": {"pages": "2"}}).status_code == 200

@@ -72,13 +72,13 @@ def test_the_configuration_runs_with_two_readers(qwen2_5_vl: Path, tmp_path: Pat
         return httpx2.post(f"{url}/v1/chat/completions", json=one, timeout=120)
 
     with in_process(qwen2_5_vl) as endpoint:
-        expected = [[told(endpoint.post(one).json()) for one in asked] for asked in batches]
+        expected = [[facts_of(endpoint.post(one).json()) for one in asked] for asked in batches]
     with running(config, tmp_path / "log", url) as pid, ThreadPoolExecutor(NUM_PAGES) as pool:
         for asked, answers in zip(batches, expected, strict=True):
             for _ in range(2):
                 responses = list(pool.map(post, asked))
                 assert [response.status_code for response in responses] == [200] * NUM_PAGES, responses[0].text
-                assert [told(response.json()) for response in responses] == answers
+                assert [facts_of(response.json()) for response in responses] == answers
             known = [response.json()["saccade"]["fixations"][0]["cached_tok"] > 0 for response in responses]
             if all(known):
                 break
@@ -90,6 +90,8 @@ def page(seed: int) -> dict[str, Any]:
     return body("What is field 1?", png(seed=seed), saccade=KNOBS)
 
 
-def told(made: dict[str, Any]) -> Any:
+def facts_of(completion: dict[str, Any]) -> Any:
     """The answer, and what each fixation kept."""
-    return made["choices"][0]["message"]["content"], [fixation["kept"] for fixation in made["saccade"]["fixations"]]
+    return completion["choices"][0]["message"]["content"], [
+        fixation["kept"] for fixation in completion["saccade"]["fixations"]
+    ]

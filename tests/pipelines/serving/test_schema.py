@@ -60,7 +60,7 @@ def test_knobs_go_over_the_servers_settings() -> None:
     [
         ({"fixations": 0}, "fixations = 0 leaves nothing to read"),
         ({"fixation": 1}, "Settings: effort="),
-        ({"planner": "nope"}, "no planners named 'nope'"),
+        ({"planner": "nope"}, "no planner named 'nope'"),
         ({"planner": "os.path"}, "is not one of saccade's own"),
         ({"scorer": "query:0.5,antigravity.x"}, "is not one of saccade's own"),
         ({"scorer": [{"name": "a.b"}]}, "is not one of saccade's own"),
