@@ -1,11 +1,18 @@
 """What is shipped: one version everywhere, texts beside the code, configurations in the wheel, no path of a machine."""
 
+import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
+import time
 import tomllib
+import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +21,7 @@ from typer.testing import CliRunner
 import saccade
 from pipelines.commands import app as cli
 from pipelines.runs.experiment import CONFIGS
+from tests.pipelines.serving.test_ray import free_port
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,9 +68,9 @@ def test_a_container_is_built_of_the_project_alone() -> None:
     assert all((ROOT / name).exists() for name in sent())
 
 
-@pytest.mark.slow
-def test_a_wheel_works_from_any_folder(tmp_path: Path) -> None:
-    source = tmp_path / "source"  # a build leaves folders behind; it is what a container's build has as well
+def wheel(folder: Path) -> Path:
+    """A wheel of what a container's build has."""
+    source = folder / "source"  # a build leaves folders behind
     kept, ignored = sent(), shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
     shutil.copytree(
         ROOT,
@@ -73,21 +81,16 @@ def test_a_wheel_works_from_any_folder(tmp_path: Path) -> None:
             *(name for name in names if Path(folder) == ROOT and name not in kept),
         },
     )
-    for command in (
-        ["wheel", "-q", "--no-deps", str(source), "-w", str(tmp_path)],
-        [
-            "install",
-            "-q",
-            "--no-deps",
-            "--target",
-            str(tmp_path / "site"),
-            "saccade",
-            "--no-index",
-            "-f",
-            str(tmp_path),
-        ],
-    ):
-        subprocess.run([sys.executable, "-m", "pip", *command], check=True, cwd=tmp_path)
+    words = ["-m", "pip", "wheel", "-q", "--no-deps", str(source), "-w", str(folder)]
+    subprocess.run([sys.executable, *words], check=True, cwd=folder)
+    (made,) = folder.glob("saccade-*.whl")
+    return made
+
+
+@pytest.mark.slow
+def test_a_wheel_works_from_any_folder(tmp_path: Path) -> None:
+    words = ["-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(wheel(tmp_path))]
+    subprocess.run([sys.executable, *words], check=True, cwd=tmp_path)
     code = (
         "import pipelines.runs.experiment as e, pipelines.serving.front, saccade\n"
         "from pipelines.commands import app as cli\n"
@@ -101,3 +104,60 @@ def test_a_wheel_works_from_any_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(list(CONFIGS.glob("*.yaml")))
+
+
+def instruction(name: str) -> str:
+    """What an instruction of the Dockerfile says, its lines joined."""
+    text = (ROOT / ".github" / "Dockerfile").read_text().replace("\\\n", " ")
+    (found,) = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+    return found.removeprefix(name).strip()
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(900)
+def test_a_container_serves_says_that_it_is_well_and_stops_on_sigterm(qwen2_5_vl: Path, tmp_path: Path) -> None:
+    """What the Dockerfile runs, word for word but for places, in an environment of its own, as there is no docker."""
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=False)
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))  # the dependencies are those of the tests
+    built = str(wheel(tmp_path))
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(home), "install", "-q", "--no-deps", built], check=True
+    )
+    work = tmp_path / "work"
+    shutil.copytree(tmp_path / "source", work, symlinks=True)  # COPY . . in WORKDIR
+    (tmp_path / "keys.txt").write_text("sesame\n")
+    port = free_port()
+    declared = dict(pair.split("=") for pair in instruction("ENV").split())
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environment |= {**declared, "HF_HOME": str(tmp_path / "models"), "PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
+    entry = [word.replace("/keys.txt", str(tmp_path / "keys.txt")) for word in json.loads(instruction("ENTRYPOINT"))]
+    entry += ["--port", str(port), "--model", str(qwen2_5_vl), "--device", "cpu"]
+    health = instruction("HEALTHCHECK").partition("CMD ")
+    check = [word.replace(":8000", f":{port}") for word in json.loads(health[2])]
+    limits = {key: float(value.rstrip("s")) for key, value in re.findall(r"--([a-z-]+)=(\w+)", health[0])}
+
+    def run(words: list[str], **more: Any) -> Any:
+        words = [shutil.which(words[0], path=environment["PATH"]) or words[0], *words[1:]]
+        return subprocess.Popen(words, cwd=work, env=environment, stderr=subprocess.STDOUT, **more)
+
+    def healthy() -> bool:
+        return bool(run(check, stdout=subprocess.DEVNULL).wait(60) == 0)
+
+    assert not healthy(), "nothing listens there yet"
+    with (tmp_path / "log").open("w") as log:
+        server = run(entry, stdout=log)
+    try:
+        deadline = time.monotonic() + limits["start-period"] + limits["retries"] * limits["interval"]
+        while not healthy():
+            assert server.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(1)
+        server.send_signal(getattr(signal, instruction("STOPSIGNAL")))
+        assert server.wait(60) == 0, (tmp_path / "log").read_text()
+    finally:
+        server.kill()
+    said = (tmp_path / "log").read_text()
+    assert "closed" in said and "Traceback" not in said and "anyone who reaches" not in said
+    assert not healthy()

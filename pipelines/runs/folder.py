@@ -134,6 +134,8 @@ def locked_folder(path: Path, identity: dict[str, Any], resume: bool) -> Iterato
 
 def _must_be_a_run(folder: RunFolder, resume: bool) -> None:
     where = repr(str(folder.path))
+    if not folder.path.is_dir():
+        raise ResumeRefused(f"{where} is a file, and a run goes into a folder: name another --output")
     if not resume:
         raise ResumeRefused(f"{where} is there and not empty. Go on with the run in it by --resume, or name another")
     if (folder.path / "experiment.json").exists():

@@ -8,6 +8,7 @@ A picture's requests go to the same encoder and the same reader, whose caches kn
 ingress on purpose: its counters are what /metrics reports, its queue is the endpoint's queue.
 """
 
+import errno
 import logging
 import math
 import signal
@@ -186,7 +187,10 @@ def check_free(host: str, port: int) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        raise ConfigError(f"cannot serve on {host}:{port}: {error.strerror or error}. Choose another --port") from error
+        which = "host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "port"
+        raise ConfigError(
+            f"cannot serve on {host}:{port}: {error.strerror or error}. Choose another --{which}"
+        ) from error
 
 
 def is_loopback(host: str) -> bool:

@@ -83,7 +83,9 @@ class FieldSpec(Settings):
         """YAML reads `no` and `1` as other things than text; a choice is what is written."""
         if isinstance(value, list | tuple) and any(isinstance(each, bool) for each in value):
             raise ValueError("put yes, no, true and false in quotes, or give type: yes/no")
-        return [str(each) for each in value] if isinstance(value, list | tuple) else value
+        if not isinstance(value, list | tuple):
+            raise ValueError("write a list, as in [invoice, receipt]")
+        return [str(each) for each in value]
 
     @model_validator(mode="after")
     def _fits(self) -> "FieldSpec":
@@ -140,7 +142,8 @@ def read_fields(path: Path) -> tuple[FieldSpec, ...]:
         raise ConfigError(f"cannot read the fields {str(path)!r}: {error.strerror or error}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("fields"), list):
+    listed = loaded.get("fields") if isinstance(loaded, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
         raise ConfigError(
             f"{path} must hold `fields:` and below it a list of `- name: total`, `question: What is the total?`, "
             f"`type: money`; it holds {loaded!r:.80}"

@@ -118,6 +118,8 @@ def grouped(
             hint = (
                 '. Each line must be a JSON object: {"id": "1", "image": "page.png", "question": "What is the total?"}'
             )
+        elif lacking := [name for name in ("id", "image", "question") if skipped[f"no_{name}"]]:
+            hint += f". Every question needs an id, an image and a text; lacking here: {', '.join(lacking)}"
         raise ConfigError(f"{where} holds no question about an image ({counts}){hint}")
     for image_id, (sources, questions) in images.items():
         yield Row(image_id, joined(sources), tuple(questions))

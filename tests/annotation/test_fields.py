@@ -41,6 +41,9 @@ def test_the_example_is_read() -> None:
         ("fields: [{name: a, question: 'What?'}, {name: a_box, question: 'Who?'}]", "already one of the field 'a'"),
         ("fields: [{name: page, question: 'What?'}]", "already one of the page"),
         ("fields: [{name: a, question: 'What?', type: date, date_order: DYM}]", "date_order.*'DMY', 'MDY' or 'YMD'"),
+        ("fields: [total]", "must hold `fields:`"),
+        ("fields: {total: 'What?'}", "must hold `fields:`"),
+        ("fields: [{name: a, question: 'What?', type: choice, choices: yes}]", "choices: .*write a list, as in"),
         ("fields: [", "is not YAML"),
     ],
 )

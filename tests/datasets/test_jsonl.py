@@ -166,7 +166,10 @@ def test_a_byte_order_mark_is_no_part_of_the_json(tmp_path: Path) -> None:
 
 def test_a_file_without_questions_is_refused_with_the_count(tmp_path: Path) -> None:
     path = write(tmp_path, {"a": 1}, {"a": 2}, "no json")
-    with pytest.raises(ConfigError, match=r"questions.jsonl' holds no question about an image \(no_id 2, bad_json 1\)"):
+    with pytest.raises(
+        ConfigError,
+        match=r"questions.jsonl' holds no question about an image \(no_id 2, bad_json 1\)\. .*lacking here: id",
+    ):
         list(open_dataset(str(path)).rows())
 
 

@@ -14,6 +14,8 @@ import pytest
 from rich.console import Console
 
 from pipelines.execute.run import batch
+from pipelines.runs.folder import locked_folder
+from saccade.errors import ResumeRefused
 from tests.pipelines.conftest import configured, write_data
 
 IN_FLIGHT, NUM_IMAGES = 3, 10
@@ -46,3 +48,10 @@ def test_killed_and_resumed_every_question_is_there_once(cluster: str, tmp_path:
     assert set(ids.values()) == {1} and len(ids) == NUM_IMAGES * 2 == summary["questions"]
     assert summary["errors"] == 0 and summary["images_done"] <= NUM_IMAGES - at_least
     assert NUM_IMAGES <= summary["encoded_images"] <= NUM_IMAGES + IN_FLIGHT
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.txt").write_text("mine")
+    with pytest.raises(ResumeRefused, match=r"run.txt' is a file, and a run goes into a folder"):
+        with locked_folder(tmp_path / "run.txt", {}, resume=True):
+            pass

@@ -281,6 +281,9 @@ def test_a_port_that_is_taken_is_said_before_anything_starts() -> None:
         taken.listen()
         with pytest.raises(ConfigError, match="Choose another --port"):
             check_free("127.0.0.1", taken.getsockname()[1])
+    for host in ("300.1.1.1", "192.0.2.1"):  # no address, and one of no machine
+        with pytest.raises(ConfigError, match="Choose another --host"):
+            check_free(host, 8000)
     assert is_loopback("127.0.0.1") and is_loopback("localhost") and not is_loopback("0.0.0.0")
 
 
