@@ -8,7 +8,7 @@ import torch
 
 from pipelines.runs.config import RunConfig
 from pipelines.runs.experiment import Experiment
-from saccade import eye
+from saccade import api
 from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines._listening import attention_of_last
@@ -209,7 +209,7 @@ class Shut(VLLM):
 
 def test_engines_without_attention_are_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="only the engine hf gives it"):
-        with eye.load(engine=Shut(), **LOOKS):
+        with api.load(engine=Shut(), **LOOKS):
             pass
     with pytest.raises(ConfigError, match="only the engine hf gives it, where it encodes and reads in one process"):
         RunConfig(dataset={"name": "synthdoc"}, output=tmp_path, engine={"name": "hf"}, episode=Episode(**LOOKS))
