@@ -16,7 +16,7 @@ from torch import Tensor
 
 from saccade.config import Episode
 from saccade.engines import Reader
-from saccade.engines._held import after, fits
+from saccade.engines._constrained import after, fits
 from saccade.errors import EngineDead, SaccadeError
 from saccade.geometry.fovea import nearest, token_eccentricity_deg
 from saccade.geometry.grid import shares_on

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from saccade.coded import Coded
+from saccade.codes import Coded
 from saccade.picture import Picture
 
 CELL_ROUNDING = 1e-4

@@ -48,7 +48,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from typer.testing import CliRunner
 from pipelines.commands import app as cli
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.serialization import freeze, thaw
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.geometry.levels import stack

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.serialization import freeze, thaw
 from pipelines.runs.rows import scored_rows, table
 from saccade.budgets import Budget
 from saccade.config import Episode

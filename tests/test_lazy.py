@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipelines.execute.local import _Once
+from pipelines.execute.in_process import _Once
 from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines.hf import HF, HFEngine

@@ -92,7 +92,7 @@ def test_a_wheel_works_from_any_folder(tmp_path: Path) -> None:
     words = ["-m", "pip", "install", "-q", "--no-deps", "--target", str(tmp_path / "site"), str(wheel(tmp_path))]
     subprocess.run([sys.executable, *words], check=True, cwd=tmp_path)
     code = (
-        "import pipelines.runs.experiment as e, pipelines.serving.front, saccade\n"
+        "import pipelines.runs.experiment as e, pipelines.serving.routes, saccade\n"
         "from pipelines.commands import app as cli\n"
         f"assert e.__file__.startswith({str(tmp_path)!r}), e.__file__\n"
         "[cli.load(name) for name in cli.names()]\n"

@@ -14,8 +14,8 @@ from PIL import Image, ImageFile
 
 from saccade.errors import ConfigError, PictureError
 from saccade.picture import Picture, resized, suffixes
-from tests import horrors
-from tests.horrors import encoded, page, png_header
+from tests import broken_images
+from tests.broken_images import encoded, page, png_header
 
 
 def close(rgb: np.ndarray, image: Image.Image, most: float = 3.0) -> bool:
@@ -25,7 +25,7 @@ def close(rgb: np.ndarray, image: Image.Image, most: float = 3.0) -> bool:
 
 
 def test_the_folder_of_horrors(tmp_path: Path) -> None:
-    for name, reason in horrors.make(tmp_path).items():
+    for name, reason in broken_images.make(tmp_path).items():
         picture = Picture.open(tmp_path / name)
         if reason is None:
             assert picture.rgb.dtype == np.uint8 and picture.rgb.shape == (*picture.size_px[::-1], 3), name

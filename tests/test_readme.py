@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.commands import app
-from pipelines.runs import curve, failures, stored
+from pipelines.runs import curve, stored, wrong_answers
 from pipelines.runs.markdown import to_markdown
 from saccade.studies import ranking
 from tests.benchmarks import pareto, plugin, survival
@@ -78,7 +78,7 @@ def test_tables_are_what_a_command_wrote(path: str, table: str) -> None:
 
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- failures: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))
 def test_classes_of_failures_are_what_a_command_wrote(path: str, table: str) -> None:
-    assert table.strip() == failures.to_markdown(stored.results(ROOT / path)["failures"]).strip()
+    assert table.strip() == wrong_answers.to_markdown(stored.results(ROOT / path)["failures"]).strip()
 
 
 @pytest.mark.parametrize(("path", "table"), re.findall(r"<!-- curve: (\S+) -->\n(.*?)<!-- end -->", TEXT, re.DOTALL))

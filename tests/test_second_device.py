@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import saccade
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.serialization import freeze, thaw
 from saccade.config import Episode
 from saccade.engines.hf import HF, HFEngine
 from saccade.episode import episodes, run, see

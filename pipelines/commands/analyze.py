@@ -15,7 +15,7 @@ from pipelines.runs import stored
 from pipelines.runs.config import Data, Looking
 from pipelines.runs.files import replaced
 from pipelines.runs.provenance import provenance
-from saccade.analysis.people import Paths, read_people
+from saccade.analysis.human_scanpaths import Paths, read_people
 from saccade.datasets import Row, limit, open_dataset
 from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipelines.commands.options import takes
 from pipelines.commands.settings import checked
-from pipelines.execute.local import collect
+from pipelines.execute.in_process import collect
 from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
 from pipelines.runs.provenance import provenance

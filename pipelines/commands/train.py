@@ -21,8 +21,10 @@ from saccade.errors import ConfigError
 from saccade.families import fingerprint
 from saccade.registry import named, validation_text
 from saccade.settings import Settings
-from saccade.training import gating, importance, joint, keeping, reward, spending
-from saccade.training.calibrate import as_json, calibrate, summary
+from saccade.training import budget_costs, importance, joint, reward
+from saccade.training import gates as gate_training
+from saccade.training import keep as keep_training
+from saccade.training.calibration import as_json, calibrate, summary
 from saccade.training.maps import Maps
 from saccade.training.nano import NanoTraining
 from saccade.training.nano import train as run
@@ -134,7 +136,7 @@ def jointly(
     typer.echo(joint.summary(report, own, output))
 
 
-class BudgetConfig(Training, spending.SpendingSettings):
+class BudgetConfig(Training, budget_costs.SpendingSettings):
     """Settings of the training of a budget."""
 
 
@@ -156,12 +158,12 @@ def budget(
     """
     chosen, spec, dataset, rows, origin = _prepared(BudgetConfig, settings)
     with resumable(output):
-        report = spending.train(_only(spending.SpendingSettings, chosen), spec, dataset, rows, output, origin)
+        report = budget_costs.train(_only(budget_costs.SpendingSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(spending.summary(report, output))
+    typer.echo(budget_costs.summary(report, output))
 
 
-class KeepConfig(Training, keeping.KeepSettings):
+class KeepConfig(Training, keep_training.KeepSettings):
     """Settings of the training of keep scores."""
 
 
@@ -182,11 +184,11 @@ def keep(
     Example: saccade train keep --keep 0.7 --stages 2 --output heads/dynamicvit
     """
     chosen, spec, dataset, rows, origin = _prepared(KeepConfig, settings)
-    own = _only(keeping.KeepSettings, chosen)
+    own = _only(keep_training.KeepSettings, chosen)
     with resumable(output):
-        report = keeping.train(own, spec, dataset, rows, output, origin)
+        report = keep_training.train(own, spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(keeping.summary(report, own, output))
+    typer.echo(keep_training.summary(report, own, output))
 
 
 class CalibrationConfig(Training):
@@ -228,7 +230,7 @@ def calibration(
     typer.echo(f"{summary(report)}\n{file}")
 
 
-class GateConfig(Training, gating.GateSettings):
+class GateConfig(Training, gate_training.GateSettings):
     """Settings of the training of a fusion's gates."""
 
 
@@ -249,9 +251,9 @@ def gates(
     """
     chosen, spec, dataset, rows, origin = _prepared(GateConfig, settings)
     with resumable(output):
-        report = gating.train(_only(gating.GateSettings, chosen), spec, dataset, rows, output, origin)
+        report = gate_training.train(_only(gate_training.GateSettings, chosen), spec, dataset, rows, output, origin)
     draw_curve(output)
-    typer.echo(gating.summary(report, output))
+    typer.echo(gate_training.summary(report, output))
 
 
 def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, list[Row], dict[str, Any]]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from pipelines.commands.options import takes
 from pipelines.commands.settings import checked, episode_and_engine
 from pipelines.commands.train import OWN_PAGES
-from pipelines.execute.local import answer, collect
+from pipelines.execute.in_process import answer, collect
 from pipelines.runs.config import Data, Looking
 from pipelines.runs.provenance import provenance
 from saccade.config import Episode

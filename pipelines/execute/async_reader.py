@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import torch
 
 from saccade.engines import Reader
-from saccade.engines._held import after, fits
+from saccade.engines._constrained import after, fits
 from saccade.errors import EngineDead, SaccadeError
 from saccade.types import Answer, Canvas
 

@@ -20,8 +20,8 @@ import ray
 from pipelines.execute.actor import EngineActor
 from pipelines.execute.async_encoder import Passes, Threaded
 from pipelines.execute.plan import Plan, survived
-from pipelines.execute.reached import reached
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.retry import reached
+from pipelines.execute.serialization import freeze, thaw
 from saccade.datasets import Dataset, Row
 from saccade.errors import EngineError, SaccadeError, describe
 from saccade.families import Prepared
@@ -45,7 +45,7 @@ KEPT_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What an episode starts from, without its picture. Travels packed by `pipelines.execute.wire.freeze`."""
+    """What an episode starts from, without its picture. Travels packed by `pipelines.execute.serialization.freeze`."""
 
     questions: tuple[Question, ...]  # with answer boxes in uv, and an `error` where one cannot be answered
     seen: Seen | None  # None: there is nothing to ask, and nothing was encoded

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.execute.local import answer_left
+from pipelines.execute.in_process import answer_left
 from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment

@@ -21,7 +21,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipelines.execute import diagnosis
 from pipelines.execute.encoders import EncoderActor
-from pipelines.execute.ledger import Ledger
+from pipelines.execute.in_flight import Ledger
+from pipelines.execute.lookers import Look
 from pipelines.execute.placement import LOOKER_CPUS, TASK_CPUS, Placement
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import Watch
@@ -29,7 +30,6 @@ from pipelines.execute.readers import ReaderActor
 from pipelines.execute.session import hushed
 from pipelines.execute.sink import AnswersSink
 from pipelines.execute.source import Listed
-from pipelines.execute.stages import Look
 from pipelines.runs.config import RunConfig
 from pipelines.runs.folder import RunFolder
 from saccade.errors import EngineDead, SaccadeError, describe

@@ -12,8 +12,8 @@ import ray
 from pipelines.execute.actor import EngineActor
 from pipelines.execute.async_reader import Turns, settle
 from pipelines.execute.plan import Plan, survived
-from pipelines.execute.reached import reached
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.retry import reached
+from pipelines.execute.serialization import freeze, thaw
 from saccade.episode import Ask
 from saccade.errors import EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas, Part

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.execute.local import answer_left
+from pipelines.execute.in_process import answer_left
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import watching
 from pipelines.runs import manifest

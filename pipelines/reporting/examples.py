@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.reporting.html import cut, section
 from pipelines.reporting.looks import Pages, crop_svg, look_svg
 from pipelines.runs import stored
-from pipelines.runs.failures import CLASSES
+from pipelines.runs.wrong_answers import CLASSES
 from saccade.errors import SaccadeError, describe
 from saccade.viz.view import TraceView, said
 

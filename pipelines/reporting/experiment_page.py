@@ -10,7 +10,7 @@ from pipelines.reporting.charts import shares
 from pipelines.reporting.curves import accuracy, calibration, gaze_error
 from pipelines.reporting.examples import failed
 from pipelines.reporting.html import card, folded, header, section, table
-from pipelines.runs import failures, stored
+from pipelines.runs import stored, wrong_answers
 from pipelines.runs.layout import Layout
 from pipelines.runs.markdown import cells, footnote, profile
 from pipelines.runs.tables import flat
@@ -51,7 +51,9 @@ def compared(results: Mapping[str, Any]) -> str:
     if stages := profile(results):
         parts += [table(["milliseconds per question", *stages[0][1:]], stages[1])]
     if counted := results.get("failures"):
-        parts += [table([f"why {counted['of']} fails", *failures.HEADS[1:]], failures.cells(counted), words=(0, 3))]
+        parts += [
+            table([f"why {counted['of']} fails", *wrong_answers.HEADS[1:]], wrong_answers.cells(counted), words=(0, 3))
+        ]
     return "".join(parts)
 
 

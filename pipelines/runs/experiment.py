@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from pipelines.runs.engine import settled
-from pipelines.runs.failures import Failing
+from pipelines.runs.wrong_answers import Failing
 from saccade.config import Episode
 from saccade.datasets import Dataset
 from saccade.engines import EngineSpec, checkpoint, choose_engine

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.runs import failures
+from pipelines.runs import wrong_answers
 from saccade.clock import STAGES
 from saccade.metrics.bootstrap import interval_text
 
@@ -29,7 +29,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
     if stages := profile(results):
         text += [_table(*stages), "", "Milliseconds per question in each stage; `rest` is what no stage counts.", ""]
     if results.get("failures"):
-        text += [failures.to_markdown(results["failures"])]
+        text += [wrong_answers.to_markdown(results["failures"])]
     return "\n".join(text)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.runs import failures
+from pipelines.runs import wrong_answers
 from pipelines.runs.experiment import Experiment
 from saccade.metrics.bootstrap import MIN_PAGES, Interval, bootstrap_difference, bootstrap_mean
 from saccade.metrics.scoring import title
@@ -52,7 +52,7 @@ def summarise(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> dict
     results: dict[str, Any] = {"bins": list(bins), "groups": list(groups), "variants": table}
     results["metric"] = title(row.get("metric") for row in rows)
     if experiment.failures is not None:
-        results["failures"] = failures.classes(rows, experiment.failures)
+        results["failures"] = wrong_answers.classes(rows, experiment.failures)
     return results
 
 
@@ -103,7 +103,7 @@ def _groups(by_variant: Mapping[str, Rows], by: str) -> dict[str, set[str]]:
         return {}
     if by in by_variant:
         scored = {key: row["score"] for key, row in by_variant[by].items() if row["score"] is not None}
-        read = {key for key, score in scored.items() if score >= failures.RIGHT}
+        read = {key for key, score in scored.items() if score >= wrong_answers.RIGHT}
         return {READ.format(by): read, UNREAD.format(by): scored.keys() - read}
     groups: dict[str, set[str]] = {}
     for row in (row for answered in by_variant.values() for row in answered.values()):

@@ -30,9 +30,9 @@ from pipelines.execute.session import hushed, ray_started
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.serving.backends import Remote
 from pipelines.serving.encoder import EncoderReplica
-from pipelines.serving.front import Front
 from pipelines.serving.looker import Looker
 from pipelines.serving.reader import ReaderReplica
+from pipelines.serving.routes import Front
 from pipelines.serving.settings import ServeConfig
 from saccade.engines import checkpoint
 from saccade.engines.hf import model_type

@@ -6,7 +6,7 @@ import numpy as np
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.serialization import freeze, thaw
 from pipelines.serving.encoder import EncoderReplica, Sight
 from pipelines.serving.reader import ReaderReplica, Said
 from pipelines.serving.settings import ServeConfig

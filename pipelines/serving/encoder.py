@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pipelines.execute.async_encoder import Passes, Threaded, tensors
-from pipelines.execute.wire import freeze
+from pipelines.execute.serialization import freeze
 from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
 from saccade.config import Episode
@@ -36,7 +36,7 @@ PREPARERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What an encoder returns. `seen` travels without its picture, packed by `pipelines.execute.wire.freeze`."""
+    """What an encoder returns. `seen` travels without its picture, packed by `serialization.freeze`."""
 
     seen: Seen
     hits: int

@@ -1,6 +1,6 @@
 """The messages of a request: texts, images, files.
 
-Models are strict: what is neither here nor in `pipelines.serving.harmless` is refused.
+Models are strict: what is neither here nor in `pipelines.serving.ignored_fields` is refused.
 """
 
 from typing import Annotated, Literal

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from pipelines.execute.async_reader import Turns
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.serialization import freeze, thaw
 from pipelines.serving.replica import Replica
 from pipelines.serving.settings import ServeConfig
 from saccade.errors import SaccadeError

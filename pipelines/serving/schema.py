@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from pipelines.serving.harmless import plain_messages
+from pipelines.serving.ignored_fields import plain_messages
 from pipelines.serving.messages import Message, Piece
 from pipelines.serving.refusals import Refusal, invalid, short
 from saccade import untrusted

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from saccade.decoding import deep, forgiving
+from saccade.decoding import damaged, high_depth
 from saccade.decoding.header import open_image
 from saccade.decoding.pages import frames, is_paged, one_of
 from saccade.decoding.pixels import decoded, orientation
@@ -35,7 +35,7 @@ def _forgiving(data: bytes, read: Callable[[bytes], T]) -> T:
     try:
         return read(data)
     except PictureError as error:
-        for whole in forgiving.mended(data):
+        for whole in damaged.mended(data):
             try:
                 return read(whole)
             except PictureError:
@@ -62,7 +62,7 @@ def _page(data: bytes, page: int | None) -> Iterator[Image.Image]:
     try:
         image = open_image(data)
     except PictureError:
-        if len(found) > 1 or (made := deep.unusual_tiff(data)) is None:
+        if len(found) > 1 or (made := high_depth.unusual_tiff(data)) is None:
             raise
         image = made
     with image:

@@ -11,7 +11,7 @@ from typing import Annotated
 from PIL import TiffImagePlugin
 from pydantic import AfterValidator
 
-from saccade.decoding import deep, isolated, pdf
+from saccade.decoding import high_depth, isolated, pdf
 from saccade.decoding.header import quietly
 from saccade.errors import ConfigError, PictureError
 
@@ -21,7 +21,7 @@ MAX_PAGES = 10_000
 SUFFIXES = (".pdf", ".tif", ".tiff")
 """File name endings of formats that hold pages."""
 
-TIFF = (*deep.TIFF, b"II+\0", b"MM\0+")  # and BigTIFF
+TIFF = (*high_depth.TIFF, b"II+\0", b"MM\0+")  # and BigTIFF
 SUBFILE = 254  # tag of TIFF: bit 0 = a reduced copy, bit 2 = a transparency mask of another image
 
 
@@ -57,7 +57,7 @@ def frames(data: bytes) -> list[int]:
             file.seek(at)
             with quietly():
                 directory.load(file)
-            if deep.WIDTH not in directory:  # the file ends, or something else stands there
+            if high_depth.WIDTH not in directory:  # the file ends, or something else stands there
                 break
             if not int(directory.get(SUBFILE, 0)) & 0b101:
                 numbers.append(number)

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
 
-from saccade.decoding import deep
+from saccade.decoding import high_depth
 from saccade.decoding.alpha import laid
-from saccade.decoding.forgiving import ends_early
+from saccade.decoding.damaged import ends_early
 from saccade.decoding.header import quietly
 from saccade.decoding.levels import to_8_bits
 from saccade.errors import PictureError
@@ -48,8 +48,8 @@ def decoded(image: Image.Image, limit_px: int | None, data: bytes | None = None)
         tags, frame = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}, image.tell()
         if image.mode == "F" or image.mode.startswith("I"):
             image = _grey(image, tags)
-        elif data is not None and deep.is_dark(image, data):
-            image = deep.colours(image, data, frame)
+        elif data is not None and high_depth.is_dark(image, data):
+            image = high_depth.colours(image, data, frame)
         if image.mode in REDUCIBLE:
             image = reduced(image, limit_px)
         if turn in UPRIGHT:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from saccade.engines._answers import Speech
 from saccade.engines._decoder import Decoder, wide
-from saccade.engines._speech import Speech
 from saccade.families import Family
 from saccade.types import Canvas, Part
 

@@ -20,14 +20,14 @@ from torch import Tensor
 from saccade.card import CARD_FILE
 from saccade.clock import stage
 from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
+from saccade.engines._answers import Speech
+from saccade.engines._attention import Listening, canvas_keys, most_attended
 from saccade.engines._checkpoint import Checkpoint
+from saccade.engines._completeness import check
+from saccade.engines._constrained import Choices, Guide, Pattern, vocabulary_of
 from saccade.engines._decoder import Decoder, Memory, wide
+from saccade.engines._dropping import Staged
 from saccade.engines._gradient import Differentiable
-from saccade.engines._held import Choices, Guide, Pattern, vocabulary_of
-from saccade.engines._listening import Listening, canvas_keys, most_attended
-from saccade.engines._speech import Speech
-from saccade.engines._staged import Staged
-from saccade.engines._whole import check
 from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file, own_gaze
 from saccade.families._foreign import Foreign

@@ -21,8 +21,8 @@ from pydantic import Field
 from saccade.annotation.patterns import plain
 from saccade.card import CARD_FILE
 from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, checkpoint, tuning
+from saccade.engines._answers import Embeddings, Speech, end_ids, open_outline
 from saccade.engines._checkpoint import Checkpoint
-from saccade.engines._speech import Embeddings, Speech, end_ids, open_outline
 from saccade.engines.hf import HF, model_type
 from saccade.engines.vllm_plugin import MODELS, PREFIX, fields, start
 from saccade.errors import ConfigError, EngineDead, EngineError, describe

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from saccade.card import CARD_FILE
 from saccade.errors import ConfigError, describe
-from saccade.families import _wheels
+from saccade.families import _torchvision
 from saccade.picture import Picture
 from saccade.reduction import Reduction
 from saccade.types import Canvas, Encoding, Grid
 
 ANY_DEPTH = 1000  # blocks; no tower has more
 
-_wheels.install()  # before any family imports transformers; `import saccade` does not come here
+_torchvision.install()  # before any family imports transformers; `import saccade` does not come here
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saccade.coded import Coded
+from saccade.codes import Coded
 from saccade.geometry.grid import coarse_on
 from saccade.types import Encoding, Grid, Scene
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.coded import Coded
+from saccade.codes import Coded
 from saccade.heads.codec import Codec
 from saccade.heads.files import holds, load_cached
 from saccade.reduction import Reduction

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from saccade.analysis.eccentricity import bands
+from saccade.analysis.human_scanpaths import Paths, alike, name_of
 from saccade.analysis.information import BottleneckPoint, bottleneck_curve, page_entropy, question_information
 from saccade.analysis.layers import LayerLikeness, redundancy, states
-from saccade.analysis.people import Paths, alike, name_of
 from saccade.analysis.pruning import KEEPS, WAYS, Reading, rate_curve, readings, smallest_rate
 from saccade.analysis.scanpath import HUMAN, Scanpath, scanpath, scanpath_statistics
 from saccade.config import Episode

@@ -29,9 +29,9 @@ from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.heads.queries import Queries
 from saccade.training.comparing import compared, reported, summary
-from saccade.training.course import CURVE
 from saccade.training.parser import parser_of
 from saccade.training.reduction import rebuilding_loss, train_autoencoder, train_resampler
+from saccade.training.resumable import CURVE
 from saccade.types import Encoding
 
 AUTOENCODER, RESAMPLER = "autoencoder", "resampler"

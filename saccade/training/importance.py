@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from saccade.analysis.human import auc, nss
+from saccade.analysis.human_maps import auc, nss
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder, Engine
@@ -26,11 +26,11 @@ from saccade.heads.files import save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance import Mix
 from saccade.settings import Settings
-from saccade.training.course import claim, course, generator, picked
 from saccade.training.losses import LOSSES
 from saccade.training.losses import listwise as listwise
 from saccade.training.maps import Maps
 from saccade.training.reading import read_pages, text_of, top
+from saccade.training.resumable import claim, course, generator, picked
 from saccade.training.stored import Page, Pages, Teach, stored
 from saccade.training.targets import Listened, WatchedReading, target_of
 from saccade.types import Scene

@@ -35,9 +35,9 @@ from saccade.heads.allocator import LevelNet, whole_tok
 from saccade.heads.files import save
 from saccade.heads.scoring import Head
 from saccade.settings import Option, Settings, Short
-from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Reading, read_pages, text_of
+from saccade.training.resumable import claim, course, picked
 from saccade.training.reward import answered, start_of
 from saccade.training.stored import Page, Pages, frozen
 from saccade.types import Canvas, Part

@@ -35,10 +35,10 @@ from saccade.heads.crosslevel import CrossLevel
 from saccade.heads.files import save
 from saccade.heads.pyramid import LearnedPyramid
 from saccade.training.comparing import compared, reported, summary
-from saccade.training.course import claim, course, picked
 from saccade.training.importance import answer_share, listwise
 from saccade.training.parser import add_page_options, parser_of
 from saccade.training.pyramid import RATE, LevelExample, allocator_loss, lost_detail, useful_loss
+from saccade.training.resumable import claim, course, picked
 from saccade.types import Grid, Query, Question, Scene
 
 SEED = 600  # of the pages; tables use 0

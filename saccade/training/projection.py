@@ -25,9 +25,9 @@ from saccade.families._foreign import Foreign
 from saccade.heads.files import save
 from saccade.heads.projection import Projection
 from saccade.training.comparing import compared, reported, summary
-from saccade.training.course import claim, course, picked
 from saccade.training.levels import page_sets
 from saccade.training.parser import add_page_options, parser_of
+from saccade.training.resumable import claim, course, picked
 
 Pair = tuple[Tensor, Tensor]
 """A ViT's features of a page's cells (N, F), and their target tokens (N, D)."""

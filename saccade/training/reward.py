@@ -26,7 +26,6 @@ from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
 from saccade.heads.scoring import KINDS, Head, kind_of
 from saccade.settings import Option, Settings, Short
-from saccade.training.course import claim, course, generator, picked
 from saccade.training.importance import HELD_OUT, HeadSettings, pages_of
 from saccade.training.plackett import (
     clipped_loss,
@@ -37,6 +36,7 @@ from saccade.training.plackett import (
     outcome_loss,
 )
 from saccade.training.reading import best, read_answer, read_pages, text_of
+from saccade.training.resumable import claim, course, generator, picked
 from saccade.training.stored import Page, Pages
 from saccade.types import Scene
 

@@ -26,7 +26,7 @@ from safetensors.torch import load as unpacked
 from safetensors.torch import save as packed
 from torch import Tensor
 
-from saccade.coded import Coded
+from saccade.codes import Coded
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest
 from saccade.engines import Encoder

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipelines.execute.wire import freeze
+from pipelines.execute.serialization import freeze
 from pipelines.runs.provenance import provenance
 from saccade.config import Episode
 from saccade.datasets import Row

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.execute.local import answer_left
+from pipelines.execute.in_process import answer_left
 from pipelines.execute.run import batch
 from pipelines.runs import stored
 from pipelines.runs.config import RunConfig, identity

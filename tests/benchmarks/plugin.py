@@ -25,7 +25,7 @@ from pipelines.runs.provenance import provenance
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import checkpoint
-from saccade.engines._speech import open_outline
+from saccade.engines._answers import open_outline
 from saccade.engines.vllm_plugin import PREFIX, start
 from saccade.families import Family, largest_grid
 from saccade.metrics.anls import anls

@@ -16,8 +16,8 @@ import pytest
 from saccade.datasets import Dataset, Row, Skip, open_dataset
 from saccade.datasets._parquet import ParquetQuestions
 from saccade.errors import ConfigError, PictureError
+from tests.broken_images import encoded, page
 from tests.docvqa_layout import row, write
-from tests.horrors import encoded, page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [encoded(page(40 + n, 30)) for n in range(3)]  # told apart by their width

@@ -7,11 +7,11 @@ import pytest
 
 from saccade.datasets import Row, Skip, open_dataset
 from saccade.errors import ConfigError, PictureError
-from tests import horrors
+from tests import broken_images
 
 
 def test_the_folder_of_horrors_lists_every_image(tmp_path: Path) -> None:
-    expected = horrors.make(tmp_path)
+    expected = broken_images.make(tmp_path)
     dataset = open_dataset(str(tmp_path), question="What is it?")
     rows = list(dataset.rows())
     assert [row.image_id for row in rows if isinstance(row, Row)] == sorted(expected)
@@ -57,7 +57,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
 def test_the_fingerprint_is_that_of_names_and_question(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"broken")
     first = open_dataset(str(tmp_path), question="?").fingerprint()
-    (tmp_path / "a.png").write_bytes(horrors.encoded(horrors.page()))  # mended, for --retry-errors
+    (tmp_path / "a.png").write_bytes(broken_images.encoded(broken_images.page()))  # mended, for --retry-errors
     assert open_dataset(str(tmp_path), question="?").fingerprint() == first
     assert open_dataset(str(tmp_path), question="!").fingerprint() != first
     (tmp_path / "b.png").touch()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from saccade.datasets import Row, Skip, open_dataset
 from saccade.errors import ConfigError, PictureError
-from tests.horrors import encoded, page, png_header
+from tests.broken_images import encoded, page, png_header
 
 ANSWERS = "must be text or a number, a list of these, or null where answers are hidden"
 GOOD = {"id": "q", "image": "images/a.png", "question": "What?"}

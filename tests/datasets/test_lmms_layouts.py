@@ -12,7 +12,7 @@ from saccade.datasets import Dataset, Row, Skip, open_dataset
 from saccade.errors import ConfigError
 from saccade.metrics.scoring import score
 from tests import lmms_layouts as layouts
-from tests.horrors import encoded, page
+from tests.broken_images import encoded, page
 
 PAGES = [encoded(page(40 + n, 30)) for n in range(3)]  # told apart by their width
 

@@ -11,9 +11,9 @@ import pytest
 
 from saccade.datasets import Row, Skip, open_dataset
 from saccade.errors import ConfigError, PictureError
+from tests.broken_images import encoded, page
 from tests.datasets.test_jsonl import write
 from tests.decoding.test_pages import SHEETS, file_of
-from tests.horrors import encoded, page
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from saccade.datasets import Row, open_dataset
 from saccade.errors import ConfigError
+from tests.broken_images import encoded, page
 from tests.docvqa_layout import row, write
-from tests.horrors import encoded, page
 
 IMAGES = [encoded(page(64, 48)), encoded(page(32, 16))]
 

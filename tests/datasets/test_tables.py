@@ -11,10 +11,10 @@ import pytest
 
 from saccade.datasets import Row, Skip, open_dataset
 from saccade.errors import ConfigError, PictureError
+from tests.broken_images import encoded, page
 from tests.datasets.test_jsonl import write as write_lines
 from tests.docvqa_layout import row as docvqa_row
 from tests.docvqa_layout import write as write_docvqa
-from tests.horrors import encoded, page
 
 IMAGES = [encoded(page(64, 48)), encoded(page(32, 16))]
 

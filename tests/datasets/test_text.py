@@ -10,7 +10,7 @@ import pytest
 
 from saccade.datasets import Dataset, Row, Skip, open_dataset
 from saccade.errors import ConfigError, PictureError
-from tests.horrors import encoded, page
+from tests.broken_images import encoded, page
 
 ITEMS = [{"id": name, "image": "a.png", "question": f"Où est le café {name} ?"} for name in "abc"]
 LINES = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ITEMS)

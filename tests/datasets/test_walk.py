@@ -12,7 +12,7 @@ import pytest
 from saccade.datasets import Row, Skip, open_dataset
 from saccade.datasets._walk import located, walked
 from saccade.errors import ConfigError
-from tests.horrors import encoded, page
+from tests.broken_images import encoded, page
 
 NAMES = (
     "number=5", "image_id=zz", "a?b", "a*b", "a[b]", "100%20", "a#b", "a b", "-x", "~x", "$HOME", "{a,b}", "a\\b",

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from saccade.decoding.alpha import background
 from saccade.picture import Picture
-from tests.horrors import encoded
+from tests.broken_images import encoded
 
 
 def written(*colours: str, size: tuple[int, int] = (200, 100)) -> Image.Image:

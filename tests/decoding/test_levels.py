@@ -7,8 +7,8 @@ from PIL import Image
 
 from saccade.decoding.levels import SAMPLE_PX, to_8_bits
 from saccade.picture import Picture
+from tests.broken_images import encoded
 from tests.decoding.handmade import png, tiff
-from tests.horrors import encoded
 
 PAGE = np.full((60, 80), 255, np.uint8)
 PAGE[10:14, 5:60] = 0

@@ -8,7 +8,7 @@ import pytest
 
 from saccade.errors import PictureError
 from saccade.picture import Picture
-from tests.horrors import encoded, page
+from tests.broken_images import encoded, page
 
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "ICO")
 MARKS = {  # of the formats' own specifications

@@ -17,8 +17,8 @@ from saccade.decoding.child import Child, Children
 from saccade.decoding.pages import chosen, number_of
 from saccade.errors import ConfigError, PictureError
 from saccade.picture import Picture
-from tests.horrors import encoded, page
-from tests.hostile import jpeg2000
+from tests.broken_images import encoded, page
+from tests.hostile_files import jpeg2000
 
 COLOURS = ("red", "lime", "blue")
 SHEETS = [Image.new("RGB", (60 + 10 * n, 40), colour) for n, colour in enumerate(COLOURS)]

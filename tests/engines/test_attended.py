@@ -5,8 +5,8 @@ import torch
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines._attention import MOST_CELLS, most_attended
 from saccade.engines._decoder import attend
-from saccade.engines._listening import MOST_CELLS, most_attended
 from saccade.engines.hf import HF
 from saccade.episode import episodes, run, see
 from saccade.types import Canvas, Part, Trace

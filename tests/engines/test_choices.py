@@ -8,7 +8,7 @@ import torch
 from pipelines.execute.async_reader import Turns
 from pipelines.runs import manifest
 from saccade.config import Episode
-from saccade.engines._held import Choices
+from saccade.engines._constrained import Choices
 from saccade.engines.hf import HFEngine
 from saccade.episode import episodes, run, see
 from saccade.errors import QuestionError

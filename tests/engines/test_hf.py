@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from saccade.card import CARD_FILE
-from saccade.engines._speech import Embeddings
+from saccade.engines._answers import Embeddings
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import fingerprint

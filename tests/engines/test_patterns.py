@@ -11,7 +11,7 @@ from pipelines.execute.async_reader import Turns
 from pipelines.runs import manifest
 from saccade.annotation.patterns import matches, plain, why_not
 from saccade.config import Episode
-from saccade.engines._held import after, fits
+from saccade.engines._constrained import after, fits
 from saccade.engines.hf import HFEngine
 from saccade.episode import episodes, run, see
 from saccade.errors import QuestionError

@@ -14,8 +14,8 @@ from saccade.heads.files import load_cached, save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance.late import LateInteraction
 from saccade.tokens.ranking import rank
-from saccade.training.course import course, picked
 from saccade.training.importance import Example, answer_share, listwise
+from saccade.training.resumable import course, picked
 from saccade.types import Encoding, Query, Scene
 from tests import tiny
 from tests.helpers import item

@@ -11,7 +11,7 @@ from saccade.api import Eye
 from saccade.budgets.allocator import Allocator
 from saccade.config import Episode
 from saccade.datasets.synthdoc import SynthDoc
-from saccade.engines._speech import Speech
+from saccade.engines._answers import Speech
 from saccade.engines.hf import HF
 from saccade.geometry.levels import counts, level_masks, soft_selection
 from saccade.heads.allocator import LevelNet

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from pipelines.commands import app as cli
 from pipelines.execute import placement, ray_graph, session
-from pipelines.execute.local import answer_left
+from pipelines.execute.in_process import answer_left
 from pipelines.execute.placement import Placement
 from pipelines.execute.plan import Plan
 from pipelines.runs import rows, stored

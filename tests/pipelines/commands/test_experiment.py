@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pipelines.commands import app, experiment
-from pipelines.execute import local
+from pipelines.execute import in_process
 from pipelines.execute.experiment import run_experiment
 from pipelines.reporting.page import report
 from pipelines.reporting.subjects import show
@@ -173,8 +173,8 @@ def test_all_experiments_one_after_the_other(
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({**settings, "title": f"about {name}"}))
     there = {name: tmp_path / f"{name}.yaml" for name in ("one", "two")}
     monkeypatch.setattr(experiment, "in_repository", lambda: there)
-    answered, answer = [], local.answer
-    monkeypatch.setattr(local, "answer", lambda row, *rest: answered.append(row.image_id) or answer(row, *rest))
+    answered, answer = [], in_process.answer
+    monkeypatch.setattr(in_process, "answer", lambda row, *rest: answered.append(row.image_id) or answer(row, *rest))
     monkeypatch.setattr(experiment, "console", Console(quiet=True))
     out = tmp_path / "all"
     for _ in range(2):
@@ -216,7 +216,7 @@ def test_interrupted_all_stops_and_one_says_what_is_left(
     there = {name: tmp_path / f"{name}.yaml" for name in ("one", "two")}
     for path in there.values():
         path.write_text(yaml.safe_dump(settings))
-    answer, answered = local.answer, list[str]()
+    answer, answered = in_process.answer, list[str]()
 
     def stopped(row: Any, *rest: Any) -> Any:
         answered.append(row.image_id)
@@ -225,7 +225,7 @@ def test_interrupted_all_stops_and_one_says_what_is_left(
         return answer(row, *rest)
 
     console = Console(record=True, width=200)
-    monkeypatch.setattr(local, "answer", stopped)
+    monkeypatch.setattr(in_process, "answer", stopped)
     monkeypatch.setattr(experiment, "in_repository", lambda: there)
     monkeypatch.setattr(experiment, "console", console)
     with pytest.raises(KeyboardInterrupt, match="interrupted at one: the same command goes on in"):

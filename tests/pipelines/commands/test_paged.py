@@ -17,8 +17,8 @@ from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError, PictureError
+from tests.broken_images import encoded, page
 from tests.decoding.test_pages import SHEETS, file_of
-from tests.horrors import encoded, page
 
 
 @pytest.fixture(scope="module")

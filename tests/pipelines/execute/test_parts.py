@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from pipelines.execute import resources
-from pipelines.execute.ledger import Ledger
+from pipelines.execute.in_flight import Ledger
 from pipelines.execute.resources import gpu_shares, share_of_cpus, thread_share
-from pipelines.execute.wire import freeze, thaw
+from pipelines.execute.serialization import freeze, thaw
 from pipelines.runs import manifest
 from pipelines.runs.config import changes
 from pipelines.runs.files import replaced

@@ -21,7 +21,7 @@ from saccade.datasets.jsonl import JsonLines
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError, EngineDead
 from saccade.types import Trace
-from tests import horrors
+from tests import broken_images
 from tests.pipelines.conftest import EPISODE, NUM_IMAGES, NUM_QUESTIONS, configured
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.usefixtures("cluster")]
@@ -80,7 +80,7 @@ def test_the_graph_gives_the_traces_of_a_loop(data: Path, tmp_path: Path, qwen2_
 def test_what_cannot_be_read_or_asked_costs_its_own_rows(tmp_path: Path, qwen2_5_vl: Path) -> None:
     folder = tmp_path / "horrors"
     folder.mkdir()
-    reasons = horrors.make(folder)
+    reasons = broken_images.make(folder)
     lines = [{"id": name, "image": name, "question": "What?"} for name in reasons]
     lines.append({"id": "long", "image": "good_1.png", "question": "word " * 2000, "answers": ["x"]})
     lines.append({"id": "wrong", "image": "good_1.png", "question": "What?", "answer_boxes": [[1, 2, 3]]})

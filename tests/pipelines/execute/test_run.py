@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
-from pipelines.execute import local, placement, session
+from pipelines.execute import in_process, placement, session
 from pipelines.execute import ray_graph as graph
 from pipelines.execute import run as module
 from pipelines.execute.placement import Placement
@@ -407,7 +407,7 @@ def test_a_run_in_this_process_is_a_run_like_any_other(
     with data.open("a") as lines:
         lines.write(json.dumps({"id": "broken", "image": "broken.png", "question": "What?", "answers": ["x"]}) + "\n")
     config, answered = configured(data, tmp_path / "run", qwen2_5_vl, in_process=True), []
-    answer = local.answer
+    answer = in_process.answer
 
     def until_the_third(row: Any, *rest: Any) -> list[dict[str, Any]]:
         answered.append(row.image_id)
@@ -415,7 +415,7 @@ def test_a_run_in_this_process_is_a_run_like_any_other(
             raise KeyboardInterrupt
         return answer(row, *rest)
 
-    monkeypatch.setattr(local, "answer", until_the_third)
+    monkeypatch.setattr(in_process, "answer", until_the_third)
     with pytest.raises(Stopped, match="stopped after 2 of 7 images. Go on with the same command and --resume"):
         batch(config, QUIET)
     summary = batch(config.with_settings(resume=True), QUIET)

@@ -1,6 +1,6 @@
 """Classes of failures: each wrong answer by what would have made it right, worked by hand."""
 
-from pipelines.runs.failures import Failing, classes, to_markdown
+from pipelines.runs.wrong_answers import Failing, classes, to_markdown
 from tests.pipelines.runs.test_tables import row
 
 FAILING = Failing(of="looks", oracle="told", everything="full")

@@ -14,8 +14,8 @@ import httpx2
 from PIL import Image
 
 from pipelines.serving.backends import Local
-from pipelines.serving.front import Front
 from pipelines.serving.looker import Looker
+from pipelines.serving.routes import Front
 from pipelines.serving.settings import ServeConfig
 from tests import tiny
 

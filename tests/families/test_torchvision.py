@@ -60,7 +60,7 @@ def test_torchvision(tmp_path: Path, healthy: bool) -> None:
     mended = run(
         tmp_path,
         """
-        import saccade.families._wheels as wheels, torchvision, torch
+        import saccade.families._torchvision as wheels, torchvision, torch
         print(len(wheels._kept), torch.ops.torchvision.nms.default._schema)
         """,
     )
@@ -87,7 +87,7 @@ def test_absent_packages_stay_absent(tmp_path: Path) -> None:
     said = run(
         tmp_path,
         """
-        import importlib.util, saccade.families._wheels as wheels
+        import importlib.util, saccade.families._torchvision as wheels
         sys.path[:] = [place for place in sys.path if "site-packages" not in place]
         wheels.install(), wheels.install()
         print([importlib.util.find_spec(name) for name in wheels.WHEELS],

@@ -15,8 +15,8 @@ from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.episode import see
 from saccade.reduction.fusion import Fusion
-from saccade.training import gating
-from saccade.training.course import CURVE
+from saccade.training import gates
+from saccade.training.resumable import CURVE
 from saccade.training.stored import Page
 
 
@@ -42,10 +42,10 @@ def test_gates_that_learned_keep_more_of_held_out_pages(trained):
 
 def test_the_file_is_a_configuration_that_a_look_takes(trained):
     folder, _ = trained
-    settings = yaml.safe_load((folder / gating.FILE).read_text())
-    assert merged(folder / gating.FILE, {}, None)["engine"] == settings["engine"]
-    gates = settings["engine"]["reduction"]["gates"]
-    assert len(gates) == 5 and all(0 < gate < 1 for gate in gates)
+    settings = yaml.safe_load((folder / gates.FILE).read_text())
+    assert merged(folder / gates.FILE, {}, None)["engine"] == settings["engine"]
+    learned = settings["engine"]["reduction"]["gates"]
+    assert len(learned) == 5 and all(0 < gate < 1 for gate in learned)
     page = SynthDoc(page_px=256, num_pages=1)
     sample = page.sample(next(iter(page.rows())))
     with saccade.load(engine=settings["engine"], sampler="full") as eye:
@@ -61,6 +61,6 @@ def test_tokens_that_nothing_moves_are_not_away():
     with HF(model="nano").open_encoder() as engine, torch.no_grad():
         seen = see(Episode(sampler="topk"), engine, sample.picture, sample.questions)
         page = Page("a", sample.picture, seen.encoding, (), None)
-        assert float(gating.away(engine, Fusion(r=0), page)) == pytest.approx(0, abs=1e-5)
-        pruned, fused = (float(gating.away(engine, Fusion(r=24, switch=share), page)) for share in (1.0, 0.0))
+        assert float(gates.away(engine, Fusion(r=0), page)) == pytest.approx(0, abs=1e-5)
+        pruned, fused = (float(gates.away(engine, Fusion(r=24, switch=share), page)) for share in (1.0, 0.0))
         assert pruned > fused > 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saccade.analysis.human import auc, nss
+from saccade.analysis.human_maps import auc, nss
 
 PRESENT = torch.tensor([[True, True, True, True, False]])
 SCORE = torch.tensor([[1.0, 2.0, 3.0, 6.0, 99.0]])

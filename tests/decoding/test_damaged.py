@@ -9,8 +9,8 @@ from PIL import Image, PngImagePlugin
 
 from saccade.errors import PictureError
 from saccade.picture import Picture
+from tests.broken_images import encoded, page
 from tests.decoding.handmade import chunk, png
-from tests.horrors import encoded, page
 
 LINES = b"".join(b"\0" + line.tobytes() for line in np.asarray(page()))
 HUGE = zlib.compress(bytes(3_000_000))

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from pipelines.commands import app as cli
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load
-from saccade.training import spending
-from saccade.training.spending import judged, summary
+from saccade.training import budget_costs
+from saccade.training.budget_costs import judged, summary
 
 BUDGETS = (10, 20)
 
@@ -41,7 +41,7 @@ def test_the_command(tmp_path, qwen2_5_vl, monkeypatch):
     words = ["train", "budget", "--model", str(qwen2_5_vl), "--page-px", "256", "--steps", "5", "--scorer", "edges"]
     words += ["--budgets", "10,20", "--set", "dataset.num_pages=3", "--set", "dataset.questions_per_page=2"]
     words += ["--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "out"), "--target", "15"]
-    real, reads = spending.read_answer, []
+    real, reads = budget_costs.read_answer, []
 
     def read(*given):
         if len(reads) == 5:
@@ -49,11 +49,11 @@ def test_the_command(tmp_path, qwen2_5_vl, monkeypatch):
         reads.append(len(given[3]))
         return real(*given)
 
-    monkeypatch.setattr(spending, "read_answer", read)
+    monkeypatch.setattr(budget_costs, "read_answer", read)
     assert CliRunner().invoke(cli.app, [*words, "--set", "engine.max_new_tok=3"]).exit_code == 130
     assert reads == [10, 20, 10, 20, 10]
     reads.clear()
-    monkeypatch.setattr(spending, "read_answer", lambda *given: reads.append(1) or real(*given))
+    monkeypatch.setattr(budget_costs, "read_answer", lambda *given: reads.append(1) or real(*given))
     done = CliRunner().invoke(cli.app, [*words, "--set", "engine.max_new_tok=3"])
     assert done.exit_code == 0, done.output
     lines = [json.loads(line) for line in (tmp_path / "out" / "measured.jsonl").read_text().splitlines()]

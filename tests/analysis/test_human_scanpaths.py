@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from saccade.analysis.people import alike, read_people
+from saccade.analysis.human_scanpaths import alike, read_people
 from saccade.analysis.scanpath import sequence_score
 from saccade.errors import ConfigError
 

@@ -28,9 +28,9 @@ from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, inte
 from saccade.metrics.scoring import title
 from saccade.settings import Option, Settings, Short
 from saccade.training.budget import loss as budget_loss
-from saccade.training.course import claim, course, generator, kept_lines
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Score, read_answer, taken
+from saccade.training.resumable import claim, course, generator, kept_lines
 from saccade.training.stored import Pages, frozen
 
 MEASURED = "measured.jsonl"

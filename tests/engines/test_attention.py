@@ -11,7 +11,7 @@ from pipelines.runs.experiment import Experiment
 from saccade import api
 from saccade.api import Eye
 from saccade.config import Episode
-from saccade.engines._listening import attention_of_last
+from saccade.engines._attention import attention_of_last
 from saccade.engines.hf import HF, HFEngine
 from saccade.engines.vllm import VLLM
 from saccade.episode import episodes, run, see
@@ -99,7 +99,7 @@ def test_paid_attention_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     make = torch.Generator().manual_seed(0)
     query, key = torch.randn(4, 7, 8, generator=make), torch.randn(2, 30, 8, generator=make)
     whole = attention_of_last(query, key, 0.3)
-    monkeypatch.setattr("saccade.engines._listening.CHUNK_BYTES", 4 * 4 * 30 * 2)  # two queries at a time
+    monkeypatch.setattr("saccade.engines._attention.CHUNK_BYTES", 4 * 4 * 30 * 2)  # two queries at a time
     torch.testing.assert_close(attention_of_last(query, key, 0.3), whole)
     assert float(whole.sum()) == pytest.approx(1.0)
 

@@ -26,10 +26,10 @@ from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, inte
 from saccade.metrics.scoring import title
 from saccade.reduction.fusion import Fusion
 from saccade.settings import Settings
-from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
-from saccade.training.keeping import answers, entering
+from saccade.training.keep import answers, entering
 from saccade.training.reduction import Gates
+from saccade.training.resumable import claim, course, picked
 from saccade.training.stored import Page, frozen
 
 FILE = "fusion.yaml"

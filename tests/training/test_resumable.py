@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from saccade.errors import ResumeRefused
-from saccade.training.course import claim, course, kept_lines, picked
+from saccade.training.resumable import claim, course, kept_lines, picked
 
 
 def module():

@@ -17,12 +17,12 @@ from saccade.decoding import child
 from saccade.decoding.pages import number_of
 from saccade.errors import PictureError
 from saccade.picture import Picture
-from tests import hostile
+from tests import hostile_files
+from tests.broken_images import encoded, page
 from tests.decoding.test_pages import SHEETS, file_of
-from tests.horrors import encoded, page
 
 ROOT = Path(__file__).parents[2]
-CASES = hostile.cases()
+CASES = hostile_files.cases()
 MOST_S = 8.0
 MOST_MIB = 900  # of a process that reads them all, one after the other: 100 million pixels take 400 by themselves
 LIMIT_PX = 1_000_000
@@ -61,7 +61,7 @@ def test_what_is_read_in_spite_of_damage_is_read_right() -> None:
 def test_together_they_take_little_memory() -> None:
     code = (
         "import re\nfrom pathlib import Path\nfrom saccade.decoding import child\nfrom saccade.picture import Picture\n"
-        "from saccade.errors import PictureError\nfrom tests.hostile import cases\nchild.TIMEOUT_S = 1.0\n"
+        "from saccade.errors import PictureError\nfrom tests.hostile_files import cases\nchild.TIMEOUT_S = 1.0\n"
         "for name, data, _ in cases():\n"
         f"    try: Picture.open(data, {LIMIT_PX}).rgb\n"
         "    except PictureError: pass\n"
@@ -89,7 +89,12 @@ def test_in_a_folder_each_is_a_row_of_its_own(tmp_path: Path) -> None:
 
 
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "AVIF")
-SEEDS = [*(encoded(page(), kind) for kind in KINDS), file_of("TIFF"), file_of("PDF", SHEETS[:1]), hostile.document()]
+SEEDS = [
+    *(encoded(page(), kind) for kind in KINDS),
+    file_of("TIFF"),
+    file_of("PDF", SHEETS[:1]),
+    hostile_files.document(),
+]
 PATIENT = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )

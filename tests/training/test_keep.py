@@ -11,7 +11,7 @@ from saccade.config import Episode
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.heads.files import load
 from saccade.heads.keep import KeepScores
-from saccade.training.keeping import asked_for, run_stages
+from saccade.training.keep import asked_for, run_stages
 from saccade.training.stored import stored
 
 

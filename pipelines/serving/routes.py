@@ -17,11 +17,11 @@ from starlette.middleware.cors import CORSMiddleware
 from pipelines.pages.template import template
 from pipelines.serving.form import inputs
 from pipelines.serving.looker import Fixation, Looked, Looker
-from pipelines.serving.meter import Meter
+from pipelines.serving.metrics import Meter
 from pipelines.serving.pictures import collect
 from pipelines.serving.refusals import Refusal, refusal
 from pipelines.serving.reply import DONE, Reply, event
-from pipelines.serving.sample import sample
+from pipelines.serving.sample_page import sample
 from pipelines.serving.schema import Asked, parse
 from pipelines.serving.settings import ServeConfig, hashed
 from saccade.errors import SaccadeError

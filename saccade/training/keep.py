@@ -28,9 +28,9 @@ from saccade.heads.keep import KeepScores
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
 from saccade.metrics.scoring import score, title
 from saccade.settings import Settings
-from saccade.training.course import claim, course, picked
 from saccade.training.importance import HELD_OUT
 from saccade.training.reduction import TowerHalves, drawn, hidden_forward
+from saccade.training.resumable import claim, course, picked
 from saccade.training.stored import Page, frozen
 from saccade.training.targets import by_boxes
 from saccade.types import Trace

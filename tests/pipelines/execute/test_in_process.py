@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 
 from pipelines.commands.experiment import changed
-from pipelines.execute import local
+from pipelines.execute import in_process
 from pipelines.execute.experiment import run_experiment
 from pipelines.runs import stored
 from pipelines.runs.experiment import read_experiment
@@ -98,7 +98,7 @@ def test_every_variant_answers_every_question(file: Path, tmp_path: Path) -> Non
 def test_it_goes_on_where_it_was(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_experiment(read_experiment(file), tmp_path / "whole", Console(quiet=True))
     answered = []
-    answer = local.answer
+    answer = in_process.answer
 
     def until_the_second(row: Row, *rest: Any) -> list[dict[str, Any]]:
         answered.append(row.image_id)
@@ -106,7 +106,7 @@ def test_it_goes_on_where_it_was(file: Path, tmp_path: Path, monkeypatch: pytest
             raise KeyboardInterrupt
         return answer(row, *rest)
 
-    monkeypatch.setattr(local, "answer", until_the_second)
+    monkeypatch.setattr(in_process, "answer", until_the_second)
     so_far = run_experiment(read_experiment(file), tmp_path / "half", Console(quiet=True))
     assert so_far["variants"]["full"]["n"] == 2, "the table of what is done"
     half = run_experiment(read_experiment(file), tmp_path / "half", Console(quiet=True))
@@ -177,7 +177,7 @@ def test_hidden_answers_are_not_scored_and_a_failure_costs_its_rows(
     def broken(*_: Any) -> Any:
         raise RuntimeError("a strategy failed")
 
-    monkeypatch.setattr(local, "see", broken)
+    monkeypatch.setattr(in_process, "see", broken)
     results = run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
     assert results["variants"]["full"]["errors"] == 7 and results["variants"]["full"]["score"]["num_questions"] == 6
     hidden = next(row for row in stored.rows(tmp_path / "out") if row["id"] == lines[0]["id"])
@@ -190,7 +190,7 @@ def test_a_dead_engine_ends_it_and_an_old_folder_is_refused(
     def dead(*_: Any) -> Any:
         raise EngineDead("gone")
 
-    monkeypatch.setattr(local, "see", dead)
+    monkeypatch.setattr(in_process, "see", dead)
     with pytest.raises(EngineDead, match="gone"):
         run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
     (tmp_path / "old").mkdir()
@@ -209,14 +209,14 @@ def test_a_dead_engine_ends_it_and_an_old_folder_is_refused(
     ],
 )
 def test_how_long_it_will_take(first_s: float, left: int, said: str) -> None:
-    assert local.estimate(first_s, left) == said
+    assert in_process.estimate(first_s, left) == said
 
 
 def test_the_first_image_that_is_answered_says_how_long_all_take(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter(range(0, 10_000, 40))
-    monkeypatch.setattr(local, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(in_process, "perf_counter", lambda: next(ticks))
     (tmp_path / "0.png").write_bytes(b"no image")
     console = Console(record=True, width=200)
     run_experiment(read_experiment(file), tmp_path / "out", console)

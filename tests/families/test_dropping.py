@@ -15,7 +15,7 @@ from torch import Tensor
 
 from saccade.api import Eye
 from saccade.config import Episode
-from saccade.engines._staged import Staged, last_attention
+from saccade.engines._dropping import Staged, last_attention
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.picture import Picture

@@ -19,8 +19,8 @@ from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration, expected_calibration_error
 from saccade.picture import Picture
-from saccade.training import calibrate
-from saccade.training.calibrate import WAYS, Page, ReadAnswer, as_json, critical, pages_of, summary
+from saccade.training import calibration
+from saccade.training.calibration import WAYS, Page, ReadAnswer, as_json, critical, pages_of, summary
 from saccade.types import Question
 
 
@@ -95,8 +95,8 @@ def test_how_good_confidence_is_is_told_by_pages_that_a_map_has_not_seen(monkeyp
         for number in range(8)
     }
     pages = [Page(Picture.open(np.zeros((8, 8, 3), np.uint8)), (Question(str(number), ""),)) for number in said]
-    monkeypatch.setattr(calibrate, "answers_of", lambda eye, page: said[int(page.questions[0].id)])
-    found: Any = calibrate.confidence_of(None, pages)  # type: ignore[arg-type]
+    monkeypatch.setattr(calibration, "answers_of", lambda eye, page: said[int(page.questions[0].id)])
+    found: Any = calibration.confidence_of(None, pages)  # type: ignore[arg-type]
     confidence, score = [], []
     lot = np.random.default_rng(0).permutation(8).tolist()
     for at, number in enumerate(lot):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saccade.engines._listening import attention_of_last, heads_of
+from saccade.engines._attention import attention_of_last, heads_of
 from saccade.errors import ConfigError
 from saccade.families import Family
 from saccade.reduction._drop import Cut

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from tests.broken_images import encoded, page, png_header
 from tests.decoding.handmade import PNG, chunk, png, tiff
-from tests.horrors import encoded, page, png_header
 
 Case = tuple[str, bytes, str | None]
 LINES = b"".join(b"\0" + line.tobytes() for line in np.asarray(page()))

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from saccade.engines import checkpoint
-from saccade.engines._speech import Speech
-from saccade.engines._whole import check
+from saccade.engines._answers import Speech
+from saccade.engines._completeness import check
 from saccade.engines.hf import HF, model_type
 from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration
