@@ -18,6 +18,7 @@ from tests.broken_images import encoded, page, png_header
 from tests.decoding.handmade import PNG, chunk, png, tiff
 
 Case = tuple[str, bytes, str | None]
+BUSY = "keeps its reader busy"
 LINES = b"".join(b"\0" + line.tobytes() for line in np.asarray(page()))
 BOMB = zlib.compress(bytes(64_000_000), 9)
 
@@ -167,17 +168,16 @@ def jpeg2000(width_px: int, height_px: int) -> bytes:
 
 def endless() -> Iterator[Case]:
     """Within all limits of pixels and bytes, and read for minutes."""
-    busy = "keeps its reader busy"
     tags = [(256, 3, 1, 16), (257, 3, 1, 16), *((1000 + n, 3, 1, 1) for n in range(20_000))]
     entries = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
     at = [8 + n * (len(entries) + 4) for n in range(1, 120)]
     yield (
         "tiff of directories of 20,000 tags",
         b"II*\0\x08\0\0\0" + b"".join(entries + struct.pack("<I", n) for n in [*at, 0]),
-        busy,
+        BUSY,
     )
-    yield "ppm of ten million comments", b"P3\n64 64\n255\n" + b"#\n" * 10_000_000, busy
-    yield "jpeg 2000 of 100 million pixels in 200 bytes", jpeg2000(10_000, 10_000), busy
+    yield "ppm of ten million comments", b"P3\n64 64\n255\n" + b"#\n" * 10_000_000, BUSY
+    yield "jpeg 2000 of 100 million pixels in 200 bytes", jpeg2000(10_000, 10_000), BUSY
 
 
 def no_images() -> Iterator[Case]:
@@ -239,7 +239,7 @@ def pdfs() -> Iterator[Case]:
         document().replace(b"/Type/Catalog", b"/Type/Catalog/OpenAction<</S/JavaScript/JS(while(1){})>>"),
         None,
     )
-    yield "pdf of a million strokes", document(content=b"0 0 m 200 100 l S\n" * 1_000_000), "keeps its reader busy"
+    yield "pdf of a million strokes", document(content=b"0 0 m 200 100 l S\n" * 1_000_000), BUSY
     yield (
         "pdf stream bomb",
         document().replace(
