@@ -73,8 +73,8 @@ def foveated_image(
     """
     pixels = picture.rgb
     polar = log_polar(pixels, gaze_uv, *bins, spacing=spacing)
-    height_px, width_px = pixels.shape[:2]
-    return Picture.open(inverse_log_polar(polar, gaze_uv, height_px, width_px, spacing=spacing))
+    height, width = pixels.shape[:2]
+    return Picture.open(inverse_log_polar(polar, gaze_uv, height, width, spacing=spacing))
 
 
 def scene_image(picture: Picture, gaze_uv: tuple[float, float], bins: tuple[int, int]) -> Picture:
