@@ -6,7 +6,7 @@ is taken from its probabilities as they are.
 
 import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,11 +28,14 @@ class Card(BaseModel):
         description="Lowest x-height, in px, that it reads as well as any; 0: not known.",
     )
     confidence: Calibration = Calibration()
+    question_parts: Literal["together", "apart"] = Field(
+        "together", description="How it reads a question for several things better: at once, or each by itself."
+    )
 
     def dump(self) -> dict[str, Any]:
         """What it changes, without how it was measured."""
         confidence = self.confidence.model_dump(include=set(Calibration.model_fields))
-        return {"print_px": self.print_px, "confidence": confidence}
+        return {"print_px": self.print_px, "confidence": confidence, "question_parts": self.question_parts}
 
     @classmethod
     def load(cls, file: Path | None) -> Self:

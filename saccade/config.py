@@ -129,9 +129,10 @@ class Episode(Settings):
         "private", description="private: one canvas per question; shared: one per image."
     )
     canvas_cap: Annotated[int, HIDDEN] = Field(1638, ge=1, description="Visual tokens on a shared canvas, at most.")
-    question_parts: Annotated[Literal["together", "apart"], RARELY] = Field(
-        "together",
-        description="apart: a question for several things is looked at and read for each by itself.",
+    question_parts: Annotated[Literal["auto", "together", "apart"], HIDDEN] = Field(
+        "auto",
+        description="apart: what a question for several things asks for is looked at and read one by one; auto: "
+        "questions joined by `and` are, where the model reads better so.",
     )
     integrate: Annotated[Spec, Option(panel=RARELY.panel, names="integration")] = Field(
         "canvas", description="How the answers of all looks become one (`saccade list integration`)."

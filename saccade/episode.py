@@ -20,7 +20,7 @@ from saccade.engines._constrained import after, fits
 from saccade.errors import EngineDead, SaccadeError
 from saccade.geometry.fovea import nearest, token_eccentricity_deg
 from saccade.geometry.grid import shares_on
-from saccade.parts import apart
+from saccade.parts import in_parts
 from saccade.seen import Put
 from saccade.seen import Seen as Seen
 from saccade.seen import see as see
@@ -396,5 +396,5 @@ def episodes(settings: Episode, seen: Seen) -> list[Flow]:
     """
     settings = settings.with_gaze(seen.gaze)
     groups = [seen.asked] if settings.shared else [(item,) for item in seen.asked]
-    look = partial(episode, settings, seen)
-    return [apart(group, look) if settings.question_parts == "apart" else look(group) for group in groups]
+    look = in_parts(partial(episode, settings, seen), settings.question_parts, seen.question_parts)
+    return [look(group) for group in groups]

@@ -6,38 +6,54 @@ same canvas, each one's answers are integrated by themselves, and looking goes o
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
 from saccade.errors import SaccadeError
-from saccade.tokens.clauses import texts_of
+from saccade.tokens.clauses import are_questions, texts_of
 from saccade.types import Answer, Cost, Query, Question, Step, Trace
 
 Asked = tuple[Question, Query | SaccadeError]
+Episode = Callable[[Sequence[Asked]], Generator[Any, Any, list[Trace | SaccadeError]]]
 JOIN, UNREAD = ", ", "?"
 """Between the answers of the parts, as data sets join several; and in the place of one that could not be read."""
 
 
+def in_parts(episode: Episode, wanted: str, known: str) -> Episode:
+    """The episode of some questions, or that of their parts.
+
+    `wanted`: together, apart, or auto, which is what is `known` of the checkpoint (together or apart), but leaves alone
+    what might be one thing: only parts that are questions by themselves are asked apart.
+    """
+    if (known if wanted == "auto" else wanted) == "together":
+        return episode
+    return partial(apart, episode=episode, questions_only=wanted == "auto")
+
+
 def apart(
-    asked: Sequence[Asked], episode: Callable[[Sequence[Asked]], Generator[Any, Any, list[Trace | SaccadeError]]]
+    asked: Sequence[Asked], episode: Episode, questions_only: bool = False
 ) -> Generator[Any, Any, list[Trace | SaccadeError]]:
     """An episode of the parts of all questions; one outcome per question, in order."""
-    parted = [split(question, query) for question, query in asked]
+    parted = [split(question, query, questions_only) for question, query in asked]
     outcomes = iter((yield from episode([each for parts in parted for each in parts])))
     return [
         joined(question, [next(outcomes) for _ in parts]) for (question, _), parts in zip(asked, parted, strict=True)
     ]
 
 
-def split(question: Question, query: Query | SaccadeError) -> list[Asked]:
+def split(question: Question, query: Query | SaccadeError, questions_only: bool = False) -> list[Asked]:
     """The parts of a question, in its own words, with their tokens; a question of one part as it is.
 
-    So is one whose answer must be one of several or match a pattern: its parts would not.
+    So is one whose answer must be one of several or match a pattern, for its parts would not; and with
+    `questions_only` one of which a part is no question by itself.
     """
     texts, found = texts_of(question.text), list[Asked]()
     if isinstance(query, SaccadeError) or question.choices or question.pattern:
         return [(question, query)]
     if len(query.parts) < 2 or len(texts) != len(query.parts):  # a tokenizer may drop one
+        return [(question, query)]
+    if questions_only and not are_questions(texts):
         return [(question, query)]
     for text, (first, last) in zip(texts, query.parts, strict=True):
         part = replace(query, text=text, tokens=query.tokens[first:last], weight=query.weight[first:last], parts=())

@@ -58,6 +58,7 @@ class Seen:
     lazy: Lazy | None = None  # encodes while looks ask for it; `encoding` is then what stands in for the rest
     print_px: float = 0.0  # x-height that its smallest print was shrunk to; 0: it was not shrunk to its print
     again: Encoding | Deferred | None = None  # the page at another size, for questions that stay unsure
+    question_parts: str = "together"  # how the checkpoint reads a question for several things
     billed_patches: int = 0  # of encoder_patches, those that a question has been charged for
     billed_s: float = 0.0
 
@@ -157,7 +158,18 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
     size = picture.size_px
     again = _again(settings, encoder, picture, most_tok)
     return Seen(
-        picture, whole, glimpse, queries, full_patches, seconds, size, encoder.family.gaze, lazy, print_px, again
+        picture,
+        whole,
+        glimpse,
+        queries,
+        full_patches,
+        seconds,
+        size,
+        gaze=encoder.family.gaze,
+        lazy=lazy,
+        print_px=print_px,
+        again=again,
+        question_parts=encoder.family.question_parts,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from math import dist
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from saccade.errors import DataError
 from saccade.metrics.anls import anls
 from saccade.parts import joined, split
 from saccade.picture import Picture
+from saccade.tokens.clauses import are_questions, texts_of
 from saccade.types import Answer, Canvas, Question, Trace
 from saccade.viz.text import lines
 from saccade.viz.view import TraceView
@@ -119,6 +121,42 @@ def test_what_stays_whole_and_what_fails(engine: HFEngine) -> None:
     assert split(one, engine.query(one.text))[0][0] == one
     error = DataError("wrong")
     assert split(TWO, error) == [(TWO, error)] and joined(TWO, [error]) is error
+
+
+def test_a_checkpoint_says_whether_questions_are_asked_apart(
+    engine: HFEngine, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself only what are questions of their own: "tax and service" may be one thing."""
+    asked = [Question("a", "Who signed and what was paid?"), Question("b", "What is the tax and service charge?")]
+
+    def num_parts(**settings: Any) -> list[int]:
+        return [
+            len(trace.parts) if isinstance(trace, Trace) else -1
+            for trace in looked(engine, picture, Script(lambda question, tok: 0.9), asked, **settings)
+        ]
+
+    assert num_parts() == [0, 0], "this checkpoint's card says nothing"
+    monkeypatch.setattr(engine.family, "question_parts", "apart")
+    assert num_parts() == [2, 0]
+    assert num_parts(question_parts="apart") == [2, 2]
+    assert num_parts(question_parts="together") == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("What is the date and what is the total?", True),
+        ("Who signed? When was it paid?", True),
+        ("In which city, and how much?", True),
+        ("What is the date and the total?", False),
+        ("What stands after 'Terms and conditions'?", False),
+        ("Name the firm and what it sells", False),
+        ("Whatever is left and whoever paid", False),
+    ],
+)
+def test_what_is_a_question_by_itself(text: str, wanted: bool) -> None:
+    texts = texts_of(text)
+    assert (len(texts) > 1 and are_questions(texts)) == wanted
 
 
 def test_a_part_that_fails_costs_its_question_only(engine: HFEngine, picture: Picture) -> None:

@@ -104,7 +104,7 @@ class HF(Checkpoint):
         with quiet() if self.model == "nano" else nullcontext():
             model = family.open(path, at, dtype or getattr(torch, self.dtype), self.max_px)
         card = self.measured(checkpoint_file(path, CARD_FILE))
-        model.gaze, model.print_px = own_gaze(path), card.print_px
+        model.gaze, model.print_px, model.question_parts = own_gaze(path), card.print_px, card.question_parts
         if self.vit is not None and self.projection is not None:
             model = Foreign.trained(model, self.vit, self.projection, self._device())
         if self.reduction is not None:

@@ -78,6 +78,7 @@ class Family(ABC):
     fingerprint: str
     gaze: str | None = None  # folder of the head of `late` that the checkpoint brings
     print_px: float = 0.0  # x-height at which it reads print best (`saccade.card`); 0: not known
+    question_parts: str = "together"  # how it reads a question for several things (`saccade.card`)
     takes_reduction: ClassVar[bool] = False  # inside its vision tower
     takes_cells: ClassVar[bool] = False  # its vision tower encodes any cells of a picture
     limit_px: int | None = None  # pixels that decoding leaves it, at least; None: all there are

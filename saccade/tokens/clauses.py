@@ -12,6 +12,7 @@ BETWEEN = re.compile(
 gone through once: a question may be all spaces."""
 LISTED = re.compile(r"(?P<word>(?=\s(?:and|or)\s))|\n")
 """Before `and` or `or`; or the end of a line, where a list ends without either."""
+QUESTION = re.compile(r"\W*(?:(?:in|at|on|for|to|from|by|of|with)\s+)?(?:wh(?:at|ich|o|om|ose|en|ere|y)|how)\b", re.I)
 MOST = 4
 """Parts; a question of more is looked for as one, for each costs a scoring of the page."""
 
@@ -36,6 +37,11 @@ def texts_of(text: str) -> tuple[str, ...]:
     return (
         tuple(text[first:last] for first, last in found) if len(found) <= MOST else (text[found[0][0] : found[-1][1]],)
     )
+
+
+def are_questions(texts: Sequence[str]) -> bool:
+    """Whether each text could be asked by itself: "Tax and service charge" is one thing, however many words name it."""
+    return all(QUESTION.match(text) for text in texts)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

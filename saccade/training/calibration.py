@@ -1,7 +1,8 @@
 """Measures the size of print that a checkpoint needs, and calibrates its confidence: the contents of `saccade.json`.
 
 Pages are read shrunk until their smallest print has one height after another: the lowest that is read as well as any,
-within half a hundredth, is the checkpoint's critical print size. Then every look of an episode counts as an answer (few
+within half a hundredth, is the checkpoint's critical print size. Two questions of a page are asked as one, and each by
+itself: some checkpoints answer one thing only. Then every look of an episode counts as an answer (few
 tokens and many), and so does the smaller page. Where the data set knows questions that a page does not answer, they are
 asked too: whatever is read there is wrong. The map is fitted on all pages. How good it is, is measured with maps fitted
 on three quarters of the pages, each judged on the quarter that it has not seen.
@@ -24,7 +25,9 @@ from saccade.errors import ConfigError, SaccadeError
 from saccade.geometry.print_size import legible_tok
 from saccade.metrics.calibration import Calibration, expected_calibration_error, reliability
 from saccade.metrics.scoring import score, title
+from saccade.parts import JOIN
 from saccade.picture import Picture
+from saccade.tokens.clauses import are_questions, texts_of
 from saccade.types import Question, Trace
 
 NEVER_SURE = 1.01  # stop_at: every look is taken
@@ -37,6 +40,7 @@ WAYS: dict[str, dict[str, Any]] = {
 PRINT_PX = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 15.0, 0.0)  # 0: as large as it is
 AS_GOOD = 0.005  # of the score, below the best, that still counts as well read
 WORSE = 0.01  # of the score, below that of pages as they are: at print this high they are read worse
+CLEARLY = 0.05  # of the score, by which questions for two things must gain to be asked apart
 FOREIGN = 4  # questions per page that it does not answer
 SURE = 0.7  # where looking stops
 LEAST_PAGES, LEAST_QUESTIONS = 4, 40
@@ -91,11 +95,14 @@ def calibrate(engine: HFEngine, dataset: Dataset, rows: Sequence[Row]) -> dict[s
     eye = Eye(engine, Episode(stop_at=NEVER_SURE))
     scores, shrunk = print_scores(eye, pages), print_shrunk(engine, pages)
     engine.family.print_px = critical(scores, shrunk)  # confidence is that of pages as they will be shown
+    parts = parts_scores(eye, pages)
     return {
         "print_px": engine.family.print_px,
         "score_by_print_px": {f"{print_px:g}": round(mean, 4) for print_px, mean in scores.items()},
         "shrunk_by_print_px": {f"{print_px:g}": number for print_px, number in shrunk.items()},
         "score": title(question.metric for question in questions),
+        "question_parts": better(parts),
+        "score_by_question_parts": {way: round(mean, 4) for way, mean in parts.items()},
         "data": {**dataset.spec(), "questions": len(questions), "images": len(pages)},
         "confidence": confidence_of(eye, pages),
     }
@@ -125,6 +132,34 @@ def print_scores(eye: Eye, pages: Sequence[Page]) -> dict[float, float]:
             for question, outcome in zip(page.answered, outcomes, strict=True):
                 page_scores.append(_scored(outcome.answer.text if isinstance(outcome, Trace) else "", question))
     return {print_px: statistics.mean(page_scores) for print_px, page_scores in scores.items()}
+
+
+def parts_scores(eye: Eye, pages: Sequence[Page]) -> dict[str, float]:
+    """Mean score of a question for two things of a page, asked at once and each by itself; {} where no page has two."""
+    scores: dict[str, list[float]] = {"together": [], "apart": []}
+    for page in track(pages, "questions for two things"):
+        if (question := two_of(page.answered)) is None:
+            continue
+        for way, of_way in scores.items():
+            (outcome,) = eye.outcomes(page.picture, [question], question_parts=way)
+            of_way.append(_scored(outcome.answer.text if isinstance(outcome, Trace) else "", question))
+    return {way: statistics.mean(of_way) for way, of_way in scores.items() if of_way}
+
+
+def two_of(questions: Sequence[Question]) -> Question | None:
+    """A question for what the first two ask for, if both are questions of one part; answers are joined by a comma."""
+    single = [each for each in questions if len(texts_of(each.text)) == 1 and are_questions([each.text])]
+    if len(single) < 2:
+        return None
+    first, second = single[:2]
+    text = f"{first.text.rstrip(' ?')} and {second.text[:1].lower()}{second.text[1:]}"
+    answers = tuple(f"{a}{JOIN}{b}" for a in first.answers or () for b in second.answers or ())
+    return Question("two", text, answers)
+
+
+def better(scores: Mapping[str, float]) -> str:
+    """Whether a checkpoint should be asked for several things apart: where that reads clearly more."""
+    return "apart" if scores and scores["apart"] > scores["together"] + CLEARLY else "together"
 
 
 def print_shrunk(engine: HFEngine, pages: Sequence[Page]) -> dict[float, int]:
@@ -213,6 +248,9 @@ def summary(report: Mapping[str, Any]) -> str:
         f"critical print size: {report['print_px']:g} px" if report["print_px"] else "pages are best read as they are",
         f"calibration error on held-out pages: {sure['error_before']:.3f} before, {sure['error_after']:.3f} after",
     ]
+    if of_parts := report["score_by_question_parts"]:
+        both = "  ".join(f"{way} {mean:.3f}" for way, mean in of_parts.items())
+        lines.insert(2, f"ANLS of questions for two things: {both}; so they are asked {report['question_parts']}")
     if sure["foreign"]["asked"]:
         foreign = "{asked} asked, {answered} answered all the same, {sure} of them surely".format(**sure["foreign"])
         lines.append(f"questions that the page does not answer: {foreign}")

@@ -17,7 +17,7 @@ CELL_PX = 16
 @pytest.fixture(scope="module")
 def eye():
     looks = {"sampler": "topk", "scorer": "late", "fovea": 3, "budget": {"name": "fixed", "tokens": 30}}
-    with saccade.load(**looks, fixations=2, stop_at=2) as opened:
+    with saccade.load(**looks, fixations=2, stop_at=2, question_parts="together") as opened:
         yield opened
 
 

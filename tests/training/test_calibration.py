@@ -20,7 +20,18 @@ from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration, expected_calibration_error
 from saccade.picture import Picture
 from saccade.training import calibration
-from saccade.training.calibration import WAYS, Page, ReadAnswer, as_json, critical, pages_of, summary
+from saccade.training.calibration import (
+    CLEARLY,
+    WAYS,
+    Page,
+    ReadAnswer,
+    as_json,
+    better,
+    critical,
+    pages_of,
+    summary,
+    two_of,
+)
 from saccade.types import Question
 
 
@@ -84,7 +95,28 @@ def test_what_is_measured_is_what_a_checkpoint_is_used_by(measured: Path) -> Non
         ]
         assert engine.family.print_px == report["print_px"] == critical(by_px[0], by_px[1])
         assert engine.calibration.mean == report["confidence"]["mean"]
-    assert "calibration error" in summary(report)
+        assert engine.family.question_parts == report["question_parts"] == "apart", "nano says one thing at a time"
+    of_parts = report["score_by_question_parts"]
+    assert of_parts["apart"] > of_parts["together"] + CLEARLY
+    assert "calibration error" in summary(report) and "so they are asked apart" in summary(report)
+
+
+def test_questions_for_two_things_are_made_of_single_ones() -> None:
+    """Of those that ask for one thing in a question of their own; the answers as data sets join several."""
+    texts = ["What is the tax, and who paid?", "Name the firm", "What is the total?", "Who signed?", "Which unit?"]
+    asked = [Question(str(n), text, (f"a{n}", f"b{n}")) for n, text in enumerate(texts)]
+    two = two_of(asked)
+    assert two is not None and two.text == "What is the total and who signed?"
+    assert two.answers == ("a2, a3", "a2, b3", "b2, a3", "b2, b3")
+    assert two_of(asked[:3]) is None
+
+
+@pytest.mark.parametrize(
+    "scores, wanted",
+    [({}, "together"), ({"together": 0.5, "apart": 0.54}, "together"), ({"together": 0.5, "apart": 0.56}, "apart")],
+)
+def test_parts_are_asked_apart_where_that_reads_clearly_more(scores: dict[str, float], wanted: str) -> None:
+    assert better(scores) == wanted
 
 
 def test_how_good_confidence_is_is_told_by_pages_that_a_map_has_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +148,9 @@ def test_a_card_elsewhere_is_told_in_the_settings(measured: Path) -> None:
     """So that a run with another one is another run."""
     spec = HF(card=str(measured / "saccade.json"))
     card = Card.load(measured / "saccade.json")
-    assert spec.card == {"print_px": card.print_px, "confidence": {name: getattr(card.confidence, name) for name in
-                                                                   ("mean", "least", "intercept")}}  # fmt: skip
+    confidence = {name: getattr(card.confidence, name) for name in ("mean", "least", "intercept")}
+    known = {"print_px": card.print_px, "confidence": confidence, "question_parts": card.question_parts}
+    assert spec.card == known
     assert HF(**spec.dump()) == spec
     with HF(card={"print_px": 11}).open() as engine:
         assert engine.family.print_px == 11 and engine.calibration([0.0]) == 1.0, "not the bundled one"
