@@ -11,9 +11,10 @@ from pipelines.execute.in_process import answer_left
 from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment
-from pipelines.runs.folder import RunFolder, locked_folder
+from pipelines.runs.folder import RunFolder
 from pipelines.runs.markdown import to_markdown
 from pipelines.runs.provenance import provenance
+from pipelines.runs.resume import locked_folder, select_left
 from pipelines.runs.tables import flat, summarise
 from saccade.config import Episode
 from saccade.datasets import Dataset
@@ -38,7 +39,7 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
     }
     with locked_folder(output, origin, resume=True) as folder:
         folder.begin(dataset, experiment.limit)
-        if folder.select_left(retry_errors=False):
+        if select_left(folder, retry_errors=False):
             _answer(folder, origin, dataset, spec, variants, experiment, console)
         rows = [flat(row) for row in stored.rows(output)] if any(folder.answers.glob("*.parquet")) else []
         results = summarise(rows, experiment)
@@ -46,7 +47,7 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
             for name, pages in experiment.trained_pages().items():
                 results["variants"][name]["trained_pages"] = pages
         results |= {"title": experiment.title, **origin, **provenance()}
-        if left := folder.select_left(retry_errors=False):
+        if left := select_left(folder, retry_errors=False):
             results["images_left"] = left
         folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
         folder.table_md.write_text(to_markdown(results))

@@ -32,6 +32,7 @@ from pipelines.execute.sink import AnswersSink
 from pipelines.execute.source import Listed
 from pipelines.runs.config import RunConfig
 from pipelines.runs.folder import RunFolder
+from pipelines.runs.resume import select_left
 from saccade.errors import EngineDead, SaccadeError, describe
 
 PATIENCE_S = 60.0  # between two lines that say how many encoders and readers are not ready yet
@@ -131,7 +132,7 @@ def _run_graph(plan: Plan, placement: Placement, config: RunConfig, left: Path, 
             watch.say(f"a node was lost, or cannot be reached: {describe(error)[:200]}. Going on without it")
             time.sleep(LOST_S)
             ray.get(ray.get_actor(plan.ledger, plan.namespace).forget.remote())
-            if not RunFolder(plan.layout.path).select_left(config.retry_errors):
+            if not select_left(RunFolder(plan.layout.path), config.retry_errors):
                 return None
 
 

@@ -12,8 +12,9 @@ from pipelines.execute.plan import Plan
 from pipelines.execute.progress import watching
 from pipelines.runs import manifest
 from pipelines.runs.config import RunConfig, identity
-from pipelines.runs.folder import RunFolder, locked_folder
+from pipelines.runs.folder import RunFolder
 from pipelines.runs.provenance import provenance
+from pipelines.runs.resume import locked_folder, select_left
 from pipelines.runs.rows import ONE
 from pipelines.runs.summary import summarise
 from saccade.datasets import digest
@@ -42,7 +43,7 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
         folder.begin(dataset, config.limit)
         _say_what_is_missing(config, folder, console)
-        num_left = folder.select_left(config.retry_errors)
+        num_left = select_left(folder, config.retry_errors)
         if num_left == 0 and folder.summary_json.exists():
             return dict(json.loads(folder.summary_json.read_text()))
         record = {**provenance(), "fingerprint": digest(same)}

@@ -24,8 +24,8 @@ from pipelines.execute.in_process import answer_left
 from pipelines.execute.run import batch
 from pipelines.runs import stored
 from pipelines.runs.config import RunConfig, identity
-from pipelines.runs.folder import locked_folder
 from pipelines.runs.provenance import provenance
+from pipelines.runs.resume import locked_folder, select_left
 from pipelines.runs.rows import ONE
 from saccade.config import Episode
 from saccade.machine import num_cpus
@@ -49,7 +49,7 @@ def loop(config: RunConfig) -> dict[str, float]:
     same, limit_px = identity(config, dataset)
     with locked_folder(config.output, same, resume=False) as folder, config.engine_spec().open() as engine:
         folder.begin(dataset, config.limit)
-        folder.select_left(retry_errors=False)
+        select_left(folder, retry_errors=False)
         attempt, begun = folder.new_attempt(), time.monotonic()
         answer_left(folder, attempt, dataset, engine, {ONE: config.episode}, limit_px, Console(quiet=True))
     ended = time.monotonic()

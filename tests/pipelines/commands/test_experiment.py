@@ -19,7 +19,7 @@ from pipelines.reporting.page import report
 from pipelines.reporting.subjects import show
 from pipelines.runs import stored
 from pipelines.runs.experiment import ALL, Experiment, in_repository, read_experiment
-from pipelines.runs.folder import locked_folder
+from pipelines.runs.resume import locked_folder
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.heads.crosslevel import CrossLevel

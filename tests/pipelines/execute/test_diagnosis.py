@@ -13,7 +13,7 @@ from pipelines.execute.plan import Plan, survived
 from pipelines.reporting.subjects import file_name
 from pipelines.runs import stored
 from pipelines.runs.files import picture_path, read_parquet, write_parquet
-from pipelines.runs.folder import locked_folder
+from pipelines.runs.resume import locked_folder
 from saccade.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from pipelines.execute.run import batch
-from pipelines.runs.folder import locked_folder
+from pipelines.runs.resume import locked_folder
 from saccade.errors import ResumeRefused
 from tests.pipelines.conftest import configured, write_data
 
