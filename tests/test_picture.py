@@ -44,7 +44,7 @@ def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_by_its_header_without_memory() -> None:
     code = (
         "import resource, sys; sys.path.insert(0, 'tests')\n"
-        "from horrors import png_header\nfrom saccade.picture import Picture\n"
+        "from broken_images import png_header\nfrom saccade.picture import Picture\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "for size in (60_000, 12_000):\n"
         "    try: Picture.open(png_header(size, size)).rgb\n"
