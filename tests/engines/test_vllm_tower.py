@@ -16,7 +16,7 @@ pytestmark = [needs_vllm, pytest.mark.filterwarnings("ignore")]  # of what vLLM 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_rows_and_columns_are_exact_in_any_precision(dtype: torch.dtype) -> None:
     """Beyond 256, where bfloat16 has no odd numbers left; beside images and text of the same step; and gone after."""
-    from saccade.engines.vllm_plugin.tower import INTEGERS, Foveating
+    from saccade.engines.vllm_plugin.after_tower import INTEGERS, Foveating
 
     class Family:
         def embed_input_ids(self, input_ids: Any, multimodal_embeddings: Any, **kwargs: Any) -> Any:
@@ -51,8 +51,8 @@ def test_positions_are_the_family_s_for_all_tokens() -> None:
     from vllm.model_executor.models.qwen2_5_vl import Qwen2_5_VLForConditionalGeneration
     from vllm.multimodal.inputs import MultiModalFeatureSpec, PlaceholderRange
 
+    from saccade.engines.vllm_plugin.after_tower import Foveating
     from saccade.engines.vllm_plugin.pixels import INDEX
-    from saccade.engines.vllm_plugin.tower import Foveating
 
     class Model(Foveating, Qwen2_5_VLForConditionalGeneration):
         pass

@@ -8,9 +8,9 @@ from vllm.model_executor.models.utils import StageMissingLayer
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from saccade.engines.vllm_plugin import fields
+from saccade.engines.vllm_plugin.after_tower import Foveating
 from saccade.engines.vllm_plugin.positions import Placed, canvas_positions
 from saccade.engines.vllm_plugin.processing import CanvasInfo, CanvasParser, CanvasProcessor
-from saccade.engines.vllm_plugin.tower import Foveating
 
 
 class Positions(Foveating):

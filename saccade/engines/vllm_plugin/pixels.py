@@ -2,8 +2,8 @@
 picture itself decides, the tokens are chosen, all before the request is scheduled.
 
 Each class is a mixin before the family's own. A selected image is its family's own input with one field more, INDEX:
-the tokens kept, or -1 for each of them where the vision tower decides (`tower`), which then needs PLAN and BASE too.
-With SPARSE its pixels are those of the kept tokens alone: the tower encodes nothing else (`sparse`).
+the tokens kept, or -1 for each of them where the vision tower decides (`after_tower`), which then needs PLAN and BASE too.
+With SPARSE its pixels are those of the kept tokens alone: the tower encodes nothing else (`before_tower`).
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from vllm.multimodal.inputs import MultiModalFieldConfig
 from vllm.multimodal.parse import ImageProcessorItems
 from vllm.multimodal.processing import InputProcessingContext, PromptReplacement, PromptUpdate
 
+from saccade.engines.vllm_plugin.before_tower import patches
 from saccade.engines.vllm_plugin.foveation import KEY, Foveation, choose, pack, scene_of, weigh
-from saccade.engines.vllm_plugin.sparse import patches
 from saccade.errors import ConfigError
 from saccade.geometry.grid import plain_grid
 from saccade.geometry.print_size import legible_scale, print_height_px

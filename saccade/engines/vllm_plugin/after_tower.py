@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from saccade.engines.vllm_plugin.before_tower import embed
 from saccade.engines.vllm_plugin.foveation import Foveation, choose, scene_of, unpack, weigh
 from saccade.engines.vllm_plugin.pixels import BASE, INDEX, PLAN, SPARSE
-from saccade.engines.vllm_plugin.sparse import embed
 from saccade.families._received import received
 from saccade.geometry.grid import plain_grid
 from saccade.types import Encoding, Grid
