@@ -2,8 +2,8 @@
 picture itself decides, the tokens are chosen, all before the request is scheduled.
 
 Each class is a mixin before the family's own. A selected image is its family's own input with one field more, INDEX:
-the tokens kept, or -1 for each of them where the vision tower decides (`after_tower`), which then needs PLAN and BASE too.
-With SPARSE its pixels are those of the kept tokens alone: the tower encodes nothing else (`before_tower`).
+the tokens kept, or -1 for each of them where the vision tower decides (`after_tower`), which then needs PLAN and BASE
+too. With SPARSE its pixels are those of the kept tokens alone: the tower encodes nothing else (`before_tower`).
 """
 
 import dataclasses
