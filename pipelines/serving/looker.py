@@ -1,7 +1,7 @@
 """Runs requests as episodes: many at once in one event loop; each fixation is sent as soon as it is read."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -15,6 +15,7 @@ from pipelines.serving.refusals import Refusal
 from pipelines.serving.schema import Asked
 from pipelines.serving.settings import ServeConfig
 from saccade.episode import Ask, More, Seen, arun, episodes
+from saccade.parts import JOIN
 from saccade.picture import Picture
 from saccade.types import Answer, Gaze, Grid, Trace
 
@@ -124,7 +125,8 @@ class Looker:
         reads: list[Said] = []
 
         async def read(ask: Ask) -> Answer:
-            reads.append(await self.backends.read(ask.canvas, asked.prompt, asked.needs_pieces, affinity))
+            prompt = asked.prompt.removesuffix(asked.question) + ask.question  # the whole question, or a part of it
+            reads.append(await self.backends.read(ask.canvas, prompt, asked.needs_pieces, affinity))
             grid, look, answer = seen.grid, ask.look, reads[-1].answer
             index, importance = look.selection.index, look.importance if asked.importance else None
             cells, levels = (grid.row * grid.cols + grid.col)[index].tolist(), grid.level[index].tolist()
@@ -140,5 +142,13 @@ class Looker:
         (outcome,) = await arun(episodes(asked.episode, seen)[0], read, encode)
         if not isinstance(outcome, Trace):
             raise outcome
-        pieces = next((each.pieces for each in reads if each.answer is outcome.answer), ())
-        tell(Looked(outcome, pieces, seen, sheet.boxes, sight, waited_s))
+        tell(Looked(outcome, _pieces(outcome, reads), seen, sheet.boxes, sight, waited_s))
+
+
+def _pieces(outcome: Trace, reads: Sequence[Said]) -> tuple[Piece, ...]:
+    """The pieces of an answer; those of several parts with a comma in the place of each end token but the last."""
+    parts = outcome.parts or (outcome,)
+    found = [next((each.pieces for each in reads if each.answer is part.answer), ()) for part in parts]
+    comma = Piece(JOIN, JOIN.encode())
+    joined = [piece for pieces in found[:-1] for piece in (*pieces, comma)] if all(found) else []
+    return (*joined, *found[-1])

@@ -2,6 +2,7 @@
 
     "saccade": {
       "answer": "INV-2041", "readable": true, "confidence": 0.93,
+      "parts": [{"question": "...", "answer": "...", "confidence": 0.93}],    one by one; null: it was one question
       "grid": {"rows": 64, "cols": 48, "width_px": 768, "height_px": 1024,
                "levels": [{"rows": 32, "cols": 24}]},    of each coarser level; null: there is none
       "images": [[0, 0, 1, 1]],                        where each image lies on what was looked at, x0 y0 x1 y1 in uv
@@ -30,6 +31,7 @@ from pipelines.serving.looker import Fixation, Looked
 from pipelines.serving.reader import Piece
 from pipelines.serving.schema import Asked
 from saccade.geometry.grid import level_sizes, on_canvas
+from saccade.types import Trace
 
 REFUSED = "The answer could not be read in what was looked at."
 """The `refusal` of an answer that the model cannot read; `content` is then empty."""
@@ -174,6 +176,7 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
         "answer": answer.text,
         "readable": answer.readable,
         "confidence": answer.confidence,
+        "parts": [part(each) for each in looked.trace.parts] or None,
         "grid": grid(fixations[0]),
         "images": [list(box) for box in looked.boxes],
         "fixations": [fixation(update) for update in fixations],
@@ -188,6 +191,11 @@ def trace(looked: Looked, fixations: list[Fixation]) -> dict[str, Any]:
             "seconds": {"wait": looked.waited_s, **cost.seconds},
         },
     }
+
+
+def part(trace: Trace) -> dict[str, Any]:
+    """One part of a question that was asked part by part."""
+    return {"question": trace.question, "answer": trace.answer.text, "confidence": trace.answer.confidence}
 
 
 def grid(look: Fixation) -> dict[str, Any]:

@@ -60,6 +60,27 @@ def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, gl
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 
+def test_a_question_for_two_things_is_read_part_by_part(endpoint: InProcess) -> None:
+    """As in the library, after instructions too; the answer's tokens are those of its parts."""
+    knobs, two = {**KNOBS, "question_parts": "apart", "sampler": "full"}, "What is field 1 and what is field 2?"
+    reply = endpoint.post(body(two, saccade=knobs, logprobs=True)).json()
+    eye = Eye(endpoint.local.reader.engine, settings(Path("nano")).episode.with_settings(sampler="full"))
+    trace = eye.look_many(png(), [two], question_parts="apart")[0]
+    texts = [part.answer.text for part in trace.parts]
+    assert reply["choices"][0]["message"]["content"] == trace.answer.text == ", ".join(texts)
+    assert [part["answer"] for part in reply["saccade"]["parts"]] == texts
+    assert [part["question"] for part in reply["saccade"]["parts"]] == ["What is field 1", "what is field 2?"]
+    tokens = reply["choices"][0]["logprobs"]["content"]
+    assert [each["logprob"] for each in tokens] == pytest.approx(trace.answer.logprobs[: len(tokens)], abs=1e-4)
+    asked = body(two, saccade=knobs)
+    asked["messages"].insert(0, {"role": "system", "content": "Be brief."})
+    told = endpoint.post(asked).json()["saccade"]["parts"]
+    brief = eye.look_many(png(), ["Be brief.\n\nWhat is field 1", "Be brief.\n\nwhat is field 2?"])
+    assert [part["answer"] for part in told] == [each.answer.text for each in brief]
+    one = endpoint.post(body("What is field 1?", saccade=knobs)).json()["saccade"]
+    assert one["parts"] is None
+
+
 def test_coarse_tokens_are_told_with_their_levels(endpoint: InProcess) -> None:
     knobs = {**KNOBS, "sampler": "pyramid", "levels": 3, "tokens": 9, "importance": True}
     told = endpoint.post(body("What?", png(196, 252), saccade=knobs)).json()["saccade"]
