@@ -113,12 +113,16 @@ def saccade(
 
 
 def expected(error: Exception) -> str | None:
-    """The message of an expected error (saccade's own, a full disk, a missing package); None for a bug."""
+    """The message of an expected error (saccade's own, a full disk, a file in the way); None for a bug."""
     own = sys.modules.get("saccade.errors")  # not imported: the error cannot be saccade's own
     if own is not None and isinstance(error, own.SaccadeError):
         return str(error)
     if text := cause(error):
         return text
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{str(error.filename)!r} is a file where a folder is needed: name another --output"
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"no permission for {str(error.filename)!r}: name a place that you may use"
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] not in ("saccade", "pipelines"):
         return f"the package {error.name!r} is missing: `saccade doctor` says how to install it"
     return None

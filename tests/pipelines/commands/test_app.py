@@ -104,6 +104,25 @@ def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str], monkey
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        ["rank", "--page-px", "256", "--samplers", "topk", "--output"],
+        ["train", "head", "--teacher", "reading", "--output"],
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_is_one_line(
+    line: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "page.png").write_text("no folder")
+    monkeypatch.setattr("sys.argv", ["saccade", *line, str(tmp_path / "page.png")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    text = capsys.readouterr().err
+    assert stopped.value.code == 2 and "is a file where a folder is needed: name another --output" in text
+    assert (tmp_path / "page.png").read_text() == "no folder"
+
+
+@pytest.mark.parametrize(
     "stopped, said",
     [(Stopped("stopped. Go on by --resume"), "Go on by --resume"), (KeyboardInterrupt(), "interrupted")],
 )
