@@ -101,10 +101,11 @@ def test_what_is_shown_of_it(engine: HFEngine, picture: Picture) -> None:
     assert trace.answer.text == "signed, ?" and trace.answer.readable
     assert lines(view)[-3:-1] == ["'Who signed'  'signed'  0.75", "'what is the total?'  cannot read  0.00"]
     (row,) = scored_rows("page", seen, [TWO], [trace], chosen)
-    assert row["parts"] == [
-        {"question": "Who signed", "answer": "signed", "confidence": 0.75},
-        {"question": "what is the total?", "answer": "", "confidence": 0.0},
-    ]
+    first, second = row["parts"]
+    box = first.pop("evidence_px")
+    assert first == {"question": "Who signed", "answer": "signed", "confidence": 0.75} and len(box) == 4
+    assert second == {"question": "what is the total?", "answer": "", "confidence": 0.0, "evidence_px": None}
+    assert row["evidence_px"] == box, "the box around those of its parts"
     assert TraceView.from_row(row).parts == view.parts
     (whole,) = scored_rows("page", seen, [TWO], [trace.parts[0]], chosen)
     assert whole["parts"] is None

@@ -33,7 +33,14 @@ ATTENDED = pa.struct([("cell", pa.int32()), ("share", pa.float32())])
 SIDES = ("rows", "cols", "width_px", "height_px")
 LEVEL = pa.struct([("rows", pa.int32()), ("cols", pa.int32())])
 GRID = pa.struct([*((name, pa.int32()) for name in SIDES), ("levels", pa.list_(LEVEL))])  # above 0; null: none
-PART = pa.struct([("question", pa.string()), ("answer", pa.string()), ("confidence", pa.float64())])
+PART = pa.struct(
+    [
+        ("question", pa.string()),
+        ("answer", pa.string()),
+        ("confidence", pa.float64()),
+        ("evidence_px", pa.list_(pa.int32())),  # as the row's own, which is the box around those of its parts
+    ]
+)
 STAGE = pa.struct([("name", pa.string()), ("seconds", pa.float64())])
 SECONDS = pa.struct([("encode", pa.float64()), ("plan", pa.float64()), ("read", pa.float64())])
 SCHEMA = pa.schema(
@@ -141,18 +148,36 @@ def _answered(image_id: str, seen: Seen, question: Question, trace: Trace) -> di
         "encoder_passes": cost.encoder_passes,
         "seconds": {key: cost.seconds.get(key, 0.0) for key in ("encode", "plan", "read")},
         "error": None,
-        "grid": {**{name: getattr(seen.grid, name) for name in SIDES}, "levels": _levels(seen.grid)},
+        **_attended(trace, seen),
         "fixations": [_fixation(step, seen.grid) for step in trace.steps],
-        "attended": [{"cell": cell, "share": share} for cell, share in trace.answer.attended] or None,
-        "parts": [_part(part) for part in trace.parts] or None,
+        "parts": [_part(part, seen) for part in trace.parts] or None,
         "width_px": seen.size_px[0],
         "height_px": seen.size_px[1],
     }
-    return {**row, "evidence_px": box_px(row, *seen.size_px) if text.strip() else None}
+    boxes = [part["evidence_px"] for part in row["parts"] or () if part["evidence_px"]]
+    if not boxes and text.strip():
+        boxes = [box for box in (box_px(row, *seen.size_px),) if box]
+    return {**row, "evidence_px": _around(boxes) if boxes else None}
 
 
-def _part(trace: Trace) -> dict[str, Any]:
-    return {"question": trace.question, "answer": trace.answer.text, "confidence": trace.answer.confidence}
+def _part(trace: Trace, seen: Seen) -> dict[str, Any]:
+    said = {"question": trace.question, "answer": trace.answer.text, "confidence": trace.answer.confidence}
+    looked = {"fixations": [_fixation(step, seen.grid) for step in trace.steps], **_attended(trace, seen)}
+    return {**said, "evidence_px": box_px(looked, *seen.size_px) if trace.answer.text.strip() else None}
+
+
+def _around(boxes: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    """The box around some boxes."""
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return min(left), min(top), max(right), max(bottom)
+
+
+def _attended(trace: Trace, seen: Seen) -> dict[str, Any]:
+    """The grid of cells, and those that the reader attended to."""
+    return {
+        "grid": {**{name: getattr(seen.grid, name) for name in SIDES}, "levels": _levels(seen.grid)},
+        "attended": [{"cell": cell, "share": share} for cell, share in trace.answer.attended] or None,
+    }
 
 
 def _given(image_id: str, question: Question) -> dict[str, Any]:
