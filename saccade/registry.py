@@ -145,12 +145,13 @@ def _default(field: FieldInfo) -> Any:
     return field.get_default(call_default_factory=True, validated_data={})
 
 
-def checked(build: Callable[..., T], settings: Mapping[str, Any], known: Collection[str]) -> T:
-    """Settings of a class, built from values that a person gave. `known`: the names that there are.
+def checked(build: Callable[..., T], settings: Mapping[str, Any], known: Collection[str] = ()) -> T:
+    """Settings built from values that a person gave. `known`: the names there are, without it the fields of the class.
 
     Raises:
         ConfigError: a setting is unknown or out of range; the message lists all.
     """
+    known = known or getattr(build, "model_fields", ())
     try:
         return build(**settings)
     except ValidationError as error:

@@ -22,7 +22,7 @@ from saccade.training import nano
 from saccade.training.nano import NanoTraining, train
 from saccade.types import Canvas, Part, Question, Selection, Trace
 from tests import tiny
-from tests.second_device import CUDA, second_device
+from tests.second_device import CUDA, Second, second_device
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "qwen2_vl": tiny.qwen2_vl,
@@ -33,6 +33,7 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
 PAGE = tiny.page(220, 300)
 ASKED = ["What is the total?", "What is the date and what is the name?"]
 LOOKS: dict[str, Any] = {"tokens": 12, "fixations": 2, "stop_at": 1.1}
+SETTINGS = {"samplers": "sampler", "importance": "scorer", "planners": "planner", "integration": "integrate"}
 TRAINED = {"cross", "crosslevel", "learned", "late"}
 """Scorers that read a folder of trained weights."""
 
@@ -83,9 +84,11 @@ def test_tensors_of_two_devices_do_not_mix(cuda: torch.device) -> None:
 
 
 def test_it_is_gone_afterwards() -> None:
-    assert not torch.cuda.is_available()
-    with pytest.raises((AssertionError, RuntimeError)):
-        torch.zeros(1, device="cuda")
+    before = torch.cuda.is_available(), torch.cuda.device_count()
+    with second_device():
+        assert type(torch.zeros(1, device="cuda")) is Second and torch.cuda.device_count() == 1
+    assert (torch.cuda.is_available(), torch.cuda.device_count()) == before
+    assert type(torch.zeros(1)) is torch.Tensor and not torch.__future__.get_swap_module_params_on_conversion()
 
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -120,13 +123,11 @@ def test_each_view_of_each_family(way: str, checkpoint: Path, cuda: torch.device
 
 @pytest.mark.parametrize(
     "kind, name",
-    [(kind, name) for kind in ("samplers", "importance", "planners", "integration") for name in names(kind)],
+    [(kind, name) for kind in SETTINGS for name in names(kind) if name not in {*TRAINED, "attention", "oracle"}],
 )
 def test_each_strategy(kind: str, name: str, qwen2_5_vl: Path, cuda: torch.device) -> None:
-    if name in TRAINED | {"attention", "oracle"}:
-        return  # need trained weights, a glimpse, or boxes; their tensors are those of the scores
-    setting = {"samplers": "sampler", "importance": "scorer", "planners": "planner", "integration": "integrate"}[kind]
-    assert all(trace.steps for trace in looked(qwen2_5_vl, **{**LOOKS, setting: name}))
+    """But those that need trained weights, a glimpse (`attention`, which has a view above) or boxes."""
+    assert all(trace.steps for trace in looked(qwen2_5_vl, **{**LOOKS, SETTINGS[kind]: name}))
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from pipelines.annotating.run import dataset_for, list_again
 from pipelines.annotating.settings import Annotating
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import checked, refuse_unused, run_config
+from pipelines.commands.settings import refuse_unused, run_config
 from pipelines.runs.config import RunConfig
 from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
+from saccade.registry import checked
 
 console = Console()
 OWN = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "metric", "export")

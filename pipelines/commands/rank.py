@@ -9,7 +9,6 @@ from pydantic import Field
 from rich.console import Console
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import checked
 from pipelines.execute.in_process import collect
 from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
@@ -17,7 +16,7 @@ from pipelines.runs.provenance import provenance
 from saccade.datasets import Dataset, Skip, limit, open_dataset
 from saccade.engines import checkpoint, choose_engine
 from saccade.families import fingerprint, own_gaze
-from saccade.registry import load, named
+from saccade.registry import checked, load, named
 from saccade.studies.ranking import Candidates, Ranking, left_out, looks_of_page, to_markdown
 from saccade.studies.ranking import rank as rank_rows
 

@@ -6,23 +6,20 @@ and return what a command runs.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from pipelines.runs.config import RunConfig
 from pipelines.runs.engine import settled
-from saccade.budgets import Budget
+from saccade.budgets import of_tokens
 from saccade.config import LOOKING, LOOKS, Episode
 from saccade.datasets import open_dataset
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
-from saccade.registry import find, named, validation_text
+from saccade.registry import checked, named
 from saccade.settings import Settings, option_of
-
-S = TypeVar("S", bound=Settings)
 
 if TYPE_CHECKING:
     from pipelines.serving.settings import ServeConfig
@@ -122,7 +119,7 @@ def put(settings: dict[str, Any], dotted: str, value: Any) -> None:
     """Sets a nested key. Repeating a strategy's name keeps its other settings; a new name drops them."""
     head, _, rest = dotted.partition(".")
     if dotted == SHORT["tokens"]:
-        settings[head] = _budget(settings.get(head, default(head)), value)
+        settings[head] = of_tokens(value, settings.get(head, default(head)))
     elif rest:
         before = settings[head] if head in settings else default(head)
         if not isinstance(before, str | Mapping):
@@ -136,16 +133,6 @@ def put(settings: dict[str, Any], dotted: str, value: Any) -> None:
         put(settings, "engine.name", value)  # every engine has a model: changing the engine keeps it
     elif not (head in NAMED and head in settings and isinstance(value, str) and _name(settings[head]) == value):
         settings[head] = value
-
-
-def _budget(before: Any, tokens: Any) -> dict[str, Any]:
-    """The budget for --tokens. `auto`: `adaptive`; else the budget there was if it has `tokens`, or `fixed`."""
-    budget = named("budgets", before)
-    if tokens == "auto":
-        return budget if budget.get("name") == "adaptive" else {"name": "adaptive"}
-    if "tokens" not in find("budgets", str(budget.get("name")), Budget).model_fields:
-        budget = {"name": "fixed"}
-    return {**budget, "tokens": int(tokens) if isinstance(tokens, str) and tokens.isdecimal() else tokens}
 
 
 def _name(spec: Any) -> Any:
@@ -196,18 +183,6 @@ def episode(settings: Mapping[str, Any]) -> Episode:
         ConfigError: a setting is unknown or out of range.
     """
     return checked(Episode, settings)
-
-
-def checked(kind: type[S], settings: Mapping[str, Any]) -> S:
-    """An instance of a settings class.
-
-    Raises:
-        ConfigError: a setting is unknown or out of range; the message lists all of them.
-    """
-    try:
-        return kind(**settings)
-    except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(kind.model_fields)}") from error
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:

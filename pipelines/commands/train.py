@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import ValidationError
 
 from pipelines.commands.options import SET, passed_on, takes
-from pipelines.commands.settings import checked, pairs
+from pipelines.commands.settings import pairs
 from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
 from saccade.card import CARD_FILE
@@ -19,7 +18,7 @@ from saccade.engines import checkpoint, choose_engine
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families import fingerprint
-from saccade.registry import named, validation_text
+from saccade.registry import checked, named
 from saccade.settings import Settings
 from saccade.training import budget_costs, importance, joint, reward
 from saccade.training import gates as gate_training
@@ -314,8 +313,4 @@ def nano(
     Example: saccade train nano --output runs/nano --init nano --set dense_steps=0
     """
     options = {"size": size, "device": device, "seed": seed, "init": None if init is None else checkpoint(init)}
-    try:
-        chosen = NanoTraining(**{**options, **dict(pairs(set))})
-    except ValidationError as error:
-        raise ConfigError(f"{validation_text(error)}. Settings: {', '.join(NanoTraining.model_fields)}") from error
-    run(chosen, output)
+    run(checked(NanoTraining, {**options, **dict(pairs(set))}), output)

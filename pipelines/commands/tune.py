@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import checked, episode_and_engine
+from pipelines.commands.settings import episode_and_engine
 from pipelines.commands.train import OWN_PAGES
 from pipelines.execute.in_process import answer, collect
 from pipelines.runs.config import Data, Looking
@@ -19,6 +19,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest, limit, open_dataset
 from saccade.engines import Engine, EngineSpec, checkpoint
 from saccade.families import fingerprint
+from saccade.registry import checked
 from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, summary, trials
 
 console = Console(stderr=True)

@@ -64,7 +64,7 @@ class Child:
         self._owner = 0  # the process that started it: a fork of it must not share the pipes
 
     def ask(self, data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """As `Children.ask`.: its words, and pixels where it drew."""
+        """As `Children.ask`."""
         process = self._running()
         try:
             self._send(process, data, request)

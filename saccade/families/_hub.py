@@ -6,6 +6,7 @@ that is nowhere, and as long for every file that a checkpoint in its cache does 
 
 import logging
 import os
+from functools import cache
 from pathlib import Path
 
 from saccade.errors import ConfigError, describe
@@ -15,6 +16,7 @@ TIMEOUT_S = 5.0
 logger = logging.getLogger(__name__)
 
 
+@cache
 def reach(path: str) -> None:
     """Makes sure that a name on the hub can be looked up; a folder passes.
 
