@@ -145,15 +145,22 @@ def workers(name: str) -> list[psutil.Process]:
     return processes
 
 
-def strike(night: Night, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-    """Sends a signal to every worker of a role, as soon as there is one; the run must still be going on."""
+def strike(night: Night, name: str, after: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Sends a signal to every worker of a role, once so many images are answered; the run must still be going on.
+
+    The workers are found before, while the models load: what is left of a run then may take less time than the search.
+    """
+    run = night.processes[-1]
     while not (struck := workers(name)):
-        if night.processes[-1].poll() is not None:
-            raise RuntimeError(f"the run ended without a process {WORKERS[name]!r}: {last_output(night.processes[-1])}")
+        if run.poll() is not None:
+            raise RuntimeError(f"the run ended without a process {WORKERS[name]!r}: {last_output(run)}")
         time.sleep(STEP_S)
+    night.until(after)
     for process in struck:
         with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile: a fault all the same
             process.send_signal(number)
+    if run.poll() is not None:
+        raise RuntimeError(f"the run ended before the fault: {last_output(run)}")
 
 
 def worker_killed(name: str) -> Callable[[Night], None]:
@@ -161,8 +168,7 @@ def worker_killed(name: str) -> Callable[[Night], None]:
 
     def fault(night: Night) -> None:
         night.start()
-        night.until(3)
-        strike(night, name)
+        strike(night, name, after=3)
         night.end()
 
     return fault
@@ -211,15 +217,13 @@ def terminated(night: Night) -> None:
 
 def reader_hangs(night: Night) -> None:
     night.start("--set", "read_timeout_s=15")
-    night.until(3)
-    strike(night, "reader", signal.SIGSTOP)
+    strike(night, "reader", after=3, number=signal.SIGSTOP)
     night.end()
 
 
 def vllm_killed(night: Night) -> None:
     night.start("--engine", "vllm", "--set", "engine.kv_gib=0.25", "--set", "engine.block_tok=32")
-    night.until(1)  # once it answers, all is answered in a few seconds
-    strike(night, "vllm")
+    strike(night, "vllm", after=1)  # once it answers, all is answered in a second or two
     night.end()
 
 
