@@ -41,7 +41,7 @@ def embed_questions(
             continue
         try:
             attended = encoder.attention(canvas, question.text, layer)
-        except DataError as error:
+        except SaccadeError as error:
             queries[number] = (question, error)
             continue
         ratio = (attended.attention / neutral.attention.clamp(min=torch.finfo(torch.float32).tiny))[under]

@@ -15,7 +15,7 @@ from pipelines.runs.engine import settled
 from saccade.config import Episode
 from saccade.datasets import Dataset, digest
 from saccade.engines import EngineSpec, checkpoint, choose_engine
-from saccade.engines.hf import model_type
+from saccade.engines._configuration import model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
 from saccade.registry import find, load

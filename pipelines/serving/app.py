@@ -35,7 +35,7 @@ from pipelines.serving.reader import ReaderReplica
 from pipelines.serving.routes import Front
 from pipelines.serving.settings import ServeConfig
 from saccade.engines import checkpoint
-from saccade.engines.hf import model_type
+from saccade.engines._configuration import model_type
 from saccade.errors import ConfigError, EngineDead
 from saccade.families import Family
 from saccade.registry import find

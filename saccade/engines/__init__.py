@@ -100,11 +100,11 @@ class Reader(ABC):
 
     def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
         """Answers in the order of the asks, an error in place of one that failed. Raises EngineDead."""
-        return [_answer(self.read, *ask) for ask in asks]
+        return [attempt(self.read, *ask) for ask in asks]
 
     def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
         """As `read_many`, each ask with its own choices."""
-        return [_answer(self.choose, *ask) for ask in asks]
+        return [attempt(self.choose, *ask) for ask in asks]
 
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Like `read`. Where reads are not `concurrent`, it holds up the event loop until the answer is there."""
@@ -123,8 +123,8 @@ class Reader(ABC):
         """Drops what was read before: the next canvas pays for all of itself."""
 
 
-def _answer(read: Callable[..., Answer], *ask: Any) -> Answer | SaccadeError:
-    """An answer, or the error that costs it alone."""
+def attempt(read: Callable[..., Answer], *ask: Any) -> Answer | SaccadeError:
+    """An answer, or the error that costs it alone. Raises EngineDead."""
     try:
         return read(*ask)
     except EngineDead:
@@ -224,11 +224,20 @@ def choose_engine(spec: Any = "auto") -> EngineSpec:
 
 
 def automatic(settings: dict[str, Any]) -> str:
-    """What `auto` stands for: vllm where it is installed, torch sees a GPU and it has all these settings; else hf."""
-    if installed("vllm") and torch.cuda.is_available():
-        if settings.keys() <= find("engines", "vllm", EngineSpec).model_fields.keys():
-            return "vllm"
-    return "hf"
+    """What `auto` stands for: vllm where it is installed, torch sees a GPU, and it can do all that is asked; else hf.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    if not installed("vllm") or not torch.cuda.is_available() or settings.get("device") == "cpu":
+        return "hf"
+    if settings.keys() - find("engines", "vllm", EngineSpec).model_fields.keys():
+        return "hf"
+    from saccade.engines._configuration import configuration
+    from saccade.engines.vllm_plugin import MODELS
+
+    architectures = configuration(checkpoint(settings.get("model", "nano"))).architectures or ()
+    return "vllm" if MODELS.keys() & set(architectures) else "hf"
 
 
 def installed(package: str) -> bool:

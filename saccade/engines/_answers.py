@@ -26,6 +26,7 @@ class Speech:
 
     tokenizer: Any
     end_ids: frozenset[int]
+    closing: int  # the one of them that the model writes after an answer
     cannot_read: int | None
     max_prompt_tok: int  # the model's context, answer included
     max_new_tok: int
@@ -36,7 +37,8 @@ class Speech:
         ends = {eos} if isinstance(eos, int) else set(eos or ())
         token = tokenizer.convert_tokens_to_ids(CANNOT_READ)
         unreadable = token if token not in (None, tokenizer.unk_token_id) else None
-        return cls(tokenizer, frozenset(ends | {tokenizer.eos_token_id}), unreadable, *limits)
+        closing = tokenizer.eos_token_id
+        return cls(tokenizer, frozenset(ends | {closing}), closing, unreadable, *limits)
 
     def check_length(self, prompt_tok: int) -> None:
         """Raises QuestionError: with the answer, the prompt is longer than the context, in tokens or positions."""
@@ -65,6 +67,10 @@ class Speech:
         """The token ids of texts, each with every token that may end it."""
         ids = [self.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
         return tuple((*text_ids, end) for text_ids in ids for end in sorted(self.end_ids))
+
+    def closed(self, text: str) -> tuple[int, ...]:
+        """The token ids of an answer and of the one that the model closes it with."""
+        return (*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.closing)
 
     def answer(
         self,

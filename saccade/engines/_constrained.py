@@ -37,7 +37,7 @@ class Choices(Guide):
         self.allowed, self.most = allowed, max(map(len, allowed))
 
     def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
-        """Those that go on with a choice."""
+        """Only tokens that continue one of the choices keep a probability."""
         num_written = len(written)
         going = {
             text[num_written]
@@ -57,7 +57,7 @@ class Pattern(Guide):
         self._matcher, self._taken = LLMatcher(vocabulary, LLMatcher.grammar_from_regex(plain(pattern))), 0
 
     def among(self, logprobs: Tensor, written: Sequence[int]) -> Tensor:
-        """Those that go on with a match, and the closing one where there is a match already."""
+        """Only tokens that continue a match, or end one that is complete, keep a probability."""
         self._matcher.consume_tokens(list(written[self._taken :]))
         self._taken = len(written)
         bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)

@@ -31,7 +31,7 @@ class Differentiable:
         gradients unless they want none; the canvas must not have been made in inference mode.
         """
         prefix, suffix = self.family.prompt(question)
-        written = self.speech.written([answer])[0]
+        written = self.speech.closed(answer)
         text = [*suffix, *written[:-1]]
         before, parts, after = self.family.positions(canvas, len(prefix), len(text))
         embeds = wide([self._embed(prefix), *map(self._visual, canvas.parts), self._embed(text)])

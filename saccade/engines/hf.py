@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -19,19 +18,18 @@ from torch import Tensor
 
 from saccade.card import CARD_FILE
 from saccade.clock import stage
-from saccade.engines import Encoder, Engine, Reader, checkpoint, tuning
+from saccade.engines import Encoder, Engine, Reader, attempt, checkpoint, tuning
 from saccade.engines._answers import Speech
 from saccade.engines._attention import Listening, canvas_keys, most_attended
 from saccade.engines._checkpoint import Checkpoint
-from saccade.engines._completeness import check
+from saccade.engines._configuration import model_type
 from saccade.engines._constrained import Choices, Guide, Pattern, vocabulary_of
 from saccade.engines._decoder import Decoder, Memory, wide
 from saccade.engines._dropping import Staged
 from saccade.engines._gradient import Differentiable
-from saccade.errors import ConfigError, EngineError, QuestionError, SaccadeError
+from saccade.errors import EngineError, QuestionError, SaccadeError
 from saccade.families import Family, Prepared, checkpoint_file, own_gaze
 from saccade.families._foreign import Foreign
-from saccade.families._hub import reach
 from saccade.heads.files import holds
 from saccade.heads.projection import Projection
 from saccade.machine import resolved_device
@@ -83,13 +81,14 @@ class HF(Checkpoint):
         """Loads what encodes: the vision tower and the embeddings, without the decoder's layers. Raises as `open`."""
         with self._open(torch.device("cpu")) as engine:
             engine.family.language_model.layers = torch.nn.ModuleList()  # never on the device, and gone from here on
+            engine.family.model.lm_head = torch.nn.Identity()  # so is what only answers need
             engine.family.model.to(self._device())
             engine.device = self._device()
             yield engine
 
     @contextmanager
     def open_reader(self) -> Iterator[Reader]:
-        """Loads what reads; here that is everything, in this process. Raises as `open`."""
+        """Loads the reader, which is the whole model here. Raises as `open`."""
         with self.open() as engine:
             yield engine
 
@@ -110,6 +109,7 @@ class HF(Checkpoint):
         if self.reduction is not None:
             model.reduce(load("reduction", self.reduction, Reduction))
         engine = HFEngine(model, self, card.confidence)
+        del model  # the engine alone holds it, so that closing frees it
         try:
             yield engine
         finally:
@@ -130,24 +130,6 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def model_type(path: str) -> str:
-    """`model_type` of a checkpoint's configuration.
-
-    Raises:
-        ConfigError: there is no such checkpoint, here or on the hub, or a file of it is missing or damaged.
-    """
-    from transformers import AutoConfig
-
-    check(path)
-    reach(path)
-    try:
-        return str(AutoConfig.from_pretrained(path).model_type)
-    except (OSError, ValueError) as error:
-        absent = path.startswith(("/", ".", "~")) and not Path(path).exists()  # the hub's words are about names
-        why = "there is no such folder." if absent else str(error).splitlines()[0]
-        raise ConfigError(f"no model {path!r}: {why} Give 'nano', a checkpoint folder, or a name on the hub") from error
-
-
 class HFEngine(Listening, Differentiable, Engine):
     """A loaded checkpoint that encodes and reads. Not thread-safe: one request at a time."""
 
@@ -160,14 +142,14 @@ class HFEngine(Listening, Differentiable, Engine):
         ends = family.model.generation_config.eos_token_id
         self.speech = Speech.of(family.tokenizer, ends, *limits)
         self.decoder, self.together = Decoder(family.language_model), spec.together
-        # Part keys -> (keys and values of that canvas, number of tokens up to the end of each part).
         self._vocabulary: Any = None  # of the tokenizer, for patterns
+        # Part keys -> (keys and values of that canvas, number of tokens up to the end of each part).
         self._memories: OrderedDict[tuple[str, ...], tuple[Memory, tuple[int, ...]]] = OrderedDict()
 
     def close(self) -> None:
         """Frees the caches and the model."""
         self._memories.clear()
-        del self.family
+        del self.family, self.decoder, self.speech
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -228,11 +210,10 @@ class HFEngine(Listening, Differentiable, Engine):
             for at in range(0, len(questions), self.spec.together):
                 some = questions[at : at + self.spec.together]
                 held = [guides[number] for number in numbers[at : at + self.spec.together]]
-                read: list[Answer | SaccadeError]
-                try:
-                    read = [self._staged(canvas, q, cuts) for q in some] if cuts else self._together(canvas, some, held)
-                except EngineError as error:
-                    read = [error for _ in some]
+                if cuts:
+                    read = [attempt(self._staged, canvas, question, cuts) for question in some]
+                else:
+                    read = self._together(canvas, some, held)
                 answers.update(zip(numbers[at:], read, strict=False))
         return [answers[number] for number in range(len(asks))]
 

@@ -10,7 +10,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
@@ -20,12 +20,13 @@ from pydantic import Field
 
 from saccade.annotation.patterns import plain
 from saccade.card import CARD_FILE
-from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, checkpoint, tuning
+from saccade.engines import Encoder, Engine, ForwardingEncoder, Reader, attempt, checkpoint, tuning
 from saccade.engines._answers import Embeddings, Speech, end_ids, open_outline
 from saccade.engines._checkpoint import Checkpoint
-from saccade.engines.hf import HF, model_type
+from saccade.engines._configuration import configuration
+from saccade.engines.hf import HF
 from saccade.engines.vllm_plugin import MODELS, PREFIX, fields, start
-from saccade.errors import ConfigError, EngineDead, EngineError, describe
+from saccade.errors import ConfigError, EngineDead, EngineError, SaccadeError, describe
 from saccade.families import checkpoint_file
 from saccade.types import Answer, Canvas
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 CPU_KV_GIB = 1.0  # of keys and values on a CPU, where `kv_gib` is not set
 MESSAGE_CHARS = 400  # of an error of vLLM's
-CLOSE_S = 20.0  # the engine's process has this long to end
+CLOSE_S = 20.0  # the thread of the event loop has this long to end
 
 
 class VLLM(Checkpoint):
@@ -84,14 +85,12 @@ class VLLMReader(Reader):
     """A running vLLM engine. `read` may be called from any thread, `aread` from any event loop, many at once."""
 
     concurrent: ClassVar[bool] = True
+    together: int = 64
 
     def __init__(self, spec: VLLM) -> None:
         start.prepare()
-        from transformers import AutoConfig
-
         self.spec, path = spec, checkpoint(spec.model)
-        model_type(path)  # says what to do when there is no such checkpoint
-        config = AutoConfig.from_pretrained(path)
+        config = configuration(path)
         (architecture,) = config.architectures
         if architecture not in MODELS:
             raise ConfigError(f"vLLM reads canvases with {', '.join(MODELS)}, not {architecture}; use engine hf")
@@ -131,6 +130,10 @@ class VLLMReader(Reader):
         """Greedy answer. Raises QuestionError, EngineError, EngineDead."""
         return self._run(self._answer(canvas, question))
 
+    def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
+        """As `read`; vLLM batches what is asked together."""
+        return self._all(self._answer(*ask) for ask in asks)
+
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Like `read`. Requests that wait together are batched; a cancelled one is taken out of the engine."""
         return await asyncio.wrap_future(self._submit(self._answer(canvas, question)))
@@ -138,6 +141,10 @@ class VLLMReader(Reader):
     def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
         """Greedy among what the choices are written with, by vLLM's structured output."""
         return self._run(self._answer(canvas, question, choices))
+
+    def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
+        """As `choose`, like `read_many`."""
+        return self._all(self._answer(*ask) for ask in asks)
 
     async def achoose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
         """Like `choose`, as `aread` is like `read`."""
@@ -163,6 +170,10 @@ class VLLMReader(Reader):
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._submit(work).result()
+
+    def _all(self, work: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer | SaccadeError]:
+        waiting = [self._submit(each) for each in work]
+        return [attempt(each.result) for each in waiting]
 
     async def _start(self, path: str, architecture: str) -> Any:
         spec, cpu = self.spec, start.on_cpu()
@@ -286,11 +297,15 @@ class VLLMEngine(ForwardingEncoder, Engine):
 
     def __init__(self, encoder: Encoder, reader: VLLMReader) -> None:
         super().__init__(encoder)
-        self.reader, self.dtype = reader, reader.dtype
+        self.reader, self.dtype, self.together = reader, reader.dtype, reader.together
 
     def read(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer."""
         return self.reader.read(canvas, question)
+
+    def read_many(self, asks: Sequence[tuple[Canvas, str]]) -> list[Answer | SaccadeError]:
+        """Greedy answers, read together."""
+        return self.reader.read_many(asks)
 
     async def aread(self, canvas: Canvas, question: str) -> Answer:
         """Greedy answer; many at once are batched."""
@@ -299,6 +314,10 @@ class VLLMEngine(ForwardingEncoder, Engine):
     def choose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
         """Greedy among the choices."""
         return self.reader.choose(canvas, question, choices)
+
+    def choose_many(self, asks: Sequence[tuple[Canvas, str, Sequence[str]]]) -> list[Answer | SaccadeError]:
+        """Greedy among each ask's choices, read together."""
+        return self.reader.choose_many(asks)
 
     async def achoose(self, canvas: Canvas, question: str, choices: Sequence[str]) -> Answer:
         """Greedy among the choices; many at once are batched."""

@@ -42,8 +42,9 @@ class Foreign(Family):
     @classmethod
     def trained(cls, own: Family, path: str, projection: str, device: torch.device) -> "Foreign":
         """With the projection of a folder. Raises as `over`."""
-        foreign = cls.over(own, path, load_cached(Projection, projection), device)
-        foreign.print_px = own.print_px  # not its gaze, which was trained on the own tower's features
+        foreign = cls.over(own, path, load_cached(Projection, projection, device), device)
+        # Not its gaze, which was trained on the own tower's features.
+        foreign.print_px, foreign.question_parts = own.print_px, own.question_parts
         return foreign
 
     @classmethod

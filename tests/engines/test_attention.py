@@ -15,13 +15,13 @@ from saccade.engines._attention import attention_of_last
 from saccade.engines.hf import HF, HFEngine
 from saccade.engines.vllm import VLLM
 from saccade.episode import episodes, run, see
-from saccade.errors import ConfigError, QuestionError
+from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.geometry.grid import coarse_on
 from saccade.geometry.neighbours import covering
 from saccade.importance.attention import Attention
 from saccade.picture import Picture
 from saccade.queries import embed_questions
-from saccade.types import Canvas, Encoding, Part, Query, Question, Scene, Selection, Trace
+from saccade.types import Canvas, Encoding, Heard, Part, Query, Question, Scene, Selection, Trace
 from tests import tiny
 from tests.helpers import item
 
@@ -215,3 +215,20 @@ def test_engines_without_attention_are_refused_before_anything_starts(tmp_path: 
         RunConfig(dataset={"name": "synthdoc"}, output=tmp_path, engine={"name": "hf"}, episode=Episode(**LOOKS))
     experiment = Experiment(title="t", dataset={"name": "synthdoc"}, variants={"a": LOOKS})
     experiment.resolved()
+
+
+def test_attention_that_is_not_finite_costs_one_question(
+    engine: HFEngine, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, glimpse = parts_of(engine, picture)
+    heard = engine.attention
+
+    def broken(canvas: Canvas, question: str, layer: int | None = None) -> Heard:
+        if question == "Who?":
+            raise EngineError("the model gave attention that is not finite")
+        return heard(canvas, question, layer)
+
+    monkeypatch.setattr(engine, "attention", broken)
+    asking = [Question("a", "Who?"), Question("b", "total?")]
+    (_, failed), (_, asked) = embed_questions(engine, asking, Attention(), whole.grid, glimpse)
+    assert isinstance(failed, EngineError) and isinstance(asked, Query) and asked.heard

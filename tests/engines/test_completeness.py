@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from saccade.engines import checkpoint
 from saccade.engines._answers import Speech
 from saccade.engines._completeness import check
-from saccade.engines.hf import HF, model_type
+from saccade.engines._configuration import model_type
+from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.metrics.calibration import Calibration
 

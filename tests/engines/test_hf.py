@@ -1,15 +1,17 @@
 """The transformers engine: a canvas that grew is a canvas that came at once, caches change costs and never answers."""
 
 import dataclasses
+import gc
 import math
 import shutil
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 
 from saccade.card import CARD_FILE
-from saccade.engines._answers import Embeddings
+from saccade.engines._answers import Embeddings, Speech
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import fingerprint
@@ -226,3 +228,29 @@ def test_an_answer_that_is_not_finite_costs_itself(
     assert isinstance(second, EngineError) and "not finite" in str(second)
     same(first, expected)  # type: ignore[arg-type]
     same(third, expected)  # type: ignore[arg-type]
+
+
+def test_a_closed_engine_holds_nothing_of_the_model() -> None:
+    with HF().open() as opened:
+        model = weakref.ref(opened.family.model)
+        opened.read(Canvas(1, 1), "total?")
+    gc.collect()
+    assert model() is None, "what comes next has the memory, whoever still holds the engine"
+
+
+def test_the_half_that_encodes_holds_nothing_that_writes(qwen2_5_vl: Path) -> None:
+    with HF(model=str(qwen2_5_vl)).open_encoder() as encoder:
+        held = {name.split(".")[0] for name, _ in encoder.family.model.named_parameters()}
+        assert "lm_head" not in held
+        assert len(encoder.encode([encoder.prepare(Picture.open(tiny.page(140, 112)))])[0])
+
+
+def test_an_answer_is_closed_as_the_model_closes_it() -> None:
+    """Qwen's generation ends at two tokens; it writes its tokenizer's after an answer, not the lower one."""
+    words = tiny.tokenizer()
+    lower = words.eos_token_id - 1
+    speech = Speech.of(words, [words.eos_token_id, lower], 100, 10)
+    assert speech.closed("total")[-1] == words.eos_token_id and {ids[-1] for ids in speech.written(["total"])} == {
+        lower,
+        words.eos_token_id,
+    }

@@ -2,21 +2,41 @@
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 import torch
 
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines.vllm import VLLMReader
+from saccade.errors import QuestionError
 from saccade.types import Answer, Part
 from tests import tiny
-from tests.engines.conftest import canvas_of, needs_vllm, pair
+from tests.engines.conftest import canvas_of, close, needs_vllm, pair
 
 pytestmark = [needs_vllm, pytest.mark.timeout(600)]
 CHOICES = ("invoice", "in", "receipt", "credit note")
 
 
-def test_the_same_choice_as_transformers(tmp_path_factory: pytest.TempPathFactory) -> None:
+class Together:
+    """vLLM's requests, counted while they run."""
+
+    def __init__(self, reader: VLLMReader) -> None:
+        self.generate, self.running, self.most = reader._generate, 0, 0
+
+    async def __call__(self, *args: Any) -> Any:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            return await self.generate(*args)
+        finally:
+            self.running -= 1
+
+
+def test_the_same_choice_as_transformers(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pair(str(tiny.qwen2_5_vl(tmp_path_factory.mktemp("choices")))) as both:
         encoding = both.encode()
         canvas = canvas_of(encoding, Part.of(encoding))
@@ -31,6 +51,17 @@ def test_the_same_choice_as_transformers(tmp_path_factory: pytest.TempPathFactor
             assert answer.text == expected.text and re.fullmatch(pattern, answer.text)
             torch.testing.assert_close(answer.logprobs, expected.logprobs, rtol=1e-3, atol=1e-3)
         assert both.vllm.read(canvas, "What is it?").text not in CHOICES  # it is free again
+        asks = [(canvas, "What is it?", CHOICES), (canvas, "Who signed?", CHOICES), (canvas, " word" * 9999, CHOICES)]
+        together = Together(both.vllm)
+        monkeypatch.setattr(both.vllm, "_generate", together)
+        *chosen, refused = both.vllm.choose_many(asks)
+        assert [each.text for each in chosen] == [each.text for each in both.hf.choose_many(asks)[:2]]  # type: ignore[union-attr]
+        assert isinstance(refused, QuestionError), "an error costs one question"
+        *read, refused = both.vllm.read_many([ask[:2] for ask in asks])
+        for answer, (_, text, _) in zip(read, asks, strict=False):
+            assert isinstance(answer, Answer)
+            close(answer, both.hf.read(canvas, text))
+        assert isinstance(refused, QuestionError) and together.most == 2, "vLLM has both at once"
 
 
 @pytest.mark.slow

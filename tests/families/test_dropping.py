@@ -5,6 +5,8 @@ ranking off the attention weights that transformers itself returns.
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,12 +19,12 @@ from saccade.api import Eye
 from saccade.config import Episode
 from saccade.engines._dropping import Staged, last_attention
 from saccade.engines.hf import HF, HFEngine
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, EngineError
 from saccade.picture import Picture
 from saccade.reduction._drop import Cut, Drop
 from saccade.reduction.fastv import FastV
 from saccade.reduction.pyramiddrop import PyramidDrop
-from saccade.types import Canvas, Encoding, Part, Selection
+from saccade.types import Answer, Canvas, Encoding, Part, Selection
 from tests import tiny
 from tests.families.untouched import decode
 
@@ -231,3 +233,12 @@ def test_cuts_as_published() -> None:
     assert PyramidDrop().effective_tok(32, 576) == 576 * (1 + 1 / 2 + 1 / 4 + 1 / 8) / 4
     assert FastV().effective_tok(32, 576) == 576 * (2 + 30 / 2) / 32
     assert FastV(keep=0.01).cuts(4, 3) == (Cut(2, 1, 1),) and FastV().cuts(4, 1) == ()
+
+
+def test_a_failure_while_dropping_costs_one_question(engine: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoding = encoded(engine)
+    canvas, staged = canvas_of(encoding, *some(encoding, 40)), dropping(engine, FastV(layer=1, keep=0.5))
+    usual, logits, calls = staged.read(canvas, QUESTION), engine.family.logits, itertools.count()
+    monkeypatch.setattr(engine.family, "logits", lambda hidden: logits(hidden) * (math.nan if not next(calls) else 1))
+    failed, read = staged.read_many([(canvas, "Who signed?"), (canvas, QUESTION)])
+    assert isinstance(failed, EngineError) and isinstance(read, Answer) and read.logprobs == usual.logprobs

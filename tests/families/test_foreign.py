@@ -85,3 +85,16 @@ def test_what_does_not_fit_is_refused(vit: Path, qwen2_5_vl: Path, tmp_path: Pat
             pass
     with pytest.raises(ConfigError, match="vit and projection go together"):
         choose_engine({"name": "hf", "vit": str(vit)})
+
+
+def test_two_engines_have_a_projection_each_and_the_checkpoints_card(
+    vit: Path, qwen2_5_vl: Path, tmp_path: Path
+) -> None:
+    save(Projection(4 * WIDTH, 128), tmp_path)
+    card = {"question_parts": "apart", "print_px": 9.0}
+    spec = HF(model=str(qwen2_5_vl), vit=str(vit), projection=str(tmp_path), card=card)
+    with spec.open_encoder() as encoder:
+        assert (encoder.family.question_parts, encoder.family.print_px) == ("apart", 9.0)
+        assert isinstance(encoder.family, Foreign)
+        elsewhere = Foreign.trained(encoder.family.own, str(vit), str(tmp_path), torch.device("cpu:0"))
+        assert elsewhere.projection is not encoder.family.projection, "moving the one would move the other"

@@ -44,7 +44,7 @@ def test_the_loss_is_what_the_reader_says_of_its_own_answer(engine, page, monkey
     answer = engine.read(canvas_of(page, some), question)
     says = -sum(answer.logprobs[: len(answer.token_ids)]) / len(answer.token_ids)
     weight = torch.zeros(len(page.encoding)).index_fill(0, some, 1.0)
-    monkeypatch.setattr(Speech, "written", lambda self, texts: (answer.token_ids,))
+    monkeypatch.setattr(Speech, "closed", lambda self, text: answer.token_ids)
     with torch.no_grad():
         alone = float(engine.answer_loss(canvas_of(page, some), question, answer.text, torch.ones(len(some))))
         hidden = float(engine.answer_loss(canvas_of(page), question, answer.text, weight))

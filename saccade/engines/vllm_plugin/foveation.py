@@ -208,7 +208,7 @@ def pack(foveation: Foveation, sha256: str) -> Tensor:
 
 
 def unpack(plan: Tensor) -> tuple[Foveation, Picture]:
-    """Back from `packed` (bytes,). The picture knows its hash, not its pixels."""
+    """Back from `pack` (bytes,). The picture knows its hash, not its pixels."""
     fields, sha256 = json.loads(bytes(plan.tolist()))
     picture = Picture(_gone)
     picture.__dict__["sha256"] = sha256  # where cached_property keeps it

@@ -166,7 +166,7 @@ def test_page_px_is_for_pages_that_are_drawn(tmp_path: Path) -> None:
         run_config(made)
 
 
-def test_vllm_is_taken_where_it_and_a_gpu_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vllm_is_taken_where_it_and_a_gpu_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert choose_engine({"model": "nano"}).name() == "hf"
     there: list[str] = []
     monkeypatch.setattr(engines, "installed", there.__contains__)
@@ -180,6 +180,8 @@ def test_vllm_is_taken_where_it_and_a_gpu_are_there(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(engines, "find", lambda *_: hf)  # as if vLLM had the settings of hf
     assert engines.automatic({"model": "nano"}) == "vllm"
     assert engines.automatic({"only_hf_has_this": 1}) == "hf"
+    assert engines.automatic({"model": "nano", "device": "cpu"}) == "hf", "vLLM would read on the GPU all the same"
+    assert engines.automatic({"model": str(tiny.llava(tmp_path))}) == "hf", "vLLM's plug-in has no class for it"
 
 
 @pytest.mark.parametrize(
