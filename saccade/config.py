@@ -101,7 +101,10 @@ class Episode(Settings):
         description="Where unsure, the page again, this many times as large; the surer answer counts; 0: never.",
     )
     fovea: Annotated[float, replace(RARELY, of_looks=True, idle=0.0)] = Field(
-        0.0, ge=0, description="Each look chooses among this many times its tokens, the nearest to its gaze; 0: all."
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Each look chooses among this many times its tokens, the nearest to its gaze; 0: all.",
     )
     print_px: float | None = Field(  # None: ink as large as the checkpoint reads best, all else as it is
         None,
@@ -197,7 +200,7 @@ class Episode(Settings):
         """
         kept = self.model_dump()
         if "effort" in settings:
-            stood_for = {"sampler", *LOOKING}.union(*EFFORTS.values())
+            stood_for = set().union(*EFFORTS.values())
             kept = {name: value for name, value in kept.items() if name not in stood_for}
         if self.view == "ink" and "sampler" not in settings and _looks(settings):
             kept.pop("sampler", None)

@@ -170,6 +170,8 @@ class _Looker:
         if sampler is None or self.looks >= self.num_looks:
             reason = f"view: {self.settings.view}" if sampler is None else REST
             gaze = Gaze((0.5, 0.5), reason, 0.0, extent_uv=1.0)
+            if self.lazy is not None:  # nothing may stand in for what is shown
+                started += self.lazy.look(self.scene, gaze)[1]
             fresh = (~taken[0]).nonzero().flatten()[: max(0, room_tok)]
             look = Look(gaze, Selection.keep(fresh, self.num_tok))
         else:
@@ -210,11 +212,10 @@ class _Looker:
             self.looking = False
             return
         answer = yield from self._ask(canvas, shown, look)
-        if answer is None:
-            return
-        self.looks += 1
-        self._took(Step(look.gaze, look.selection, answer))
-        self.looking &= not empty
+        if answer is not None:
+            self.looks += 1
+            self._took(Step(look.gaze, look.selection, answer))
+            self.looking &= not empty
 
     def glimpse(self, canvas: Canvas, shown: Tensor) -> Generator[Ask, Answer | None, None]:
         """Asks about the glimpse alone; a question that is sure of it never looks."""
@@ -235,6 +236,7 @@ class _Looker:
         answer = yield from self._ask(canvas, shown, Look(last.gaze, last.selection))
         if answer is not None:
             self.steps[-1] = replace(last, answer=answer)
+            self.sure = answer.confidence >= self.settings.stop_at
 
     def reread(self, page: Encoding) -> Generator[Ask, Answer | None, None]:
         """Asks about the page at another size, on a canvas of its own."""
@@ -366,10 +368,7 @@ async def arun(
     read: Callable[[Ask], Awaitable[Answer]],
     encode: Callable[[More], Awaitable[None]] = encode_here,
 ) -> list[Outcome]:
-    """Drives an episode with a reader elsewhere; many may run at once.
-
-    `encode` encodes what was put off, or has another process do it.
-    """
+    """Drives an episode with a reader elsewhere; `encode` encodes what was put off. Many may run at once."""
     try:
         ask = next(flow)
         while True:

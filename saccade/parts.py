@@ -15,12 +15,12 @@ from saccade.tokens.clauses import are_questions, texts_of
 from saccade.types import Answer, Cost, Query, Question, Step, Trace
 
 Asked = tuple[Question, Query | SaccadeError]
-Episode = Callable[[Sequence[Asked]], Generator[Any, Any, list[Trace | SaccadeError]]]
+Starts = Callable[[Sequence[Asked]], Generator[Any, Any, list[Trace | SaccadeError]]]
 JOIN, UNREAD = ", ", "?"
 """Between the answers of the parts, as data sets join several; and in the place of one that could not be read."""
 
 
-def in_parts(episode: Episode, wanted: str, known: str) -> Episode:
+def in_parts(episode: Starts, wanted: str, known: str) -> Starts:
     """The episode of some questions, or that of their parts.
 
     `wanted`: together, apart, or auto, which is what is `known` of the checkpoint (together or apart), but leaves alone
@@ -32,7 +32,7 @@ def in_parts(episode: Episode, wanted: str, known: str) -> Episode:
 
 
 def apart(
-    asked: Sequence[Asked], episode: Episode, questions_only: bool = False
+    asked: Sequence[Asked], episode: Starts, questions_only: bool = False
 ) -> Generator[Any, Any, list[Trace | SaccadeError]]:
     """An episode of the parts of all questions; one outcome per question, in order."""
     parted = [split(question, query, questions_only) for question, query in asked]

@@ -175,11 +175,14 @@ def see(settings: Episode, encoder: Encoder, picture: Picture, questions: Sequen
 
 def _again(settings: Episode, encoder: Encoder, picture: Picture, most_tok: int | None) -> Deferred | None:
     """The page at another size, its ink alone where the tower can; None where it would be the same page again."""
-    shrunk = most_tok is not None or settings.reread < 1
-    if not settings.reread or (not shrunk and settings.view != "foveate"):
+    if not settings.reread:
         return None
     whole_tok = len(encoder.family.whole_grid(picture))
-    again_tok = int((most_tok or whole_tok) * settings.reread**2)
+    shown_tok = min(most_tok or whole_tok, whole_tok)
+    again_tok = int(shown_tok * settings.reread**2)
+    same = min(again_tok, whole_tok) == shown_tok
+    if same and settings.view != "foveate":
+        return None
     max_tok = max(1, again_tok) if again_tok < whole_tok else None
 
     def encode() -> Encoding:

@@ -115,7 +115,7 @@ class Selection:
         return self.index.shape[0]
 
     @property
-    def weights(self) -> Tensor:
+    def counts(self) -> Tensor:
         """(K,) float32: how many tokens went into each slot."""
         return torch.bincount(self.source[self.source >= 0], minlength=len(self)).to(torch.float32)
 
@@ -127,13 +127,7 @@ class Selection:
     @property
     def sharp(self) -> Tensor:
         """(K,) int64: the tokens that are alone in their slot, shown as they are; what is averaged cannot be read."""
-        return self.index[self.weights == 1] if self.merges else self.index
-
-    def scatter(self, values: Tensor, fill: float = 0.0) -> Tensor:
-        """Paints one value per kept slot (K, ...) back on all tokens (N, ...); dropped tokens get `fill`."""
-        painted = values[self.source.clamp(min=0)]
-        dropped = (self.source < 0).view(-1, *[1] * (values.ndim - 1))
-        return painted.masked_fill(dropped, fill)
+        return self.index[self.counts == 1] if self.merges else self.index
 
     def mean(self, values: Tensor) -> Tensor:
         """(K, ...) in the type of `values` (N, ...): each slot's weighted mean; a token alone stays as it is."""
@@ -153,7 +147,7 @@ class Selection:
         size = torch.tensor([grid.cols, grid.rows], dtype=torch.float64, device=row.device)
         place = (self.mean(grid.centre_uv.double()) * size + CELL_ROUNDING).floor().long()  # (K, 2)
         place = place.clamp(min=0).minimum(size.long() - 1)
-        alone = self.weights == 1
+        alone = self.counts == 1
         return torch.where(alone, row, place[:, 1]), torch.where(alone, col, place[:, 0])
 
 
@@ -335,7 +329,7 @@ class Trace:
     answer: Answer
     cost: Cost
     shown: Tensor  # (N,) bool, tokens that were on the canvas at the last read, not merged, whoever added them
-    parts: tuple["Trace", ...] = ()  # of each thing asked for, where they were asked one by one; their ids are its own
+    parts: tuple["Trace", ...] = ()  # one per thing asked for, if asked one by one; each has this question_id
 
 
 @dataclass(frozen=True, slots=True)

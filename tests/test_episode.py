@@ -384,6 +384,9 @@ def test_the_page_again_is_one_canvas_at_its_own_size(engine: HFEngine, printed:
     for view in ("ink", "full"):
         (once, *_) = traces(engine, printed, Script(), sampler=view, reread=1.5)
         assert len(once.steps) == 1, "it was as large as it is already"
+    roomy = {"name": "fixed", "tokens": 5000}  # more than the page has
+    (once, *_) = traces(engine, printed, Script(), sampler="resize", budget=roomy, reread=1.5)
+    assert len(once.steps) == 1
     small = Script()
     traces(engine, printed, small, sampler="full", reread=0.5, questions=ASKED[:1])
     assert 0.2 < len(small.asked[1][1]) / len(small.asked[0][1]) <= 0.25
@@ -451,3 +454,13 @@ class Corner(Planner):
     def flow(self, scene: Scene, score: Score) -> Generator[Gaze, Step, None]:
         while True:
             yield gaze_at(scene.grids[0], self.at, "corner", 1.0)
+
+
+def test_who_is_sure_of_what_others_have_shown_is_not_shown_the_page_again(engine: HFEngine, printed: Picture) -> None:
+    reader = Script(lambda question, tok: 0.95 if tok == 40 else 0.5)
+    made = traces(
+        engine, printed, reader, sampler="topk", canvas="shared", fixations=1, reread=1.5, stop_at=0.9,
+        questions=ASKED[:2],
+    )  # fmt: skip
+    assert [trace.answer.confidence for trace in made] == [0.95, 0.95]
+    assert all(step.gaze.reason != AGAIN for trace in made for step in trace.steps)

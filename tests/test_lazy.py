@@ -11,7 +11,7 @@ from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError
 from saccade.geometry.grid import in_boxes
 from saccade.picture import Picture
-from saccade.types import Part, Question
+from saccade.types import Part, Question, Trace
 from tests import tiny
 
 LAZY = Episode(encoder="lazy", fixations=2, budget={"name": "fixed", "tokens": 6}, stop_at=2.0)
@@ -140,3 +140,11 @@ def test_refused_where_encoder_and_planner_are_apart() -> None:
     with pytest.raises(ConfigError, match="one process"):
         LAZY.check_engine(None, together=False)
     LAZY.check_engine(HF())
+
+
+def test_the_rest_of_a_page_is_encoded_before_it_is_shown(engine: HFEngine) -> None:
+    settings = LAZY.with_settings(rest="all", fixations=1)
+    seen = see(settings, engine, page(), ASKED[:1])
+    (trace,) = run(episodes(settings, seen), engine)
+    assert isinstance(trace, Trace) and trace.shown.all()
+    assert seen.lazy is not None and seen.lazy.encoded.all(), "nothing stands in for what is shown"

@@ -31,7 +31,7 @@ def test_a_merged_token_is_the_mean_of_its_slot_at_the_floor_of_its_centre():
     assert torch.equal(part.tokens[1], ENCODING.tokens[5])  # alone: to the last bit
     # Centres (x, y): (0.5 + 1.5 + 0.5) / 3 = 0.83 and (0.5 + 0.5 + 1.5) / 3 = 0.83; 3.5 and (0.5 + 1.5) / 2 = 1.
     assert part.row.tolist() == [0, 1, 1] and part.col.tolist() == [0, 1, 3]
-    assert LOOK.weights.tolist() == [3, 1, 2] and LOOK.merges
+    assert LOOK.counts.tolist() == [3, 1, 2] and LOOK.merges
 
 
 def test_weights_pull_the_mean_and_the_place():
@@ -107,4 +107,3 @@ def test_only_unmerged_tokens_cover_an_answer():
     shown[LOOK.sharp] = True
     whole = (0.0, 0.0, 1.0, 1.0)
     assert coverage(ENCODING.grid, shown, [whole]) == pytest.approx(1 / 8)
-    assert torch.equal(LOOK.scatter(torch.tensor([1.0, 2.0, 3.0])), torch.tensor([1.0, 1, 0, 3, 1, 2, 0, 3]))

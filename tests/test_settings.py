@@ -33,8 +33,16 @@ def test_what_is_given_beside_an_effort_wins() -> None:
     assert (high.view, high.reread, high.stop_at) == ("ink", 2, 0.9)
     assert high.with_settings(effort="low") == low and low.with_settings(effort="medium") == Episode()
     assert Episode(**low.dump()) == low
+    looks = Episode(sampler="topk", fixations=5, scorer="edges")
+    assert looks.with_settings(effort="high") == Episode(sampler="topk", fixations=5, scorer="edges", effort="high")
     with pytest.raises(ValidationError, match="effort"):
         Episode(effort="heroic")
+
+
+@pytest.mark.parametrize("name", ["fovea", "print_px", "reread"])
+def test_what_is_multiplied_must_be_finite(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Episode(**{name: float("inf")})
 
 
 def test_what_is_recorded_names_no_module() -> None:

@@ -4,8 +4,8 @@ files.py     a file to its size and to (H, W, 3) uint8, by what it is
 header.py    opens a file without decoding it; says what it is when it is not an image
 pixels.py    Pillow's image to pixels: every mode, orientation, reduction by a whole factor
 levels.py    grey levels of any range to 8 bits         alpha.py      transparency
-deep.py      colours of more than 8 bits
-forgiving.py reads a damaged file with nothing but what its pixels need
+high_depth.py  colours of more than 8 bits
+damaged.py   reads a damaged file with nothing but what its pixels need
 uri.py       data: URIs and base64
 pages.py     files of several pages                     pdf.py        PDF, in processes of their own
 images.py    an image file, in this process             isolated.py   all but PNG and JPEG, in others

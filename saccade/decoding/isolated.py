@@ -1,4 +1,4 @@
-"""Images whose decoders may take what time and memory they like, decoded in processes of their own.
+"""Formats whose decoders can use unbounded time or memory, decoded in processes of their own.
 
 Within the limits of bytes and pixels a TIFF of 70 MB has so many directories, and a text PPM of 25 MB so many comments,
 that they are read for minutes; 200 bytes of JPEG 2000 state pixels that take minutes and gigabytes to fill. PNG and

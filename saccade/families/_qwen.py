@@ -118,13 +118,13 @@ class QwenVL(Family):
     @torch.inference_mode()
     def encode(self, batch: Sequence[Prepared]) -> list[Encoding]:
         reduction = self.reduction
-        if reduction is not None and not reduction.active(len(self.model.model.visual.blocks)):
-            reduction = None
-        if reduction is not None and any(item.cells is not None for item in batch):
+        active = reduction is not None and reduction.active(len(self.model.model.visual.blocks))
+        if reduction is not None and (active or reduction.regroups) and any(item.cells is not None for item in batch):
             raise ConfigError(
                 f"--encoder ink or mixed and the reduction {reduction.name()!r} do not go together: merging needs the "
                 "whole page. Leave one of them out"
             )
+        reduction = reduction if active else None
         alone = reduction is not None and reduction.stopping
         encodings = []
         for group in [[item] for item in batch] if alone else [batch]:

@@ -43,6 +43,9 @@ class Reduction(Strategy):
     stopping: ClassVar[bool] = False
     """Whether `stops` may end a tower early; pictures then go through it one by one."""
 
+    regroups: ClassVar[bool] = False
+    """Whether `after` puts tokens into fewer slots; it then takes whole pages alone."""
+
     def active(self, num_layers: int) -> bool:
         """Whether anything is done inside a tower of that many blocks; if not, the untouched tower runs, bit by bit."""
         return True

@@ -7,6 +7,8 @@ view and most no class token: both are the attention received in the last full l
 partitions are cells of a grid laid over the image.
 """
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 
@@ -18,6 +20,8 @@ from saccade.types import Encoding
 
 class HiRED(Reduction):
     """Keeps `keep` tokens of every encoding, whatever is asked; with `sampler: full` all of them are read."""
+
+    regroups: ClassVar[bool] = True
 
     keep: int = Field(273, ge=1, description="Visual tokens of an image that leave the encoder.")
     rows: int = Field(2, ge=1, description="Partitions from top to bottom.")

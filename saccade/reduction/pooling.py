@@ -1,6 +1,6 @@
 """Pooling: every block of neighbouring tokens becomes one, by mean or maximum, before the language model."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,6 +12,8 @@ from saccade.types import Encoding
 
 class Pooling(Reduction):
     """side x side tokens to one, which stands at the floor of their centre; blocks at the edges are smaller."""
+
+    regroups: ClassVar[bool] = True
 
     side: int = Field(2, ge=1, description="Tokens along each side of a block; 1 pools nothing.")
     how: Literal["mean", "max"] = Field("mean", description="How a block's tokens become one, value by value.")

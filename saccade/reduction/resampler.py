@@ -5,7 +5,7 @@ arXiv:2204.14198). A query stands where it looks: at the centroid of its attenti
 """
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -20,6 +20,8 @@ from saccade.types import Encoding
 
 class Resampler(Reduction):
     """Trained queries in the place of the tokens, as many whatever the picture's size."""
+
+    regroups: ClassVar[bool] = True
 
     weights: Annotated[str, holds(Queries)] = Field(
         description="Folder of a trained resampler (saccade.training.reduction)."

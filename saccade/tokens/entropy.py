@@ -37,7 +37,7 @@ def unmixed(selection: Selection, unit: Tensor, floor: float) -> Selection:
     if float(token_entropy(mean)) >= needed - ROUNDING:
         return selection
     order = mean.norm(dim=-1).argsort(stable=True)
-    low, high = 0, int((selection.weights > 1).sum())  # low undone are too few, high are enough
+    low, high = 0, int((selection.counts > 1).sum())  # low undone are too few, high are enough
     while high - low > 1:
         middle = (low + high) // 2
         tokens = mean.index_copy(0, order[:middle], named[order[:middle]])

@@ -75,7 +75,7 @@ def slots(partner: Tensor, merged: Tensor, valid: Tensor) -> Tensor:
 def pack(source: Tensor, valid: Tensor, index: Tensor) -> tuple[Tensor, int]:
     """Slots per group, (G, S), as slots of all T packed tokens: `into` (T,), and how many there are.
 
-    `index` and `valid` (G, S) are those of `padded`.
+    `index` and `valid` (G, S) are those of `pad_groups`.
     """
     counts = source.masked_fill(~valid, -1).amax(-1) + 1  # slots of each group
     flat = source + (counts.cumsum(0) - counts)[:, None]

@@ -10,21 +10,16 @@ PAIR_BYTES = 16 * 2**20
 
 
 def cosine(tokens: Tensor, words: Tensor) -> Tensor:
-    """(B, N, T) cosine of tokens (B, N, D') with words (B, T, D), D' >= D; 0 where either is zero.
-
-    Tokens may be wider than the language model (Qwen3-VL appends its DeepStack levels): the first D values, the
-    ones that stand in the language model's input, are compared.
-    """
-    a, b = tokens[..., : words.shape[-1]].float(), words.float()
+    """(B, N, T) cosine of tokens (B, N, D) with words (B, T, D); 0 where either is zero."""
+    a, b = tokens.float(), words.float()
     length: Tensor = torch.linalg.vector_norm(a, dim=-1, keepdim=True)  # divided by afterwards: tokens are not copied
     unit = torch.nn.functional.normalize(b, dim=-1).transpose(-1, -2)
     return a @ unit / length.clamp(min=TINY)
 
 
 def scaled_product(tokens: Tensor, words: Tensor) -> Tensor:
-    """(B, N, T) float32 v . t / sqrt(D), as attention scales it, of tokens (B, N, D') with words (B, T, D), D' >= D."""
-    width = words.shape[-1]
-    product: Tensor = tokens[..., :width].float() @ words.float().transpose(1, 2) / width**0.5
+    """(B, N, T) float32 v . t / sqrt(D), as attention scales it, of tokens (B, N, D) with words (B, T, D)."""
+    product: Tensor = tokens.float() @ words.float().transpose(1, 2) / words.shape[-1] ** 0.5
     return product
 
 

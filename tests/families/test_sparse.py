@@ -144,8 +144,10 @@ def test_a_tower_that_takes_whole_pictures_says_so(open_tiny: Callable[[str], HF
         Eye(open_tiny("llava"), Episode(encoder="ink")).look(page(), "total?")
 
 
-def test_merging_in_the_tower_needs_the_whole_page(qwen2_5_vl: object) -> None:
-    with HF(model=str(qwen2_5_vl), reduction={"name": "tome", "r": 4}).open() as engine:
-        eye = Eye(engine, Episode(encoder="ink"))
+@pytest.mark.parametrize("reduction", [{"name": "tome", "r": 4}, "pooling", {"name": "hired", "keep": 9}])
+@pytest.mark.parametrize("encoder", ["ink", "mixed"])
+def test_merging_needs_the_whole_page(qwen2_5_vl: object, reduction: str | dict[str, object], encoder: str) -> None:
+    with HF(model=str(qwen2_5_vl), reduction=reduction).open() as engine:
+        eye = Eye(engine, Episode(encoder=encoder, sampler="topk"))
         with pytest.raises(ConfigError, match="do not go together"):
             eye.look(page(), "total?")

@@ -40,12 +40,12 @@ def test_what_was_shown_is_neither_kept_nor_merged():
     shown[0, ::3] = True
     found = Dominant()(scene.without(shown), importance_of(36), torch.zeros(1, 2), 10)[0]
     assert (found.source[::3] == -1).all() and (found.source[~shown[0]] >= 0).all()
-    assert len(found) == 10 and int(found.weights.sum()) == 24
+    assert len(found) == 10 and int(found.counts.sum()) == 24
 
 
 def test_the_reader_gets_means():
     _, encoding, query = picture_item = item(6, 6)
     found = Dominant(ratio=0.5)(Scene.of([picture_item]), importance_of(36), torch.zeros(1, 2), 4)[0]
-    part, slot = Part.of(encoding, found), int(found.weights.argmax())
+    part, slot = Part.of(encoding, found), int(found.counts.argmax())
     torch.testing.assert_close(part.tokens[slot], encoding.tokens[found.source == slot].mean(0))
     assert len(found.sharp) >= 2 and set(found.sharp.tolist()) >= set(encoding.received.topk(2).indices.tolist())
