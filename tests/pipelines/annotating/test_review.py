@@ -122,3 +122,44 @@ def test_what_was_read_is_text_and_nothing_else(page: Any, tmp_path: Path) -> No
         page.goto(address)
         page.wait_for_function(f"document.querySelector('#text').value === {json.dumps(HOSTILE)}")
         page.wait_for_timeout(300)
+
+
+def test_keys_faster_than_the_replies_correct_only_what_is_shown(page: Any, run: Path) -> None:
+    def left() -> str:
+        return str(page.text_content("#left"))
+
+    def answer_late() -> None:
+        for route in late:
+            route.continue_()
+        late.clear()
+        page.wait_for_timeout(300)
+
+    def hold(route: Any) -> None:
+        late.append(route)
+
+    late: list[Any] = []
+    with served(review_app(Queue(run))) as address:
+        page.goto(address)
+        page.wait_for_function("document.querySelector('#text').value === 'Blue'")
+        page.route("**/items/1", hold)
+        page.keyboard.press("PageDown")
+        page.keyboard.press("Enter")  # the second value is not there yet
+        page.wait_for_timeout(300)
+        assert [route.request.method for route in late] == ["GET"]
+        answer_late()
+        assert left() == "2 of 5, 5 left" and page.input_value("#text") == "twelve"
+        page.route("**/items/2", hold)
+        page.keyboard.press("PageDown")
+        page.keyboard.press("PageUp")
+        page.wait_for_timeout(300)
+        late.sort(key=lambda route: route.request.url)
+        answer_late()  # the one asked for last comes first
+        assert left() == "2 of 5, 5 left" and page.input_value("#text") == "twelve"
+        page.unroute("**/items/2")
+        page.fill("#text", "12.00")
+        page.keyboard.press("Enter")
+        page.keyboard.press("PageDown")  # it is being kept still
+        page.wait_for_timeout(300)
+        answer_late()
+        assert left() == "3 of 5, 4 left"
+    assert [(line["field"], line["text"]) for line in corrections(run)] == [("total", "12.00")]
