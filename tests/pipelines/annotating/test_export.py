@@ -55,15 +55,32 @@ def test_what_needs_a_person_is_set_apart(run: Path) -> None:
     assert export(run).review == 4  # the one at 0.5 is sure enough now
 
 
-def test_exports_are_the_same_whenever_they_are_made(run: Path) -> None:
-    def files() -> dict[str, bytes]:
-        paths = [path for path in run.rglob("*") if path.is_file() and ".saccade" not in path.parts]
-        return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+def files(run: Path) -> dict[str, bytes]:
+    paths = [path for path in run.rglob("*") if path.is_file() and ".saccade" not in path.parts]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
+
+def test_exports_are_the_same_whenever_they_are_made(run: Path) -> None:
     export(run)
-    before = files()
+    before = files(run)
     export(run)
-    assert files() == before and len(before) > 9
+    assert files(run) == before and len(before) > 9
+
+
+def test_exports_are_the_same_where_the_images_are_gone(run: Path) -> None:
+    export(run)
+    before = files(run)
+    for scan in (run.parent / "scans").iterdir():
+        scan.unlink()
+    export(run)
+    assert files(run) == before
+
+
+def test_boxes_of_a_run_that_stored_none_are_made_from_its_looks(run: Path) -> None:
+    answers = Places(run).file_of(0)
+    pq.write_table(pq.read_table(answers).drop_columns(["width_px", "height_px", "evidence_px"]), answers)
+    page = next(iter(read_pages(run)))
+    assert (page.width, page.height) == (120, 160) and page.values[1].box_px == (40, 40, 60, 60)
 
 
 def test_labels_are_a_data_set_again(run: Path) -> None:
