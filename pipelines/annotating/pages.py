@@ -87,8 +87,13 @@ def read_pages(folder: Path) -> Iterator[Page]:
         taken = tuple(_graded(value, settings.review_below) for value in page.values)
         new = again.get(page.image_id)
         fresh = {value.field.name: value for value in new.values} if new is not None else {}
-        merged = tuple(fresh.get(value.field.name, value) for value in taken)
+        merged = tuple(_better(value, fresh.get(value.field.name, value)) for value in taken)
         yield _corrected(replace(new or page, number=page.number, values=merged), corrections)
+
+
+def _better(earlier: Value, fresh: Value) -> Value:
+    """What was read again, unless a person has said the value since, or it failed where there was something before."""
+    return earlier if earlier.by_person or (fresh.error is not None and earlier.error is None) else fresh
 
 
 def _own(folder: Path, dataset: Fields, review_below: float) -> Iterator[Page]:

@@ -132,6 +132,23 @@ def test_only_what_failed_is_asked_again_and_the_rest_is_taken_over(run: Path, t
     assert second["company"] == "Blue Ltd" and second["reviewed"] == ["company"] and bad["total_flag"] == "error"
 
 
+def test_a_new_reading_replaces_neither_what_a_person_said_nor_a_value_by_an_error(run: Path, tmp_path: Path) -> None:
+    settings, output = Annotating(from_run=run, relabel_failed=True), tmp_path / "again"
+    assert list_again(settings, output) == 5
+    append_correction(Places(run).corrections, Correction("b.png", "total", "12.00", "twelve", ""))  # after the list
+    said = {
+        "a.png": {},
+        "b.png": {"company": "EngineError: out of memory", "total": ("13.00", 0.97)},
+        "bad.png": dict.fromkeys(("company", "total", "paid"), "PictureError: it is no image still"),
+    }
+    again = annotated(tmp_path / "done", said, from_run=run, relabel_failed=True, only=Places(output).relabel)
+    export(again)
+    _, second, _ = table(again)
+    assert (second["total"], second["reviewed"]) == (12.0, ["total"])
+    assert (second["company"], second["company_flag"]) == ("Blue", "unsure")
+    assert lines(again / "review.jsonl")[-1]["error"] == "PictureError: it is no image still"
+
+
 def test_relabelling_asks_for_an_earlier_run(run: Path, tmp_path: Path) -> None:
     for settings, images, message in (
         (Annotating(relabel_failed=True), None, "give --from-run DIR as well"),
