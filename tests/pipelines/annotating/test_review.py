@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ from PIL import Image
 from pipelines.annotating.export import export
 from pipelines.annotating.places import Places
 from pipelines.annotating.review import HTML, Queue, review_app
+from pipelines.commands import app as cli
 from saccade.annotation.values import Flag
 from saccade.errors import ConfigError
 from tests.pipelines.annotating.conftest import SAID, annotated
@@ -75,6 +77,20 @@ def test_other_sites_cannot_correct(client: TestClient, run: Path) -> None:
 def test_a_folder_that_is_no_annotation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not the --output of a `saccade annotate`"):
         Queue(tmp_path)
+
+
+def test_a_port_that_is_taken_is_said_before_an_address_is(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr("sys.argv", ["saccade", "review", str(run), "--port", str(taken.getsockname()[1])])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    told = capsys.readouterr()
+    assert stopped.value.code == 2 and told.out == "" and told.err.count("\n") == 1
+    assert "Address already in use. Choose another --port" in told.err
 
 
 @pytest.fixture
