@@ -192,6 +192,13 @@ def test_what_was_encoded_otherwise_is_encoded_again(endpoint: InProcess) -> Non
     assert hits == [False, False, True, True]
 
 
+def test_a_page_of_mixed_patches_is_known_again(endpoint: InProcess) -> None:
+    page, knobs = png(392, 308, seed=79), {**KNOBS, "encoder": "mixed", "tokens": 100}
+    first, again = (endpoint.post(body("a", page, saccade=knobs)).json()["saccade"] for _ in range(2))
+    assert (first["cost"].pop("cache_hit"), again["cost"].pop("cache_hit")) == (False, True)
+    assert first["answer"] == again["answer"] and first["grid"] == again["grid"]
+
+
 def test_the_same_picture_at_once_is_one_pass(qwen2_5_vl: Path) -> None:
     with in_process(qwen2_5_vl) as endpoint:
         passes: list[int] = []
