@@ -88,7 +88,8 @@ def read_pages(folder: Path) -> Iterator[Page]:
         new = again.get(page.image_id)
         fresh = {value.field.name: value for value in new.values} if new is not None else {}
         merged = tuple(_better(value, fresh.get(value.field.name, value)) for value in taken)
-        yield _corrected(replace(new or page, number=page.number, values=merged), corrections)
+        known = new if new is not None and new.width is not None else page  # the earlier run may have seen the image
+        yield _corrected(replace(known, number=page.number, values=merged), corrections)
 
 
 def _better(earlier: Value, fresh: Value) -> Value:

@@ -149,6 +149,19 @@ def test_a_new_reading_replaces_neither_what_a_person_said_nor_a_value_by_an_err
     assert lines(again / "review.jsonl")[-1]["error"] == "PictureError: it is no image still"
 
 
+def test_boxes_stay_where_the_images_are_gone_when_they_are_asked_about_again(run: Path, tmp_path: Path) -> None:
+    settings, output = Annotating(from_run=run, relabel_failed=True), tmp_path / "again"
+    list_again(settings, output)
+    gone = dict.fromkeys(("company", "total", "paid"), "PictureError: there is no such file")
+    said = {"a.png": {}, "b.png": gone, "bad.png": gone}
+    again = annotated(tmp_path / "done", said, from_run=run, relabel_failed=True, only=Places(output).relabel)
+    for scan in (run.parent / "scans").iterdir():
+        scan.unlink()
+    export(again)
+    _, second, _ = table(again)
+    assert (second["width"], second["height"], second["company_box"]) == (120, 160, [40, 20, 60, 40])
+
+
 def test_relabelling_asks_for_an_earlier_run(run: Path, tmp_path: Path) -> None:
     for settings, images, message in (
         (Annotating(relabel_failed=True), None, "give --from-run DIR as well"),
