@@ -238,7 +238,8 @@ def _prepared(
     Raises:
         ConfigError: this model's tower cannot encode like that.
     """
-    view = encoder.prepare(picture, max_tok)
+    # By the family: of what it has seen before, an encoder may keep no pixels, and mixed sizes are made from them.
+    view = (encoder.family if settings.encoder == "mixed" else encoder).prepare(picture, max_tok)
     if coarser is not None and settings.pyramid is not None:
         view = _filtered(settings.pyramid, encoder, picture, view, *coarser)
     if settings.encoder == "ink" and not encoder.family.takes_cells:

@@ -4,7 +4,7 @@ Reading is deterministic: the same answers and corrections give the same pages. 
 answer has a flagged value for each field.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from saccade.errors import PictureError
 
 Box = tuple[int, int, int, int]
 COLUMNS = ("id", "answer", "confidence", "visual_tok", "error", "grid", "fixations", "attended")
+PLACE = ("width_px", "height_px", "evidence_px")  # earlier runs do not have these
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,14 @@ def read_pages(folder: Path) -> Iterator[Page]:
         taken = tuple(_graded(value, settings.review_below) for value in page.values)
         new = again.get(page.image_id)
         fresh = {value.field.name: value for value in new.values} if new is not None else {}
-        merged = tuple(fresh.get(value.field.name, value) for value in taken)
-        yield _corrected(replace(new or page, number=page.number, values=merged), corrections)
+        merged = tuple(_better(value, fresh.get(value.field.name, value)) for value in taken)
+        known = new if new is not None and new.width is not None else page  # the earlier run may have seen the image
+        yield _corrected(replace(known, number=page.number, values=merged), corrections)
+
+
+def _better(earlier: Value, fresh: Value) -> Value:
+    """What was read again, unless a person has said the value since, or it failed where there was something before."""
+    return earlier if earlier.by_person or (fresh.error is not None and earlier.error is None) else fresh
 
 
 def _own(folder: Path, dataset: Fields, review_below: float) -> Iterator[Page]:
@@ -96,7 +103,7 @@ def _own(folder: Path, dataset: Fields, review_below: float) -> Iterator[Page]:
     places = Places(folder)
     for number, row in manifest.read(places.manifest):
         file = places.file_of(number)
-        rows = read_parquet(file, COLUMNS).to_pylist() if file.exists() else []
+        rows = read_parquet(file, COLUMNS + PLACE).to_pylist() if file.exists() else []
         yield _page(number, row, dataset, {each["id"]: each for each in rows}, fields, review_below)
 
 
@@ -108,11 +115,7 @@ def _page(
     fields: Mapping[str, FieldSpec],
     review_below: float,
 ) -> Page:
-    try:
-        width, height = dataset.picture(row.source).size_px
-        size: tuple[int, int] | None = (width, height)
-    except PictureError:
-        size = None
+    size = _size_px(row, dataset, answered.values())
     page = row.questions[0].metadata.get("page")
     values = [
         _graded(_value(fields[str(question.metadata["field"])], answered.get(question.id), size), review_below)
@@ -131,16 +134,31 @@ def _page(
     )
 
 
+def _size_px(row: Row, dataset: Fields, answered: Iterable[Mapping[str, Any]]) -> tuple[int, int] | None:
+    """(width, height) of the image as displayed. Its rows say it: by now the image itself may be out of reach."""
+    for each in answered:
+        if each.get("width_px"):
+            return each["width_px"], each["height_px"]
+    try:
+        return dataset.picture(row.source).size_px
+    except PictureError:
+        return None
+
+
 def _value(spec: FieldSpec, row: Mapping[str, Any] | None, size: tuple[int, int] | None) -> Value:
     if row is None or row["error"] is not None:
         return Value(spec, error="not answered yet" if row is None else row["error"])
+    if row.get("width_px"):
+        box = row["evidence_px"] and tuple(row["evidence_px"])
+    else:
+        box = None if size is None else box_px(row, *size)
     return Value(
         spec,
         text=row["answer"],
         read=row["answer"],
         parsed=parse(spec, row["answer"]),
         confidence=row["confidence"],
-        box_px=None if size is None else box_px(row, *size),
+        box_px=box,
         fixations=len(row["fixations"]),
         tokens=row["visual_tok"],
     )

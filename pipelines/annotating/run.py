@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from pipelines.runs.config import RunConfig
 from pipelines.runs.files import replaced
 from pipelines.runs.folder import writable
 from saccade.annotation.fields import FieldSpec
-from saccade.datasets import open_images
+from saccade.datasets import Row, open_images
 from saccade.datasets.fields import Fields
 from saccade.errors import ConfigError
 
@@ -70,6 +71,14 @@ def list_again(settings: Annotating, output: Path) -> int | None:
     with writable(output), replaced(places.relabel) as path:
         path.write_text("".join(f"{line}\n" for line in lines))
     return len(lines)
+
+
+def num_values(dataset: Fields, pages: int) -> int:
+    """The number of values that are asked of the first pages; with `only` it differs from page to page."""
+    if dataset.only is None:
+        return pages * len(dataset.fields)
+    rows = (row for row in dataset.rows() if isinstance(row, Row))
+    return sum(len(row.questions) for row in islice(rows, pages))
 
 
 def annotate(config: RunConfig, settings: Annotating, console: Console) -> Exported:

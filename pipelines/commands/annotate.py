@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipelines.annotating.export import Exported
 from pipelines.annotating.run import annotate as run
-from pipelines.annotating.run import dataset_for, list_again
+from pipelines.annotating.run import dataset_for, list_again, num_values
 from pipelines.annotating.settings import Annotating
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
@@ -72,11 +72,14 @@ def annotate(
         raise ConfigError(f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options")
     dataset = dataset_for(images, None if fields is None else read_fields(fields), pages, own, output)
     values = {"output": output, "dataset": dataset.spec()}
-    chosen = run_config({**settings, **values, **({} if limit is None else {"limit": limit * len(dataset.fields)})})
+    chosen = run_config({**settings, **values})
     notices = Console(stderr=True)
     again = list_again(own, chosen.output)
+    if limit is not None:
+        chosen = chosen.model_copy(update={"limit": num_values(dataset, limit)})
     if again is not None:
-        notices.print(f"{again} values failed or need review and are asked again", highlight=False)
+        which = " and" if limit is None else f"; {chosen.limit} of them"
+        notices.print(f"{again} values failed or need review{which} are asked again", highlight=False)
     exported = run(chosen, own, notices)
     tell(exported, chosen.output)
     if exported.flags["error"]:

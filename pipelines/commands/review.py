@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from pipelines.annotating.export import export
+from pipelines.pages.listening import check_free
 from saccade.errors import ConfigError
 
 console = Console()
@@ -38,6 +39,7 @@ def review(
     if not queue.items:
         console.print("nothing needs review; --all shows every value", highlight=False)
         return
+    check_free(HOST, port)
     console.print(f"{queue.left} of {len(queue.items)} values to see at http://{HOST}:{port}/", highlight=False)
     console.print("Ctrl-C ends it and writes the data set again", style="dim", highlight=False)
     config = uvicorn.Config(review_app(queue), host=HOST, port=port, log_level="warning")

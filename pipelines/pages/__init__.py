@@ -1,1 +1,1 @@
-"""What every HTML page of this package has in common: one style."""
+"""What the HTML pages of this package have in common: one style, and a check of the address they are served at."""

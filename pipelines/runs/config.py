@@ -106,7 +106,7 @@ class RunConfig(Looking, Data):
     )
     export: Literal["jsonl", "csv", "lmms-eval"] | None = Field(
         None,
-        description="Write the answers as one file in OUTPUT as well.",
+        description="Write the answers as one file in OUTPUT as well; in csv, formulas are quoted ('=1+1).",
     )
     read_timeout_s: Annotated[float, HIDDEN] = Field(
         900,

@@ -25,13 +25,16 @@ Rows = Iterable[Mapping[str, Any]]
 
 LMMS_EVAL = {"vqa": "exact_match", "words": "exact_match", "exact": "exact_match", "relaxed": "relaxed_overall"}
 """What lmms-eval's tasks call a metric, where that is not its name here."""
+FORMULA = ("=", "+", "@", "\t", "\r")
+"""What makes a cell's text a formula in a spreadsheet. `-` does as well, but it begins negative amounts."""
 OCRBENCH = ("contains", "formula")
 
 
 def export(folder: Path, kind: Format) -> Path:
     """Writes DIR/answers.jsonl, DIR/answers.csv or DIR/samples_DATASET.jsonl, whole or not at all; its path.
 
-    In CSV, lists and values with parts (answers, fixations, seconds) are JSON in their cell; null is an empty cell.
+    In CSV, lists and values with parts (answers, fixations, seconds) are JSON in their cell; null is an empty cell. A
+    text that a spreadsheet would run as a formula has a single quote before it: what a page says is not to be trusted.
 
     Raises:
         ConfigError: the folder holds no answers.
@@ -57,6 +60,8 @@ def _csv(rows: Rows, file: TextIO) -> None:
 
 def _cell(value: Any) -> Any:
     """A value as a cell holds it."""
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 

@@ -8,11 +8,9 @@ A picture's requests go to the same encoder and the same reader, whose caches kn
 ingress on purpose: its counters are what /metrics reports, its queue is the endpoint's queue.
 """
 
-import errno
 import logging
 import math
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +25,7 @@ from rich.console import Console
 
 from pipelines.execute.resources import cluster_cpus, engine_gpus, machine_threads
 from pipelines.execute.session import hushed, ray_started
+from pipelines.pages.listening import check_free
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.serving.backends import Remote
 from pipelines.serving.encoder import EncoderReplica
@@ -36,7 +35,7 @@ from pipelines.serving.routes import Front
 from pipelines.serving.settings import ServeConfig
 from saccade.engines import checkpoint
 from saccade.engines._configuration import model_type
-from saccade.errors import ConfigError, EngineDead
+from saccade.errors import EngineDead
 from saccade.families import Family
 from saccade.registry import find
 
@@ -177,20 +176,6 @@ def _takes_requests() -> bool:
     application = serve.status().applications.get(NAME)
     ingress = application and application.deployments.get(Ingress.__name__)
     return bool(ingress) and ingress.replica_states.get("RUNNING", 0) > 0
-
-
-def check_free(host: str, port: int) -> None:
-    """Raises ConfigError if the address cannot be bound; Serve itself would only log that."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-    except OSError as error:
-        which = "host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else "port"
-        raise ConfigError(
-            f"cannot serve on {host}:{port}: {error.strerror or error}. Choose another --{which}"
-        ) from error
 
 
 def is_loopback(host: str) -> bool:

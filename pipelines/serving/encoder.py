@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 import torch
@@ -45,27 +46,30 @@ class Sight:
 
 
 class Cache:
-    """Least-recently-used cache of encodings, bounded by their bytes."""
+    """Least-recently-used cache of encodings, bounded by their bytes. Threads may share it."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes, self.size_bytes = limit_bytes, 0
         self.kept: OrderedDict[Key, Encoding] = OrderedDict()
+        self.lock = Lock()
 
     def get(self, key: Key) -> Encoding | None:
         """The encoding, or None; it becomes the most recently used."""
-        encoding = self.kept.get(key)
-        if encoding is not None:
-            self.kept.move_to_end(key)
-        return encoding
+        with self.lock:
+            encoding = self.kept.get(key)
+            if encoding is not None:
+                self.kept.move_to_end(key)
+            return encoding
 
     def put(self, key: Key, encoding: Encoding) -> None:
         """Adds an encoding, unless it is larger than the whole cache."""
-        if key in self.kept or size_of(encoding) > self.limit_bytes:
-            return
-        self.kept[key] = encoding
-        self.size_bytes += size_of(encoding)
-        while self.size_bytes > self.limit_bytes:
-            self.size_bytes -= size_of(self.kept.popitem(last=False)[1])
+        with self.lock:
+            if key in self.kept or size_of(encoding) > self.limit_bytes:
+                return
+            self.kept[key] = encoding
+            self.size_bytes += size_of(encoding)
+            while self.size_bytes > self.limit_bytes:
+                self.size_bytes -= size_of(self.kept.popitem(last=False)[1])
 
 
 def size_of(encoding: Encoding) -> int:

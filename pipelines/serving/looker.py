@@ -147,8 +147,9 @@ class Looker:
 
 def _pieces(outcome: Trace, reads: Sequence[Said]) -> tuple[Piece, ...]:
     """The pieces of an answer; those of several parts with a comma in the place of each end token but the last."""
-    parts = outcome.parts or (outcome,)
-    found = [next((each.pieces for each in reads if each.answer is part.answer), ()) for part in parts]
+    # By their tokens: an episode may hold a copy of what was read.
+    pieces = {(said.answer.token_ids, said.answer.logprobs): said.pieces for said in reads}
+    found = [pieces.get((part.answer.token_ids, part.answer.logprobs), ()) for part in outcome.parts or (outcome,)]
     comma = Piece(JOIN, JOIN.encode())
     joined = [piece for pieces in found[:-1] for piece in (*pieces, comma)] if all(found) else []
     return (*joined, *found[-1])

@@ -38,6 +38,7 @@ def stored_row(image_id: str, number: int, field: str, said: tuple[str, float] |
     if isinstance(said, str):
         return {**given, "error": said, "fixations": [], "encoder_patches": 0}
     text, confidence = said
+    top, left = (1 + number) * 20, 2 * 20
     look = {"gaze_x": 0.5, "gaze_y": 0.5, "reason": "view: full", "tokens": 48, "kept": list(range(48))}
     return {
         **given,
@@ -47,6 +48,9 @@ def stored_row(image_id: str, number: int, field: str, said: tuple[str, float] |
         "grid": {"rows": ROWS, "cols": COLS, "width_px": SIZE_PX[0], "height_px": SIZE_PX[1]},
         "fixations": [{**look, "answer": text, "confidence": confidence}],
         "attended": [{"cell": (1 + number) * COLS + 2, "share": 0.9}],
+        "width_px": SIZE_PX[0],
+        "height_px": SIZE_PX[1],
+        "evidence_px": [left, top, left + 20, top + 20] if text else None,
     }
 
 

@@ -55,15 +55,32 @@ def test_what_needs_a_person_is_set_apart(run: Path) -> None:
     assert export(run).review == 4  # the one at 0.5 is sure enough now
 
 
-def test_exports_are_the_same_whenever_they_are_made(run: Path) -> None:
-    def files() -> dict[str, bytes]:
-        paths = [path for path in run.rglob("*") if path.is_file() and ".saccade" not in path.parts]
-        return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+def files(run: Path) -> dict[str, bytes]:
+    paths = [path for path in run.rglob("*") if path.is_file() and ".saccade" not in path.parts]
+    return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
+
+def test_exports_are_the_same_whenever_they_are_made(run: Path) -> None:
     export(run)
-    before = files()
+    before = files(run)
     export(run)
-    assert files() == before and len(before) > 9
+    assert files(run) == before and len(before) > 9
+
+
+def test_exports_are_the_same_where_the_images_are_gone(run: Path) -> None:
+    export(run)
+    before = files(run)
+    for scan in (run.parent / "scans").iterdir():
+        scan.unlink()
+    export(run)
+    assert files(run) == before
+
+
+def test_boxes_of_a_run_that_stored_none_are_made_from_its_looks(run: Path) -> None:
+    answers = Places(run).file_of(0)
+    pq.write_table(pq.read_table(answers).drop_columns(["width_px", "height_px", "evidence_px"]), answers)
+    page = next(iter(read_pages(run)))
+    assert (page.width, page.height) == (120, 160) and page.values[1].box_px == (40, 40, 60, 60)
 
 
 def test_labels_are_a_data_set_again(run: Path) -> None:
@@ -113,6 +130,36 @@ def test_only_what_failed_is_asked_again_and_the_rest_is_taken_over(run: Path, t
     first, second, bad = table(again)
     assert first["company"] == "ACME Ltd" and (second["total"], second["total_flag"]) == (13.0, None)
     assert second["company"] == "Blue Ltd" and second["reviewed"] == ["company"] and bad["total_flag"] == "error"
+
+
+def test_a_new_reading_replaces_neither_what_a_person_said_nor_a_value_by_an_error(run: Path, tmp_path: Path) -> None:
+    settings, output = Annotating(from_run=run, relabel_failed=True), tmp_path / "again"
+    assert list_again(settings, output) == 5
+    append_correction(Places(run).corrections, Correction("b.png", "total", "12.00", "twelve", ""))  # after the list
+    said = {
+        "a.png": {},
+        "b.png": {"company": "EngineError: out of memory", "total": ("13.00", 0.97)},
+        "bad.png": dict.fromkeys(("company", "total", "paid"), "PictureError: it is no image still"),
+    }
+    again = annotated(tmp_path / "done", said, from_run=run, relabel_failed=True, only=Places(output).relabel)
+    export(again)
+    _, second, _ = table(again)
+    assert (second["total"], second["reviewed"]) == (12.0, ["total"])
+    assert (second["company"], second["company_flag"]) == ("Blue", "unsure")
+    assert lines(again / "review.jsonl")[-1]["error"] == "PictureError: it is no image still"
+
+
+def test_boxes_stay_where_the_images_are_gone_when_they_are_asked_about_again(run: Path, tmp_path: Path) -> None:
+    settings, output = Annotating(from_run=run, relabel_failed=True), tmp_path / "again"
+    list_again(settings, output)
+    gone = dict.fromkeys(("company", "total", "paid"), "PictureError: there is no such file")
+    said = {"a.png": {}, "b.png": gone, "bad.png": gone}
+    again = annotated(tmp_path / "done", said, from_run=run, relabel_failed=True, only=Places(output).relabel)
+    for scan in (run.parent / "scans").iterdir():
+        scan.unlink()
+    export(again)
+    _, second, _ = table(again)
+    assert (second["width"], second["height"], second["company_box"]) == (120, 160, [40, 20, 60, 40])
 
 
 def test_relabelling_asks_for_an_earlier_run(run: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -13,6 +14,7 @@ from PIL import Image
 from pipelines.annotating.export import export
 from pipelines.annotating.places import Places
 from pipelines.annotating.review import HTML, Queue, review_app
+from pipelines.commands import app as cli
 from saccade.annotation.values import Flag
 from saccade.errors import ConfigError
 from tests.pipelines.annotating.conftest import SAID, annotated
@@ -77,6 +79,20 @@ def test_a_folder_that_is_no_annotation_is_refused(tmp_path: Path) -> None:
         Queue(tmp_path)
 
 
+def test_a_port_that_is_taken_is_said_before_an_address_is(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr("sys.argv", ["saccade", "review", str(run), "--port", str(taken.getsockname()[1])])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    told = capsys.readouterr()
+    assert stopped.value.code == 2 and told.out == "" and told.err.count("\n") == 1
+    assert "Address already in use. Choose another --port" in told.err
+
+
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     with watched(browser, 1100, allowed=("data:",)) as page:
@@ -122,3 +138,44 @@ def test_what_was_read_is_text_and_nothing_else(page: Any, tmp_path: Path) -> No
         page.goto(address)
         page.wait_for_function(f"document.querySelector('#text').value === {json.dumps(HOSTILE)}")
         page.wait_for_timeout(300)
+
+
+def test_keys_faster_than_the_replies_correct_only_what_is_shown(page: Any, run: Path) -> None:
+    def left() -> str:
+        return str(page.text_content("#left"))
+
+    def answer_late() -> None:
+        for route in late:
+            route.continue_()
+        late.clear()
+        page.wait_for_timeout(300)
+
+    def hold(route: Any) -> None:
+        late.append(route)
+
+    late: list[Any] = []
+    with served(review_app(Queue(run))) as address:
+        page.goto(address)
+        page.wait_for_function("document.querySelector('#text').value === 'Blue'")
+        page.route("**/items/1", hold)
+        page.keyboard.press("PageDown")
+        page.keyboard.press("Enter")  # the second value is not there yet
+        page.wait_for_timeout(300)
+        assert [route.request.method for route in late] == ["GET"]
+        answer_late()
+        assert left() == "2 of 5, 5 left" and page.input_value("#text") == "twelve"
+        page.route("**/items/2", hold)
+        page.keyboard.press("PageDown")
+        page.keyboard.press("PageUp")
+        page.wait_for_timeout(300)
+        late.sort(key=lambda route: route.request.url)
+        answer_late()  # the one asked for last comes first
+        assert left() == "2 of 5, 5 left" and page.input_value("#text") == "twelve"
+        page.unroute("**/items/2")
+        page.fill("#text", "12.00")
+        page.keyboard.press("Enter")
+        page.keyboard.press("PageDown")  # it is being kept still
+        page.wait_for_timeout(300)
+        answer_late()
+        assert left() == "3 of 5, 4 left"
+    assert [(line["field"], line["text"]) for line in corrections(run)] == [("total", "12.00")]

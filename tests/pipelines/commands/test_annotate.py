@@ -11,16 +11,18 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from pipelines.annotating.export import Exported
 from pipelines.commands import app as cli
 from pipelines.execute import placement, ray_graph, session
 from pipelines.execute.in_process import answer_left
 from pipelines.execute.placement import Placement
 from pipelines.execute.plan import Plan
-from pipelines.runs import rows, stored
+from pipelines.runs import manifest, rows, stored
 from pipelines.runs.config import RunConfig
 from pipelines.runs.folder import RunFolder
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
+from tests.pipelines.annotating.conftest import SAID, annotated
 
 FIELDS = """
 fields:
@@ -95,6 +97,23 @@ def test_from_pages_to_a_data_set(here: None, scans: Path, tmp_path: Path) -> No
 def test_the_first_pages(here: None, scans: Path, tmp_path: Path) -> None:
     done = annotate(scans, "--fields", tmp_path / "fields.yaml", "--output", tmp_path / "out", "--limit", 1)
     assert done.exit_code == 0 and "1 pages, 3 values" in done.output
+
+
+def test_the_first_pages_of_what_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def run(config: RunConfig, *_: object) -> Exported:
+        listed = RunFolder(config.output)
+        listed.begin(config.open_dataset(), config.limit)
+        asked.extend(question.id for _, row in manifest.read(listed.manifest) for question in row.questions)
+        return Exported()
+
+    asked: list[str] = []
+    monkeypatch.setattr("pipelines.commands.annotate.run", run)
+    earlier = annotated(tmp_path / "run", SAID)
+    words = ("--from-run", earlier, "--relabel-failed", "--output", tmp_path / "more", "--limit", 1)
+    done = annotate(*words)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert asked == ["b.png:company", "b.png:total"]  # the third value of that page was read
+    assert "5 values failed or need review; 2 of them are asked again" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,24 @@ def test_csv(run: Path) -> None:
     assert json.loads(rows[0]["fixations"])[1]["kept"] == list(range(20, 26))
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ('=HYPERLINK("http://evil.example","total")', '\'=HYPERLINK("http://evil.example","total")'),
+        ("+1+1", "'+1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("-12.50", "-12.50"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_what_was_read_is_no_formula_in_a_spreadsheet(text: str, cell: str, tmp_path: Path) -> None:
+    made = export(write_run(tmp_path / "run", [answer(0, text, 1.0, 0.9, question=text)]), "csv")
+    with made.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["answer"], row["question"], row["score"]) == (cell, cell, "1.0")
+
+
 def test_a_folder_without_answers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no answers"):
         export(tmp_path, "csv")

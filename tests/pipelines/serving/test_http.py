@@ -38,7 +38,7 @@ def error_of(response: Any, status: int) -> str:
 @pytest.mark.parametrize(("glimpse", "reread"), [(0, 0.0), (6, 0.0), (6, 0.7)])
 def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, glimpse: int, reread: float) -> None:
     knobs = {**KNOBS, "sampler": sampler, "glimpse": glimpse, "reread": reread}
-    made = endpoint.post(body(saccade=knobs)).json()
+    made = endpoint.post(body(saccade=knobs, logprobs=True)).json()
     chosen = {**{key: knobs[key] for key in ("sampler", "fixations", "stop_at", "glimpse", "reread")}}
     eye = Eye(endpoint.local.reader.engine, settings(Path("nano")).episode.with_settings(**chosen))
     trace = eye.look(png(), "What is field 1?")
@@ -52,6 +52,9 @@ def test_a_trace_is_what_the_library_gives(endpoint: InProcess, sampler: str, gl
         assert fixation["levels"] is None and told["grid"]["levels"] is None
         assert fixation["gaze"] == pytest.approx(step.gaze.uv, abs=1e-4)
         assert (fixation["reason"], fixation["answer"]) == (step.gaze.reason, step.answer.text)
+    tokens = made["choices"][0]["logprobs"]["content"]
+    assert [each["logprob"] for each in tokens] == pytest.approx(trace.answer.logprobs[: len(tokens)], abs=1e-4)
+    assert tokens or not trace.answer.token_ids
     assert told["cost"]["visual_tok"] == trace.cost.visual_tok
     assert told["cost"]["encoder_patches"] == trace.cost.encoder_patches
     usage = made["usage"]
@@ -187,6 +190,13 @@ def test_what_was_encoded_otherwise_is_encoded_again(endpoint: InProcess) -> Non
         told = endpoint.post(body("a", png(seed=78), saccade={**KNOBS, "scorer": scorer})).json()["saccade"]
         hits.append(told["cost"]["cache_hit"])
     assert hits == [False, False, True, True]
+
+
+def test_a_page_of_mixed_patches_is_known_again(endpoint: InProcess) -> None:
+    page, knobs = png(392, 308, seed=79), {**KNOBS, "encoder": "mixed", "tokens": 100}
+    first, again = (endpoint.post(body("a", page, saccade=knobs)).json()["saccade"] for _ in range(2))
+    assert (first["cost"].pop("cache_hit"), again["cost"].pop("cache_hit")) == (False, True)
+    assert first["answer"] == again["answer"] and first["grid"] == again["grid"]
 
 
 def test_the_same_picture_at_once_is_one_pass(qwen2_5_vl: Path) -> None:

@@ -134,6 +134,29 @@ def test_full_and_resize_stand_beside_it(page: Any, site: str) -> None:
     assert int(re.search(r"(\d+) tokens", page.inner_text("#resize .c"))[1]) <= 24  # type: ignore[index]
 
 
+def test_what_was_asked_of_another_picture_is_not_shown(page: Any, site: str) -> None:
+    def change(width_px: int) -> None:
+        """Another picture while something is asked; then the time in which the reply would come."""
+        new = {"name": "new.png", "mimeType": "image/png", "buffer": png(width_px)}
+        page.set_input_files("#file", new)
+        page.wait_for_timeout(1500)
+        assert page.evaluate("state.picture.width") == width_px
+        assert page.locator("#list li").count() == 0 and page.inner_text("#ask") == "Ask"
+        assert page.is_hidden("#result") and page.is_hidden("#error") and page.is_enabled("#ask")
+
+    put(page, site, png(seed=5))
+    page.fill("#question", "What is field 1?")
+    page.click("#ask")
+    change(168)
+    page.click("#ask")
+    page.wait_for_selector("#compare:not([hidden])")
+    page.click("#full button")
+    change(196)
+    page.click("#ask")
+    page.wait_for_selector("#compare:not([hidden])")
+    assert page.locator("#full .c").count() == 0 and page.is_enabled("#full button")
+
+
 def test_as_many_tokens_as_the_picture_is_complex(page: Any, site: str) -> None:
     put(page, site, png(seed=4))
     page.fill("#question", "What?")

@@ -1,11 +1,15 @@
 """Parts of the endpoint by themselves: the tokens of an answer, settings from options."""
 
+import threading
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
 
 from pipelines.commands.settings import merged, serve_config
+from pipelines.serving.encoder import Cache
 from pipelines.serving.reader import Piece, pieces_of
 from pipelines.serving.replica import Replica
 from pipelines.serving.settings import MIB, hashed
@@ -32,6 +36,24 @@ def test_an_error_costs_a_request_or_the_engine() -> None:
     assert isinstance(replica.failed(torch.AcceleratorError("device-side assert")), EngineDead)
     with pytest.raises(EngineDead, match="device-side assert"):
         replica.check_health()
+
+
+def test_an_encoding_may_be_dropped_while_another_thread_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(OrderedDict[Any, Any]):
+        def get(self, *args: Any) -> Any:
+            found = super().get(*args)
+            dropping.start()
+            dropping.join(0.2)  # it waits
+            return found
+
+    monkeypatch.setattr("pipelines.serving.encoder.size_of", lambda _: 1)
+    cache, first, second = Cache(1), ("a", "", ""), ("b", "", "")
+    cache.kept = Slow()
+    cache.put(first, cast(Any, "encoded"))
+    dropping = threading.Thread(target=cache.put, args=(second, "encoded too"))
+    assert cache.get(first) == "encoded"
+    dropping.join()
+    assert list(cache.kept) == [second] and cache.size_bytes == 1
 
 
 def test_settings_come_from_options_files_and_set(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ import httpx2
 import pytest
 import yaml
 
-from pipelines.serving.app import app, check_free, is_loopback, share
+from pipelines.pages.listening import check_free
+from pipelines.serving.app import app, is_loopback, share
 from pipelines.serving.settings import ServeConfig, hashed, key_hashes
 from saccade.errors import ConfigError
 from tests.pipelines.serving.client import JSON, KNOBS, body, image, png
