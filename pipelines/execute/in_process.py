@@ -22,7 +22,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder, Engine, ForwardingEncoder
 from saccade.episode import episodes, run, see
-from saccade.errors import ResumeRefused, describe
+from saccade.errors import EngineDead, ResumeRefused, describe
 from saccade.families import Prepared
 from saccade.picture import Picture
 from saccade.types import Encoding, Question
@@ -153,9 +153,11 @@ def _peak_mb(settings: Episode, engine: Engine, picture: Picture, asked: Asked) 
 
 
 def _survived(error: Exception) -> str:
-    """What an error row says. Raises the error itself where it took the engine with it, or where the disk is full."""
-    if is_gone(error) or is_full(error):
+    """What an error row says. A full disk is raised as it is, and an engine that is gone as EngineDead."""
+    if is_full(error) or isinstance(error, EngineDead):
         raise error
+    if is_gone(error):
+        raise EngineDead(describe(error)) from error
     return describe(error)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from rich.console import Console
 
@@ -184,14 +185,21 @@ def test_hidden_answers_are_not_scored_and_a_failure_costs_its_rows(
     assert hidden["score"] is None and hidden["error"] == "RuntimeError: a strategy failed"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (EngineDead("gone"), "^gone$"),
+        (torch.AcceleratorError("device-side assert"), "^AcceleratorError: device-side assert"),
+    ],
+)
 def test_a_dead_engine_ends_it_and_an_old_folder_is_refused(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, said: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dead(*_: Any) -> Any:
-        raise EngineDead("gone")
+        raise error
 
     monkeypatch.setattr(in_process, "see", dead)
-    with pytest.raises(EngineDead, match="gone"):
+    with pytest.raises(EngineDead, match=said):
         run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "experiment.json").write_text("{}")
