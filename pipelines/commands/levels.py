@@ -9,6 +9,7 @@ import typer
 from pipelines.commands.options import takes
 from pipelines.commands.settings import episode_and_engine
 from pipelines.runs.config import Data, Looking
+from pipelines.runs.files import write_text
 from pipelines.runs.provenance import provenance
 from saccade.datasets import open_dataset
 from saccade.decoding.pages import one_page
@@ -57,6 +58,5 @@ def levels(
     if output is None:
         typer.echo(text)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text + "\n")
+    write_text(output, text + "\n")
     typer.echo(f"{numbers['questions']} questions on {numbers['pages']} pages: {output}")

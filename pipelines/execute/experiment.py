@@ -11,6 +11,7 @@ from pipelines.execute.in_process import answer_left
 from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment
+from pipelines.runs.files import write_text
 from pipelines.runs.folder import RunFolder
 from pipelines.runs.markdown import to_markdown
 from pipelines.runs.provenance import provenance
@@ -49,8 +50,8 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
         results |= {"title": experiment.title, **origin, **provenance()}
         if left := select_left(folder, retry_errors=False):
             results["images_left"] = left
-        folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
-        folder.table_md.write_text(to_markdown(results))
+        write_text(folder.results_json, json.dumps(results, indent=1) + "\n")
+        write_text(folder.table_md, to_markdown(results))
     return results
 
 

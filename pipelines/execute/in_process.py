@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines.execute.async_reader import is_gone
 from pipelines.execute.diagnosis import is_full
 from pipelines.runs import manifest, rows
-from pipelines.runs.files import commit
+from pipelines.runs.files import append_lines, commit, write_text
 from pipelines.runs.folder import RunFolder
 from saccade.analysis.memory import peak_bytes
 from saccade.clock import clock
@@ -208,14 +208,12 @@ def collect(
     rows_file = output / "rows.jsonl"
     _claim(output / "experiment.json", origin)
     done_ids = {row["image_id"] for row in _rows(rows_file)}
-    with Progress(*COLUMNS, console=console) as progress, rows_file.open("a") as sink:
+    with Progress(*COLUMNS, console=console) as progress:
         task = progress.add_task("images", total=len(images), completed=len(done_ids))
         try:
             for row in images:
                 if row.image_id not in done_ids:
-                    lines = [json.dumps(line) for line in lines_of(row)]
-                    sink.write("\n".join(lines) + "\n")
-                    sink.flush()
+                    append_lines(rows_file, [json.dumps(line) for line in lines_of(row)])
                     progress.advance(task)
         except KeyboardInterrupt:
             console.print(f"interrupted: the table is of the images so far; the same command goes on in {output}")
@@ -234,7 +232,7 @@ def _claim(path: Path, origin: dict[str, Any]) -> None:
             raise ResumeRefused(
                 f"{path.parent} holds another experiment ({', '.join(changed)} changed). Give another --output"
             )
-    path.write_text(json.dumps(origin, indent=1))
+    write_text(path, json.dumps(origin, indent=1))
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

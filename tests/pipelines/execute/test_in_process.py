@@ -230,3 +230,27 @@ def test_the_first_image_that_is_answered_says_how_long_all_take(
     run_experiment(read_experiment(file), tmp_path / "out", console)
     said = [line for line in console.export_text().splitlines() if line.startswith("the first image")]
     assert said == ["the first image took 40 s, so the other 2 take about 1 min, or less: it warms up as well"]
+
+
+def test_what_was_cut_off_is_asked_again_and_what_follows_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, asked = [Row(f"p{number}", str(number), ()) for number in range(3)], list[str]()
+
+    def lines_of(row: Row) -> list[dict[str, Any]]:
+        asked.append(row.image_id)
+        ways = ("a", "b")
+        return [{"variant": way, "id": row.image_id, "image_id": row.image_id, "last": way == "b"} for way in ways]
+
+    def collected() -> list[dict[str, Any]]:
+        return in_process.collect(tmp_path, {"of": "a test"}, images, lines_of, Console(quiet=True))
+
+    whole, file = collected(), tmp_path / "rows.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:3])[:-10])  # in the middle of the second image
+    asked.clear()
+    assert collected() == whole and asked == ["p1", "p2"]
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **_: path.write_bytes(text.encode()[:5]) and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        collected()
+    assert json.loads((tmp_path / "experiment.json").read_text()) == {"of": "a test"}
