@@ -14,7 +14,7 @@ from pipelines.reporting.experiments_page import write
 from pipelines.reporting.page import report
 from pipelines.runs.config import Data, Model
 from pipelines.runs.experiment import ALL, Experiment, find_experiment, in_repository, read_experiment
-from pipelines.runs.markdown import to_markdown
+from pipelines.runs.markdown import errors, to_markdown
 from saccade.datasets import open_dataset
 from saccade.errors import ConfigError, EngineDead, SaccadeError
 from saccade.registry import named
@@ -46,7 +46,8 @@ def experiment(
     again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other, and writes
     one report of them: OUTPUT/report.html and report.md.
 
-    Exit status: 0 done; 2 it could not run; 3 `all` left some out, and says which and why; 130 it was stopped.
+    Exit status: 0 done; 2 it could not run; 3 some answers are errors, or `all` left an experiment out, and it
+    says which; 130 it was stopped.
 
     Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """
@@ -66,6 +67,8 @@ def experiment(
     console.print(to_markdown(results), highlight=False, markup=False, soft_wrap=True)
     if left := results.get("images_left"):
         raise KeyboardInterrupt(f"interrupted: {left} images are left")
+    if errors(results):
+        raise typer.Exit(ROWS_FAILED)
 
 
 def everything(output: Path, settings: Mapping[str, Any]) -> None:
@@ -77,11 +80,11 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
         ConfigError: other data are asked for: each experiment is about its own. Or none of them can run.
         EngineDead: the engine is gone.
         KeyboardInterrupt: interrupted; what is done stays.
-        Exit: some were left out.
+        Exit: some were left out, or hold errors.
     """
     if "dataset" in settings:
         raise ConfigError(f"`experiment {ALL}` is on the data of each experiment: leave --dataset and its settings out")
-    experiments, left_out = in_repository(), dict[str, SaccadeError]()
+    experiments, left_out, failed = in_repository(), dict[str, SaccadeError](), dict[str, str]()
     for number, (name, path) in enumerate(experiments.items(), 1):
         console.print(f"{number} of {len(experiments)}: {name}", highlight=False)
         try:
@@ -93,6 +96,8 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
             left_out[name] = error
             console.print(f"left out: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
             continue
+        if told := errors(results):
+            failed[name] = told
         written = write(output)  # after each: an interrupted one has a report too
         if results.get("images_left"):
             raise KeyboardInterrupt(f"interrupted at {name}: the same command goes on in {output}")
@@ -102,7 +107,9 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
     console.print(f"{len(experiments) - len(left_out)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
     for name, why in left_out.items():
         console.print(f"left out: {name}: {why}", markup=False, highlight=False, soft_wrap=True)
-    if left_out:
+    for name, told in failed.items():
+        console.print(f"errors: {name}: {told}", markup=False, highlight=False, soft_wrap=True)
+    if left_out or failed:
         raise typer.Exit(ROWS_FAILED)
 
 

@@ -183,6 +183,12 @@ def test_all_experiments_one_after_the_other(
     text, html = (out / "report.md").read_text(), (out / "report.html").read_text()
     assert text.count("| full |") == 2 and "## one" in text and "about two" in text
     assert "about one" in html and 'href="two/report.html"' in html and (out / "two" / "report.html").exists()
+    console = Console(record=True, width=200)
+    monkeypatch.setattr(experiment, "console", console)
+    with pytest.raises(typer.Exit) as ended:
+        experiment.everything(tmp_path / "with errors", {})
+    assert ended.value.exit_code == 3
+    assert console.export_text().strip().splitlines()[-2:] == ["errors: one: told 1", "errors: two: told 1"]
     with pytest.raises(ConfigError, match="is on the data of each experiment"):
         experiment.everything(out, {"dataset": {"name": "synthdoc"}})
 
@@ -238,8 +244,9 @@ def test_interrupted_all_stops_and_one_says_what_is_left(
     words = ["experiment", str(there["two"]), "--output", str(tmp_path / "alone")]
     result = CliRunner().invoke(app.app, words)
     assert result.exit_code == 130 and "interrupted: 2 images are left" in result.stderr
-    assert CliRunner().invoke(app.app, words).exit_code == 0
-    assert "| full |" in console.export_text() and len(answered) == 4
+    assert CliRunner().invoke(app.app, words).exit_code == 3, "one answer is an error: a question has no box"
+    said = console.export_text()
+    assert "| full |" in said and "errors, counted as wrong: told 1. " in said and len(answered) == 4
 
 
 def test_every_experiment_has_its_baselines() -> None:
