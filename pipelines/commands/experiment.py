@@ -9,6 +9,7 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
+from pipelines.commands.settings import refuse_unknown
 from pipelines.execute.experiment import run_experiment
 from pipelines.reporting.experiments_page import write
 from pipelines.reporting.page import report
@@ -20,9 +21,11 @@ from saccade.errors import ConfigError, EngineDead, SaccadeError
 from saccade.registry import named
 
 console = Console()
+SETTINGS = ("engine", "dataset", "limit")
+"""Settings of an experiment that the command line changes."""
 
 
-@takes(Model, Data)
+@takes(Model, Data, changes=True)
 def experiment(
     configuration: Annotated[
         str, typer.Argument(help="A YAML file, or the name of one in configs/experiments/; all: every one there.")
@@ -37,7 +40,6 @@ def experiment(
     ] = None,
     *,
     settings: dict[str, Any],
-    given: dict[str, Any],
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.
 
@@ -51,12 +53,13 @@ def experiment(
 
     Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """
+    refuse_unknown(settings, SETTINGS)
     if configuration == ALL:
         if head or examples is not None:
             raise ConfigError(f"`experiment {ALL}` takes neither --head nor --examples: give them to one experiment")
         everything(output, settings)
         return
-    chosen = changed(read_experiment(find_experiment(configuration)), settings, "dataset" in given)
+    chosen = changed(read_experiment(find_experiment(configuration)), settings)
     if head:
         chosen = chosen.with_heads(head)
     if examples is not None:
@@ -88,7 +91,7 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
     for number, (name, path) in enumerate(experiments.items(), 1):
         console.print(f"{number} of {len(experiments)}: {name}", highlight=False)
         try:
-            results = run_experiment(changed(read_experiment(path), settings, False), output / name, console)
+            results = run_experiment(changed(read_experiment(path), settings), output / name, console)
             report(output / name, None, examples=0)
         except EngineDead:
             raise
@@ -113,19 +116,19 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
         raise typer.Exit(ROWS_FAILED)
 
 
-def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: bool) -> Experiment:
-    """The experiment with another model, or other data: another data set, or other settings of the same one.
+def changed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
+    """The experiment with another model, or other data: the data set that is named, or other settings of its own.
 
     Raises:
         ConfigError: there is no such data, or a setting is wrong.
     """
     changes: dict[str, Any] = {key: settings[key] for key in ("limit",) if key in settings}
     if "engine" in settings:
-        changes["engine"] = {**experiment.engine, **settings["engine"]}
+        changes["engine"] = experiment.engine | named("engines", settings["engine"])
     if "dataset" in settings:
         spec = named("datasets", settings["dataset"])
         name = spec.pop("name", None)
-        changes["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
+        changes["dataset"] = experiment.dataset | spec if name is None else open_dataset(str(name), **spec).spec()
     if "engine" in changes or "dataset" in changes:
         engine, data = changes.get("engine", experiment.engine), changes.get("dataset", experiment.dataset)
         changes["title"] = f"{data['name']}, {engine.get('model', 'saccade-nano')}"

@@ -73,7 +73,8 @@ def merged(
     loaded = {} if config is None else _read(config)
     for key in sorted(loaded, key=short.__contains__):  # `engine: {...}` must not undo the `model: ...` above it
         put(settings, short.get(key, key), loaded[key])
-    for key, value in [*options.items(), *pairs(sets)]:
+    names_first = sorted(options.items(), key=lambda option: option[0] in short)  # in whatever order they were typed
+    for key, value in [*names_first, *pairs(sets)]:
         put(settings, short.get(key, key), value)
     return settings
 

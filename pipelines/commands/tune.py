@@ -44,7 +44,7 @@ def tune(
     """Tune the weights of a mix of scorers and the ratio of hybrid on your own questions with answers.
 
     Half of the pages decide. The gain is reported on the other half, with an interval, even if there is none.
-    OUTPUT/tuned.yaml holds the settings, for --config of ask, batch, serve and experiment.
+    OUTPUT/tuned.yaml holds the settings, for --config of ask, batch and serve.
 
     If interrupted, the same command resumes it.
 

@@ -9,7 +9,6 @@ import torch
 import yaml
 from rich.console import Console
 
-from pipelines.commands.experiment import changed
 from pipelines.execute import in_process
 from pipelines.execute.experiment import run_experiment
 from pipelines.runs import stored
@@ -67,18 +66,6 @@ def test_a_timed_experiment_encodes_for_every_variant(
         head = (tmp_path / f"timed {timed}" / "table.md").read_text().splitlines()[0]
         assert ("right/s" in head) == timed == all("seconds" in entry for entry in made["variants"].values())
     assert all(entry["seconds"] > 0 for entry in made["variants"].values())
-
-
-def test_other_data_or_another_model_than_the_file_names(file: Path) -> None:
-    chosen = read_experiment(file)
-    assert changed(chosen, {}, False) == chosen
-    other = changed(chosen, {"dataset": {"name": "synthdoc", "page_px": 512}, "limit": 3}, True)
-    assert (other.dataset["name"], other.dataset["page_px"], other.limit) == ("synthdoc", 512, 3)
-    assert other.engine == chosen.engine and other.title.startswith("synthdoc, ")
-    file_alone = changed(chosen, {"dataset": chosen.dataset["data_path"]}, True)
-    assert file_alone.dataset == chosen.dataset | {"question": None, "pages": None, "metric": "anls"}
-    moved = changed(chosen, {"engine": {"model": "elsewhere"}}, False)
-    assert moved.engine == {"model": "elsewhere", "max_new_tok": 4} and moved.dataset == chosen.dataset
 
 
 def test_every_variant_answers_every_question(file: Path, tmp_path: Path) -> None:
