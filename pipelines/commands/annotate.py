@@ -68,8 +68,11 @@ def annotate(
         raise ConfigError("say where the data set goes: --output DIR")
     refuse_unused(given)
     own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
-    if unknown := [key for key in ("dataset", "limit", "output") if key in settings]:
-        raise ConfigError(f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options")
+    if unknown := [key for key in ("dataset", "limit", "output", "export") if key in settings]:
+        raise ConfigError(
+            f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options; "
+            "what is exported is not chosen"
+        )
     dataset = dataset_for(images, None if fields is None else read_fields(fields), pages, own, output)
     values = {"output": output, "dataset": dataset.spec()}
     chosen = run_config({**settings, **values, **({} if limit is None else {"limit": limit * len(dataset.fields)})})

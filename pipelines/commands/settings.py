@@ -157,6 +157,13 @@ def refuse_unused(given: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_of_data(target: str, given: Mapping[str, Any]) -> None:
+    """Raises ConfigError if an option of a data set was given together with an image, which has one question."""
+    of_data = {"limit", "output", *(name for name, dotted in SHORT.items() if dotted.startswith("dataset."))}
+    if extra := sorted(given.keys() & (of_data - {"question", "pages"})):
+        raise ConfigError(f"{target} is an image, which does not go with {', '.join(extra)}")
+
+
 def refuse_unknown(settings: Mapping[str, Any], allowed: Iterable[str]) -> None:
     """Raises ConfigError, which lists all names, if a setting is not one of `allowed`."""
     names = list(allowed)

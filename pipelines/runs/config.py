@@ -148,7 +148,7 @@ class RunConfig(Looking, Data):
         if self.retry_errors and not self.resume:
             raise ConfigError("--retry-errors goes on with a run: give --resume as well")
         several = {"num_encoders": (self.num_encoders or 1) > 1, "num_readers": (self.num_readers or 1) > 1}
-        several["address"] = self.address is not None
+        several |= {name: getattr(self, name) is not None for name in ("address", "encoder_gpus", "reader_gpus")}
         if self.in_process and (asked := [name for name, given in several.items() if given]):
             option = asked[0].replace("_", "-")
             raise ConfigError(

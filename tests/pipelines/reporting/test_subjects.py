@@ -134,6 +134,14 @@ def test_options_that_do_nothing_are_refused(folder: Path) -> None:
         show(folder, "trace", None, question="Who?")
     with pytest.raises(ConfigError, match="is an image, which does not go with --id"):
         show(page, "trace", None, question_id="a/1", question="Who?")
+    for what in ("trace", "rate-distortion", "pyramid"):
+        with pytest.raises(ConfigError, match=f"--what {what} draws no importance here, so --scorer would change"):
+            show(folder, what, None, scorer="edges")
+    with pytest.raises(ConfigError, match="--what pyramid draws no importance here"):
+        show(page, "pyramid", None, scorer="edges")
+    (folder / "results.json").write_text('{"variants": {}}')
+    with pytest.raises(ConfigError, match="is an experiment, which does not go with --model"):
+        show(folder, "rate-distortion", None, model="elsewhere")
     with pytest.raises(ConfigError, match="--what saliency depends on what is asked: give --question"):
         show(page, "saliency", None)
     with pytest.raises(ConfigError, match="drawn as .png"):
