@@ -120,6 +120,13 @@ def test_what_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
         show(folder, "trace", None, question_id="z")
     with pytest.raises(DataError, match="question 'b' has no trace: it ended with DataError: answers"):
         show(folder, "trace", None, question_id="b")
+    (answers,) = (folder / "answers").iterdir()
+    failed = [{**row, "error": "EngineError: x"} for row in pq.read_table(answers).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(failed, rows.SCHEMA), answers)
+    with pytest.raises(ConfigError, match="every answer in .*run is an error; --id shows one"):
+        show(folder, "trace", None)
+    with pytest.raises(ConfigError, match="every answer of the variant 'default' in .*run is an error"):
+        show(folder, "trace", None, variant=rows.ONE)
     with pytest.raises(ConfigError, match="no picture 'heat'. There are: allocation, .*trace"):
         show(folder, "heat", None)
     with pytest.raises(ConfigError, match="Did you mean 'print-size'"):
