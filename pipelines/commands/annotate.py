@@ -58,7 +58,7 @@ def annotate(
     any may have a pattern.
 
     Writes OUTPUT/annotations/*.parquet (one row per page), JSON Lines, labelstudio.json and coco.json.
-    Killed at any moment, the same command with --resume goes on; then `saccade review OUTPUT`.
+    If it is killed or stopped, the same command with --resume continues. Then: `saccade review OUTPUT`.
 
     Exit status: 0 all answered; 2 it could not run; 3 some values hold an error; 130 it was stopped.
 

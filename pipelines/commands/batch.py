@@ -26,8 +26,8 @@ def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
 
     Runs on Ray, here or on a cluster; a few images are done sooner by a plain loop: --in-process.
 
-    Writes OUTPUT/answers/*.parquet (one row per question), summary.json and run.yaml. Killed at any
-    moment, or stopped by Ctrl-C or SIGTERM, the same command with --resume goes on.
+    Writes OUTPUT/answers/*.parquet (one row per question), summary.json and run.yaml.
+    If it is killed or stopped, the same command with --resume continues.
 
     Exit status: 0 all answered; 2 it could not run; 3 some rows hold an error; 130 it was stopped.
 

@@ -36,17 +36,19 @@ def experiment(
     ] = None,
     examples: Annotated[
         int | None,
-        typer.Option(min=0, help="Questions quoted of each class of failures; 0: none of data not to be copied."),
+        typer.Option(
+            min=0, help="Questions quoted of each class of failures; 0: quote none, for data that must not be copied."
+        ),
     ] = None,
     *,
     settings: dict[str, Any],
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.
 
-    Options given here win over the file's settings. It begins with how much there is to answer; the first
-    image says how long that takes. Interrupted, it makes the table of what is done, and goes on when started
-    again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other, and writes
-    one report of them: OUTPUT/report.html and report.md.
+    Options given here win over the file's settings. It first prints how many answers are needed; after the
+    first image it estimates the time. If interrupted, it makes the table of what is done, and continues when
+    started again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other,
+    and writes one report of them: OUTPUT/report.html and report.md.
 
     Exit status: 0 done; 2 it could not run; 3 some answers are errors, or `all` left an experiment out, and it
     says which; 130 it was stopped.

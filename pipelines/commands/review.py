@@ -21,9 +21,9 @@ def review(
 ) -> None:
     """Accept or correct values one after another, with the keyboard, on a page of this machine.
 
-    It shows each value that needs review beside its crop of the page. Enter accepts the text in the field, PgDn skips
-    it, Alt-W shows the whole page. Corrections are appended to RUN/corrections.jsonl; the model's answers do not
-    change. Ctrl-C ends the review and writes the data set again with the corrections.
+    It shows each value that needs review beside its crop of the page. Enter accepts the text in the field,
+    PgDn skips it, Alt-W shows the whole page. Corrections are appended to RUN/corrections.jsonl; the
+    model's answers do not change. Ctrl-C ends the review and writes the data set again with the corrections.
 
     Example: saccade review data
     """

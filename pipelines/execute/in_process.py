@@ -55,8 +55,8 @@ def answer_left(
         KeyboardInterrupt: interrupted; what is done stays.
     """
     left = list(manifest.read(folder.left))
-    passes = folder.passes(attempt, str(os.getpid()))
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, passes.open("a") as encoded:
+    file = folder.encoded_file(attempt, str(os.getpid()))
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, file.open("a") as encoded:
         task = progress.add_task("images", total=len(left))
         announced = False
         for num_done, (number, row) in enumerate(left, 1):

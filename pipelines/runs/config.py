@@ -80,7 +80,7 @@ class RunConfig(Looking, Data):
 
     output: Path = Field(description="Folder of the run; None: runs/DATASET.")
     resume: bool = Field(False, description="Go on with the run in --output.")
-    retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
+    retry_errors: bool = Field(False, description="With --resume: redo images that have error rows.")
     in_process: bool = Field(False, description="A loop in this process: starts at once, no Ray.")
     num_encoders: int | None = Field(None, ge=1, description="Actors that encode; None: as GPUs and CPUs allow.")
     num_readers: int | None = Field(None, ge=1, description="Actors that answer; None: likewise.")
