@@ -10,6 +10,7 @@ from rich.progress import track
 
 from pipelines.commands.options import takes
 from pipelines.commands.settings import episode_and_engine, refuse_of_data
+from pipelines.execute.say import say
 from pipelines.reporting.subjects import UNASKED
 from pipelines.runs import stored
 from pipelines.runs.config import Data, Looking
@@ -65,7 +66,7 @@ def analyze(
     measured.draw(output)
     with replaced(output / "analysis.json") as path:
         path.write_text(json.dumps({**measured.numbers, **provenance()}, indent=1) + "\n")
-    console.print(f"the pictures and analysis.json are in {output}", highlight=False, soft_wrap=True)
+    say(console, f"the pictures and analysis.json are in {output}")
     if measured.interrupted:
         raise KeyboardInterrupt("interrupted: the numbers are of what was done until then")
 

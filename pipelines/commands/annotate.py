@@ -15,6 +15,7 @@ from pipelines.annotating.settings import Annotating
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import refuse_unused, run_config
+from pipelines.execute.say import say
 from pipelines.runs.config import RunConfig
 from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
@@ -79,7 +80,7 @@ def annotate(
     notices = Console(stderr=True)
     again = list_again(own, chosen.output)
     if again is not None:
-        notices.print(f"{again} values failed or need review and are asked again", highlight=False)
+        say(notices, f"{again} values failed or need review and are asked again")
     exported = run(chosen, own, notices)
     tell(exported, chosen.output)
     if exported.flags["error"]:
@@ -98,21 +99,19 @@ def tell(exported: Exported, output: Path) -> None:
         console.print(Text(exported.first.image_id, style="bold"))
     console.print(table)
     flags = ", ".join(f"{times} {flag}" for flag, times in exported.flags.most_common())
-    console.print(
+    say(
+        console,
         f"{exported.pages} pages, {exported.values} values; "
         f"{exported.review} on {exported.review_pages} pages need review"
         + (f" ({flags})" if flags else "")
         + (f"; {exported.by_person} by a person" if exported.by_person else ""),
-        highlight=False,
-        soft_wrap=True,
     )
-    console.print(
+    say(
+        console,
         f"annotations/*.parquet, annotations.jsonl, labels.jsonl, review.jsonl, labelstudio.json and coco.json are in "
         f"{output}",
-        highlight=False,
-        soft_wrap=True,
     )
     if exported.flags["error"]:
-        console.print(f"{output}/review.jsonl says what the errors are", highlight=False, soft_wrap=True)
+        say(console, f"{output}/review.jsonl says what the errors are")
     if exported.review:
-        console.print(f"`saccade review {output}` shows one after another", highlight=False, soft_wrap=True)
+        say(console, f"`saccade review {output}` shows one after another")

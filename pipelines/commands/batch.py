@@ -10,6 +10,7 @@ from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import refuse_unused, run_config
 from pipelines.execute.run import batch as run
+from pipelines.execute.say import say
 from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
 from pipelines.runs.export import export
@@ -40,12 +41,10 @@ def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
     console.print()
     console.print(table(summary))
     if chosen.export is not None:
-        console.print(
-            f"the answers are in {export(chosen.output, chosen.export)} as well", highlight=False, soft_wrap=True
-        )
-    console.print(
+        say(console, f"the answers are in {export(chosen.output, chosen.export)} as well")
+    say(
+        console,
         f"all answers, summary.json and run.yaml are in {chosen.output}; `saccade report {chosen.output}` draws them",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    )
     if summary["errors"]:
         raise typer.Exit(ROWS_FAILED)

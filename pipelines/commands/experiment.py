@@ -11,6 +11,7 @@ from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import refuse_unknown
 from pipelines.execute.experiment import run_experiment
+from pipelines.execute.say import say
 from pipelines.reporting.experiments_page import write
 from pipelines.reporting.page import report
 from pipelines.runs.config import Data, Model
@@ -69,7 +70,7 @@ def experiment(
             raise ConfigError("--examples: this experiment tells no failures (`failures:`); `failures` does")
         chosen = chosen.with_settings(failures=chosen.failures.with_settings(examples=examples).dump())
     results = run_experiment(chosen, output, console)
-    console.print(to_markdown(results), highlight=False, markup=False, soft_wrap=True)
+    say(console, to_markdown(results))
     if left := results.get("images_left"):
         raise KeyboardInterrupt(f"interrupted: {left} images are left")
     if errors(results):
@@ -91,7 +92,7 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"`experiment {ALL}` is on the data of each experiment: leave --dataset and its settings out")
     experiments, left_out, failed = in_repository(), dict[str, SaccadeError](), dict[str, str]()
     for number, (name, path) in enumerate(experiments.items(), 1):
-        console.print(f"{number} of {len(experiments)}: {name}", highlight=False)
+        say(console, f"{number} of {len(experiments)}: {name}")
         try:
             results = run_experiment(changed(read_experiment(path), settings), output / name, console)
             report(output / name, None, examples=0)
@@ -99,7 +100,7 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
             raise
         except SaccadeError as error:
             left_out[name] = error
-            console.print(f"left out: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"left out: {error}", style="yellow")
             continue
         if told := errors(results):
             failed[name] = told
@@ -109,11 +110,11 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
     if len(left_out) == len(experiments):
         raise ConfigError(f"none of the {len(experiments)} experiments ran. The first: {next(iter(left_out.values()))}")
     html, text = written
-    console.print(f"{len(experiments) - len(left_out)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
+    say(console, f"{len(experiments) - len(left_out)} experiments: {html} and {text}")
     for name, why in left_out.items():
-        console.print(f"left out: {name}: {why}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"left out: {name}: {why}")
     for name, told in failed.items():
-        console.print(f"errors: {name}: {told}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"errors: {name}: {told}")
     if left_out or failed:
         raise typer.Exit(ROWS_FAILED)
 

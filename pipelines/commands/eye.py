@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.execute.say import say
+
 console = Console()
 
 
@@ -42,4 +44,4 @@ def eye(
     draw(picture, scene, facts, output)
     name = "a generated page" if image is None else image.name
     write_text(output / "eye.json", json.dumps({"picture": name, **facts, **provenance()}, indent=1) + "\n")
-    console.print(f"the pictures and eye.json are in {output}", highlight=False, soft_wrap=True)
+    say(console, f"the pictures and eye.json are in {output}")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from pipelines.commands.options import takes
 from pipelines.execute.in_process import collect
+from pipelines.execute.say import say
 from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
 from pipelines.runs.files import write_text
@@ -50,7 +51,7 @@ def rank(
     data = named("dataset", settings.get("dataset", "synthdoc"))
     chosen = checked(RankConfig, {**settings, "dataset": open_dataset(data.pop("name"), **data).spec()})
     table = to_markdown(run_ranking(chosen, output, console), SHOWN)
-    console.print(table, highlight=False, markup=False, soft_wrap=True)
+    say(console, table)
 
 
 def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str, Any]:

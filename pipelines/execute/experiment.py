@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.execute.in_process import answer_left
+from pipelines.execute.say import say
 from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment
@@ -69,7 +70,7 @@ def _answer(
     settings = {"dataset": dataset.spec(), "engine": spec.spec(), "max_px": limit_px}
     settings["variants"] = {name: episode.dump() for name, episode in variants.items()}
     folder.write_yaml({**settings, **provenance(), "attempt": attempt, "identity": dict(origin)})
-    console.print(_planned(folder, len(variants)), highlight=False, soft_wrap=True)
+    say(console, _planned(folder, len(variants)))
     try:
         with spec.open() as engine:
             answer_left(
@@ -77,9 +78,10 @@ def _answer(
             )
     except KeyboardInterrupt:
         num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
-        console.print(
+        say(
+            console,
             f"interrupted after {num_done} of {manifest.num_images(folder.manifest)} images: the table is of those; "
-            f"the same command goes on in {folder.path}"
+            f"the same command goes on in {folder.path}",
         )
 
 

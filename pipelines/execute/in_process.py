@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.execute.async_reader import is_gone
 from pipelines.execute.diagnosis import is_full
+from pipelines.execute.say import say
 from pipelines.runs import manifest, rows
 from pipelines.runs.files import append_lines, commit, write_text
 from pipelines.runs.folder import RunFolder
@@ -69,7 +70,7 @@ def answer_left(
             if not announced and all(each["error"] is None for each in image_rows):  # a broken image takes no time
                 announced = True
                 if notice := estimate(perf_counter() - started, len(left) - num_done):
-                    console.print(notice, highlight=False, soft_wrap=True)
+                    say(console, notice)
 
 
 def estimate(first_s: float, left: int) -> str:
@@ -216,7 +217,7 @@ def collect(
                     append_lines(rows_file, [json.dumps(line) for line in lines_of(row)])
                     progress.advance(task)
         except KeyboardInterrupt:
-            console.print(f"interrupted: the table is of the images so far; the same command goes on in {output}")
+            say(console, f"interrupted: the table is of the images so far; the same command goes on in {output}")
     return list(_rows(rows_file))
 
 
