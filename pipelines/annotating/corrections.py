@@ -6,9 +6,10 @@
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pipelines.runs.files import append_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,4 @@ def read_corrections(path: Path) -> dict[tuple[str, str], Correction]:
 
 def append_correction(path: Path, correction: Correction) -> None:
     """Appends one line, and waits until it is on the disk."""
-    line = json.dumps(asdict(correction), ensure_ascii=False) + "\n"
-    with path.open("a+b") as file:
-        if file.tell() and (file.seek(-1, 2), file.read(1))[1] != b"\n":  # a crash cut the last one off
-            line = "\n" + line
-        file.write(line.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    append_lines(path, [json.dumps(asdict(correction), ensure_ascii=False)])

@@ -16,7 +16,7 @@ from pipelines.annotating.pages import Page, read_pages
 from pipelines.annotating.places import Places
 from pipelines.annotating.settings import dataset_of
 from pipelines.runs import stored
-from pipelines.runs.files import replaced, write_parquet
+from pipelines.runs.files import replaced, write_parquet, write_text
 
 PAGES_PER_FILE = 10_000
 
@@ -80,8 +80,8 @@ def export(folder: Path) -> Exported:
     if waiting or not shard:
         shard = _write_shard(places.annotations, shard, waiting, schema)
     _remove_from(places.annotations, shard)
-    _write_text(places.labelstudio_xml, labelstudio.interface(dataset.fields))
-    _write_text(places.coco_json, json.dumps(coco.dump(), ensure_ascii=False) + "\n")
+    write_text(places.labelstudio_xml, labelstudio.interface(dataset.fields))
+    write_text(places.coco_json, json.dumps(coco.dump(), ensure_ascii=False) + "\n")
     return exported
 
 
@@ -115,8 +115,3 @@ def _writing(path: Path) -> Iterator[TextIO]:
     with replaced(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         yield file
         file.flush()
-
-
-def _write_text(path: Path, text: str) -> None:
-    with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import track
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import SHORT, episode_and_engine
+from pipelines.commands.settings import episode_and_engine, refuse_of_data
+from pipelines.execute.say import say
 from pipelines.reporting.subjects import UNASKED
 from pipelines.runs import stored
 from pipelines.runs.config import Data, Looking
@@ -25,8 +26,6 @@ from saccade.studies.analysis_tables import report
 from saccade.types import Question, Sample
 
 console = Console()
-
-SHORT_OF_DATA = [name for name, dotted in SHORT.items() if dotted.startswith("dataset.")]
 
 
 @takes(
@@ -67,7 +66,7 @@ def analyze(
     measured.draw(output)
     with replaced(output / "analysis.json") as path:
         path.write_text(json.dumps({**measured.numbers, **provenance()}, indent=1) + "\n")
-    console.print(f"the pictures and analysis.json are in {output}", highlight=False, soft_wrap=True)
+    say(console, f"the pictures and analysis.json are in {output}")
     if measured.interrupted:
         raise KeyboardInterrupt("interrupted: the numbers are of what was done until then")
 
@@ -76,15 +75,13 @@ def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], peop
     """Measures the target: a run, an image or a data set. `given`: options from the command line."""
     path, num_questions = Path(target).expanduser(), settings.pop("limit")
     data = settings.pop("dataset", {})
-    looks = {key: value for key, value in given.items() if key not in ("limit", *SHORT_OF_DATA)}
     if (path / "run.yaml").exists():
-        if looks:
-            raise ConfigError(f"{target} is a run: it is analysed as it was done, without {', '.join(looks)}")
+        if given:
+            raise ConfigError(f"{target} is a run: it is analysed as it was done, without {', '.join(given)}")
         stored.check(path)
         return analysis.of_rows(str(path), stored.rows(path, cells=True), people)
     if path.is_file() and path.suffix.lower() in suffixes():
-        if extra := (given.keys() - looks.keys()) - {"question", "pages"}:
-            raise ConfigError(f"{target} is an image, which does not go with {', '.join(sorted(extra))}")
+        refuse_of_data(target, given)
         asked = given.get("question") is not None
         if not asked:
             settings = {"planner": "saliency", "scorer": "edges", **settings}  # neither depends on the question

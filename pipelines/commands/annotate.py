@@ -15,6 +15,7 @@ from pipelines.annotating.settings import Annotating
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import refuse_unused, run_config
+from pipelines.execute.say import say
 from pipelines.runs.config import RunConfig
 from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
@@ -58,7 +59,7 @@ def annotate(
     any may have a pattern.
 
     Writes OUTPUT/annotations/*.parquet (one row per page), JSON Lines, labelstudio.json and coco.json.
-    Killed at any moment, the same command with --resume goes on; then `saccade review OUTPUT`.
+    If it is killed or stopped, the same command with --resume continues. Then: `saccade review OUTPUT`.
 
     Exit status: 0 all answered; 2 it could not run; 3 some values hold an error; 130 it was stopped.
 
@@ -68,8 +69,11 @@ def annotate(
         raise ConfigError("say where the data set goes: --output DIR")
     refuse_unused(given)
     own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
-    if unknown := [key for key in ("dataset", "limit", "output") if key in settings]:
-        raise ConfigError(f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options")
+    if unknown := [key for key in ("dataset", "limit", "output", "export") if key in settings]:
+        raise ConfigError(
+            f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options; "
+            "what is exported is not chosen"
+        )
     dataset = dataset_for(images, None if fields is None else read_fields(fields), pages, own, output)
     values = {"output": output, "dataset": dataset.spec()}
     chosen = run_config({**settings, **values})
@@ -79,7 +83,7 @@ def annotate(
         chosen = chosen.model_copy(update={"limit": num_values(dataset, limit)})
     if again is not None:
         which = " and" if limit is None else f"; {chosen.limit} of them"
-        notices.print(f"{again} values failed or need review{which} are asked again", highlight=False)
+        say(notices, f"{again} values failed or need review{which} are asked again")
     exported = run(chosen, own, notices)
     tell(exported, chosen.output)
     if exported.flags["error"]:
@@ -98,21 +102,19 @@ def tell(exported: Exported, output: Path) -> None:
         console.print(Text(exported.first.image_id, style="bold"))
     console.print(table)
     flags = ", ".join(f"{times} {flag}" for flag, times in exported.flags.most_common())
-    console.print(
+    say(
+        console,
         f"{exported.pages} pages, {exported.values} values; "
         f"{exported.review} on {exported.review_pages} pages need review"
         + (f" ({flags})" if flags else "")
         + (f"; {exported.by_person} by a person" if exported.by_person else ""),
-        highlight=False,
-        soft_wrap=True,
     )
-    console.print(
+    say(
+        console,
         f"annotations/*.parquet, annotations.jsonl, labels.jsonl, review.jsonl, labelstudio.json and coco.json are in "
         f"{output}",
-        highlight=False,
-        soft_wrap=True,
     )
     if exported.flags["error"]:
-        console.print(f"{output}/review.jsonl says what the errors are", highlight=False, soft_wrap=True)
+        say(console, f"{output}/review.jsonl says what the errors are")
     if exported.review:
-        console.print(f"`saccade review {output}` shows one after another", highlight=False, soft_wrap=True)
+        say(console, f"`saccade review {output}` shows one after another")

@@ -20,6 +20,7 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from pipelines.execute.diagnosis import cause
+from pipelines.execute.say import say
 
 SHARED = ("app", "options", "settings")
 """Files of this folder that are not commands."""
@@ -72,7 +73,7 @@ class Commands(TyperGroup):
             with terminated_as_interrupted():
                 return super().invoke(ctx)
         except KeyboardInterrupt as stopped:  # caught here, since typer would exit without a message
-            Console(stderr=True, highlight=False).print(str(stopped) or "interrupted", markup=False, soft_wrap=True)
+            say(Console(stderr=True), str(stopped) or "interrupted")
             raise typer.Exit(130) from stopped
 
 
@@ -135,7 +136,7 @@ def main() -> None:
     except Exception as error:
         if (text := expected(error)) is None:
             raise
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True)
         console.print("[red]error:[/red]", end=" ")
-        console.print(text, markup=False, soft_wrap=True)
+        say(console, text)
         sys.exit(2)

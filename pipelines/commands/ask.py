@@ -10,6 +10,7 @@ from rich.console import Console
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import episode_and_engine, refuse_unused
+from pipelines.execute.say import say
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
@@ -92,20 +93,20 @@ def answer(
             if trace_path is not None and len(page_numbers) > 1:
                 drawn = trace_path.with_stem(f"{trace_path.stem}-page{page}")
             if num_pages > 1 and not as_json:
-                console.print(f"page {page} of {num_pages}", style="bold", highlight=False)
+                say(console, f"page {page} of {num_pages}", style="bold")
             try:
                 picture = Picture.open(image, page=page)
                 seen, trace = _look(picture, question, engine, settings)
                 (_print_json if as_json else _print_lines)(picture, seen, trace, settings, console)
                 if drawn is not None:
                     _draw(picture, seen, trace, settings, drawn)
-                    notices.print(f"drawn in {drawn}", style="dim", highlight=False, soft_wrap=True)
+                    say(notices, f"drawn in {drawn}", style="dim")
             except DataError as error:
                 if len(page_numbers) == 1:
                     raise
                 failed = True
                 which = f"page {page}: " if as_json else ""  # else the line above says it
-                notices.print(f"{which}error: {error}", markup=False, highlight=False, soft_wrap=True)
+                say(notices, f"{which}error: {error}")
     if failed:
         raise typer.Exit(ROWS_FAILED)
 
@@ -124,25 +125,26 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
         shrunk = "" if settings.view in ("resize", "gundam") else "; --max-px N lets it be larger"
         if seen.print_px:
             shrunk = f", where its smallest print is {seen.print_px:g} px high; --print-px 0 shows it as it is"
-        console.print(
+        say(
+            console,
             f"{picture.width_px} x {picture.height_px} px, shown at {grid.width_px} x {grid.height_px} px{shrunk}",
-            style="dim", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            style="dim",
+        )
     if seen.glimpse is not None and settings.glimpse > grid.rows * grid.cols:
-        console.print(
+        say(
+            console,
             f"--glimpse {settings.glimpse} is more than this page has: it is shown all {len(seen.glimpse)} tokens",
-            style="dim", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            style="dim",
+        )
     for line in text.lines(TraceView.from_trace(trace, grid)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     seconds = ", ".join(f"{stage} {value:.2f} s" for stage, value in trace.cost.seconds.items())
     glimpsed = f", {len(seen.glimpse)} of them the glimpse's" if seen.glimpse is not None else ""
-    console.print(
+    say(
+        console,
         f"{trace.cost.visual_tok} visual tokens{glimpsed}, {trace.cost.prefill_tok} prefilled, "
         f"{trace.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
-        highlight=False,
-        soft_wrap=True,
     )
 
 
@@ -152,7 +154,7 @@ def _print_json(picture: Picture, seen: Seen, trace: Trace, settings: Episode, c
     shown_row = {**row, "page": picture.page if picture.num_pages > 1 else None}  # as rows of a run have it
     for name in ("id", "image_id", "answers", "score", "exact", "coverage", "metadata", "variant", "error"):
         del shown_row[name]
-    console.print(json.dumps(shown_row), highlight=False, markup=False, soft_wrap=True)
+    say(console, json.dumps(shown_row))
 
 
 def _draw(picture: Picture, seen: Seen, trace: Trace, settings: Episode, path: Path) -> None:

@@ -10,6 +10,7 @@ from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import refuse_unused, run_config
 from pipelines.execute.run import batch as run
+from pipelines.execute.say import say
 from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
 from pipelines.runs.export import export
@@ -26,8 +27,8 @@ def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
 
     Runs on Ray, here or on a cluster; a few images are done sooner by a plain loop: --in-process.
 
-    Writes OUTPUT/answers/*.parquet (one row per question), summary.json and run.yaml. Killed at any
-    moment, or stopped by Ctrl-C or SIGTERM, the same command with --resume goes on.
+    Writes OUTPUT/answers/*.parquet (one row per question), summary.json and run.yaml.
+    If it is killed or stopped, the same command with --resume continues.
 
     Exit status: 0 all answered; 2 it could not run; 3 some rows hold an error; 130 it was stopped.
 
@@ -40,12 +41,10 @@ def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
     console.print()
     console.print(table(summary))
     if chosen.export is not None:
-        console.print(
-            f"the answers are in {export(chosen.output, chosen.export)} as well", highlight=False, soft_wrap=True
-        )
-    console.print(
+        say(console, f"the answers are in {export(chosen.output, chosen.export)} as well")
+    say(
+        console,
         f"all answers, summary.json and run.yaml are in {chosen.output}; `saccade report {chosen.output}` draws them",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    )
     if summary["errors"]:
         raise typer.Exit(ROWS_FAILED)

@@ -9,20 +9,24 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
+from pipelines.commands.settings import refuse_unknown
 from pipelines.execute.experiment import run_experiment
+from pipelines.execute.say import say
 from pipelines.reporting.experiments_page import write
 from pipelines.reporting.page import report
 from pipelines.runs.config import Data, Model
 from pipelines.runs.experiment import ALL, Experiment, find_experiment, in_repository, read_experiment
-from pipelines.runs.markdown import to_markdown
+from pipelines.runs.markdown import errors, to_markdown
 from saccade.datasets import open_dataset
 from saccade.errors import ConfigError, EngineDead, SaccadeError
 from saccade.registry import named
 
 console = Console()
+SETTINGS = ("engine", "dataset", "limit")
+"""Settings of an experiment that the command line changes."""
 
 
-@takes(Model, Data)
+@takes(Model, Data, changes=True)
 def experiment(
     configuration: Annotated[
         str, typer.Argument(help="A YAML file, or the name of one in configs/experiments/; all: every one there.")
@@ -33,29 +37,32 @@ def experiment(
     ] = None,
     examples: Annotated[
         int | None,
-        typer.Option(min=0, help="Questions quoted of each class of failures; 0: none of data not to be copied."),
+        typer.Option(
+            min=0, help="Questions quoted of each class of failures; 0: quote none, for data that must not be copied."
+        ),
     ] = None,
     *,
     settings: dict[str, Any],
-    given: dict[str, Any],
 ) -> None:
     """Compare ways of looking on the same questions, as one table with intervals.
 
-    Options given here win over the file's settings. It begins with how much there is to answer; the first
-    image says how long that takes. Interrupted, it makes the table of what is done, and goes on when started
-    again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other, and writes
-    one report of them: OUTPUT/report.html and report.md.
+    Options given here win over the file's settings. It first prints how many answers are needed; after the
+    first image it estimates the time. If interrupted, it makes the table of what is done, and continues when
+    started again with the same --output. `all` answers each experiment in OUTPUT/NAME, one after the other,
+    and writes one report of them: OUTPUT/report.html and report.md.
 
-    Exit status: 0 done; 2 it could not run; 3 `all` left some out, and says which and why; 130 it was stopped.
+    Exit status: 0 done; 2 it could not run; 3 some answers are errors, or `all` left an experiment out, and it
+    says which; 130 it was stopped.
 
     Example: saccade experiment real --model Qwen/Qwen2.5-VL-7B-Instruct --dataset docvqa --output runs/real
     """
+    refuse_unknown(settings, SETTINGS)
     if configuration == ALL:
         if head or examples is not None:
             raise ConfigError(f"`experiment {ALL}` takes neither --head nor --examples: give them to one experiment")
         everything(output, settings)
         return
-    chosen = changed(read_experiment(find_experiment(configuration)), settings, "dataset" in given)
+    chosen = changed(read_experiment(find_experiment(configuration)), settings)
     if head:
         chosen = chosen.with_heads(head)
     if examples is not None:
@@ -63,9 +70,11 @@ def experiment(
             raise ConfigError("--examples: this experiment tells no failures (`failures:`); `failures` does")
         chosen = chosen.with_settings(failures=chosen.failures.with_settings(examples=examples).dump())
     results = run_experiment(chosen, output, console)
-    console.print(to_markdown(results), highlight=False, markup=False, soft_wrap=True)
+    say(console, to_markdown(results))
     if left := results.get("images_left"):
         raise KeyboardInterrupt(f"interrupted: {left} images are left")
+    if errors(results):
+        raise typer.Exit(ROWS_FAILED)
 
 
 def everything(output: Path, settings: Mapping[str, Any]) -> None:
@@ -77,48 +86,52 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
         ConfigError: other data are asked for: each experiment is about its own. Or none of them can run.
         EngineDead: the engine is gone.
         KeyboardInterrupt: interrupted; what is done stays.
-        Exit: some were left out.
+        Exit: some were left out, or hold errors.
     """
     if "dataset" in settings:
         raise ConfigError(f"`experiment {ALL}` is on the data of each experiment: leave --dataset and its settings out")
-    experiments, left_out = in_repository(), dict[str, SaccadeError]()
+    experiments, left_out, failed = in_repository(), dict[str, SaccadeError](), dict[str, str]()
     for number, (name, path) in enumerate(experiments.items(), 1):
-        console.print(f"{number} of {len(experiments)}: {name}", highlight=False)
+        say(console, f"{number} of {len(experiments)}: {name}")
         try:
-            results = run_experiment(changed(read_experiment(path), settings, False), output / name, console)
+            results = run_experiment(changed(read_experiment(path), settings), output / name, console)
             report(output / name, None, examples=0)
         except EngineDead:
             raise
         except SaccadeError as error:
             left_out[name] = error
-            console.print(f"left out: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"left out: {error}", style="yellow")
             continue
+        if told := errors(results):
+            failed[name] = told
         written = write(output)  # after each: an interrupted one has a report too
         if results.get("images_left"):
             raise KeyboardInterrupt(f"interrupted at {name}: the same command goes on in {output}")
     if len(left_out) == len(experiments):
         raise ConfigError(f"none of the {len(experiments)} experiments ran. The first: {next(iter(left_out.values()))}")
     html, text = written
-    console.print(f"{len(experiments) - len(left_out)} experiments: {html} and {text}", highlight=False, soft_wrap=True)
+    say(console, f"{len(experiments) - len(left_out)} experiments: {html} and {text}")
     for name, why in left_out.items():
-        console.print(f"left out: {name}: {why}", markup=False, highlight=False, soft_wrap=True)
-    if left_out:
+        say(console, f"left out: {name}: {why}")
+    for name, told in failed.items():
+        say(console, f"errors: {name}: {told}")
+    if left_out or failed:
         raise typer.Exit(ROWS_FAILED)
 
 
-def changed(experiment: Experiment, settings: Mapping[str, Any], other_data: bool) -> Experiment:
-    """The experiment with another model, or other data: another data set, or other settings of the same one.
+def changed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
+    """The experiment with another model, or other data: the data set that is named, or other settings of its own.
 
     Raises:
         ConfigError: there is no such data, or a setting is wrong.
     """
     changes: dict[str, Any] = {key: settings[key] for key in ("limit",) if key in settings}
     if "engine" in settings:
-        changes["engine"] = {**experiment.engine, **settings["engine"]}
+        changes["engine"] = experiment.engine | named("engines", settings["engine"])
     if "dataset" in settings:
         spec = named("datasets", settings["dataset"])
         name = spec.pop("name", None)
-        changes["dataset"] = open_dataset(str(name), **spec).spec() if other_data else {**experiment.dataset, **spec}
+        changes["dataset"] = experiment.dataset | spec if name is None else open_dataset(str(name), **spec).spec()
     if "engine" in changes or "dataset" in changes:
         engine, data = changes.get("engine", experiment.engine), changes.get("dataset", experiment.dataset)
         changes["title"] = f"{data['name']}, {engine.get('model', 'saccade-nano')}"

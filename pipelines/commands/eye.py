@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.execute.say import say
+
 console = Console()
 
 
@@ -26,6 +28,7 @@ def eye(
     """
     import json
 
+    from pipelines.runs.files import write_text
     from pipelines.runs.provenance import provenance
     from saccade.errors import ConfigError
     from saccade.studies.biology import blank_scene, draw, facts_of, open_page
@@ -40,5 +43,5 @@ def eye(
         console.print(part, highlight=False)
     draw(picture, scene, facts, output)
     name = "a generated page" if image is None else image.name
-    (output / "eye.json").write_text(json.dumps({"picture": name, **facts, **provenance()}, indent=1) + "\n")
-    console.print(f"the pictures and eye.json are in {output}", highlight=False, soft_wrap=True)
+    write_text(output / "eye.json", json.dumps({"picture": name, **facts, **provenance()}, indent=1) + "\n")
+    say(console, f"the pictures and eye.json are in {output}")

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.commands.options import takes
-from pipelines.commands.settings import episode_and_engine
+from pipelines.commands.settings import episode_and_engine, refuse_of_data
 from pipelines.runs.config import Data, Looking
+from pipelines.runs.files import write_text
 from pipelines.runs.provenance import provenance
 from saccade.datasets import open_dataset
 from saccade.decoding.pages import one_page
@@ -43,6 +44,7 @@ def levels(
     if path.is_file() and path.suffix.lower() in suffixes():
         if not question:
             raise ConfigError(f"{target} is an image: give --question 'What is the total?'")
+        refuse_of_data(target, given if output is None else {**given, "output": output})
         picture = Picture.open(path, page=one_page(given.get("pages")))
         with spec.open() as engine:
             for _, report in reports(looks, engine, picture, [Question("asked", question)]):
@@ -57,6 +59,5 @@ def levels(
     if output is None:
         typer.echo(text)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text + "\n")
+    write_text(output, text + "\n")
     typer.echo(f"{numbers['questions']} questions on {numbers['pages']} pages: {output}")

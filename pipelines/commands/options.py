@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from pipelines.commands.settings import merged
+from pipelines.commands.settings import NAMED, merged
 from saccade.registry import Strategy, find, names, sentence
 from saccade.settings import Settings, Short, option_of
 
@@ -179,9 +179,15 @@ def _help(description: str) -> str:
 
 
 def takes(
-    *settings: type[Settings], leave_out: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None
+    *settings: type[Settings],
+    leave_out: tuple[str, ...] = (),
+    defaults: Mapping[str, Any] | None = None,
+    changes: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of these settings. `defaults` of its own overrule those of the fields.
+
+    `changes`: they change settings that the command has from elsewhere. They have no defaults then, and a strategy has
+    a name only if one was given.
 
     The command takes `settings`, one nested dict, and, if its signature names it, `given`: only the options that were
     given on the command line.
@@ -190,17 +196,20 @@ def takes(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         options = [flag for each in settings for flag in flags(each) if flag.name not in leave_out]
-        options = [flag.with_default(own[flag.name]) if flag.name in own else flag for flag in options]
+        options = [flag.with_default(own.get(flag.name)) if changes or flag.name in own else flag for flag in options]
         parameters = [flag.parameter() for flag in options]
         signature = inspect.signature(command)
         of_command = [each for key, each in signature.parameters.items() if key not in ("settings", "given")]
         known = {flag.name for flag in options}
         plain = {name for each in settings for name in each.model_fields}
+        unnamed: dict[str, Any] = {name: {} for name in NAMED if changes and name in plain}
 
         @functools.wraps(command)
         def run(context: typer.Context, **values: Any) -> None:
             given = {key: value for key, value in given_in(context).items() if key in known}
-            parts: dict[str, Any] = {"settings": merged(values["config"], given, values["set"], own, plain)}
+            chosen = merged(values["config"], given, values["set"], own | unnamed, plain)
+            chosen = {key: value for key, value in chosen.items() if value != {} or key not in unnamed}
+            parts: dict[str, Any] = {"settings": chosen}
             if "given" in signature.parameters:
                 parts["given"] = given
             command(**{each.name: values[each.name] for each in of_command}, **parts)

@@ -10,8 +10,10 @@ from rich.console import Console
 
 from pipelines.commands.options import takes
 from pipelines.execute.in_process import collect
+from pipelines.execute.say import say
 from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
+from pipelines.runs.files import write_text
 from pipelines.runs.provenance import provenance
 from saccade.datasets import Dataset, Skip, limit, open_dataset
 from saccade.engines import checkpoint, choose_engine
@@ -49,7 +51,7 @@ def rank(
     data = named("dataset", settings.get("dataset", "synthdoc"))
     chosen = checked(RankConfig, {**settings, "dataset": open_dataset(data.pop("name"), **data).spec()})
     table = to_markdown(run_ranking(chosen, output, console), SHOWN)
-    console.print(table, highlight=False, markup=False, soft_wrap=True)
+    say(console, table)
 
 
 def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str, Any]:
@@ -73,6 +75,6 @@ def run_ranking(chosen: RankConfig, output: Path, console: Console) -> dict[str,
         )
     results = {**rank_rows(rows), "tokens": chosen.tokens, "left_out": left_out(candidates)}
     results |= {**origin, **provenance()}
-    (output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (output / "table.md").write_text(to_markdown(results))
+    write_text(output / "results.json", json.dumps(results, indent=1) + "\n")
+    write_text(output / "table.md", to_markdown(results))
     return results

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.execute.say import say
 from pipelines.reporting.page import report as write
 
 console = Console()
@@ -26,4 +27,4 @@ def report(
     Example: saccade report runs/demo --output demo.html
     """
     path = write(run, output, examples)
-    console.print(f"written to {path} ({path.stat().st_size / 1e6:.1f} MB)", highlight=False, soft_wrap=True)
+    say(console, f"written to {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from pipelines.annotating.export import export
+from pipelines.execute.say import say
 from pipelines.pages.listening import check_free
 from saccade.errors import ConfigError
 
@@ -22,9 +23,9 @@ def review(
 ) -> None:
     """Accept or correct values one after another, with the keyboard, on a page of this machine.
 
-    It shows each value that needs review beside its crop of the page. Enter accepts the text in the field, PgDn skips
-    it, Alt-W shows the whole page. Corrections are appended to RUN/corrections.jsonl; the model's answers do not
-    change. Ctrl-C ends the review and writes the data set again with the corrections.
+    It shows each value that needs review beside its crop of the page. Enter accepts the text in the field,
+    PgDn skips it, Alt-W shows the whole page. Corrections are appended to RUN/corrections.jsonl; the
+    model's answers do not change. Ctrl-C ends the review and writes the data set again with the corrections.
 
     Example: saccade review data
     """
@@ -37,19 +38,17 @@ def review(
     if unknown := [name for name in field or () if name not in known]:
         raise ConfigError(f"--field {unknown[0]}: there is no such field. There are: {', '.join(known)}")
     if not queue.items:
-        console.print("nothing needs review; --all shows every value", highlight=False)
+        say(console, "nothing needs review; --all shows every value")
         return
     check_free(HOST, port)
-    console.print(f"{queue.left} of {len(queue.items)} values to see at http://{HOST}:{port}/", highlight=False)
-    console.print("Ctrl-C ends it and writes the data set again", style="dim", highlight=False)
+    say(console, f"{queue.left} of {len(queue.items)} values to see at http://{HOST}:{port}/")
+    say(console, "Ctrl-C ends it and writes the data set again", style="dim")
     config = uvicorn.Config(review_app(queue), host=HOST, port=port, log_level="warning")
     try:
         uvicorn.Server(config).run()
     except KeyboardInterrupt:  # the regular way to end it
         pass
     exported = export(run)
-    console.print(
-        f"{exported.by_person} values by a person, {exported.review} still need review; written again in {run}",
-        highlight=False,
-        soft_wrap=True,
+    say(
+        console, f"{exported.by_person} values by a person, {exported.review} still need review; written again in {run}"
     )

@@ -73,7 +73,8 @@ def merged(
     loaded = {} if config is None else _read(config)
     for key in sorted(loaded, key=short.__contains__):  # `engine: {...}` must not undo the `model: ...` above it
         put(settings, short.get(key, key), loaded[key])
-    for key, value in [*options.items(), *pairs(sets)]:
+    names_first = sorted(options.items(), key=lambda option: option[0] in short)  # in whatever order they were typed
+    for key, value in [*names_first, *pairs(sets)]:
         put(settings, short.get(key, key), value)
     return settings
 
@@ -154,6 +155,13 @@ def refuse_unused(given: Mapping[str, Any]) -> None:
             f"--sampler {given['sampler']} shows the whole page at once, so {' and '.join(unused)} would change "
             "nothing: leave one out, or name a sampler that chooses (`saccade list samplers`)"
         )
+
+
+def refuse_of_data(target: str, given: Mapping[str, Any]) -> None:
+    """Raises ConfigError if an option of a data set was given together with an image, which has one question."""
+    of_data = {"limit", "output", *(name for name, dotted in SHORT.items() if dotted.startswith("dataset."))}
+    if extra := sorted(given.keys() & (of_data - {"question", "pages"})):
+        raise ConfigError(f"{target} is an image, which does not go with {', '.join(extra)}")
 
 
 def refuse_unknown(settings: Mapping[str, Any], allowed: Iterable[str]) -> None:

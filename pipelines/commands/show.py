@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.execute.say import say
 from pipelines.reporting.subjects import show as draw
 from pipelines.runs.stored import place, results_file, row
 from saccade.registry import names, sentence
@@ -57,8 +58,8 @@ def show(
         model=model,
     )
     if target.is_dir() and (results_file(target) is None or id is not None or variant is not None):
-        console.print(place(row(target, id, variant)), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"drawn in {path}", highlight=False, soft_wrap=True)
+        say(console, place(row(target, id, variant)))
+    say(console, f"drawn in {path}")
 
 
 show.__doc__ = (show.__doc__ or "").format(pictures="\n    ".join(f"{name}: {text}" for name, text in PICTURES.items()))

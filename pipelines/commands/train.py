@@ -307,8 +307,9 @@ def nano(
 ) -> None:
     """Train the bundled model on documents generated here: characters first, then where to look, then both.
 
-    Interrupted at any moment, the same command goes on where it was. --set reaches every setting:
-    dense_steps, point_steps, joint_steps (0 leaves a phase out), crops, pages, the learning rates, processes, workers.
+    If it is killed or stopped, the same command continues where it was. --set reaches every setting:
+    dense_steps, point_steps, joint_steps (0 leaves a phase out), crops, pages, the learning rates,
+    processes, workers.
 
     Example: saccade train nano --output runs/nano --init nano --set dense_steps=0
     """

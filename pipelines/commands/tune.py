@@ -14,6 +14,7 @@ from pipelines.commands.settings import episode_and_engine
 from pipelines.commands.train import OWN_PAGES
 from pipelines.execute.in_process import answer, collect
 from pipelines.runs.config import Data, Looking
+from pipelines.runs.files import write_text
 from pipelines.runs.provenance import provenance
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest, limit, open_dataset
@@ -43,7 +44,7 @@ def tune(
     """Tune the weights of a mix of scorers and the ratio of hybrid on your own questions with answers.
 
     Half of the pages decide. The gain is reported on the other half, with an interval, even if there is none.
-    OUTPUT/tuned.yaml holds the settings, for --config of ask, batch, serve and experiment.
+    OUTPUT/tuned.yaml holds the settings, for --config of ask, batch and serve.
 
     If interrupted, the same command resumes it.
 
@@ -90,10 +91,10 @@ def run_tuning(
         )
         _whole(held_out, reported, output)
     report = {"best": chosen, **gained(held_out, chosen), "tried": means, **origin, **provenance()}
-    (output / RESULTS).write_text(json.dumps(report, indent=1) + "\n")
+    write_text(output / RESULTS, json.dumps(report, indent=1) + "\n")
     changed = {name: value for name, value in episodes[chosen].dump().items() if value != Episode().dump()[name]}
     text = "".join(f"# {line}\n" for line in summary(report).splitlines())
-    (output / SETTINGS).write_text(text + yaml.safe_dump(changed, sort_keys=False))
+    write_text(output / SETTINGS, text + yaml.safe_dump(changed, sort_keys=False))
     return report
 
 

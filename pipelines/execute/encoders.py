@@ -72,7 +72,7 @@ class EncoderActor(EngineActor):
         self.passes = Passes(self.stack.enter_context(plan.engine.open_encoder()), most)
         self.stack.callback(self.passes.close)
         self.preparers = self.stack.enter_context(ThreadPoolExecutor(max(PREPARERS, 2 * most)))
-        lines = plan.layout.passes(plan.attempt, f"{socket.gethostname()}-{os.getpid()}")
+        lines = plan.layout.encoded_file(plan.attempt, f"{socket.gethostname()}-{os.getpid()}")
         self.lines: io.TextIOBase = self.stack.enter_context(lines.open("a", buffering=1))
 
     async def see(self, listed: Row) -> Sight:

@@ -8,9 +8,11 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.execute.in_process import answer_left
+from pipelines.execute.say import say
 from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment
+from pipelines.runs.files import write_text
 from pipelines.runs.folder import RunFolder
 from pipelines.runs.markdown import to_markdown
 from pipelines.runs.provenance import provenance
@@ -49,8 +51,8 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
         results |= {"title": experiment.title, **origin, **provenance()}
         if left := select_left(folder, retry_errors=False):
             results["images_left"] = left
-        folder.results_json.write_text(json.dumps(results, indent=1) + "\n")
-        folder.table_md.write_text(to_markdown(results))
+        write_text(folder.results_json, json.dumps(results, indent=1) + "\n")
+        write_text(folder.table_md, to_markdown(results))
     return results
 
 
@@ -68,7 +70,7 @@ def _answer(
     settings = {"dataset": dataset.spec(), "engine": spec.spec(), "max_px": limit_px}
     settings["variants"] = {name: episode.dump() for name, episode in variants.items()}
     folder.write_yaml({**settings, **provenance(), "attempt": attempt, "identity": dict(origin)})
-    console.print(_planned(folder, len(variants)), highlight=False, soft_wrap=True)
+    say(console, _planned(folder, len(variants)))
     try:
         with spec.open() as engine:
             answer_left(
@@ -76,9 +78,10 @@ def _answer(
             )
     except KeyboardInterrupt:
         num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
-        console.print(
+        say(
+            console,
             f"interrupted after {num_done} of {manifest.num_images(folder.manifest)} images: the table is of those; "
-            f"the same command goes on in {folder.path}"
+            f"the same command goes on in {folder.path}",
         )
 
 

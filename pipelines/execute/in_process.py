@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines.execute.async_reader import is_gone
 from pipelines.execute.diagnosis import is_full
+from pipelines.execute.say import say
 from pipelines.runs import manifest, rows
-from pipelines.runs.files import commit
+from pipelines.runs.files import append_lines, commit, write_text
 from pipelines.runs.folder import RunFolder
 from saccade.analysis.memory import peak_bytes
 from saccade.clock import clock
@@ -22,7 +23,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder, Engine, ForwardingEncoder
 from saccade.episode import episodes, run, see
-from saccade.errors import ResumeRefused, describe
+from saccade.errors import EngineDead, ResumeRefused, describe
 from saccade.families import Prepared
 from saccade.picture import Picture
 from saccade.types import Encoding, Question
@@ -55,8 +56,8 @@ def answer_left(
         KeyboardInterrupt: interrupted; what is done stays.
     """
     left = list(manifest.read(folder.left))
-    passes = folder.passes(attempt, str(os.getpid()))
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, passes.open("a") as encoded:
+    file = folder.encoded_file(attempt, str(os.getpid()))
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress, file.open("a") as encoded:
         task = progress.add_task("images", total=len(left))
         announced = False
         for num_done, (number, row) in enumerate(left, 1):
@@ -69,7 +70,7 @@ def answer_left(
             if not announced and all(each["error"] is None for each in image_rows):  # a broken image takes no time
                 announced = True
                 if notice := estimate(perf_counter() - started, len(left) - num_done):
-                    console.print(notice, highlight=False, soft_wrap=True)
+                    say(console, notice)
 
 
 def estimate(first_s: float, left: int) -> str:
@@ -153,9 +154,11 @@ def _peak_mb(settings: Episode, engine: Engine, picture: Picture, asked: Asked) 
 
 
 def _survived(error: Exception) -> str:
-    """What an error row says. Raises the error itself where it took the engine with it, or where the disk is full."""
-    if is_gone(error) or is_full(error):
+    """What an error row says. A full disk is raised as it is, and an engine that is gone as EngineDead."""
+    if is_full(error) or isinstance(error, EngineDead):
         raise error
+    if is_gone(error):
+        raise EngineDead(describe(error)) from error
     return describe(error)
 
 
@@ -206,17 +209,15 @@ def collect(
     rows_file = output / "rows.jsonl"
     _claim(output / "experiment.json", origin)
     done_ids = {row["image_id"] for row in _rows(rows_file)}
-    with Progress(*COLUMNS, console=console) as progress, rows_file.open("a") as sink:
+    with Progress(*COLUMNS, console=console) as progress:
         task = progress.add_task("images", total=len(images), completed=len(done_ids))
         try:
             for row in images:
                 if row.image_id not in done_ids:
-                    lines = [json.dumps(line) for line in lines_of(row)]
-                    sink.write("\n".join(lines) + "\n")
-                    sink.flush()
+                    append_lines(rows_file, [json.dumps(line) for line in lines_of(row)])
                     progress.advance(task)
         except KeyboardInterrupt:
-            console.print(f"interrupted: the table is of the images so far; the same command goes on in {output}")
+            say(console, f"interrupted: the table is of the images so far; the same command goes on in {output}")
     return list(_rows(rows_file))
 
 
@@ -232,7 +233,7 @@ def _claim(path: Path, origin: dict[str, Any]) -> None:
             raise ResumeRefused(
                 f"{path.parent} holds another experiment ({', '.join(changed)} changed). Give another --output"
             )
-    path.write_text(json.dumps(origin, indent=1))
+    write_text(path, json.dumps(origin, indent=1))
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:

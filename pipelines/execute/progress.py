@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from pipelines.execute.say import say
+
 POLL_S = 0.5
 LINE_S = 15.0  # between lines where there is no terminal to draw a bar on
 
@@ -36,7 +38,7 @@ class Watch:
         """Shows what is being done before the first image."""
         self.bar.update(self.task, description=text)
         if not self.console.is_terminal:
-            self.console.print(text, highlight=False)
+            say(self.console, text)
 
     @contextmanager
     def polling(self, ledger: Any) -> Iterator[None]:
@@ -65,7 +67,7 @@ class Watch:
             self.bar.update(self.task, completed=images, more=more)
             if not self.console.is_terminal and time.monotonic() - printed >= LINE_S:
                 printed = time.monotonic()
-                self.console.print(f"{images} of {self.num_images} images, {more}", highlight=False)
+                say(self.console, f"{images} of {self.num_images} images, {more}")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.console import Console
 from pipelines.execute.in_process import answer_left
 from pipelines.execute.plan import Plan
 from pipelines.execute.progress import watching
+from pipelines.execute.say import say
 from pipelines.runs import manifest
 from pipelines.runs.config import RunConfig, identity
 from pipelines.runs.folder import RunFolder
@@ -40,7 +41,7 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
     with locked_folder(config.output, same, config.resume) as folder:
         if config.resume and not folder.run_yaml.exists():
             text = f"there is no run in {str(config.output)!r} to --resume yet: this one begins there"
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            say(console, text)
         folder.begin(dataset, config.limit)
         _say_what_is_missing(config, folder, console)
         num_left = select_left(folder, config.retry_errors)
@@ -69,7 +70,7 @@ def _say_what_is_missing(config: RunConfig, folder: RunFolder, console: Console)
         return
     more = "; --set dataset.num_pages=N draws more pages" if "num_pages" in config.dataset else ""
     text = f"{config.dataset['name']} holds {num_questions} questions, fewer than --limit {config.limit}{more}"
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    say(console, text)
 
 
 def _run(

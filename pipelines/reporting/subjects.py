@@ -62,13 +62,16 @@ def show(
     if output is not None:
         picture_path(output)
     results = stored.results_file(target)
+    other_model = None if model == "nano" else model
     of_one_answer = target.is_dir() and (question_id is not None or variant is not None)
     if results and not of_one_answer:
-        _only(target, "an experiment", id=question_id, variant=variant, question=question, pages=pages, scorer=scorer)
+        of_answers = {"id": question_id, "variant": variant, "question": question, "pages": pages, "scorer": scorer}
+        _only(target, "an experiment", **of_answers, model=other_model)
         subject: Subject = OfExperiment(target, results)
         default = results.parent / f"{name}.png"
     elif target.is_dir():
-        _only(target, "a run", question=question, pages=pages, model=None if model == "nano" else model)
+        _only(target, "a run", question=question, pages=pages, model=other_model)
+        _shows_importance(scorer, what, "." in name or (drawing.asks and name != "trace"))
         subject = OfRun(target, question_id, scorer, variant)
         suffix = f"-{file_name(variant)}" if variant else ""
         suffix += "" if name == "trace" else f"-{name}"
@@ -79,6 +82,7 @@ def show(
         _only(target, "an image", id=question_id, variant=variant)
         if drawing.asks and not (question or "").strip():
             raise ConfigError(f"--what {what} depends on what is asked: give --question 'What is the total?'")
+        _shows_importance(scorer, what, "." in name or drawing.asks)
         page = one_page(pages)
         subject = OfImage(target, question or UNASKED, scorer, model, page)
         default = Path(f"{file_name(target.stem)}{'' if page is None else f'-page{page}'}-{name}.png")
@@ -89,6 +93,12 @@ def _only(target: Path, kind: str, **options: str | None) -> None:
     """Raises ConfigError for options that have no effect on a target of this kind."""
     if given := [f"--{key}" for key, value in options.items() if value is not None]:
         raise ConfigError(f"{target} is {kind}, which does not go with {' and '.join(given)}")
+
+
+def _shows_importance(scorer: str | None, what: str, shown: bool) -> None:
+    """Raises ConfigError for scorers that the picture does not show: a stored trace has those it was looked with."""
+    if scorer is not None and not shown:
+        raise ConfigError(f"--what {what} draws no importance here, so --scorer would change nothing: leave it out")
 
 
 def file_name(text: str) -> str:

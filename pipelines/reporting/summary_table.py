@@ -19,7 +19,7 @@ def table(summary: Mapping[str, Any]) -> Table:
     for reason, times in summary["errors_by_reason"].items():
         rows.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
     for reason, times in summary["skipped"].items():
-        rows.add_row("skipped lines", f"{times} x {reason} (listed in .saccade/skipped.jsonl)")
+        rows.add_row("skipped lines", Text(f"{times} x {reason} (listed in .saccade/skipped.jsonl)"))
     return rows
 
 

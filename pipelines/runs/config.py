@@ -80,7 +80,7 @@ class RunConfig(Looking, Data):
 
     output: Path = Field(description="Folder of the run; None: runs/DATASET.")
     resume: bool = Field(False, description="Go on with the run in --output.")
-    retry_errors: bool = Field(False, description="With --resume: do images with error rows again.")
+    retry_errors: bool = Field(False, description="With --resume: redo images that have error rows.")
     in_process: bool = Field(False, description="A loop in this process: starts at once, no Ray.")
     num_encoders: int | None = Field(None, ge=1, description="Actors that encode; None: as GPUs and CPUs allow.")
     num_readers: int | None = Field(None, ge=1, description="Actors that answer; None: likewise.")
@@ -148,7 +148,7 @@ class RunConfig(Looking, Data):
         if self.retry_errors and not self.resume:
             raise ConfigError("--retry-errors goes on with a run: give --resume as well")
         several = {"num_encoders": (self.num_encoders or 1) > 1, "num_readers": (self.num_readers or 1) > 1}
-        several["address"] = self.address is not None
+        several |= {name: getattr(self, name) is not None for name in ("address", "encoder_gpus", "reader_gpus")}
         if self.in_process and (asked := [name for name, given in several.items() if given]):
             option = asked[0].replace("_", "-")
             raise ConfigError(

@@ -41,6 +41,25 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """A text file that appears whole."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Appends lines to a file, and waits until they are on the disk. A line that a crash cut off keeps to itself."""
+    text = "".join(f"{line}\n" for line in lines)
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                text = "\n" + text
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def picture_path(path: Path) -> Path:
     """A path that a picture can be drawn to, before the work for it is done.
 

@@ -54,7 +54,7 @@ class RunFolder(Layout):
             folder.mkdir(parents=True, exist_ok=True)
         return attempt
 
-    def encoder_passes(self) -> int:
+    def num_encoded(self) -> int:
         """Images encoded by all attempts together, those of killed attempts included."""
         return sum(file.read_bytes().count(b"\n") for file in self.encoded.glob("*.jsonl"))
 

@@ -4,7 +4,7 @@ DIR/run.yaml  summary.json  answers/00000000.parquet ...      one file of answer
     results.json  table.md                                    of an experiment, which compares variants
 DIR/.saccade/manifest.parquet  left.parquet  skipped.jsonl    all images; those this attempt does
              staging/ATTEMPT/                                  answers being written
-             encoded/ATTEMPT-*.jsonl                           one line per encoder pass
+             encoded/ATTEMPT-*.jsonl                           one line per image that was encoded
              deaths.jsonl  lock
 """
 
@@ -31,7 +31,7 @@ class Layout:
         """Where the answers of one image will be."""
         return self.answers / answers_name(number)
 
-    def passes(self, attempt: str, worker: str) -> Path:
+    def encoded_file(self, attempt: str, worker: str) -> Path:
         """Where one encoder of an attempt writes a line per image that it encodes."""
         return self.encoded / f"{attempt}-{worker}.jsonl"
 

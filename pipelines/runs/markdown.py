@@ -95,11 +95,23 @@ def footnote(results: Mapping[str, Any]) -> str:
     return (
         f"n = {scored['num_questions']} questions on {scored['num_pages']} pages; "
         f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
-        f"{_px_note(sizes, metric)}coverage: share of the answer box shown at full resolution. "
+        f"{_errors_note(results)}{_px_note(sizes, metric)}"
+        "coverage: share of the answer box shown at full resolution. "
         "looks, prefill: fixations and prompt tokens computed, per question. encoder: passes per image, 1 = every "
         f"patch of the full view once. {''.join(notes)}{expects and f'Expected: {expects} '}"
         f"Commit {results.get('commit')}, {results.get('processor')}."
     )
+
+
+def errors(results: Mapping[str, Any]) -> str:
+    """How many answers of each variant are errors: `told 1, full 7`; empty where there are none."""
+    entries = results["variants"].items()
+    return ", ".join(f"{name} {entry['errors']}" for name, entry in entries if entry.get("errors"))
+
+
+def _errors_note(results: Mapping[str, Any]) -> str:
+    failed = errors(results)
+    return f"errors, counted as wrong: {failed}. " if failed else ""
 
 
 def _px_note(sizes: Sequence[str], metric: str) -> str:

@@ -53,6 +53,9 @@ def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[
             raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(variants)}")
         wanted &= arrow.field("variant") == variant
     matching = answers.head(1, filter=wanted).to_pylist()
+    if not matching and question_id is None:
+        of_variant = f" of the variant {variant!r}" if variant is not None else ""
+        raise ConfigError(f"every answer{of_variant} in {run} is an error; --id shows one")
     if not matching:
         some = answers.head(5, columns=["id"])["id"].to_pylist()
         raise ConfigError(

@@ -73,7 +73,7 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
         "prefill_tok": prefill,
         "cached_tok": cached,
         "cached_share": cached / (cached + prefill) if cached + prefill else None,
-        "encoded_images": folder.encoder_passes(),  # by all attempts, killed ones included
+        "encoded_images": folder.num_encoded(),  # by all attempts, killed ones included
         **attempt,
     }
     with replaced(folder.summary_json) as path:

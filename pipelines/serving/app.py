@@ -24,6 +24,7 @@ from ray.serve.config import AutoscalingConfig, RequestRouterConfig
 from rich.console import Console
 
 from pipelines.execute.resources import cluster_cpus, engine_gpus, machine_threads
+from pipelines.execute.say import say
 from pipelines.execute.session import hushed, ray_started
 from pipelines.pages.listening import check_free
 from pipelines.runs.config import checkpoint_max_px
@@ -202,14 +203,14 @@ def run(config: ServeConfig, host: str, port: int, console: Console) -> None:
         signal.signal(number, stop)
     if not is_loopback(host) and not config.key_hashes:
         console.print(f"[yellow]anyone who reaches {host} can ask: give --api-key-file[/yellow]", highlight=False)
-    console.print(f"starting {config.model_name} on Ray Serve", highlight=False)
+    say(console, f"starting {config.model_name} on Ray Serve")
     with serving(config, host, port) as handle:
         answering.set()
         shown = f"[{host}]" if ":" in host else host
         where = f"http://{shown}:{port}/ (a page), /v1/chat/completions, /metrics; Ctrl-C ends it"
-        console.print(where, soft_wrap=True, markup=False)
+        say(console, where)
         while not stopped.wait(1.0):
             pass
-        console.print("closing: what is being answered is answered first", highlight=False)
+        say(console, "closing: what is being answered is answered first")
         left = handle.drain.remote().result(timeout_s=config.drain_s + CLOSE_S)
-        console.print(f"closed, {left} requests cut off" if left else "closed", highlight=False)
+        say(console, f"closed, {left} requests cut off" if left else "closed")

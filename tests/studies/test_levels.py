@@ -91,3 +91,6 @@ def test_the_command(tmp_path: Path) -> None:
     assert good.output.splitlines()[-2].startswith("30 of ")
     with pytest.raises(ConfigError, match="is an image: give --question"):
         run.invoke(app, ["levels", str(page)], catch_exceptions=False)
+    for more in (["--output", str(tmp_path / "x.json")], ["--limit", "3"]):
+        with pytest.raises(ConfigError, match=f"is an image, which does not go with {more[0][2:]}"):
+            run.invoke(app, ["levels", str(page), "--question", "What?", *more], catch_exceptions=False)

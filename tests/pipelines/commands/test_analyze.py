@@ -123,6 +123,8 @@ def test_a_run_is_analyzed_from_what_it_stored(tmp_path: Path) -> None:
     assert pictures(tmp_path / "out") == {"scanpath", "eccentricity"} and "people" not in found
     with pytest.raises(ConfigError, match="is a run: it is analysed as it was done, without model"):
         analyzed(tmp_path / "out", str(run), "--model", "nano")
+    with pytest.raises(ConfigError, match="is a run: it is analysed as it was done, without limit"):
+        analyzed(tmp_path / "out", str(run), "--limit", "1")
 
 
 def test_a_run_beside_people_s_scanpaths(tmp_path: Path) -> None:

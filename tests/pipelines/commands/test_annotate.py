@@ -124,6 +124,7 @@ def test_the_first_pages_of_what_failed(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (("{scans}",), "give IMAGES and --fields"),
         (("{scans}", "--fields", "nowhere.yaml"), "cannot read the fields 'nowhere.yaml'"),
         (("{scans}", "--fields", "{fields}", "--set", "limit=3"), "give IMAGES, --limit and --output as options"),
+        (("{scans}", "--fields", "{fields}", "--set", "export=csv"), "export in --config or --set: give IMAGES"),
         (("{scans}", "--fields", "{fields}", "--review-below", "2"), "review_below"),
         (("{scans}", "--fields", "{fields}", "--relabel-failed"), "give --from-run DIR as well"),
         (("{scans}", "--fields", "{fields}", "--sampler", "nosuch"), "nosuch"),

@@ -21,6 +21,7 @@ from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.registry import names
 from tests import tiny
+from tests.pipelines import written_run
 
 COMMANDS = [
     "",
@@ -234,3 +235,20 @@ def test_doctor_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     assert re.search(r"nano +loads and encodes \([\d.]+ M parameters, 16 tokens\)", result.output)
     assert "ready: saccade batch" in result.output
+
+
+def test_brackets_of_a_path_are_not_markup(tmp_path: Path) -> None:
+    run = written_run.write_run(tmp_path / "runs [draft]", [written_run.answer(0, "7", 1.0, 0.9)])
+    page = tmp_path / "[red].html"
+    for words, said in (
+        (["report", str(run)], f"written to {run / 'report.html'} ("),
+        (["report", str(run), "--output", str(page)], f"written to {page} ("),
+        (["show", str(run)], f"drawn in {run / 'show'}/"),
+    ):
+        assert said in CliRunner().invoke(cli.app, words, catch_exceptions=False).output
+
+
+def test_commands_say_their_lines_without_markup() -> None:
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        if path.stem not in ("app", "doctor"):  # they colour words of their own
+            assert not re.search(r'\.print\(\s*f?"', path.read_text()), path.name

@@ -55,6 +55,54 @@ def made(settings: dict[str, Any], output: Path, **more: Any) -> dict[str, Any]:
     return run_experiment(Experiment(**{**settings, **more}), output, Console(quiet=True))
 
 
+def chosen_by(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    """The experiment that a command line makes, without running it."""
+    ran: list[Experiment] = []
+
+    def caught(chosen: Experiment, *_: Any) -> Any:
+        ran.append(chosen)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "run_experiment", caught)
+    result = CliRunner().invoke(app.app, ["experiment", *words, "--output", "out"])
+    if isinstance(result.exception, ConfigError):
+        raise result.exception
+    return ran[0]
+
+
+def test_other_data_or_another_model_than_the_file_names(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "data.yaml").write_text("dataset: synthdoc\nmodel: elsewhere\n")
+
+    def made(*words: str) -> Experiment:
+        return chosen_by([str(tmp_path / "mine.yaml"), *words], monkeypatch)
+
+    questions = settings["dataset"]["data_path"]
+    plain = made()
+    assert plain == Experiment(**settings)
+    other = made("--page-px", "512", "--dataset", "synthdoc", "--limit", "3")
+    assert (other.dataset["name"], other.dataset["page_px"], other.limit) == ("synthdoc", 512, 3)
+    assert other.engine == plain.engine and other.title.startswith("synthdoc, ")
+    for words in (["--dataset", questions], ["--set", f"dataset={questions}"]):
+        assert made(*words).dataset == plain.dataset | {"question": None, "pages": None, "metric": "anls"}
+    assert made("--set", "dataset.name=docvqa").dataset["name"] == "docvqa"
+    assert made("--set", "dataset.metric=exact").dataset == plain.dataset | {"metric": "exact"}
+    of_file = made("--config", str(tmp_path / "data.yaml"))
+    assert (of_file.dataset["name"], of_file.engine["model"]) == ("synthdoc", "elsewhere")
+    moved = made("--model", "elsewhere")
+    assert moved.engine == {"model": "elsewhere", "max_new_tok": 4} and moved.dataset == plain.dataset
+    assert made("--engine", "auto", "--model", "there").engine == plain.engine | {"name": "auto", "model": "there"}
+
+
+@pytest.mark.parametrize("entry", ["fixations=5", "limt=5", "sampler.ratio=0.5"])
+def test_a_setting_that_an_experiment_does_not_take_is_refused(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("looks", ALL):
+        with pytest.raises(ConfigError, match=r"no setting .*\. Settings: engine, dataset, limit, data_path"):
+            chosen_by([name, "--set", entry], monkeypatch)
+
+
 def test_an_oracle_shows_the_answer_and_costs_who_has_no_box(settings: dict[str, Any], tmp_path: Path) -> None:
     results = made(settings, tmp_path / "out")
     rows = {(row["variant"], row["id"]): row for row in stored.rows(tmp_path / "out")}
@@ -183,6 +231,12 @@ def test_all_experiments_one_after_the_other(
     text, html = (out / "report.md").read_text(), (out / "report.html").read_text()
     assert text.count("| full |") == 2 and "## one" in text and "about two" in text
     assert "about one" in html and 'href="two/report.html"' in html and (out / "two" / "report.html").exists()
+    console = Console(record=True, width=200)
+    monkeypatch.setattr(experiment, "console", console)
+    with pytest.raises(typer.Exit) as ended:
+        experiment.everything(tmp_path / "with errors", {})
+    assert ended.value.exit_code == 3
+    assert console.export_text().strip().splitlines()[-2:] == ["errors: one: told 1", "errors: two: told 1"]
     with pytest.raises(ConfigError, match="is on the data of each experiment"):
         experiment.everything(out, {"dataset": {"name": "synthdoc"}})
 
@@ -238,8 +292,9 @@ def test_interrupted_all_stops_and_one_says_what_is_left(
     words = ["experiment", str(there["two"]), "--output", str(tmp_path / "alone")]
     result = CliRunner().invoke(app.app, words)
     assert result.exit_code == 130 and "interrupted: 2 images are left" in result.stderr
-    assert CliRunner().invoke(app.app, words).exit_code == 0
-    assert "| full |" in console.export_text() and len(answered) == 4
+    assert CliRunner().invoke(app.app, words).exit_code == 3, "one answer is an error: a question has no box"
+    said = console.export_text()
+    assert "| full |" in said and "errors, counted as wrong: told 1. " in said and len(answered) == 4
 
 
 def test_every_experiment_has_its_baselines() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from rich.console import Console
 
-from pipelines.commands.experiment import changed
 from pipelines.execute import in_process
 from pipelines.execute.experiment import run_experiment
 from pipelines.runs import stored
@@ -66,18 +66,6 @@ def test_a_timed_experiment_encodes_for_every_variant(
         head = (tmp_path / f"timed {timed}" / "table.md").read_text().splitlines()[0]
         assert ("right/s" in head) == timed == all("seconds" in entry for entry in made["variants"].values())
     assert all(entry["seconds"] > 0 for entry in made["variants"].values())
-
-
-def test_other_data_or_another_model_than_the_file_names(file: Path) -> None:
-    chosen = read_experiment(file)
-    assert changed(chosen, {}, False) == chosen
-    other = changed(chosen, {"dataset": {"name": "synthdoc", "page_px": 512}, "limit": 3}, True)
-    assert (other.dataset["name"], other.dataset["page_px"], other.limit) == ("synthdoc", 512, 3)
-    assert other.engine == chosen.engine and other.title.startswith("synthdoc, ")
-    file_alone = changed(chosen, {"dataset": chosen.dataset["data_path"]}, True)
-    assert file_alone.dataset == chosen.dataset | {"question": None, "pages": None, "metric": "anls"}
-    moved = changed(chosen, {"engine": {"model": "elsewhere"}}, False)
-    assert moved.engine == {"model": "elsewhere", "max_new_tok": 4} and moved.dataset == chosen.dataset
 
 
 def test_every_variant_answers_every_question(file: Path, tmp_path: Path) -> None:
@@ -184,14 +172,21 @@ def test_hidden_answers_are_not_scored_and_a_failure_costs_its_rows(
     assert hidden["score"] is None and hidden["error"] == "RuntimeError: a strategy failed"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (EngineDead("gone"), "^gone$"),
+        (torch.AcceleratorError("device-side assert"), "^AcceleratorError: device-side assert"),
+    ],
+)
 def test_a_dead_engine_ends_it_and_an_old_folder_is_refused(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, said: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dead(*_: Any) -> Any:
-        raise EngineDead("gone")
+        raise error
 
     monkeypatch.setattr(in_process, "see", dead)
-    with pytest.raises(EngineDead, match="gone"):
+    with pytest.raises(EngineDead, match=said):
         run_experiment(read_experiment(file), tmp_path / "out", Console(quiet=True))
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "experiment.json").write_text("{}")
@@ -222,3 +217,27 @@ def test_the_first_image_that_is_answered_says_how_long_all_take(
     run_experiment(read_experiment(file), tmp_path / "out", console)
     said = [line for line in console.export_text().splitlines() if line.startswith("the first image")]
     assert said == ["the first image took 40 s, so the other 2 take about 1 min, or less: it warms up as well"]
+
+
+def test_what_was_cut_off_is_asked_again_and_what_follows_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, asked = [Row(f"p{number}", str(number), ()) for number in range(3)], list[str]()
+
+    def lines_of(row: Row) -> list[dict[str, Any]]:
+        asked.append(row.image_id)
+        ways = ("a", "b")
+        return [{"variant": way, "id": row.image_id, "image_id": row.image_id, "last": way == "b"} for way in ways]
+
+    def collected() -> list[dict[str, Any]]:
+        return in_process.collect(tmp_path, {"of": "a test"}, images, lines_of, Console(quiet=True))
+
+    whole, file = collected(), tmp_path / "rows.jsonl"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[:3])[:-10])  # in the middle of the second image
+    asked.clear()
+    assert collected() == whole and asked == ["p1", "p2"]
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **_: path.write_bytes(text.encode()[:5]) and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        collected()
+    assert json.loads((tmp_path / "experiment.json").read_text()) == {"of": "a test"}

@@ -73,7 +73,7 @@ def test_the_graph_gives_the_traces_of_a_loop(data: Path, tmp_path: Path, qwen2_
             assert fixation["kept"] == step.selection.index.tolist()
             assert (fixation["reason"], fixation["tokens"]) == (step.gaze.reason, len(step.selection))
             assert fixation["answer"] == step.answer.text
-    assert RunFolder(config.output).encoder_passes() == NUM_IMAGES == summary["encoded_images"]
+    assert RunFolder(config.output).num_encoded() == NUM_IMAGES == summary["encoded_images"]
     assert summary["coverage"]["num_questions"] == summary["score"]["num_questions"] == 12
 
 

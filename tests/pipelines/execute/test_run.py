@@ -427,7 +427,10 @@ def test_a_run_in_this_process_is_a_run_like_any_other(
     assert made[-1]["error"].startswith("PictureError: ")
 
 
-@pytest.mark.parametrize("setting", [{"num_readers": 2}, {"num_encoders": 2}, {"address": "head:6379"}])
+@pytest.mark.parametrize(
+    "setting",
+    [{"num_readers": 2}, {"num_encoders": 2}, {"address": "head:6379"}, {"encoder_gpus": 1}, {"reader_gpus": 0.5}],
+)
 def test_one_process_is_not_several(config: RunConfig, setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"leave --{next(iter(setting)).replace('_', '-')} out, or --in-process"):
         config.with_settings(in_process=True, **setting)

@@ -120,6 +120,13 @@ def test_what_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
         show(folder, "trace", None, question_id="z")
     with pytest.raises(DataError, match="question 'b' has no trace: it ended with DataError: answers"):
         show(folder, "trace", None, question_id="b")
+    (answers,) = (folder / "answers").iterdir()
+    failed = [{**row, "error": "EngineError: x"} for row in pq.read_table(answers).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(failed, rows.SCHEMA), answers)
+    with pytest.raises(ConfigError, match="every answer in .*run is an error; --id shows one"):
+        show(folder, "trace", None)
+    with pytest.raises(ConfigError, match="every answer of the variant 'default' in .*run is an error"):
+        show(folder, "trace", None, variant=rows.ONE)
     with pytest.raises(ConfigError, match="no picture 'heat'. There are: allocation, .*trace"):
         show(folder, "heat", None)
     with pytest.raises(ConfigError, match="Did you mean 'print-size'"):
@@ -134,6 +141,14 @@ def test_options_that_do_nothing_are_refused(folder: Path) -> None:
         show(folder, "trace", None, question="Who?")
     with pytest.raises(ConfigError, match="is an image, which does not go with --id"):
         show(page, "trace", None, question_id="a/1", question="Who?")
+    for what in ("trace", "rate-distortion", "pyramid"):
+        with pytest.raises(ConfigError, match=f"--what {what} draws no importance here, so --scorer would change"):
+            show(folder, what, None, scorer="edges")
+    with pytest.raises(ConfigError, match="--what pyramid draws no importance here"):
+        show(page, "pyramid", None, scorer="edges")
+    (folder / "results.json").write_text('{"variants": {}}')
+    with pytest.raises(ConfigError, match="is an experiment, which does not go with --model"):
+        show(folder, "rate-distortion", None, model="elsewhere")
     with pytest.raises(ConfigError, match="--what saliency depends on what is asked: give --question"):
         show(page, "saliency", None)
     with pytest.raises(ConfigError, match="drawn as .png"):

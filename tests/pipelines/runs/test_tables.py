@@ -61,8 +61,11 @@ def test_an_error_row_scores_zero_and_is_counted() -> None:
     failed = {"variant": "full", "id": "q0", "image_id": "p", "x_height_px": None, "score": 0.0, "exact": 0.0}
     failed["metadata"] = {}
     failed["error"] = "PictureError: broken"
-    entry = summarise([failed, row("full", 1, 1.0)], experiment("full"))["variants"]["full"]
+    results = summarise([failed, row("full", 1, 1.0), row("ink", 0, 1.0)], experiment("full", "ink"))
+    entry = results["variants"]["full"]
     assert (entry["errors"], entry["n"], entry["score"]["mean"]) == (1, 2, 0.5)
+    assert "errors, counted as wrong: full 1. coverage: " in to_markdown(results)
+    assert "errors" not in to_markdown(summarise(ROWS, BOTH))
 
 
 def test_markdown() -> None:
