@@ -70,10 +70,8 @@ def annotate(
     refuse_unused(given)
     own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
     if unknown := [key for key in ("dataset", "limit", "output", "export") if key in settings]:
-        raise ConfigError(
-            f"{', '.join(unknown)} in --config or --set: give IMAGES, --limit and --output as options; "
-            "what is exported is not chosen"
-        )
+        options = "give IMAGES, --limit and --output as options; what is exported is not chosen"
+        raise ConfigError(f"{', '.join(unknown)} in --config or --set: {options}")
     dataset = dataset_for(images, None if fields is None else read_fields(fields), pages, own, output)
     values = {"output": output, "dataset": dataset.spec()}
     chosen = run_config({**settings, **values})

@@ -42,7 +42,7 @@ def test_csv(run: Path) -> None:
     [
         ('=HYPERLINK("http://evil.example","total")', '\'=HYPERLINK("http://evil.example","total")'),
         ("+1+1", "'+1+1"),
-        ("@SUM(A1)", "'@SUM(A1)"),
+        ("@NOW()", "'@NOW()"),
         ("\t=1", "'\t=1"),
         ("-12.50", "-12.50"),
         ("a=b", "a=b"),
