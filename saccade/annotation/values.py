@@ -41,7 +41,7 @@ class Parsed:
 
 def parse(field: FieldSpec, text: str) -> Parsed:
     """The value that a text is for a field; the same text always gives the same value."""
-    text = " ".join(text.split())
+    text = _spaced(text)
     if not text:
         return Parsed(None, "missing" if field.required else None)
     parsed = _READERS[field.type](field, text)
@@ -115,8 +115,12 @@ def _day(text: str, order: DateOrder, languages: Sequence[str]) -> datetime.date
 
 
 def _choice(field: FieldSpec, text: str) -> Parsed:
-    choice = next((each for each in field.choices if _same(each) == _same(text)), None)
-    return Parsed(None, "not_a_choice") if choice is None else Parsed(choice)
+    """The one choice that the text is. Signs tell choices apart, as in A+ and A-, so they are left out only at last."""
+    for alike in (_spaced, _cased, _same):
+        found = {each for each in field.choices if alike(text) and alike(each) == alike(text)}
+        if found:
+            return Parsed(found.pop()) if len(found) == 1 else Parsed(None, "not_a_choice")
+    return Parsed(None, "not_a_choice")
 
 
 def _yes_no(field: FieldSpec, text: str) -> Parsed:
@@ -124,9 +128,19 @@ def _yes_no(field: FieldSpec, text: str) -> Parsed:
     return Parsed(said in YES) if said in YES or said in NO else Parsed(None, "not_yes_or_no")
 
 
+def _spaced(text: str) -> str:
+    """A text with single spaces."""
+    return " ".join(text.split())
+
+
+def _cased(text: str) -> str:
+    """A text with single spaces, and without case."""
+    return _spaced(text).casefold()
+
+
 def _same(text: str) -> str:
-    """A text without case, and without what is no letter or digit at its ends."""
-    return re.sub(r"^\W+|\W+$", "", text).casefold()
+    """A text with single spaces, without case, and without what is no letter or digit at its ends."""
+    return re.sub(r"^\W+|\W+$", "", _cased(text))
 
 
 _READERS = {

@@ -72,6 +72,18 @@ def test_a_choice_is_one_of_its_choices_as_they_are_written() -> None:
     assert parse(kind, "letter") == Parsed(None, "not_a_choice")
 
 
+@pytest.mark.parametrize("choices", [("A+", "A-"), ("<18", ">18"), ("C", "C++"), ("a", "A"), ("+", "yes")])
+def test_choices_that_differ_by_signs_or_case_are_told_apart(choices: tuple[str, str]) -> None:
+    kind = field("choice", choices=choices if choices != ("a", "A") else ("a", "A", "b"))
+    assert [parse(kind, each) for each in choices] == [Parsed(each) for each in choices]
+
+
+def test_a_text_that_could_be_either_of_two_choices_is_neither() -> None:
+    assert parse(field("choice", choices=("A+", "A-")), "A.") == Parsed(None, "not_a_choice")
+    assert parse(field("choice", choices=("+", "yes")), "...") == Parsed(None, "not_a_choice")
+    assert parse(field("choice", choices=("Credit  note", "C")), "credit note") == Parsed("Credit  note")
+
+
 def test_a_pattern_holds_for_the_whole_text() -> None:
     coded = field("text", pattern=r"[A-Z]{2}-\d+")
     assert parse(coded, "AB-12") == Parsed("AB-12")
