@@ -80,13 +80,20 @@ def _amount(text: str) -> tuple[float | None, str | None, bool]:
     """The one number of a text, its currency, and whether there are other words or digits beside them."""
     from price_parser import Price
 
+    text = re.sub(r"(?<=\d)['\u2019](?=\d{3}(?!\d))", "", text)  # Swiss thousands, which the parser reads or not
     price = Price.fromstring(text)
     if price.amount is None or price.amount_text is None or not any(map(str.isdigit, text)):  # "free" is read as 0
         return None, price.currency, True
-    before, _, after = text.partition(price.amount_text)
-    rest = f"{before} {after}".replace(price.currency or "\0", "", 1)
-    negative = re.search(r"[-\u2212]\W*$", before) or re.match(r"\W*[-\u2212]\W*$", after) or text[0] + text[-1] == "()"
-    return float(-price.amount if negative else price.amount), price.currency, any(map(str.isalnum, rest))
+    written = r"\s*".join(map(re.escape, price.amount_text.rstrip(",. ")))  # the parser drops some spaces
+    before, after = (re.split(written, text, maxsplit=1) + [""])[:2]
+    if price.currency:  # once: a second one is another word
+        before, _, after = f"{before}\0{after}".replace(price.currency, " ", 1).partition("\0")
+    minus = r"[-\u2212]\W*$"
+    cents = re.match(r"\s*[.,]", after)  # the dash of "12.-" stands for them
+    negative = re.search(minus, before) or (not cents and re.match(rf"\W*{minus}", after))
+    bracketed = before.lstrip()[:1] + after.rstrip()[-1:] == "()"
+    amount = float(-price.amount if negative or bracketed else price.amount)
+    return amount, price.currency, any(map(str.isalnum, before + after))
 
 
 def _date(field: FieldSpec, text: str) -> Parsed:
