@@ -59,12 +59,18 @@ def refuse_scorers(given: Any) -> None:
 
 
 def _refuse_large(key: str, value: Any) -> None:
-    """Raises ConfigError: a number in `value`, however deep, is beyond `MOST`."""
+    """Raises ConfigError: a number in `value`, however deep and also in quotes, is beyond `MOST`."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for inner in value:
             _refuse_large(key, inner)
-    elif isinstance(value, int | float) and not -MOST <= value <= MOST:
-        said = value if isinstance(value, float) or abs(value) < 10**30 else "a huge number"
+        return
+    try:
+        number: Any = float(value) if isinstance(value, str) else value  # fields read a quoted number as one
+    except ValueError:
+        return
+    if isinstance(number, int | float) and not -MOST <= number <= MOST:
+        huge = len(value) > 30 if isinstance(value, str) else isinstance(value, int) and abs(value) >= 10**30
+        said = "a huge number" if huge else value
         raise ConfigError(f"{key} is {said}; a request may say at most {MOST}")

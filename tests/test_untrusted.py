@@ -19,6 +19,11 @@ from saccade.untrusted import refuse, refuse_scorers
         ("samplers", {"name": "logpolar", "num_rho": -(10**99)}, "num_rho is a huge number"),
         ("samplers", {"name": "pyramid", "shares": [0.5, 1e9]}, "shares is 1000000000.0"),
         ("samplers", {"name": "hybrid", "alpha_uv": float("nan")}, "alpha_uv is nan"),
+        ("samplers", {"name": "logpolar", "num_rho": "1000000000"}, "num_rho is 1000000000"),
+        ("samplers", {"name": "logpolar", "num_rho": " 1_000_000 "}, "num_rho is  1_000_000 ; a request may say"),
+        ("samplers", {"name": "logpolar", "num_rho": "9" * 400}, "num_rho is a huge number"),
+        ("samplers", {"name": "hybrid", "alpha_uv": "inf"}, "alpha_uv is inf"),
+        ("samplers", {"name": "pyramid", "shares": [0.5, "1e9"]}, "shares is 1e9"),
         ("samplers", 3, "needs a 'name'"),
     ],
 )
@@ -39,7 +44,13 @@ def test_views_and_unknown_names_are_for_others_to_judge() -> None:
     refuse("planners", "nope")
 
 
+def test_texts_and_small_numbers_in_quotes_are_no_large_ones() -> None:
+    refuse("samplers", {"name": "logpolar", "num_rho": "32"})
+    refuse_scorers([{"name": "query", "neutral": "Describe the image of 2024."}])
+
+
 def test_fields_with_a_limit_of_their_own_may_be_large() -> None:
     refuse("samplers", {"name": "random", "seed": 2**40})
+    refuse("budgets", {"name": "fixed", "tokens": "5000"})
     refuse("budgets", {"name": "fixed", "tokens": 5000})
     refuse_scorers([{"name": "edges", "canny_low": 2000, "weight": 3}, "query:0.3"])

@@ -41,7 +41,7 @@ class Parsed:
 
 def parse(field: FieldSpec, text: str) -> Parsed:
     """The value that a text is for a field; the same text always gives the same value."""
-    text = " ".join(text.split())
+    text = _spaced(text)
     if not text:
         return Parsed(None, "missing" if field.required else None)
     parsed = _READERS[field.type](field, text)
@@ -80,13 +80,20 @@ def _amount(text: str) -> tuple[float | None, str | None, bool]:
     """The one number of a text, its currency, and whether there are other words or digits beside them."""
     from price_parser import Price
 
+    text = re.sub(r"(?<=\d)['\u2019](?=\d{3}(?!\d))", "", text)  # Swiss thousands, which the parser reads or not
     price = Price.fromstring(text)
     if price.amount is None or price.amount_text is None or not any(map(str.isdigit, text)):  # "free" is read as 0
         return None, price.currency, True
-    before, _, after = text.partition(price.amount_text)
-    rest = f"{before} {after}".replace(price.currency or "\0", "", 1)
-    negative = re.search(r"[-\u2212]\W*$", before) or re.match(r"\W*[-\u2212]\W*$", after) or text[0] + text[-1] == "()"
-    return float(-price.amount if negative else price.amount), price.currency, any(map(str.isalnum, rest))
+    written = r"\s*".join(map(re.escape, price.amount_text.rstrip(",. ")))  # the parser drops some spaces
+    before, after = (re.split(written, text, maxsplit=1) + [""])[:2]
+    if price.currency:  # once: a second one is another word
+        before, _, after = f"{before}\0{after}".replace(price.currency, " ", 1).partition("\0")
+    minus = r"[-\u2212]\W*$"
+    cents = re.match(r"\s*[.,]", after)  # the dash of "12.-" stands for them
+    negative = re.search(minus, before) or (not cents and re.match(rf"\W*{minus}", after))
+    bracketed = before.lstrip()[:1] + after.rstrip()[-1:] == "()"
+    amount = float(-price.amount if negative or bracketed else price.amount)
+    return amount, price.currency, any(map(str.isalnum, before + after))
 
 
 def _date(field: FieldSpec, text: str) -> Parsed:
@@ -115,8 +122,12 @@ def _day(text: str, order: DateOrder, languages: Sequence[str]) -> datetime.date
 
 
 def _choice(field: FieldSpec, text: str) -> Parsed:
-    choice = next((each for each in field.choices if _same(each) == _same(text)), None)
-    return Parsed(None, "not_a_choice") if choice is None else Parsed(choice)
+    """The one choice that the text is. Signs tell choices apart, as in A+ and A-, so they are left out only at last."""
+    for alike in (_spaced, _cased, _same):
+        found = {each for each in field.choices if alike(text) and alike(each) == alike(text)}
+        if found:
+            return Parsed(found.pop()) if len(found) == 1 else Parsed(None, "not_a_choice")
+    return Parsed(None, "not_a_choice")
 
 
 def _yes_no(field: FieldSpec, text: str) -> Parsed:
@@ -124,9 +135,19 @@ def _yes_no(field: FieldSpec, text: str) -> Parsed:
     return Parsed(said in YES) if said in YES or said in NO else Parsed(None, "not_yes_or_no")
 
 
+def _spaced(text: str) -> str:
+    """A text with single spaces."""
+    return " ".join(text.split())
+
+
+def _cased(text: str) -> str:
+    """A text with single spaces, and without case."""
+    return _spaced(text).casefold()
+
+
 def _same(text: str) -> str:
-    """A text without case, and without what is no letter or digit at its ends."""
-    return re.sub(r"^\W+|\W+$", "", text).casefold()
+    """A text with single spaces, without case, and without what is no letter or digit at its ends."""
+    return re.sub(r"^\W+|\W+$", "", _cased(text))
 
 
 _READERS = {

@@ -13,7 +13,7 @@ from typing import Any
 
 from saccade.datasets import Skip
 from saccade.datasets._fields import Listed, wrong
-from saccade.decoding.pages import SUFFIXES, chosen, is_paged, number_of
+from saccade.decoding.pages import SUFFIXES, chosen, is_paged, number_of, ranges
 from saccade.errors import DataError, PictureError, describe
 from saccade.picture import Picture
 
@@ -44,8 +44,11 @@ class Pager:
         if num_pages is None and named is None:  # not to be opened yet; if it has several pages that is the row's error
             yield item
             return
-        chosen_pages = chosen(self.pages, max(num_pages or 1, named or 1))
-        numbers = chosen_pages if named is None else [named] * (named in chosen_pages)
+        if named is None:
+            numbers = chosen(self.pages, num_pages or 1)
+        else:  # without a list up to it: the data may name page 10**9
+            wanted = ranges(self.pages)
+            numbers = [named] * (wanted is None or any(first <= named <= last for first, last in wanted))
         if not numbers:
             plural = "s" if (num_pages or 0) > 1 else ""
             has = f"it is page {named}" if num_pages is None else f"the file has {num_pages} page{plural}"
@@ -80,7 +83,8 @@ def _page(value: Any) -> int | None:
     """The page number in the data, counted from 1."""
     if value is None or value != value:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 1:
+    whole = isinstance(value, int | float) and value % 1 == 0  # infinity is not, nor is True a page
+    if isinstance(value, bool) or not whole or value < 1:
         raise wrong("page", value, "a whole number from 1")
     return int(value)
 

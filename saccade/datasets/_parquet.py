@@ -5,6 +5,7 @@ reads the columns that are used and not the pixels. `source` is "file#row,row//f
 first is opened, the others must hold the same image (`saccade.datasets._cells`).
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from pydantic import Field
 from saccade.datasets import Dataset, Row, Skip, digest
 from saccade.datasets._arrow import is_image, is_text, plain
 from saccade.datasets._cells import file_of, footer_hash, image_of, joined, open_parquet, same_images
-from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question
+from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question, wrong
 from saccade.datasets._images import embedded, name_of, path_of
 from saccade.datasets._pages import Pager, split
 from saccade.datasets._walk import TEMPORARY, located, walked
@@ -236,6 +237,8 @@ def _decoded(value: Any) -> Any:
 
 def _id_text(value: Any) -> str:
     value = _decoded(value)
-    if isinstance(value, float) and value == int(value):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise wrong("image_id", value, "text or a finite number")
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     return printable(value)

@@ -8,8 +8,10 @@ An image is read by its place in the shard, without unpacking it. What stands be
     saccade batch --dataset tar --data-path shards --question "What is the total?" --output runs/shards
 """
 
+import posixpath
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -66,7 +68,7 @@ class Tar(Dataset):
         path = self._root() / shard
         try:
             with tarfile.open(path, "r:") as file:
-                return [member for member in file if member.isfile()]
+                return _followed([member for member in file if not member.isdir()])
         except (OSError, tarfile.TarError) as error:
             raise ConfigError(f"cannot read the tar file {str(path)!r}, or it is compressed: {error}") from error
 
@@ -76,12 +78,42 @@ class Tar(Dataset):
             keys = {_key(member.name) for member in members if Path(member.name).suffix.lower() in images}
             for member in members:
                 where, ending = f"{shard}/{printable(member.name)}", Path(member.name).suffix.lower()
-                if ending in images:
+                if ending in images and not member.isfile():
+                    yield Skip("broken_link" if member.islnk() or member.issym() else "not_an_image", where)
+                elif ending in images:
                     place = f"{shard}#{member.offset_data}+{member.size}"
-                    paged = _read(str(self._root()), place) if ending in SUFFIXES else None
+                    paged = self._of_pages(place) if ending in SUFFIXES else None
                     yield from pager.spread(Listed(where, place, Question(where, self.question), where), paged)
                 elif _key(member.name) not in keys:
                     yield Skip("not_an_image", where)
+
+    def _of_pages(self, place: str) -> bytes | None:
+        """The bytes in which to count pages; None: unreadable, which later is the row's error."""
+        try:
+            return _read(str(self._root()), place)
+        except PictureError:
+            return None
+
+
+def _followed(members: Sequence[tarfile.TarInfo]) -> list[tarfile.TarInfo]:
+    """The members of a shard; a link has the place and size of the file that it names, where the shard holds that."""
+    named: dict[str, tarfile.TarInfo] = {}
+    for member in members:
+        named.setdefault(posixpath.normpath(member.name), member)  # of one name twice the first is the image
+    followed = []
+    for member in members:
+        target: tarfile.TarInfo | None = member
+        passed = set[str]()
+        while target is not None and (target.islnk() or target.issym()):
+            beside = posixpath.dirname(target.name) if target.issym() else ""  # a hard link names the whole path
+            name = posixpath.normpath(posixpath.join(beside, target.linkname))
+            target = None if name in passed else named.get(name)
+            passed.add(name)
+        if target is not None:
+            name, member = member.name, copy(target)
+            member.name = name
+        followed.append(member)
+    return followed
 
 
 def tars_below(folder: Path) -> list[str]:

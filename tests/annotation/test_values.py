@@ -50,6 +50,20 @@ def test_values(kind: str, text: str, value: object, flag: str | None) -> None:
         ("1.234,56 EUR", Parsed(1234.56, None, "EUR")),
         ("(12.50)", Parsed(-12.5)),
         ("$ -3", Parsed(-3.0, None, "$")),
+        ("-CHF 3", Parsed(-3.0, None, "CHF")),
+        ("1250.00- EUR", Parsed(-1250.0, None, "EUR")),
+        ("12.50-", Parsed(-12.5)),
+        ("CHF 12.-", Parsed(12.0, None, "CHF")),
+        ("12. -", Parsed(12.0)),
+        ("5,-", Parsed(5.0)),
+        ("5.- EUR", Parsed(5.0, None, "EUR")),
+        ("-12.-", Parsed(-12.0)),
+        ("-1'250.50", Parsed(-1250.5)),
+        ("(1'250.50)", Parsed(-1250.5)),
+        ("CHF 1'250.50", Parsed(1250.5, None, "CHF")),
+        ("CHF 1\u2019250\u2019000", Parsed(1250000.0, None, "CHF")),
+        ("-35\u20ac 99", Parsed(-35.99, None, "\u20ac")),
+        ("2'3", Parsed(23.0, "other_text")),
         ("12.5O", Parsed(12.5, "other_text")),
         ("12.50 13.00", Parsed(None, "not_an_amount")),
         ("free", Parsed(None, "not_an_amount")),
@@ -70,6 +84,18 @@ def test_a_choice_is_one_of_its_choices_as_they_are_written() -> None:
     kind = field("choice", choices=("Invoice", "Credit note"))
     assert parse(kind, "credit  NOTE.") == Parsed("Credit note")
     assert parse(kind, "letter") == Parsed(None, "not_a_choice")
+
+
+@pytest.mark.parametrize("choices", [("A+", "A-"), ("<18", ">18"), ("C", "C++"), ("a", "A"), ("+", "yes")])
+def test_choices_that_differ_by_signs_or_case_are_told_apart(choices: tuple[str, str]) -> None:
+    kind = field("choice", choices=choices if choices != ("a", "A") else ("a", "A", "b"))
+    assert [parse(kind, each) for each in choices] == [Parsed(each) for each in choices]
+
+
+def test_a_text_that_could_be_either_of_two_choices_is_neither() -> None:
+    assert parse(field("choice", choices=("A+", "A-")), "A.") == Parsed(None, "not_a_choice")
+    assert parse(field("choice", choices=("+", "yes")), "...") == Parsed(None, "not_a_choice")
+    assert parse(field("choice", choices=("Credit  note", "C")), "credit note") == Parsed("Credit  note")
 
 
 def test_a_pattern_holds_for_the_whole_text() -> None:

@@ -109,6 +109,38 @@ def test_tar_shards_are_read_in_place(tmp_path: Path) -> None:
     assert listed(str(shards))[2].fingerprint() != before
 
 
+def test_links_in_a_tar_are_images_like_their_files(tmp_path: Path) -> None:
+    path = tar(tmp_path / "0.tar", {"x/1.png": png(0), "x/2.png": png(1)})
+    with tarfile.open(path, "a") as file:
+        for name, kind, target in (
+            ("x/hard.png", tarfile.LNKTYPE, "x/1.png"),
+            ("x/soft.png", tarfile.SYMTYPE, "2.png"),
+            ("x/none.png", tarfile.LNKTYPE, "x/9.png"),
+            ("x/loop.png", tarfile.SYMTYPE, "loop.png"),
+            ("x/folder", tarfile.DIRTYPE, ""),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            file.addfile(member)
+    rows, skips, dataset = listed(str(path))
+    assert [row.image_id for row in rows] == [f"0.tar/x/{name}.png" for name in ("1", "2", "hard", "soft")]
+    assert [dataset.picture(row.source).data for row in rows] == [png(0), png(1)] * 2
+    assert [(skip.reason, skip.where) for skip in skips] == [
+        ("broken_link", "0.tar/x/none.png"),
+        ("broken_link", "0.tar/x/loop.png"),
+    ]
+
+
+def test_a_file_in_a_tar_that_is_too_large_is_an_error_of_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saccade.datasets.tar.MAX_FILE_BYTES", 10_000)
+    rows, _, dataset = listed(str(tar(tmp_path / "0.tar", {"a.pdf": b"%PDF" + bytes(10_000), "b.png": png(0)[:9000]})))
+    assert [row.image_id for row in rows] == ["0.tar/a.pdf", "0.tar/b.png"]
+    with pytest.raises(PictureError, match="at most 10,000 are read"):
+        dataset.picture(rows[0].source).data  # noqa: B018
+
+
 def test_a_compressed_tar_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w:gz") as file:
         file.addfile(tarfile.TarInfo("a.png"))

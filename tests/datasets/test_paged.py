@@ -87,6 +87,19 @@ def test_a_page_that_there_is_not_is_an_error_row(scans: Path) -> None:
         _ = dataset.sample(beyond).picture.rgb
 
 
+@pytest.mark.parametrize("page", [1e999, -1e999, 1e300, 10**10])
+def test_a_page_beyond_all_files_costs_its_row_alone(scans: Path, page: float) -> None:
+    named, other = {"image": "letter.pdf", "page": page}, {"image": "one.pdf"}
+    dataset = open_dataset(str(lines(scans, named, other)))
+    beyond, one = (row for row in dataset.rows() if isinstance(row, Row))
+    assert one.image_id == "one.pdf"
+    if beyond.questions[0].error is None:
+        with pytest.raises(PictureError, match="there is no page"):
+            _ = dataset.sample(beyond).picture.rgb
+    else:
+        assert "must be a whole number from 1" in beyond.questions[0].error
+
+
 def test_boxes_of_a_page_are_of_that_page(scans: Path) -> None:
     path = lines(scans, {"image": "fax.TIF", "page": 3, "answer_boxes": [[0, 0, 40, 20]]})
     dataset = open_dataset(str(path))

@@ -100,6 +100,14 @@ def test_an_id_that_is_missing_among_floats_is_skipped(tmp_path: Path) -> None:
     assert [item.reason for item in found if isinstance(item, Skip)] == ["no_id", "no_id"]
 
 
+def test_an_image_id_that_is_infinite_is_an_error_of_its_row(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "image": IMAGES, "question": ["?", "?"], "image_id": [float("inf"), 2.0]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    wrong, good = rows_of(tmp_path / "x.parquet")
+    assert wrong.questions[0].error == "DataError: image_id = inf (float) must be text or a finite number"
+    assert (good.image_id, good.questions[0].error) == ("2", None)
+
+
 ANSWERS: list[tuple[Any, tuple[str, ...] | None]] = [
     ("one", ("one",)),
     (["a", "b"], ("a", "b")),
