@@ -100,7 +100,7 @@ def train(
     claim(output, {**origin, "training": settings.dump()})
     torch.manual_seed(settings.seed)
     looks = Episode(sampler="topk", fixations=1)
-    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
+    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows, needs="boxes") as (engine, pages):
         training_pages, held_out = pages.split(HELD_OUT)
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)

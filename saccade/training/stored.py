@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,6 +48,14 @@ E = TypeVar("E", bound=Encoder)
 
 Teach = Callable[[str, Picture, Encoding, Sequence[tuple[Question, Query]]], Tensor]
 """(source, picture, encoding, questions) -> what each token of a page is worth to each question, (Q, N) >= 0."""
+
+Needs = Literal["boxes", "answers", "nothing"]
+"""What a training needs to know of a question; questions without it are left out."""
+LACKING: dict[Needs, str] = {
+    "boxes": "questions with answer_boxes; saccade train head --teacher reading needs no boxes",
+    "answers": "questions with answers",
+    "nothing": "images that open",
+}
 
 
 @dataclass(frozen=True)
@@ -120,13 +128,14 @@ def stored(
     dataset: Dataset,
     rows: Sequence[Row],
     *,
+    needs: Needs = "boxes",
     teach: Teach | None = None,
     taught: Mapping[str, Any] | None = None,
 ) -> Pages:
     """The pages of these rows as `settings` encode them, made where the cache lacks them.
 
     `teach` gives the worth of tokens instead of the boxes; `taught` describes it, and is part of the key. Images that
-    cannot be opened and questions that cannot be asked are left out.
+    cannot be opened, and questions that cannot be asked or lack what the training `needs`, are left out.
 
     Raises:
         ConfigError: no usable page is left.
@@ -134,7 +143,7 @@ def stored(
     depends = {
         "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
         "view": {name: getattr(settings, name) for name in VIEW},
-        "taught": dict(taught or {}),
+        "needs": needs, "taught": dict(taught or {}),
     }  # fmt: skip
     folder = cache / digest(depends)
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,29 +152,28 @@ def stored(
     for row in track(rows, "encoding", disable=not sys.stderr.isatty()):
         file = folder / f"{digest(row.image_id, [question.id for question in row.questions])}.parquet"
         if not file.exists():
-            write(file, row, *_encoded(settings, encoder, dataset, row, teach))
+            write(file, row, *_encoded(settings, encoder, dataset, row, needs, teach))
         if pq.read_metadata(file).num_rows:
             files.append(file)
     if not files:
-        what = "questions with answer_boxes" if teach is None else "images that open"
-        more = "; saccade train head --teacher reading needs no boxes" if teach is None else ""
-        raise ConfigError(f"the data set {dataset.name()!r} has no {what}{more}")
+        raise ConfigError(f"the data set {dataset.name()!r} has no {LACKING[needs]}")
     limit_px = encoder.family.limit_px  # pages may be looked at when the encoder is closed
     return Pages(files, lambda source: dataset.picture(source, limit_px))
 
 
 @contextmanager
 def frozen(
-    opening: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
-) -> Iterator[tuple[E, Pages]]:
+    opening: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row],
+    *, needs: Needs,
+) -> Iterator[tuple[E, Pages]]:  # fmt: skip
     """An engine with frozen weights, and the pages of these rows as it encodes them. Raises as `stored`."""
     with opening as engine:
         engine.family.model.requires_grad_(False)
-        yield engine, stored(cache, settings, engine, dataset, rows)
+        yield engine, stored(cache, settings, engine, dataset, rows, needs=needs)
 
 
 def _encoded(
-    settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, teach: Teach | None
+    settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, needs: Needs, teach: Teach | None
 ) -> tuple[Encoding | None, list[tuple[Question, Query]], Tensor | None]:
     """A row's encoding, its usable questions, and the teacher's worth (Q, N); without encoding the row is unusable."""
     try:
@@ -176,11 +184,16 @@ def _encoded(
     except SaccadeError:
         return None, [], None
     asked = [(question, query) for question, query in seen.asked if isinstance(query, Query)]
-    if teach is None:
-        asked = [(question, query) for question, query in asked if question.answer_boxes_uv]
+    asked = [(question, query) for question, query in asked if _known(question, needs)]
     if not asked:
         return None, [], None
     return seen.encoding, asked, None if teach is None else teach(row.source, sample.picture, seen.encoding, asked)
+
+
+def _known(question: Question, needs: Needs) -> bool:
+    """Whether a question brings what a training needs."""
+    brings = {"boxes": question.answer_boxes_uv, "answers": question.answers, "nothing": True}
+    return bool(brings[needs])
 
 
 def write(

@@ -1,11 +1,14 @@
 """Encoded pages come back from Parquet as they were, and are encoded once."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from saccade.config import Episode
+from saccade.datasets import open_dataset
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
@@ -14,6 +17,7 @@ from saccade.heads.files import save
 from saccade.training.stored import stored
 from saccade.training.targets import label_boxes
 from saccade.types import ENCODED, Scene
+from tests import tiny
 
 LOOKS = Episode(sampler="topk", fixations=1)
 DATA = SynthDoc(page_px=256, num_pages=3, seed=3)
@@ -85,3 +89,20 @@ def test_a_codec_s_numbers_are_stored_in_the_place_of_tokens(tmp_path, qwen2_5_v
     assert torch.equal(coded[0].encoding.tokens, fresh.tokens) and coded[0].encoding.coded.codes.shape[1] == 4
     assert coded.files[0].parent.name != whole.files[0].parent.name, "pages of the two are never taken for each other"
     assert coded.files[0].stat().st_size < whole.files[0].stat().st_size
+
+
+def test_questions_without_what_a_training_needs_are_left_out(tmp_path, engine):
+    Image.fromarray(tiny.page(64, 64)).save(tmp_path / "a.png")
+    boxed = {"answers": ["x"], "answer_boxes": [[1, 1, 9, 9]]}
+    known = {"boxed": boxed, "answered": {"answers": ["x"]}, "bare": {}}
+    lines = [{"id": name, "image": "a.png", "question": "What?"} | more for name, more in known.items()]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = open_dataset(str(tmp_path / "q.jsonl"))
+    found = {}
+    for needs in ("boxes", "answers", "nothing"):
+        (page,) = stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs=needs)
+        found[needs] = [question.id for question, _ in page.asked]
+    assert found == {"boxes": ["boxed"], "answers": ["boxed", "answered"], "nothing": ["boxed", "answered", "bare"]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(lines[2]) + "\n")
+    with pytest.raises(ConfigError, match="has no questions with answers$"):
+        stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="answers")
