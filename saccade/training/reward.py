@@ -12,10 +12,10 @@ is the same for all draws of a question, and its cost decides nothing. S draws o
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from saccade.config import Episode
@@ -76,6 +76,15 @@ class RewardSettings(Settings):
         if sizes and (len(sizes) < 2 or sizes[0] < 1):
             raise ValueError("budgets to choose from are two numbers of tokens or more, as in 73,273")
         return sizes
+
+    @model_validator(mode="after")
+    def _clipped(self) -> Self:
+        if self.epochs > 1 and self.clip is None:
+            raise ValueError(
+                f"epochs = {self.epochs}: several steps on the same draws need clip, as 0.2 (--clip 0.2); REINFORCE "
+                "is right for one step alone"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +197,7 @@ def train(
         training_pages, held_out = stored(settings.cache, looks, engine, dataset, rows, needs="answers").split(HELD_OUT)
         budget = None
         if outcome.budgets:
+            torch.manual_seed(settings.seed)
             budget = BudgetNet(training_pages[0].some([0]).query_tokens.shape[-1], outcome.budgets)
         policy = Policy(head, budget, settings.keep, outcome.temperature)
         before = Policy(start_of(outcome.init, engine.family.gaze)[0], None, settings.keep, outcome.temperature)

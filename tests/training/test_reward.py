@@ -140,3 +140,22 @@ def test_without_a_head_to_start_from_it_says_how_to_get_one(tmp_path):
 def test_one_budget_is_no_choice():
     with pytest.raises(ValueError, match="two numbers of tokens or more"):
         RewardSettings(budgets="73")
+
+
+def test_several_steps_on_the_same_draws_need_clip():
+    assert RewardSettings(epochs=2, clip=0.2).epochs == 2
+    with pytest.raises(ValueError, match="epochs = 2: several steps on the same draws need clip"):
+        RewardSettings(epochs=2)
+
+
+def test_the_seed_decides_the_budget_s_first_weights(tmp_path, qwen2_5_vl):
+    save(KINDS["late"]("after", 128, 128), tmp_path / "late")
+    words = ["train", "head", "--reward", "--model", str(qwen2_5_vl), "--dataset", str(boxless(tmp_path))]
+    words += ["--steps", "0", "--read", "0", "--budgets", "2,4", "--init", str(tmp_path / "late")]
+    nets = []
+    for number in range(2):
+        torch.manual_seed(number)  # what was drawn before does not count
+        output = ["--cache", str(tmp_path / "cache"), "--output", str(tmp_path / str(number))]
+        assert CliRunner().invoke(cli.app, [*words, *output]).exit_code == 0
+        nets.append(load(BudgetNet, tmp_path / str(number) / "budget"))
+    assert all(torch.equal(*pair) for pair in zip(*(net.state_dict().values() for net in nets), strict=True))
