@@ -130,7 +130,10 @@ def train(
 
 
 def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], list[str]]:
-    """Scores and image ids of the questions about the first pages, shown whole, until at least `most` are read."""
+    """Scores and image ids of the questions about the first pages, shown whole, until at least `most` are read.
+
+    Questions whose answers are hidden are not asked: they have no score.
+    """
     scores, names = list[float](), list[str]()
     if not most:
         return scores, names
@@ -139,11 +142,15 @@ def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], li
         for page in pages:
             if len(scores) >= most:
                 break
-            questions = [question for question, _ in page.asked]
+            questions = [question for question, _ in page.asked if question.answers]
+            if not questions:
+                continue
             outcomes: list[Outcome] = eye.outcomes(page.picture, questions)
             for question, outcome in zip(questions, outcomes, strict=True):
                 text = outcome.answer.text if isinstance(outcome, Trace) else ""
-                scores.append(score(text, question) or 0.0)
+                value = score(text, question)
+                assert value is not None  # the answers are known
+                scores.append(value)
                 names.append(page.image_id)
     return scores, names
 
