@@ -19,6 +19,7 @@ from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.geometry.pyramid import progressive
 from saccade.geometry.quality import pixels_of
 from saccade.metrics.bootstrap import bootstrap_mean
+from saccade.metrics.scoring import title
 from saccade.picture import Picture
 from saccade.types import Question, Scene, Trace
 
@@ -85,7 +86,7 @@ def memory(settings: Episode, engine: Engine, picture: Picture, quota: Sequence[
 
 
 def over(settings: Episode, engine: Engine, dataset: Dataset, num_questions: int) -> dict[str, Any]:
-    """Means over a data set's questions with bootstrap intervals that resample pages: tokens, ANLS, contributions.
+    """Means over a data set's questions with bootstrap intervals that resample pages: tokens, scores, contributions.
 
     Pictures and questions that cannot be used are listed as errors. Questions without known answers are left out.
 
@@ -94,6 +95,7 @@ def over(settings: Episode, engine: Engine, dataset: Dataset, num_questions: int
         EngineDead: the engine is gone.
     """
     pages: list[str] = []
+    metrics: list[str] = []
     errors: list[str] = []
     page_reports: list[PyramidReport] = []
     for row in limit(dataset.rows(), num_questions):
@@ -110,6 +112,7 @@ def over(settings: Episode, engine: Engine, dataset: Dataset, num_questions: int
                     continue
                 pages.append(sample.image_id)
                 page_reports.append(report)
+                metrics.append(question.metric)
         except (EngineDead, ConfigError):
             raise
         except SaccadeError as error:
@@ -128,7 +131,8 @@ def over(settings: Episode, engine: Engine, dataset: Dataset, num_questions: int
         levels.append({"level": level, **columns})
     value = _mean([report.value for report in page_reports], pages)
     return {
-        "questions": len(page_reports), "pages": len(set(pages)), "errors": errors, "anls": value, "levels": levels,
+        "questions": len(page_reports), "pages": len(set(pages)), "errors": errors, "metric": title(metrics),
+        "score": value, "levels": levels,
     }  # fmt: skip
 
 
