@@ -1,6 +1,6 @@
 """The cost of leaving tokens out, measured by reading: rate-distortion, and robustness to pruning.
 
-Every question is read at every share of its tokens, with each method of choosing them. Distortion is the ANLS that is
+Every question is read at every share of its tokens, with each method of choosing them. Distortion is the score that is
 lost, and the squared error of the features that were dropped.
 """
 
@@ -14,8 +14,8 @@ from saccade.engines import Engine
 from saccade.episode import Seen
 from saccade.errors import SaccadeError
 from saccade.importance import Mix, vectors
-from saccade.metrics.anls import anls
 from saccade.metrics.bootstrap import Interval, bootstrap_mean
+from saccade.metrics.scoring import score as scored
 from saccade.samplers import Sampler
 from saccade.samplers.random import Random
 from saccade.samplers.topk import TopK
@@ -41,8 +41,9 @@ class Reading:
     share: float  # asked for
     kept_tok: int
     num_tok: int
-    score: float  # ANLS
+    score: float  # by the question's own metric
     error: float | None  # of the features, as `reconstruction_error`; None: made smaller, nothing to compare
+    metric: str  # its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +128,9 @@ def _reading(
     part = Part.of(encoding, Selection.keep(index, len(encoding)))
     canvas = Canvas(encoding.grid.rows, encoding.grid.cols).add(part)
     answer = engine.read(canvas, question.text)
-    score = anls(answer.text, question.answers)
+    score = scored(answer.text, question)
     assert score is not None  # the answers are known
-    return Reading(question.id, image_id, way, share, len(index), num_tok, score, error)
+    return Reading(question.id, image_id, way, share, len(index), num_tok, score, error, question.metric)
 
 
 def rate_curve(readings: Sequence[Reading], way: str) -> tuple[RatePoint, ...]:

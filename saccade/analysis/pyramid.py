@@ -15,7 +15,7 @@ from torch import Tensor
 from saccade.engines import Reader
 from saccade.episode import Seen
 from saccade.geometry.pyramid import bands, gaussian, laplacian
-from saccade.metrics.anls import anls
+from saccade.metrics.scoring import score as scored
 from saccade.types import Canvas, Grid, Part, Question, Selection
 
 Value = Callable[[Tensor], float]
@@ -151,8 +151,8 @@ def _spectrum(grid: Grid, pixels: NDArray[np.uint8], levels: int) -> Sequence[tu
 def read_value(seen: Seen, question: Question, reader: Reader) -> Value:
     """The value of a set of tokens to a reader who sees only them.
 
-    With known answers it is the ANLS of the reader's answer. Without, it is the confidence if the answer equals that
-    from the first set evaluated, else 0.
+    With known answers it is the reader's score by the question's own metric. Without, it is the confidence if the
+    answer equals that from the first set evaluated, else 0.
     """
     empty = Canvas(seen.encoding.grid.rows, seen.encoding.grid.cols)
     first: list[str] = []
@@ -163,7 +163,7 @@ def read_value(seen: Seen, question: Question, reader: Reader) -> Value:
             return 0.0
         part = Part.of(seen.encoding, Selection.keep(index, len(kept)))
         answer = reader.read(empty.add(part), question.text)
-        score = anls(answer.text, question.answers)
+        score = scored(answer.text, question)
         if score is not None:
             return score
         first.append(answer.text)

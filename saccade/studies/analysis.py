@@ -25,6 +25,7 @@ from saccade.engines import Engine, EngineSpec
 from saccade.episode import episodes, run, see
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.geometry.grid import plain_grid
+from saccade.metrics.scoring import title
 from saccade.types import Grid, Sample, Scene, Trace
 from saccade.viz import analysis as charts
 from saccade.viz.sheet import save
@@ -109,8 +110,13 @@ class Measured:
             for pages in zip(*self.layers, strict=True)
         ]
 
+    @property
+    def _metric(self) -> str:
+        """What the scores of the readings are called."""
+        return title(reading.metric for reading in self.readings)
+
     def _rate(self) -> Numbers:
-        rate: Numbers = {"keeps": KEEPS, "ways": {}, "readings": len(self.readings)}
+        rate: Numbers = {"keeps": KEEPS, "ways": {}, "readings": len(self.readings), "metric": self._metric}
         for method in WAYS:
             curve = rate_curve(self.readings, method)
             least = smallest_rate(curve)
@@ -135,7 +141,8 @@ class Measured:
             save(charts.eccentricity(bands(self.looks)), output / "eccentricity.png")
         if self.readings:
             curves = [rate_curve(self.readings, method) for method in WAYS]
-            save(charts.rates(curves, [smallest_rate(curve) for curve in curves], KEEPS), output / "rate.png")
+            least = [smallest_rate(curve) for curve in curves]
+            save(charts.rates(curves, least, KEEPS, self._metric), output / "rate.png")
 
 
 def of_image(

@@ -72,7 +72,7 @@ def _rate(measured: Numbers) -> Iterator[Group | Text]:
         lost.add_row(share, *(f"{point['error']:.3f}" for point in points if point["way"] != RESIZE))
     least = [curve["smallest_tok"] for curve in by_method.values()]
     scores.add_row("keeps 95 %", *("-" if each is None else f"{each:,.0f} tokens" for each in least))
-    yield _titled("Rate-distortion and robustness to pruning, ANLS measured by reading", scores)
+    yield _titled(f"Rate-distortion and robustness to pruning, {measured['metric']} measured by reading", scores)
     yield _titled("Squared error when each dropped token is its nearest kept one, over the variance", lost)
     first = next(iter(by_method.values()))["points"][0]["score"]
     yield _note(

@@ -21,7 +21,6 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Engine
 from saccade.engines.hf import HF
-from saccade.errors import ConfigError
 from saccade.heads.budget import LEVELS, BudgetNet
 from saccade.heads.files import save
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
@@ -68,8 +67,8 @@ def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], 
     done = {(line["page"], line["number"]) for line in lines}
     with file.open("a") as out:
         for page in track(pages, "reading at every budget", disable=not sys.stderr.isatty()):
-            for number, (question, _) in enumerate(page.asked):
-                if not question.answers or (page.image_id, number) in done:
+            for number in range(len(page.asked)):
+                if (page.image_id, number) in done:
                     continue
                 scene = page.some([number])
                 with torch.no_grad():
@@ -94,15 +93,13 @@ def train(
     """
     claim(output, {**origin, "training": settings.dump()})
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
-    with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
+    with frozen(spec.open(), settings.cache, looks, dataset, rows, needs="answers") as (engine, pages):
         score = looks.with_gaze(engine.family.gaze).strategies.score
         training_pages, held_out = pages.split(HELD_OUT)
         lines = measured(engine, pages, score, settings.budgets, output / MEASURED)
         torch.manual_seed(settings.seed)
         net = BudgetNet(pages[0].asked[0][1].tokens.shape[-1], settings.budgets)
         features, scores, _ = _table(net, training_pages, lines)
-        if not len(scores):
-            raise ConfigError("a budget is learned from answers, and no question of this data set has any")
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             some = torch.randperm(len(features), generator=generator(settings.seed, step))[:BATCH]
@@ -127,8 +124,6 @@ def _table(net: BudgetNet, pages: Pages, lines: Sequence[dict[str, Any]]) -> tup
             features.append(net.features(page.some([line["number"]]))[0])
             scores.append(torch.tensor(line["scores"]))
             names.append(page.image_id)
-    if not features:
-        return torch.empty(0), torch.empty(0), []
     return torch.stack(features).detach(), torch.stack(scores), names
 
 

@@ -74,7 +74,7 @@ def train(
     claim(output, {**origin, "training": settings.dump()})
     start = Fusion(r=settings.r)
     looks = Episode(sampler="topk", fixations=1)
-    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
+    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows, needs="nothing") as (engine, pages):
         training_pages, held_out = pages.split(HELD_OUT)
         gates = Gates(start, entering(engine)([engine.prepare(pages[0].picture)])[0].num_layers)
 

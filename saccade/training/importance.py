@@ -31,7 +31,7 @@ from saccade.training.losses import listwise as listwise
 from saccade.training.maps import Maps
 from saccade.training.reading import read_pages, text_of, top
 from saccade.training.resumable import claim, course, generator, picked
-from saccade.training.stored import Page, Pages, Teach, stored
+from saccade.training.stored import Needs, Page, Pages, Teach, stored
 from saccade.training.targets import Listened, WatchedReading, target_of
 from saccade.types import Scene
 
@@ -125,7 +125,8 @@ def pages_of(settings: HeadSettings, engine: Encoder, dataset: Dataset, rows: Se
         assert isinstance(engine, Engine)
         teach, taught = WatchedReading(engine), {"teacher": "reading"}
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, levels=settings.levels)
-    return stored(settings.cache, looks, engine, dataset, rows, teach=teach, taught=taught)
+    needs: Needs = "boxes" if teach is None else "nothing"
+    return stored(settings.cache, looks, engine, dataset, rows, needs=needs, teach=teach, taught=taught)
 
 
 def train(

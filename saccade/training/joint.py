@@ -38,7 +38,7 @@ from saccade.settings import Option, Settings, Short
 from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Reading, read_pages, text_of
 from saccade.training.resumable import claim, course, picked
-from saccade.training.reward import answered, start_of
+from saccade.training.reward import asked_in, start_of
 from saccade.training.stored import Page, Pages, frozen
 from saccade.types import Canvas, Part
 
@@ -135,9 +135,9 @@ def train(
     """
     claim(output, {**origin, "training": settings.dump()})
     looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
-    with frozen(spec.open(), settings.cache, looks, dataset, rows) as (engine, pages):
+    with frozen(spec.open(), settings.cache, looks, dataset, rows, needs="answers") as (engine, pages):
         training_pages, held_out = pages.split(HELD_OUT)
-        questions = answered(training_pages)
+        questions = asked_in(training_pages)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
         report: dict[str, Any] = {"untrained": first}
         for weight in settings.weights:

@@ -100,7 +100,7 @@ def train(
     claim(output, {**origin, "training": settings.dump()})
     torch.manual_seed(settings.seed)
     looks = Episode(sampler="topk", fixations=1)
-    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows) as (engine, pages):
+    with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows, needs="boxes") as (engine, pages):
         training_pages, held_out = pages.split(HELD_OUT)
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)
@@ -130,7 +130,10 @@ def train(
 
 
 def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], list[str]]:
-    """Scores and image ids of the questions about the first pages, shown whole, until at least `most` are read."""
+    """Scores and image ids of the questions about the first pages, shown whole, until at least `most` are read.
+
+    Questions whose answers are hidden are not asked: they have no score.
+    """
     scores, names = list[float](), list[str]()
     if not most:
         return scores, names
@@ -139,11 +142,15 @@ def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], li
         for page in pages:
             if len(scores) >= most:
                 break
-            questions = [question for question, _ in page.asked]
+            questions = [question for question, _ in page.asked if question.answers]
+            if not questions:
+                continue
             outcomes: list[Outcome] = eye.outcomes(page.picture, questions)
             for question, outcome in zip(questions, outcomes, strict=True):
                 text = outcome.answer.text if isinstance(outcome, Trace) else ""
-                scores.append(score(text, question) or 0.0)
+                value = score(text, question)
+                assert value is not None  # the answers are known
+                scores.append(value)
                 names.append(page.image_id)
     return scores, names
 

@@ -12,12 +12,13 @@ is the same for all draws of a question, and its cost decides nothing. S draws o
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines import Engine
 from saccade.engines.hf import HF
@@ -26,7 +27,7 @@ from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
 from saccade.heads.scoring import KINDS, Head, kind_of
 from saccade.settings import Option, Settings, Short
-from saccade.training.importance import HELD_OUT, HeadSettings, pages_of
+from saccade.training.importance import HELD_OUT, HeadSettings
 from saccade.training.plackett import (
     clipped_loss,
     draw,
@@ -37,7 +38,7 @@ from saccade.training.plackett import (
 )
 from saccade.training.reading import best, read_answer, read_pages, text_of
 from saccade.training.resumable import claim, course, generator, picked
-from saccade.training.stored import Page, Pages
+from saccade.training.stored import Page, Pages, stored
 from saccade.types import Scene
 
 BUDGET = "budget"  # folder of the network that draws K, in the head's
@@ -75,6 +76,15 @@ class RewardSettings(Settings):
         if sizes and (len(sizes) < 2 or sizes[0] < 1):
             raise ValueError("budgets to choose from are two numbers of tokens or more, as in 73,273")
         return sizes
+
+    @model_validator(mode="after")
+    def _clipped(self) -> Self:
+        if self.epochs > 1 and self.clip is None:
+            raise ValueError(
+                f"epochs = {self.epochs}: several steps on the same draws need clip, as 0.2 (--clip 0.2); REINFORCE "
+                "is right for one step alone"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +191,17 @@ def train(
         KeyboardInterrupt: interrupted; the same call resumes.
     """
     claim(output, {**origin, "training": settings.dump(), "outcome": outcome.dump()})
+    looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, levels=settings.levels)
     with spec.open() as engine:
         head, folder = start_of(outcome.init, engine.family.gaze)
-        training_pages, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        training_pages, held_out = stored(settings.cache, looks, engine, dataset, rows, needs="answers").split(HELD_OUT)
         budget = None
         if outcome.budgets:
+            torch.manual_seed(settings.seed)
             budget = BudgetNet(training_pages[0].some([0]).query_tokens.shape[-1], outcome.budgets)
         policy = Policy(head, budget, settings.keep, outcome.temperature)
         before = Policy(start_of(outcome.init, engine.family.gaze)[0], None, settings.keep, outcome.temperature)
-        questions = answered(training_pages)
+        questions = asked_in(training_pages)
         last: dict[int, Drawn] = {}  # the draws that the steps of one question share
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -217,21 +229,9 @@ RATE = 1e-4
 """Learning rate. Larger steps on outcomes unlearn what a head has learned from boxes."""
 
 
-def answered(pages: Pages) -> list[tuple[int, int]]:
-    """(page index, question index) of every question with answers.
-
-    Raises:
-        ConfigError: no question has answers.
-    """
-    questions = [
-        (at, number)
-        for at, page in enumerate(pages)
-        for number, (question, _) in enumerate(page.asked)
-        if question.answers
-    ]
-    if not questions:
-        raise ConfigError("this training learns from answers, and no question of this data set has any")
-    return questions
+def asked_in(pages: Pages) -> list[tuple[int, int]]:
+    """(page index, question index) of every question."""
+    return [(at, number) for at, page in enumerate(pages) for number in range(len(page.asked))]
 
 
 def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: int) -> dict[str, Any]:

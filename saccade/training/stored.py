@@ -1,14 +1,16 @@
 """Encoded pages, stored once and reused by all trainings: one Parquet file per page.
 
-    CACHE/<key>/00017.parquet     image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
+    CACHE/<key>/<page>.parquet    image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
 
 The key is a hash of the model's weights, the data, the settings of the encoding and the teacher: a change of one starts
-a new folder. An interrupted encoding resumes with the missing pages.
+a new folder. A page's name is a hash of its questions and of its image file's size and time: an image that was replaced
+is encoded again. An interrupted encoding resumes with the missing pages; a page that failed is tried again.
 
 N tokens of a page, Q questions about it, T tokens of a question.
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +33,7 @@ from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest
 from saccade.engines import Encoder
 from saccade.episode import see
-from saccade.errors import ConfigError, SaccadeError
+from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.picture import Picture
 from saccade.reduction.autoencoder import rebuilt
 from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
@@ -44,10 +46,20 @@ SCHEMA = pa.schema(
      ("tensors", pa.binary())]
 )  # fmt: skip
 
+logger = logging.getLogger(__name__)
+
 E = TypeVar("E", bound=Encoder)
 
 Teach = Callable[[str, Picture, Encoding, Sequence[tuple[Question, Query]]], Tensor]
 """(source, picture, encoding, questions) -> what each token of a page is worth to each question, (Q, N) >= 0."""
+
+Needs = Literal["boxes", "answers", "nothing"]
+"""What a training needs to know of a question; questions without it are left out."""
+LACKING: dict[Needs, str] = {
+    "boxes": "questions with answer_boxes; saccade train head --teacher reading needs no boxes",
+    "answers": "questions with answers",
+    "nothing": "images that open",
+}
 
 
 @dataclass(frozen=True)
@@ -120,92 +132,116 @@ def stored(
     dataset: Dataset,
     rows: Sequence[Row],
     *,
+    needs: Needs = "boxes",
     teach: Teach | None = None,
     taught: Mapping[str, Any] | None = None,
 ) -> Pages:
     """The pages of these rows as `settings` encode them, made where the cache lacks them.
 
     `teach` gives the worth of tokens instead of the boxes; `taught` describes it, and is part of the key. Images that
-    cannot be opened and questions that cannot be asked are left out.
+    cannot be opened, and questions that cannot be asked or lack what the training `needs`, are left out. A warning says
+    which pages failed and why.
 
     Raises:
         ConfigError: no usable page is left.
+        EngineDead: the engine is gone.
     """
     depends = {
         "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
         "view": {name: getattr(settings, name) for name in VIEW},
-        "taught": dict(taught or {}),
+        "needs": needs, "taught": dict(taught or {}),
     }  # fmt: skip
     folder = cache / digest(depends)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "about.json").write_text(json.dumps(depends, indent=1) + "\n")
-    files = []
+    files, failed = [], 0
     for row in track(rows, "encoding", disable=not sys.stderr.isatty()):
-        file = folder / f"{digest(row.image_id, [question.id for question in row.questions])}.parquet"
-        if not file.exists():
-            write(file, row, *_encoded(settings, encoder, dataset, row, teach))
-        if pq.read_metadata(file).num_rows:
+        ids = [question.id for question in row.questions]
+        file = folder / f"{digest(row.image_id, ids, _stamp(dataset.path(row.source)))}.parquet"
+        try:
+            if not file.exists() and (made := _encoded(settings, encoder, dataset, row, needs, teach)) is not None:
+                write(file, row, *made)
+        except (EngineDead, ConfigError):
+            raise
+        except SaccadeError as error:
+            failed += 1
+            logger.warning("the page %s is left out: %s", row.image_id, describe(error))
+        if file.exists():
             files.append(file)
+    if failed:
+        logger.warning("%d of %d pages failed and are left out; the next training tries them again", failed, len(rows))
     if not files:
-        what = "questions with answer_boxes" if teach is None else "images that open"
-        more = "; saccade train head --teacher reading needs no boxes" if teach is None else ""
-        raise ConfigError(f"the data set {dataset.name()!r} has no {what}{more}")
+        raise ConfigError(f"the data set {dataset.name()!r} has no {LACKING[needs]}")
     limit_px = encoder.family.limit_px  # pages may be looked at when the encoder is closed
     return Pages(files, lambda source: dataset.picture(source, limit_px))
 
 
 @contextmanager
 def frozen(
-    opening: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row]
-) -> Iterator[tuple[E, Pages]]:
+    opening: AbstractContextManager[E], cache: Path, settings: Episode, dataset: Dataset, rows: Sequence[Row],
+    *, needs: Needs,
+) -> Iterator[tuple[E, Pages]]:  # fmt: skip
     """An engine with frozen weights, and the pages of these rows as it encodes them. Raises as `stored`."""
     with opening as engine:
         engine.family.model.requires_grad_(False)
-        yield engine, stored(cache, settings, engine, dataset, rows)
+        yield engine, stored(cache, settings, engine, dataset, rows, needs=needs)
 
 
 def _encoded(
-    settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, teach: Teach | None
-) -> tuple[Encoding | None, list[tuple[Question, Query]], Tensor | None]:
-    """A row's encoding, its usable questions, and the teacher's worth (Q, N); without encoding the row is unusable."""
-    try:
-        sample = dataset.sample(row, encoder.family.limit_px)
-        seen = see(settings, encoder, sample.picture, sample.questions)
-    except ConfigError:
-        raise
-    except SaccadeError:
-        return None, [], None
+    settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, needs: Needs, teach: Teach | None
+) -> tuple[Encoding, list[tuple[Question, Query]], Tensor | None] | None:
+    """A row's encoding, its usable questions, and the teacher's worth (Q, N); None: it has no usable question.
+
+    Raises:
+        SaccadeError: the image or all of its questions cannot be used.
+    """
+    sample = dataset.sample(row, encoder.family.limit_px)
+    questions = [question for question in sample.questions if _known(question, needs)]
+    if not questions:
+        return None  # before the image is encoded: no file says so, so it is found out again every time
+    seen = see(settings, encoder, sample.picture, questions)
     asked = [(question, query) for question, query in seen.asked if isinstance(query, Query)]
-    if teach is None:
-        asked = [(question, query) for question, query in asked if question.answer_boxes_uv]
     if not asked:
-        return None, [], None
+        raise next(query for _, query in seen.asked if isinstance(query, SaccadeError))
     return seen.encoding, asked, None if teach is None else teach(row.source, sample.picture, seen.encoding, asked)
 
 
+def _known(question: Question, needs: Needs) -> bool:
+    """Whether a question brings what a training needs."""
+    brings = {"boxes": question.answer_boxes_uv, "answers": question.answers, "nothing": True}
+    return bool(brings[needs])
+
+
+def _stamp(file: Path | None) -> tuple[int, int] | None:
+    """Size and time of an image's file; None: it has none, or there is no such file."""
+    try:
+        status = None if file is None else file.stat()
+    except (OSError, ValueError):  # opening the picture says what is wrong
+        status = None
+    return None if status is None else (status.st_size, status.st_mtime_ns)
+
+
 def write(
-    file: Path, row: Row, encoding: Encoding | None, asked: Sequence[tuple[Question, Query]], worth: Tensor | None
+    file: Path, row: Row, encoding: Encoding, asked: Sequence[tuple[Question, Query]], worth: Tensor | None
 ) -> None:
-    """Writes one page as a file, atomically; a page without an encoding becomes a file without rows."""
-    rows: list[dict[str, Any]] = []
-    if encoding is not None:
-        tensors = {**encoding.tensors, **{f"grid.{name}": getattr(encoding.grid, name) for name in GRID}}
-        if encoding.coded is not None:
-            tensors["tokens"] = encoding.coded.codes  # the tokens are made of them when the page is read
-        if encoding.grid.source is not None:
-            tensors["grid.source"] = encoding.grid.source
-        for number, (_, query) in enumerate(asked):
-            tensors |= {f"query.{number}": query.tokens, f"weight.{number}": query.weight}
-        tensors |= {} if worth is None else {"worth": worth}
-        about = {name: getattr(encoding.grid, name) for name in SIDES}
-        about |= {name: getattr(encoding, name) for name in ("picture_hash", "fingerprint", "num_patches")}
-        if encoding.coded is not None:
-            about["coded"] = {"codec": encoding.coded.codec, "dtype": str(encoding.coded.dtype).removeprefix("torch.")}
-        rows = [
-            {"image_id": row.image_id, "source": row.source, "about": json.dumps(about),
-             "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
-             "tensors": packed({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})}
-        ]  # fmt: skip
+    """Writes one page as a file, atomically."""
+    tensors = {**encoding.tensors, **{f"grid.{name}": getattr(encoding.grid, name) for name in GRID}}
+    if encoding.coded is not None:
+        tensors["tokens"] = encoding.coded.codes  # the tokens are made of them when the page is read
+    if encoding.grid.source is not None:
+        tensors["grid.source"] = encoding.grid.source
+    for number, (_, query) in enumerate(asked):
+        tensors |= {f"query.{number}": query.tokens, f"weight.{number}": query.weight}
+    tensors |= {} if worth is None else {"worth": worth}
+    about = {name: getattr(encoding.grid, name) for name in SIDES}
+    about |= {name: getattr(encoding, name) for name in ("picture_hash", "fingerprint", "num_patches")}
+    if encoding.coded is not None:
+        about["coded"] = {"codec": encoding.coded.codec, "dtype": str(encoding.coded.dtype).removeprefix("torch.")}
+    rows = [
+        {"image_id": row.image_id, "source": row.source, "about": json.dumps(about),
+         "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
+         "tensors": packed({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})}
+    ]  # fmt: skip
     part = file.with_suffix(".part")
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
     os.replace(part, file)

@@ -20,6 +20,8 @@ from saccade.settings import Option, Settings, Short
 
 NOW = "as it is"
 """The variant that looks with the settings as they are."""
+DRAWS = 100
+"""Draws per trial before it is taken that there are no other ways: weights and ratios are rounded to hundredths."""
 
 
 class TuneSettings(Settings):
@@ -35,7 +37,7 @@ class TuneSettings(Settings):
             )
         ),
     ] = Field(("query", "edges", "late"), min_length=1, description="Scorers whose weights are tuned.")
-    trials: int = Field(24, ge=2, description="Ways to try, including the current settings.")
+    trials: int = Field(24, ge=2, description="Ways to try at most, including the current settings.")
     least_ratio: float = Field(
         0.4, ge=0, le=1, description="Smallest ratio of the sampler hybrid to try; the largest is 1."
     )
@@ -52,10 +54,15 @@ class TuneSettings(Settings):
 
 
 def trials(settings: TuneSettings, looks: Episode) -> dict[str, dict[str, Any]]:
-    """Settings of an episode by the name of the trial; the first is `NOW`, without any of its own."""
+    """Settings of an episode by the name of the trial; the first is `NOW`, without any of its own.
+
+    There are fewer than `settings.trials` where the settings leave fewer ways to look.
+    """
     draw, trials_by_name = np.random.default_rng(settings.seed), {NOW: dict[str, Any]()}
     alone = [{name: 1.0} for name in settings.scorers]
-    while len(trials_by_name) < settings.trials:
+    for _ in range(DRAWS * settings.trials):
+        if len(trials_by_name) == settings.trials:
+            break
         if alone:
             mix, ratio = alone.pop(0), 1.0
         else:

@@ -68,8 +68,10 @@ def _histogram(axes: Any, layer: LayerLikeness, threshold: float, first: bool) -
     )
 
 
-def rates(curves: Sequence[Sequence[RatePoint]], smallest: Sequence[RatePoint | None], keeps: float) -> Figure:
-    """Accuracy against the share of tokens, and the error of the features. One curve per way."""
+def rates(
+    curves: Sequence[Sequence[RatePoint]], smallest: Sequence[RatePoint | None], keeps: float, metric: str
+) -> Figure:
+    """Scores, called `metric`, against the share of tokens, and the error of the features. One curve per way."""
     figure = chart(8.6, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     full = max(point.score.mean for curve in curves for point in curve if point.share == 1)
@@ -92,7 +94,7 @@ def rates(curves: Sequence[Sequence[RatePoint]], smallest: Sequence[RatePoint | 
             errors = [math.nan if point.error is None else point.error for point in curve]
             right.plot([point.share for point in curve], errors, color=colour, marker=mark, ms=5, lw=1.2, clip_on=False)
     words = f"dotted: {100 * keeps:.0f} % of the accuracy with all tokens; in brackets: the fewest tokens that keep it"
-    dress(left, "Accuracy against tokens kept", "share of the image's tokens", "ANLS, with its 95 % interval")
+    dress(left, "Accuracy against tokens kept", "share of the image's tokens", f"{metric}, with its 95 % interval")
     dress(right, "What is lost of the features", "share of the image's tokens", "squared error / variance")
     for axes in (left, right):
         axes.set_xscale("log", base=2)

@@ -21,8 +21,10 @@ from saccade.config import Episode
 from saccade.engines.hf import HFEngine
 from saccade.episode import see
 from saccade.metrics.anls import anls
+from saccade.metrics.scoring import title
 from saccade.picture import Picture
 from saccade.types import Canvas, Part, Question, Scene, Selection
+from saccade.viz.analysis import rates
 from tests import tiny
 from tests.helpers import importance_of, item
 
@@ -55,7 +57,7 @@ def test_what_each_way_keeps() -> None:
 
 
 def reading(page: str, way: str, share: float, score: float) -> Reading:
-    return Reading("q", page, way, share, round(16 * share), 16, score, 0.5)
+    return Reading("q", page, way, share, round(16 * share), 16, score, 0.5, "anls")
 
 
 def curve_of(*scores: tuple[float, float]):
@@ -104,6 +106,16 @@ def test_readings_are_what_the_model_reads(engine: HFEngine) -> None:
     text = engine.read(_canvas(engine, picture, index), "What?").text
     assert found[1].score == anls(text, (told,))
     assert found[1].error == pytest.approx(reconstruction_error(scene.features[0].flatten(1), index))
+
+
+def test_a_reading_is_scored_by_the_question_s_own_metric(engine: HFEngine) -> None:
+    settings, picture = Episode(scorer="edges"), Picture.open(tiny.page(224, 224))
+    told = engine.read(_canvas(engine, picture, None), "What?").text
+    asked = [Question(name, "What?", (told + "!?",), metric=name) for name in ("exact", "words")]
+    found = list(readings(see(settings, engine, picture, asked), "page", engine, settings.strategies.score, (1,)))
+    assert [(one.metric, one.score) for one in found] == [("exact", 0), ("words", 1)]
+    drawn = rates([rate_curve(found, BEST)], [None], 0.95, title(one.metric for one in found))
+    assert drawn.axes[0].get_ylabel() == "exact match and exact words, with its 95 % interval"
 
 
 def _encoded(engine: HFEngine, picture: Picture):

@@ -14,7 +14,7 @@ from saccade.config import Episode
 from saccade.datasets import open_dataset
 from saccade.engines.hf import HFEngine
 from saccade.episode import see
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, EngineDead
 from saccade.picture import Picture
 from saccade.studies.levels import memory, over, reports
 from saccade.types import Canvas, Part, Question, Selection
@@ -49,6 +49,8 @@ def test_the_value_is_what_a_reader_makes_of_those_tokens(engine: HFEngine, pict
     value = read_value(seen, Question("a", "What is the total?"), engine)
     assert value(kept) == pytest.approx(answer.confidence, abs=1e-5)
     assert value(torch.zeros_like(kept)) == 0
+    wider = Question("a", "What is the total?", answers=(answer.text + "!?",), metric="words")
+    assert read_value(seen, wider, engine)(kept) == 1, "by the question's own metric: punctuation does not count"
     known = read_value(seen, Question("a", "What is the total?", answers=(answer.text or "x",)), engine)
     assert known(kept) == (1.0 if answer.text else 0.0)
     report = pyramid_report(grid, torch.ones(len(kept)), kept & (grid.level == 0), value=known)
@@ -69,8 +71,50 @@ def test_means_over_a_data_set(engine: HFEngine) -> None:
     assert found["questions"] == 3
     assert [level["selected"]["mean"] for level in found["levels"]]
     assert sum(level["selected"]["mean"] for level in found["levels"]) == pytest.approx(20)
-    assert 0 <= found["anls"]["mean"] <= 1
+    assert 0 <= found["score"]["mean"] <= 1 and found["metric"] == "ANLS"
     assert json.loads(json.dumps(found)) == found
+
+
+def test_one_bad_picture_or_question_costs_only_itself(tmp_path: Path, engine: HFEngine) -> None:
+    cv2.imwrite(str(tmp_path / "page.png"), tiny.page(224, 200))
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    lines: list[dict[str, object]] = [
+        {"id": "a", "image": "broken.png"},
+        {"id": "b", "image": "page.png"},
+        {"id": "c", "image": "page.png", "question": "What? " * 2000},
+        {"id": "d", "image": "page.png", "answer_boxes": [[1, 1, 9]]},
+        {"id": "hidden", "image": "page.png", "answers": None},
+    ]
+    whole = [{"question": "What?", "answers": ["7"]} | line for line in lines]
+    file = tmp_path / "q.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in whole))
+    found = over(SMALL, engine, open_dataset(str(file)), 9)
+    assert (found["questions"], found["pages"]) == (1, 1)
+    assert [error.split(": ")[:2] for error in found["errors"]] == [
+        ["broken.png", "PictureError"],
+        ["c", "QuestionError"],
+        ["d", "DataError"],
+    ]
+    file.write_text(json.dumps(whole[0]) + "\n")
+    with pytest.raises(ConfigError, match="no question of jsonl could be reported on: broken.png: PictureError"):
+        over(SMALL, engine, open_dataset(str(file)), 9)
+
+
+def test_an_engine_that_is_gone_ends_the_report(engine: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead(*_: object) -> None:
+        raise EngineDead("gone")
+
+    monkeypatch.setattr(engine, "encode", dead)
+    with pytest.raises(EngineDead, match="gone"):
+        over(SMALL, engine, open_dataset("synthdoc", page_px=256), 3)
+
+
+def test_scores_are_of_the_data_set_s_own_metric(tmp_path: Path, engine: HFEngine) -> None:
+    cv2.imwrite(str(tmp_path / "page.png"), tiny.page(224, 200))
+    line = {"id": "a", "image": "page.png", "question": "What?", "answers": ["7"]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(line) + "\n")
+    found = over(SMALL, engine, open_dataset(str(tmp_path / "q.jsonl"), metric="exact"), 1)
+    assert found["metric"] == "exact match" and found["score"]["mean"] in (0, 1)
 
 
 def test_views_and_shared_canvases_have_no_report(engine: HFEngine, picture: Picture) -> None:

@@ -1,6 +1,7 @@
 """Keep scores of a tower: what is asked for stays, as many tokens as wanted, and the command says what it gained."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from typer.testing import CliRunner
 from pipelines.commands import app as cli
 from saccade.config import Episode
 from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines.hf import HF
 from saccade.heads.files import load
 from saccade.heads.keep import KeepScores
-from saccade.training.keep import asked_for, run_stages
+from saccade.training.keep import answers, asked_for, run_stages
 from saccade.training.stored import stored
 
 
@@ -40,6 +42,13 @@ def test_tokens_are_told_apart_in_the_order_of_the_page(engine, page):
     wanted[page.encoding.grid.centre_uv[:, 0] < 0.5] = 1
     left, _ = run_stages(engine, scores, page, lambda logits, alive: alive * wanted[order])
     assert torch.equal(left[-1][0], wanted[order])
+
+
+def test_hidden_answers_are_not_asked_and_count_as_nothing(page, qwen2_5_vl):
+    hidden = replace(page, image_id="hidden", asked=tuple((replace(q, answers=None), query) for q, query in page.asked))
+    half = replace(page, asked=(*page.asked[:1], *hidden.asked[1:]))
+    scores, names = answers(HF(model=str(qwen2_5_vl), max_new_tok=3), [hidden, half], 9)
+    assert len(scores) == 1 and names == [page.image_id]
 
 
 def test_the_command(tmp_path, qwen2_5_vl):

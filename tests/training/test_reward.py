@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
@@ -11,12 +12,13 @@ from saccade.config import Episode
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.errors import ConfigError
 from saccade.heads.budget import BudgetNet
-from saccade.heads.files import load
-from saccade.heads.scoring import MLP
+from saccade.heads.files import load, save
+from saccade.heads.scoring import KINDS, MLP
 from saccade.training import reward
 from saccade.training.plackett import log_probability
 from saccade.training.reward import Policy, RewardSettings, loss, start_of
 from saccade.training.stored import stored
+from tests import tiny
 
 
 @pytest.fixture
@@ -98,6 +100,36 @@ def test_the_command(more, tmp_path, qwen2_5_vl):
         assert load(BudgetNet, tmp_path / "rewarded" / "budget").levels == (10, 20)
 
 
+def boxless(folder):
+    """A file of answered questions about two pages, without a box."""
+    for number in range(2):
+        Image.fromarray(tiny.page(96, 96, seed=number)).save(folder / f"{number}.png")
+    line = {"question": "What?", "answers": ["x"]}
+    lines = [json.dumps({"id": str(number), "image": f"{number}.png"} | line) for number in range(2)]
+    (folder / "q.jsonl").write_text("\n".join(lines) + "\n")
+    return folder / "q.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("training", "more"),
+    [
+        ("head", ["--reward", "--keep", "4", "--draws", "2"]),
+        ("joint", ["--levels", "2", "--most", "8", "--least", "4", "--weights", "0.1", "--batch", "1"]),
+        ("budget", ["--budgets", "4,8", "--scorer", "edges", "--target", "6"]),
+        ("gates", ["--r", "2"]),
+    ],
+)
+def test_trainings_by_answers_or_by_nothing_need_no_boxes(training, more, tmp_path, qwen2_5_vl):
+    words = ["train", training, "--model", str(qwen2_5_vl), "--dataset", str(boxless(tmp_path)), "--steps", "1", *more]
+    words += ["--set", "engine.max_new_tok=3", "--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "out")]
+    if training in ("head", "joint"):
+        save(KINDS["late"]("after", 128, 128), tmp_path / "late")
+        words += ["--init", str(tmp_path / "late"), "--read", "2"]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out").is_dir() and len(list((tmp_path / "cache").glob("*/*.parquet"))) == 2
+
+
 def test_without_a_head_to_start_from_it_says_how_to_get_one(tmp_path):
     with pytest.raises(ConfigError, match="train one with `saccade train head"):
         start_of(None, None)
@@ -108,3 +140,22 @@ def test_without_a_head_to_start_from_it_says_how_to_get_one(tmp_path):
 def test_one_budget_is_no_choice():
     with pytest.raises(ValueError, match="two numbers of tokens or more"):
         RewardSettings(budgets="73")
+
+
+def test_several_steps_on_the_same_draws_need_clip():
+    assert RewardSettings(epochs=2, clip=0.2).epochs == 2
+    with pytest.raises(ValueError, match="epochs = 2: several steps on the same draws need clip"):
+        RewardSettings(epochs=2)
+
+
+def test_the_seed_decides_the_budget_s_first_weights(tmp_path, qwen2_5_vl):
+    save(KINDS["late"]("after", 128, 128), tmp_path / "late")
+    words = ["train", "head", "--reward", "--model", str(qwen2_5_vl), "--dataset", str(boxless(tmp_path))]
+    words += ["--steps", "0", "--read", "0", "--budgets", "2,4", "--init", str(tmp_path / "late")]
+    nets = []
+    for number in range(2):
+        torch.manual_seed(number)  # what was drawn before does not count
+        output = ["--cache", str(tmp_path / "cache"), "--output", str(tmp_path / str(number))]
+        assert CliRunner().invoke(cli.app, [*words, *output]).exit_code == 0
+        nets.append(load(BudgetNet, tmp_path / str(number) / "budget"))
+    assert all(torch.equal(*pair) for pair in zip(*(net.state_dict().values() for net in nets), strict=True))

@@ -1,19 +1,23 @@
 """Encoded pages come back from Parquet as they were, and are encoded once."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from saccade.config import Episode
+from saccade.datasets import open_dataset
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines.hf import HF
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, EngineDead
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.training.stored import stored
 from saccade.training.targets import label_boxes
 from saccade.types import ENCODED, Scene
+from tests import tiny
 
 LOOKS = Episode(sampler="topk", fixations=1)
 DATA = SynthDoc(page_px=256, num_pages=3, seed=3)
@@ -85,3 +89,56 @@ def test_a_codec_s_numbers_are_stored_in_the_place_of_tokens(tmp_path, qwen2_5_v
     assert torch.equal(coded[0].encoding.tokens, fresh.tokens) and coded[0].encoding.coded.codes.shape[1] == 4
     assert coded.files[0].parent.name != whole.files[0].parent.name, "pages of the two are never taken for each other"
     assert coded.files[0].stat().st_size < whole.files[0].stat().st_size
+
+
+def test_questions_without_what_a_training_needs_are_left_out(tmp_path, engine):
+    Image.fromarray(tiny.page(64, 64)).save(tmp_path / "a.png")
+    boxed = {"answers": ["x"], "answer_boxes": [[1, 1, 9, 9]]}
+    known = {"boxed": boxed, "answered": {"answers": ["x"]}, "bare": {}}
+    lines = [{"id": name, "image": "a.png", "question": "What?"} | more for name, more in known.items()]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = open_dataset(str(tmp_path / "q.jsonl"))
+    found = {}
+    for needs in ("boxes", "answers", "nothing"):
+        (page,) = stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs=needs)
+        found[needs] = [question.id for question, _ in page.asked]
+    assert found == {"boxes": ["boxed"], "answers": ["boxed", "answered"], "nothing": ["boxed", "answered", "bare"]}
+    (tmp_path / "q.jsonl").write_text(json.dumps(lines[2]) + "\n")
+    with pytest.raises(ConfigError, match="has no questions with answers$"):
+        stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="answers")
+
+
+def folder_of_two(folder, second):
+    """A data set of two images; `second` are the bytes of the second one."""
+    Image.fromarray(tiny.page(64, 64)).save(folder / "a.png")
+    (folder / "b.png").write_bytes(second)
+    lines = [json.dumps({"id": name, "image": f"{name}.png", "question": "What?"}) for name in "ab"]
+    (folder / "q.jsonl").write_text("\n".join(lines) + "\n")
+    return open_dataset(str(folder / "q.jsonl"))
+
+
+def test_a_page_that_failed_is_said_and_tried_again(tmp_path, engine, caplog):
+    data = folder_of_two(tmp_path, b"no image")
+
+    def found():
+        return stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="nothing")
+
+    assert len(found()) == 1
+    assert "the page b.png is left out: PictureError: " in caplog.text and "1 of 2 pages failed" in caplog.text
+    Image.fromarray(tiny.page(64, 64, seed=1)).save(tmp_path / "b.png")
+    first = found()
+    assert len(first) == 2
+    Image.fromarray(tiny.page(96, 64, seed=2)).save(tmp_path / "b.png")
+    again = found()
+    assert again.files[0] == first.files[0] and again[1].picture.sha256 == again[1].encoding.picture_hash
+
+
+def test_an_engine_that_is_gone_ends_the_encoding(tmp_path, engine, monkeypatch):
+    def dead(*_):
+        raise EngineDead("gone")
+
+    monkeypatch.setattr(engine, "encode", dead)
+    with pytest.raises(EngineDead, match="gone"):
+        pages(tmp_path, engine)
+    monkeypatch.undo()
+    assert len(pages(tmp_path, engine)) == 3

@@ -36,6 +36,13 @@ def test_what_is_tried() -> None:
         TuneSettings(scorers="egdes")
 
 
+@pytest.mark.parametrize(
+    ("settings", "ways"), [({"least_ratio": 1.0}, 2), ({"trials": 70}, 62), ({"least_ratio": 1.0, "trials": 2}, 2)]
+)
+def test_it_ends_where_there_are_fewer_ways_than_trials(settings: dict[str, Any], ways: int) -> None:
+    assert len(trials(TuneSettings(scorers="late", **settings), LOOKS)) == ways
+
+
 def test_no_page_decides_and_is_reported() -> None:
     deciding, reported = halves([*rows(9), Row("hidden", "h", (Question("h", "?"),))], seed=1)
     names = [row.image_id for row in [*deciding, *reported]]
