@@ -210,6 +210,12 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def asking(dataset: Dataset) -> tuple[dict[str, Any], ...]:
+    """What is asked beside the data, and how answers are scored, for fingerprints; (): nothing but the defaults."""
+    given = dataset.model_dump(include={"question", "metric"}, exclude_defaults=True)
+    return (given,) if given else ()
+
+
 def _name_for(path: Path, question: str | None) -> str:
     """The name of the data set that reads the file or folder at `path`."""
     if path.is_dir():

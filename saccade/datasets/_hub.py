@@ -4,6 +4,7 @@ Files are named `{folder}/{split}-00000-of-00006.parquet`, and a repository may 
 folder.
 """
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -28,21 +29,52 @@ class HubQuestions(ParquetQuestions):
         folder whose files are named by split, as on the hub: those of `split`.
 
         Raises:
-            ConfigError: there is no file, or the folder holds several data sets and none is named `folder`.
+            ConfigError: there is no file, or none of `split`, or the folder holds several data sets and not one of them
+                is named `folder`.
         """
         root = self.data_path or downloaded(self.name(), self.repository, [f"{self.folder}/{self.split}-*.parquet"])
         parquets = parquet_files(root)
         folders = {path.parent for path in parquets}
         if len(folders) > 1:
-            own = {folder for folder in folders if self.folder in (folder.name, folder.parent.name)}
-            if not own:
-                listed = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
-                raise ConfigError(
-                    f"{root!r} holds Parquet files in several folders ({listed}), and none is called {self.folder}: "
-                    "give the one that is meant as --data-path"
-                )
-            parquets = [path for path in parquets if path.parent in own]
-        return [path for path in parquets if path.name.startswith(f"{self.split}-")] or parquets
+            own = self._own(Path(root), folders)
+            parquets = [path for path in parquets if own in path.parents]
+        return of_split(self.split, parquets, [self._split_of(path) for path in parquets], Path(root))
+
+    def _own(self, root: Path, folders: set[Path]) -> Path:
+        """The one folder below `root` that is named `folder` and holds files, itself or in folders of its own.
+
+        Raises:
+            ConfigError: there is none, or there are several.
+        """
+        inside = {place for folder in folders for place in (folder, *folder.parents) if root in place.parents}
+        own = [place for place in inside if place.name == self.folder]
+        innermost = [place for place in own if not any(place in other.parents for other in own)]  # DocVQA/DocVQA
+        if len(innermost) == 1:
+            return innermost[0]
+        listed = ", ".join(sorted(str(folder.relative_to(root)) for folder in folders))
+        raise ConfigError(
+            f"{str(root)!r} holds Parquet files in several folders ({listed}), and "
+            f"{'several are' if innermost else 'none is'} called {self.folder}: give the one that is meant as "
+            "--data-path"
+        )
+
+    def _split_of(self, path: Path) -> str | None:
+        """The split in the name of a file; None: it is not named by one."""
+        match = re.match(r"([a-z_]+)-\d{5}-of-\d{5}", path.name)
+        return self.split if path.name.startswith(f"{self.split}-") else match and match[1]
+
+
+def of_split(split: str, files: Sequence[Path], splits: Sequence[str | None], root: Path) -> list[Path]:
+    """The files of a split, each of which is of the split beside it in `splits`; all of them if none is named by one.
+
+    Raises:
+        ConfigError: the files of a folder are all of other splits.
+    """
+    found = [path for path, of in zip(files, splits, strict=True) if of == split]
+    others = sorted({of for of in splits if of is not None})
+    if not found and others and root.is_dir():  # a file that is given by itself is the one that is meant
+        raise ConfigError(f"{str(root)!r} holds no file of the split {split}: there are {', '.join(others)}")
+    return found or list(files)
 
 
 def downloaded(dataset: str, repository: str, patterns: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from saccade.datasets import Dataset, Row, Skip, digest
+from saccade.datasets import Dataset, Row, Skip, asking, digest
 from saccade.datasets._arrow import is_image, is_text, plain
 from saccade.datasets._cells import file_of, footer_hash, image_of, joined, open_parquet, same_images
 from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question, wrong
@@ -78,8 +78,10 @@ class ParquetQuestions(Dataset):
         return file_of(str(self._root()), split(source)[0])
 
     def fingerprint(self) -> str:
-        """A hash of each file's name, size and footer (row counts, offsets and statistics of every column)."""
-        return digest([[path.name, path.stat().st_size, footer_hash(path)] for path in self._readable()])
+        """A hash of each file's name, size and footer (row counts, offsets and statistics of every column), and of the
+        question and the metric where they are set."""
+        files = [[path.name, path.stat().st_size, footer_hash(path)] for path in self._readable()]
+        return digest(files, *asking(self))
 
     def _readable(self) -> list[Path]:
         files = self.files()

@@ -12,6 +12,7 @@ The answer has one word or few, and the metric is exact match without punctuatio
     saccade batch --dataset gqa --data-path FOLDER_OF_BOTH --output runs/gqa
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -19,7 +20,7 @@ from typing import ClassVar, Literal
 from saccade.datasets import Row, Skip
 from saccade.datasets._cells import open_parquet
 from saccade.datasets._fields import Listed, grouped, to_question
-from saccade.datasets._hub import HubQuestions, downloaded
+from saccade.datasets._hub import HubQuestions, downloaded, of_split
 from saccade.datasets._parquet import parquet_files
 from saccade.errors import ConfigError
 from saccade.metrics.scoring import MetricName
@@ -40,12 +41,14 @@ class Gqa(HubQuestions):
         """The files of questions and of images; of a folder with several splits, as on the hub, those of `split`.
 
         Raises:
-            ConfigError: there is no file.
+            ConfigError: there is no file, or none of `split`.
         """
         folders = [f"{self.split}_balanced_{table}" for table in ("instructions", "images")]
         patterns = [f"{folder}/*.parquet" for folder in folders]
-        parquets = parquet_files(self.data_path or downloaded(self.name(), self.repository, patterns))
-        return [path for path in parquets if path.parent.name in folders] or parquets
+        root = self.data_path or downloaded(self.name(), self.repository, patterns)
+        parquets = parquet_files(root)
+        tables = [re.fullmatch(r"([a-z]+)_balanced_(instructions|images)", path.parent.name) for path in parquets]
+        return of_split(self.split, parquets, [table and table[1] for table in tables], Path(root))
 
     def rows(self) -> Iterator[Row | Skip]:
         files = self._readable()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from saccade.datasets import Dataset, Row, Skip, digest
+from saccade.datasets import Dataset, Row, Skip, asking, digest
 from saccade.datasets._fields import DataPath, Listed, existing, grouped, printable, to_question, wrong
 from saccade.datasets._images import embedded, name_of, path_of
 from saccade.datasets._pages import Pager, split
@@ -60,11 +60,11 @@ class JsonLines(Dataset):
         return None if not source or source.startswith(INSIDE) else located(Path(self.data_path).parent, source)
 
     def fingerprint(self) -> str:
-        """A hash of the file's content."""
+        """A hash of the file's content, and of the question and the metric where they are set."""
         path = existing(self.data_path, "file")
         try:
             with path.open("rb") as file:
-                return digest(hashlib.file_digest(file, "sha256").hexdigest())
+                return digest(hashlib.file_digest(file, "sha256").hexdigest(), *asking(self))
         except OSError as error:
             raise ConfigError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from saccade.datasets import Row, Skip, open_dataset
+from saccade.datasets import Dataset, Row, Skip, open_dataset
 from saccade.errors import ConfigError, PictureError
+from saccade.registry import load
 from tests.broken_images import encoded, page, png_header
 
 ANSWERS = "must be text or a number, a list of these, or null where answers are hidden"
@@ -178,6 +181,19 @@ def test_the_fingerprint_is_that_of_the_questions(tmp_path: Path) -> None:
     (tmp_path / "images/a.png").write_bytes(b"replaced")
     assert open_dataset(str(write(tmp_path, GOOD))).fingerprint() == first
     assert open_dataset(str(write(tmp_path, GOOD | {"question": "Why?"}))).fingerprint() != first
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_the_fingerprint_changes_with_the_question_and_the_metric(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path, GOOD)
+    if kind == "parquet":
+        path = tmp_path / "x.parquet"
+        pq.write_table(pa.table({"image": ["images/a.png"]}), path)
+    given: list[dict[str, Any]] = [{}, {"question": "Why?"}, {"question": "Who?"}, {"metric": "vqa"}]
+    asked = [load("datasets", {"name": kind, "data_path": str(path), **each}, Dataset) for each in given]
+    assert len({dataset.fingerprint() for dataset in asked}) == 4
+    by_default = load("datasets", {"name": kind, "data_path": str(path), "question": None, "metric": "anls"}, Dataset)
+    assert by_default.fingerprint() == asked[0].fingerprint()
 
 
 def test_paths_hold_in_every_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,13 @@ def test_gqa_joins_questions_and_images(gqa: Path) -> None:
     assert dataset.fingerprint() != open_dataset("gqa", data_path=gqa, split="val").fingerprint()
 
 
+def test_gqa_of_another_split_is_never_read_instead(gqa: Path) -> None:
+    for table in ("instructions", "images"):
+        (gqa / f"testdev_balanced_{table}").rename(gqa / f"challenge_balanced_{table}")
+    with pytest.raises(ConfigError, match="no file of the split testdev: there are challenge, val"):
+        listed(open_dataset("gqa", data_path=gqa))
+
+
 def test_gqa_without_one_of_its_tables_is_refused(gqa: Path) -> None:
     with pytest.raises(ConfigError, match="holds no file of images: give as --data-path a folder with both tables"):
         listed(open_dataset("gqa", data_path=gqa / "testdev_balanced_instructions"))

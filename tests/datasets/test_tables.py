@@ -254,6 +254,46 @@ def test_a_clone_of_the_hubs_repository_is_docvqa_alone(tmp_path: Path, name: st
             list(open_dataset("docvqa", data_path=tmp_path).rows())
 
 
+def clones(root: Path, *folders: str, split: str = "validation") -> Path:
+    """Folders below `root` with one file each of DocVQA's layout, the documents d0, d1, ..."""
+    for number, folder in enumerate(folders):
+        rows = [docvqa_row(number, f"d{number}", 1, IMAGES[0])]
+        write_docvqa(root / folder / f"{split}-00000-of-00001.parquet", rows)
+    return root
+
+
+def test_the_name_of_the_folder_that_is_given_chooses_nothing_in_it(tmp_path: Path) -> None:
+    clone = clones(tmp_path / "DocVQA", "DocVQA", "InfographicVQA")  # as git clone calls it
+    assert [row.image_id for row in rows_of_docvqa(clone)] == ["d0_1"]
+    assert [row.image_id for row in rows_of_docvqa(clone / "DocVQA")] == ["d0_1"]
+    assert [row.image_id for row in rows_of_docvqa(tmp_path)] == ["d0_1"]
+    parts = clones(tmp_path / "parts", "DocVQA/a", "DocVQA/b", "InfographicVQA")
+    assert [row.image_id for row in rows_of_docvqa(parts)] == ["d0_1", "d1_1"]
+    beside = clones(tmp_path / "data", "textvqa", "vqav2")
+    with pytest.raises(ConfigError, match=r"in several folders \(textvqa, vqav2\), and none is called data"):
+        rows_of_docvqa(beside, "vqav2")
+
+
+def test_two_folders_of_the_name_are_not_mixed(tmp_path: Path) -> None:
+    root = clones(tmp_path, "textvqa/data", "vqav2/data")
+    with pytest.raises(ConfigError, match=r"\(textvqa/data, vqav2/data\), and several are called data"):
+        rows_of_docvqa(root, "vqav2")
+
+
+def test_another_split_is_never_read_instead(tmp_path: Path) -> None:
+    root = clones(tmp_path / "hub", "DocVQA")
+    with pytest.raises(ConfigError, match=r"no file of the split test: there are validation"):
+        rows_of_docvqa(root, split="test")
+    file = root / "DocVQA" / "validation-00000-of-00001.parquet"
+    assert len(rows_of_docvqa(file, split="test")) == 1, "a file is given by itself"
+    file.rename(file.with_name("mine.parquet"))
+    assert len(rows_of_docvqa(root, split="test")) == 1
+
+
+def rows_of_docvqa(path: Path, dataset: str = "docvqa", **settings: Any) -> list[Row]:
+    return [row for row in open_dataset(dataset, data_path=path, **settings).rows() if isinstance(row, Row)]
+
+
 @pytest.mark.parametrize(
     "stray", ["._a.parquet", ".hidden/a.parquet", "_temporary/0/a.parquet", "_a.parquet", "~$a.parquet"]
 )
