@@ -22,16 +22,17 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def png_header(width_px: int, height_px: int) -> bytes:
-    """A PNG that claims a size and holds a few pixels' worth of data."""
+def png_header(width_px: int, height_px: int, rows: int = 0) -> bytes:
+    """A PNG that claims a size and holds a few pixels' worth of data, or so many black rows of it."""
+    packer = zlib.compressobj()
+    packed = packer.compress(b"\0" * 99) + b"".join(packer.compress(bytes(1 + 3 * width_px)) for _ in range(rows))
+    packed += packer.flush()
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width_px, height_px, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 def make(folder: Path) -> dict[str, str | None]:

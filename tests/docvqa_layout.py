@@ -37,8 +37,8 @@ def row(number: int, document: str, page: int, image: bytes | None, **changes: A
     } | changes
 
 
-def write(path: Path, rows: Sequence[dict[str, Any]], row_group_size: int = 3) -> Path:
+def write(path: Path, rows: Sequence[dict[str, Any]], row_group_size: int = 3, **more: Any) -> Path:
     """One Parquet file of several row groups."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(rows), SCHEMA), path, row_group_size=row_group_size)
+    pq.write_table(pa.Table.from_pylist(list(rows), SCHEMA), path, row_group_size=row_group_size, **more)
     return path

@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,6 +28,7 @@ from safetensors.torch import load as unpacked
 from safetensors.torch import save as packed
 from torch import Tensor
 
+from saccade.analysis.gaze import scene_of
 from saccade.codes import Coded
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest
@@ -79,18 +80,7 @@ class Page:
 
     def some(self, numbers: Sequence[int]) -> Scene:
         """The scene of the page with some of its questions; shared tensors are expanded, not copied."""
-        queries = [self.asked[number][1] for number in numbers]
-        single, many = Scene.of([(self.picture, self.encoding, queries[0])]), len(queries)
-        shared = ("valid", "present", "tokens", "features", "received", "centre_uv", "row", "col", "level")
-        parts = {name: getattr(single, name) for name in shared}
-        wide: dict[str, Any] = {name: part.expand(many, *part.shape[1:]) for name, part in parts.items()}
-        longest = max(len(query.tokens) for query in queries)
-        padded = [torch.nn.functional.pad(query.tokens, (0, 0, 0, longest - len(query.tokens))) for query in queries]
-        weights = [torch.nn.functional.pad(query.weight, (0, longest - len(query.weight))) for query in queries]
-        return replace(
-            single, **wide, pictures=single.pictures * many, grids=single.grids * many, queries=tuple(queries),
-            query_tokens=torch.stack(padded), query_weight=torch.stack(weights),
-        )  # fmt: skip
+        return scene_of(self.picture, self.encoding, [self.asked[number][1] for number in numbers])
 
 
 class Pages(Sequence[Page]):

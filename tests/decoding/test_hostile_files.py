@@ -64,13 +64,13 @@ def test_what_is_read_in_spite_of_damage_is_read_right() -> None:
 
 def test_together_they_take_little_memory() -> None:
     code = (
-        "import re\nfrom pathlib import Path\nfrom saccade.decoding import child\nfrom saccade.picture import Picture\n"
-        "from saccade.errors import PictureError\nfrom tests.hostile_files import cases\nchild.TIMEOUT_S = 1.0\n"
+        "from saccade.decoding import child\nfrom saccade.picture import Picture\n"
+        "from saccade.errors import PictureError\nfrom tests.hostile_files import cases\n"
+        "from tests.resident import resident_mib\nchild.TIMEOUT_S = 1.0\n"
         "for name, data, _ in cases():\n"
         f"    try: Picture.open(data, {LIMIT_PX}).rgb\n"
         "    except PictureError: pass\n"
-        "status = Path('/proc/self/status').read_text()\n"  # ru_maxrss would begin with what pytest itself holds
-        "print(int(re.search(r'VmHWM:\\s+(\\d+)', status)[1]) // 1024)\n"
+        "print(int(resident_mib('VmHWM')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]

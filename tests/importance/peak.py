@@ -6,7 +6,6 @@ Resident memory, not torch's own count: OpenCV and NumPy allocate too. Linux can
 import ctypes
 import gc
 import json
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -14,13 +13,7 @@ from pathlib import Path
 import torch
 
 from tests.importance.variants import scene, variants
-
-
-def resident_mib(field: str) -> float:
-    """VmRSS (now) or VmHWM (peak) of this process."""
-    line = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert line
-    return int(line[1]) / 1024
+from tests.resident import resident_mib
 
 
 def main(rows: int, cols: int) -> None:
