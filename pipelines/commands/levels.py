@@ -60,4 +60,6 @@ def levels(
         typer.echo(text)
         return
     write_text(output, text + "\n")
+    for error in numbers["errors"]:
+        typer.echo(f"left out: {error}", err=True)
     typer.echo(f"{numbers['questions']} questions on {numbers['pages']} pages: {output}")

@@ -138,3 +138,9 @@ def test_the_command(tmp_path: Path) -> None:
     for more in (["--output", str(tmp_path / "x.json")], ["--limit", "3"]):
         with pytest.raises(ConfigError, match=f"is an image, which does not go with {more[0][2:]}"):
             run.invoke(app, ["levels", str(page), "--question", "What?", *more], catch_exceptions=False)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    lines = [{"id": name, "image": name, "question": "What?", "answers": ["7"]} for name in ("page.png", "broken.png")]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    good = run.invoke(app, ["levels", str(tmp_path / "q.jsonl"), "--output", str(tmp_path / "x.json"), *small])
+    assert good.exit_code == 0 and "left out: broken.png: PictureError" in good.stderr, good.output
+    assert "1 questions on 1 pages" in good.stdout
