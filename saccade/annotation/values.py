@@ -24,6 +24,7 @@ Flag = Literal[
 ]
 Typed = str | float | bool | datetime.date | None
 
+STOPS = " .,;:!?\"'()[]{}«»„“”‘’…"
 ORDERS: tuple[DateOrder, ...] = ("DMY", "MDY", "YMD")
 """Of the numbers of a date; the first where a field does not say."""
 
@@ -122,8 +123,8 @@ def _day(text: str, order: DateOrder, languages: Sequence[str]) -> datetime.date
 
 
 def _choice(field: FieldSpec, text: str) -> Parsed:
-    """The one choice that the text is. Signs tell choices apart, as in A+ and A-, so they are left out only at last."""
-    for alike in (_spaced, _cased, _same):
+    """The one choice that the text is. Signs tell choices apart, as in A+ and A-, so they stay."""
+    for alike in (_spaced, _cased, _bare):
         found = {each for each in field.choices if alike(text) and alike(each) == alike(text)}
         if found:
             return Parsed(found.pop()) if len(found) == 1 else Parsed(None, "not_a_choice")
@@ -143,6 +144,11 @@ def _spaced(text: str) -> str:
 def _cased(text: str) -> str:
     """A text with single spaces, and without case."""
     return _spaced(text).casefold()
+
+
+def _bare(text: str) -> str:
+    """A text with single spaces, without case, and without what sentences have at their ends."""
+    return _cased(text).strip(STOPS)
 
 
 def _same(text: str) -> str:

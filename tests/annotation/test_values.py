@@ -94,6 +94,7 @@ def test_choices_that_differ_by_signs_or_case_are_told_apart(choices: tuple[str,
 
 def test_a_text_that_could_be_either_of_two_choices_is_neither() -> None:
     assert parse(field("choice", choices=("A+", "A-")), "A.") == Parsed(None, "not_a_choice")
+    assert parse(field("choice", choices=("A+", "B")), "A-") == Parsed(None, "not_a_choice")
     assert parse(field("choice", choices=("+", "yes")), "...") == Parsed(None, "not_a_choice")
     assert parse(field("choice", choices=("Credit  note", "C")), "credit note") == Parsed("Credit  note")
 
