@@ -21,6 +21,7 @@ from pipelines.runs.tables import flat, summarise
 from saccade.config import Episode
 from saccade.datasets import Dataset
 from saccade.engines import EngineSpec, checkpoint
+from saccade.errors import EngineDead
 from saccade.families import fingerprint
 
 
@@ -31,7 +32,7 @@ def run_experiment(experiment: Experiment, output: Path, console: Console) -> di
 
     Raises:
         ConfigError: a setting is wrong, or `output` holds another run.
-        EngineDead: the engine is gone; what is done stays.
+        EngineDead: the engine is gone; what is done stays, and the same command goes on.
     """
     dataset, spec, variants = experiment.resolved()
     origin = {
@@ -83,6 +84,8 @@ def _answer(
             f"interrupted after {num_done} of {manifest.num_images(folder.manifest)} images: the table is of those; "
             f"the same command goes on in {folder.path}",
         )
+    except EngineDead as error:
+        raise EngineDead(f"{error}. The same command goes on in {folder.path}") from error
 
 
 def _planned(folder: RunFolder, ways: int) -> str:

@@ -204,6 +204,7 @@ def collect(
 
     Raises:
         ResumeRefused: `output` is of another `origin`.
+        EngineDead: the engine is gone; the same command goes on.
     """
     output.mkdir(parents=True, exist_ok=True)
     rows_file = output / "rows.jsonl"
@@ -218,6 +219,10 @@ def collect(
                     progress.advance(task)
         except KeyboardInterrupt:
             say(console, f"interrupted: the table is of the images so far; the same command goes on in {output}")
+        except Exception as error:
+            if not is_gone(error):
+                raise
+            raise EngineDead(f"{describe(error)}. The same command goes on in {output}") from error
     return list(_rows(rows_file))
 
 

@@ -12,6 +12,7 @@ JSON Lines and CSV have the columns of `answers/*.parquet`, row by row. A line o
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -25,8 +26,8 @@ Rows = Iterable[Mapping[str, Any]]
 
 LMMS_EVAL = {"vqa": "exact_match", "words": "exact_match", "exact": "exact_match", "relaxed": "relaxed_overall"}
 """What lmms-eval's tasks call a metric, where that is not its name here."""
-FORMULA = ("=", "+", "@", "\t", "\r")
-"""What makes a cell's text a formula in a spreadsheet. `-` does as well, but it begins negative amounts."""
+FORMULA = re.compile(r"[=+@\t\r]|-(?!\s?[\d.,'’ ]+\s?[A-Za-z€$£%]{0,3}$)")
+"""What makes a cell's text a formula in a spreadsheet: `-` too, unless all of it is a negative amount."""
 OCRBENCH = ("contains", "formula")
 
 
@@ -60,7 +61,7 @@ def _csv(rows: Rows, file: TextIO) -> None:
 
 def _cell(value: Any) -> Any:
     """A value as a cell holds it."""
-    if isinstance(value, str) and value.startswith(FORMULA):
+    if isinstance(value, str) and FORMULA.match(value):
         return f"'{value}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from saccade.datasets import Dataset, Row, Skip, digest
+from saccade.datasets import Dataset, Row, Skip, asking, digest
 from saccade.datasets._fields import DataPath, Listed, existing, grouped, printable
 from saccade.datasets._pages import Pager, split
 from saccade.datasets._walk import walked
@@ -44,7 +44,7 @@ class Folder(Dataset):
     def fingerprint(self) -> str:
         """A hash of the question and the names of the files."""
         names, _ = self._names()
-        return digest(self.question, [printable(name) for name in names])
+        return digest(self.question, [printable(name) for name in names], *asking(self, ("metric", "pages")))
 
     def _names(self) -> tuple[list[str], list[Skip]]:
         """Paths below the folder, sorted, and the folders that cannot be read."""

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from saccade.datasets import Dataset, Row, Skip, digest
+from saccade.datasets import Dataset, Row, Skip, asking, digest
 from saccade.datasets._fields import Listed, grouped, printable
 from saccade.datasets._pages import Pager, split
 from saccade.decoding.pages import SUFFIXES, Pages
@@ -60,7 +60,9 @@ class Glob(Dataset):
     def fingerprint(self) -> str:
         """A hash of the question and the names of the files."""
         names, below = self._found
-        return digest(self.question, [printable(name.removeprefix(below)) for name in names])
+        return digest(
+            self.question, [printable(name.removeprefix(below)) for name in names], *asking(self, ("metric", "pages"))
+        )
 
     @cached_property
     def _found(self) -> tuple[list[str], str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from saccade.datasets import Dataset, Row, Skip, digest
+from saccade.datasets import Dataset, Row, Skip, asking, digest
 from saccade.datasets._fields import DataPath, Listed, grouped, printable
 from saccade.datasets._pages import Pager, split
 from saccade.datasets._walk import TEMPORARY, walked
@@ -46,7 +46,7 @@ class Tar(Dataset):
     def fingerprint(self) -> str:
         """A hash of the question, the shards' names, and the names and sizes of their members."""
         contents = [[shard, [[each.name, each.size] for each in members]] for shard, members in self._by_shard.items()]
-        return digest(self.question, contents)
+        return digest(self.question, contents, *asking(self, ("metric", "pages")))
 
     def _root(self) -> Path:
         path = Path(self.data_path)

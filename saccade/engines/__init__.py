@@ -141,7 +141,12 @@ class ForwardingEncoder(Encoder):
     """An encoder that hands everything to another one; a subclass overrides what it changes."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self.encoder, self.family = encoder, encoder.family
+        self.encoder = encoder
+
+    @property
+    def family(self) -> "Family":  # type: ignore[override]
+        """The other encoder's own: not kept here, so that closing it frees the model."""
+        return self.encoder.family
 
     def prepare(self, picture: Picture, max_tok: int | None = None) -> "Prepared":
         return self.encoder.prepare(picture, max_tok)

@@ -8,7 +8,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self
 
@@ -151,7 +151,8 @@ class HFEngine(Listening, Differentiable, Engine):
         self._memories.clear()
         del self.family, self.decoder, self.speech
         if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            with suppress(torch.AcceleratorError):  # after an error of the device; what it was is under way already
+                torch.cuda.empty_cache()
 
     def forget(self) -> None:
         """Drops what was read before: the next canvas pays for all of itself."""

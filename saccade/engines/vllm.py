@@ -13,6 +13,7 @@ import time
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -172,8 +173,12 @@ class VLLMReader(Reader):
         return self._submit(work).result()
 
     def _all(self, work: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer | SaccadeError]:
-        waiting = [self._submit(each) for each in work]
-        return [attempt(each.result) for each in waiting]
+        started, waiting = time.perf_counter(), [self._submit(each) for each in work]
+        read = [attempt(each.result) for each in waiting]
+        seconds = (time.perf_counter() - started) / max(
+            1, len(read)
+        )  # they were read together, and each waited for all
+        return [replace(each, seconds=seconds) if isinstance(each, Answer) else each for each in read]
 
     async def _start(self, path: str, architecture: str) -> Any:
         spec, cpu = self.spec, start.on_cpu()

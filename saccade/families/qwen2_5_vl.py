@@ -18,10 +18,10 @@ class Qwen25VL(QwenVL):
 
     def windows(self, prepared: Prepared) -> Windows:
         """Exact up to the first block without windows; there tokens see what was encoded before them."""
-        if self.reduction is not None and self.reduction.active(len(self.model.model.visual.blocks)):
+        if self.reduction is not None:
             raise ConfigError(
-                f"--encoder lazy and the reduction {self.reduction.name()!r} do not go together: merging needs the "
-                "windows of the whole page. Leave one of them out"
+                f"--encoder lazy and the reduction {self.reduction.name()!r} do not go together: it needs the whole "
+                "page. Leave one of them out"
             )
         return Windows(self, prepared)
 

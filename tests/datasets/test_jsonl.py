@@ -189,9 +189,9 @@ def test_the_fingerprint_changes_with_the_question_and_the_metric(tmp_path: Path
     if kind == "parquet":
         path = tmp_path / "x.parquet"
         pq.write_table(pa.table({"image": ["images/a.png"]}), path)
-    given: list[dict[str, Any]] = [{}, {"question": "Why?"}, {"question": "Who?"}, {"metric": "vqa"}]
+    given: list[dict[str, Any]] = [{}, {"question": "Why?"}, {"question": "Who?"}, {"metric": "vqa"}, {"pages": "1"}]
     asked = [load("datasets", {"name": kind, "data_path": str(path), **each}, Dataset) for each in given]
-    assert len({dataset.fingerprint() for dataset in asked}) == 4
+    assert len({dataset.fingerprint() for dataset in asked}) == 5
     by_default = load("datasets", {"name": kind, "data_path": str(path), "question": None, "metric": "anls"}, Dataset)
     assert by_default.fingerprint() == asked[0].fingerprint()
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from saccade.card import CARD_FILE
+from saccade.engines import ForwardingEncoder
 from saccade.engines._answers import Embeddings, Speech
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError, EngineError, QuestionError
@@ -232,7 +233,8 @@ def test_an_answer_that_is_not_finite_costs_itself(
 
 def test_a_closed_engine_holds_nothing_of_the_model() -> None:
     with HF().open() as opened:
-        model = weakref.ref(opened.family.model)
+        forwarding = ForwardingEncoder(opened)
+        model = weakref.ref(forwarding.family.model)
         opened.read(Canvas(1, 1), "total?")
     gc.collect()
     assert model() is None, "what comes next has the memory, whoever still holds the engine"
@@ -254,3 +256,13 @@ def test_an_answer_is_closed_as_the_model_closes_it() -> None:
         lower,
         words.eos_token_id,
     }
+
+
+def test_closing_after_an_error_of_the_device_is_not_another_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise torch.AcceleratorError("device-side assert")
+
+    monkeypatch.setattr("torch.cuda.empty_cache", broken)
+    with pytest.raises(EngineError, match="^the first$"), HF().open() as opened:
+        opened.device = torch.device("cuda")
+        raise EngineError("the first")

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from typing import Any
 
 import pytest
@@ -57,7 +58,9 @@ def test_the_same_choice_as_transformers(
         *chosen, refused = both.vllm.choose_many(asks)
         assert [each.text for each in chosen] == [each.text for each in both.hf.choose_many(asks)[:2]]  # type: ignore[union-attr]
         assert isinstance(refused, QuestionError), "an error costs one question"
+        started = time.perf_counter()
         *read, refused = both.vllm.read_many([ask[:2] for ask in asks])
+        assert sum(each.seconds for each in read if isinstance(each, Answer)) <= time.perf_counter() - started
         for answer, (_, text, _) in zip(read, asks, strict=False):
             assert isinstance(answer, Answer)
             close(answer, both.hf.read(canvas, text))

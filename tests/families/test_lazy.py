@@ -7,6 +7,7 @@ from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families._lazy import Windows
 from saccade.picture import Picture
+from saccade.reduction.pooling import Pooling
 from saccade.reduction.tome import ToMe
 from tests import tiny
 
@@ -99,8 +100,10 @@ def test_what_does_not_encode_window_by_window_says_so(open_tiny, engine: HFEngi
             other.windows(other.prepare(Picture.open(tiny.page(112, 112))))
     family, fingerprint = engine.family, engine.family.fingerprint
     try:
-        family.reduce(ToMe())
-        with pytest.raises(ConfigError, match="'tome' do not go together"):
-            engine.windows(engine.prepare(Picture.open(tiny.page(112, 112))))
+        for reduction in (ToMe(), Pooling()):
+            family.reduction, family.fingerprint = None, fingerprint
+            family.reduce(reduction)
+            with pytest.raises(ConfigError, match=f"'{reduction.name()}' do not go together"):
+                engine.windows(engine.prepare(Picture.open(tiny.page(112, 112))))
     finally:
         family.reduction, family.fingerprint = None, fingerprint

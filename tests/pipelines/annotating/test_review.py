@@ -141,17 +141,27 @@ def test_what_was_read_is_text_and_nothing_else(page: Any, tmp_path: Path) -> No
 
 
 def test_keys_faster_than_the_replies_correct_only_what_is_shown(page: Any, run: Path) -> None:
-    def left() -> str:
-        return str(page.text_content("#left"))
+    def shows(left: str, text: str) -> None:
+        page.wait_for_function(
+            "([left, text]) => document.querySelector('#left').textContent === left"
+            " && document.querySelector('#text').value === text",
+            arg=[left, text],
+        )
+
+    def hold(route: Any) -> None:
+        late.append(route)
+
+    def held(count: int) -> None:
+        """Waits until so many requests are held, and then for any more that should not be made."""
+        while len(late) < count:
+            page.wait_for_timeout(20)
+        page.wait_for_timeout(300)
+        assert len(late) == count
 
     def answer_late() -> None:
         for route in late:
             route.continue_()
         late.clear()
-        page.wait_for_timeout(300)
-
-    def hold(route: Any) -> None:
-        late.append(route)
 
     late: list[Any] = []
     with served(review_app(Queue(run))) as address:
@@ -160,22 +170,23 @@ def test_keys_faster_than_the_replies_correct_only_what_is_shown(page: Any, run:
         page.route("**/items/1", hold)
         page.keyboard.press("PageDown")
         page.keyboard.press("Enter")  # the second value is not there yet
-        page.wait_for_timeout(300)
-        assert [route.request.method for route in late] == ["GET"]
+        held(1)
+        assert late[0].request.method == "GET"
         answer_late()
-        assert left() == "2 of 5, 5 left" and page.input_value("#text") == "twelve"
+        shows("2 of 5, 5 left", "twelve")
         page.route("**/items/2", hold)
         page.keyboard.press("PageDown")
         page.keyboard.press("PageUp")
-        page.wait_for_timeout(300)
+        held(2)
         late.sort(key=lambda route: route.request.url)
         answer_late()  # the one asked for last comes first
-        assert left() == "2 of 5, 5 left" and page.input_value("#text") == "twelve"
+        page.wait_for_timeout(300)
+        shows("2 of 5, 5 left", "twelve")
         page.unroute("**/items/2")
         page.fill("#text", "12.00")
         page.keyboard.press("Enter")
         page.keyboard.press("PageDown")  # it is being kept still
-        page.wait_for_timeout(300)
+        held(1)
         answer_late()
-        assert left() == "3 of 5, 4 left"
+        page.wait_for_function("document.querySelector('#left').textContent === '3 of 5, 4 left'")
     assert [(line["field"], line["text"]) for line in corrections(run)] == [("total", "12.00")]

@@ -139,8 +139,8 @@ def test_what_was_asked_of_another_picture_is_not_shown(page: Any, site: str) ->
         """Another picture while something is asked; then the time in which the reply would come."""
         new = {"name": "new.png", "mimeType": "image/png", "buffer": png(width_px)}
         page.set_input_files("#file", new)
+        page.wait_for_function("width => state.picture?.width === width", arg=width_px)
         page.wait_for_timeout(1500)
-        assert page.evaluate("state.picture.width") == width_px
         assert page.locator("#list li").count() == 0 and page.inner_text("#ask") == "Ask"
         assert page.is_hidden("#result") and page.is_hidden("#error") and page.is_enabled("#ask")
 
