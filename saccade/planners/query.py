@@ -1,6 +1,7 @@
 """Residual query: look for the part of the question that has not been found yet."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -34,10 +35,9 @@ class ResidualQuery(Planner):
     def _by_parts(self, scene: Scene, score: Score, parts: Sequence[tuple[int, int]]) -> Generator[Gaze, Step, None]:
         grid, steps = scene.grids[0], list[Step]()
         own = []
-        for first, last in parts:
-            only = torch.zeros_like(scene.query_weight)
-            only[:, first:last] = scene.query_weight[:, first:last]
-            own.append(score(scene.weighted(only))[0])
+        for first, last in parts:  # its words alone: a head may read each word with those beside it
+            words = {name: getattr(scene, name)[:, first:last] for name in ("query_tokens", "query_weight")}
+            own.append(score(replace(scene, **words))[0])
         worth = torch.stack(own)  # (P, N) of P parts
         if bool((worth == worth[0]).all()):  # a scorer that does not read the question
             yield from self._by_words(scene, score)
