@@ -39,7 +39,7 @@ class Model(Settings):
                 Short(name="max_px", of="hf"),
             ),
         ),
-    ] = Field({"name": "auto"}, description="hf, vllm, or auto: vllm where it and a GPU are there.")
+    ] = Field({"name": "auto"}, description="hf, vllm, or auto: vllm where it can read on a GPU.")
 
 
 class Looking(Model):

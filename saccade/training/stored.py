@@ -1,4 +1,4 @@
-"""Encoded pages, stored once and reused by all trainings: one Parquet file per page.
+"""Encoded pages, stored once and reused by trainings that need the same of them: one Parquet file per page.
 
     CACHE/<key>/<page>.parquet    image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
 
