@@ -210,9 +210,9 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def asking(dataset: Dataset, names: Iterable[str] = ("question", "metric", "pages")) -> tuple[dict[str, Any], ...]:
-    """What is asked beside the data, and how answers are scored, for fingerprints; (): nothing but the defaults."""
-    given = dataset.model_dump(include=set(names), exclude_defaults=True)
+def asking(dataset: Dataset) -> tuple[dict[str, Any], ...]:
+    """What is asked of which pages, and how answers are scored, for fingerprints; (): nothing but the defaults."""
+    given = dataset.model_dump(include={"question", "metric", "pages"}, exclude_defaults=True)
     return (given,) if given else ()
 
 

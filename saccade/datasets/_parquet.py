@@ -79,7 +79,7 @@ class ParquetQuestions(Dataset):
 
     def fingerprint(self) -> str:
         """A hash of each file's name, size and footer (row counts, offsets and statistics of every column), and of the
-        question and the metric where they are set."""
+        question, the metric and the pages where they are set."""
         files = [[path.name, path.stat().st_size, footer_hash(path)] for path in self._readable()]
         return digest(files, *asking(self))
 

@@ -44,7 +44,7 @@ class Folder(Dataset):
     def fingerprint(self) -> str:
         """A hash of the question and the names of the files."""
         names, _ = self._names()
-        return digest(self.question, [printable(name) for name in names], *asking(self, ("metric", "pages")))
+        return digest([printable(name) for name in names], *asking(self))
 
     def _names(self) -> tuple[list[str], list[Skip]]:
         """Paths below the folder, sorted, and the folders that cannot be read."""

@@ -60,9 +60,7 @@ class Glob(Dataset):
     def fingerprint(self) -> str:
         """A hash of the question and the names of the files."""
         names, below = self._found
-        return digest(
-            self.question, [printable(name.removeprefix(below)) for name in names], *asking(self, ("metric", "pages"))
-        )
+        return digest([printable(name.removeprefix(below)) for name in names], *asking(self))
 
     @cached_property
     def _found(self) -> tuple[list[str], str]:

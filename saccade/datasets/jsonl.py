@@ -60,7 +60,7 @@ class JsonLines(Dataset):
         return None if not source or source.startswith(INSIDE) else located(Path(self.data_path).parent, source)
 
     def fingerprint(self) -> str:
-        """A hash of the file's content, and of the question and the metric where they are set."""
+        """A hash of the file's content, and of the question, the metric and the pages where they are set."""
         path = existing(self.data_path, "file")
         try:
             with path.open("rb") as file:

@@ -46,7 +46,7 @@ class Tar(Dataset):
     def fingerprint(self) -> str:
         """A hash of the question, the shards' names, and the names and sizes of their members."""
         contents = [[shard, [[each.name, each.size] for each in members]] for shard, members in self._by_shard.items()]
-        return digest(self.question, contents, *asking(self, ("metric", "pages")))
+        return digest(contents, *asking(self))
 
     def _root(self) -> Path:
         path = Path(self.data_path)

@@ -175,10 +175,8 @@ class VLLMReader(Reader):
     def _all(self, work: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer | SaccadeError]:
         started, waiting = time.perf_counter(), [self._submit(each) for each in work]
         read = [attempt(each.result) for each in waiting]
-        seconds = (time.perf_counter() - started) / max(
-            1, len(read)
-        )  # they were read together, and each waited for all
-        return [replace(each, seconds=seconds) if isinstance(each, Answer) else each for each in read]
+        took = time.perf_counter() - started  # each has waited for all of them, and is charged its share
+        return [replace(each, seconds=took / len(read)) if isinstance(each, Answer) else each for each in read]
 
     async def _start(self, path: str, architecture: str) -> Any:
         spec, cpu = self.spec, start.on_cpu()

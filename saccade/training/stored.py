@@ -144,7 +144,7 @@ def stored(
     folder = cache / digest(depends)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "about.json").write_text(json.dumps(depends, indent=1) + "\n")
-    files, failed = [], 0
+    files, failed = list[Path](), list[str]()
     for row in track(rows, "encoding", disable=not sys.stderr.isatty()):
         ids = [question.id for question in row.questions]
         file = folder / f"{digest(row.image_id, ids, _stamp(dataset.path(row.source)))}.parquet"
@@ -154,14 +154,16 @@ def stored(
         except (EngineDead, ConfigError):
             raise
         except SaccadeError as error:
-            failed += 1
-            logger.warning("the page %s is left out: %s", row.image_id, describe(error))
+            failed.append(f"the page {row.image_id} is left out: {describe(error)}")
+            logger.warning("%s", failed[-1])
         if file.exists():
             files.append(file)
     if failed:
-        logger.warning("%d of %d pages failed and are left out; the next training tries them again", failed, len(rows))
+        told = "%d of %d pages failed and are left out; the next training tries them again"
+        logger.warning(told, len(failed), len(rows))
     if not files:
-        raise ConfigError(f"the data set {dataset.name()!r} has no {LACKING[needs]}")
+        why = f": {failed[0]}" if failed else f" in it: it has no {LACKING[needs]}"
+        raise ConfigError(f"the data set {dataset.name()!r} has no usable page{why}")
     limit_px = encoder.family.limit_px  # pages may be looked at when the encoder is closed
     return Pages(files, lambda source: dataset.picture(source, limit_px))
 

@@ -106,6 +106,9 @@ def test_questions_without_what_a_training_needs_are_left_out(tmp_path, engine):
     (tmp_path / "q.jsonl").write_text(json.dumps(lines[2]) + "\n")
     with pytest.raises(ConfigError, match="has no questions with answers$"):
         stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="answers")
+    (tmp_path / "q.jsonl").write_text(json.dumps(lines[1] | {"image": "absent.png"}) + "\n")
+    with pytest.raises(ConfigError, match="no usable page: the page absent.png is left out: PictureError"):
+        stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="answers")
 
 
 def folder_of_two(folder, second):
