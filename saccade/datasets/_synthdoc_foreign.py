@@ -1,7 +1,6 @@
 """Questions that a page does not answer: fields that it lacks, texts that are not on it, and general knowledge."""
 
-import random
-
+from saccade.datasets._synthdoc_language import Writer
 from saccade.datasets._synthdoc_lines import AFTER, BELOW, FOLLOW
 from saccade.datasets._synthdoc_words import ASK, ASK_CELL, COLUMNS, PAIRS, company, name, word, words
 
@@ -24,7 +23,7 @@ GENERAL = (
 )  # fmt: skip
 
 
-def foreign(text: str, r: random.Random, count: int) -> list[str]:
+def foreign(text: str, r: Writer, count: int) -> list[str]:
     """`count` questions that a page does not answer; `text` is printed on it, or asked of it."""
     printed = text.lower()
     absent = [kind for kind, (prints, _) in PAIRS.items() if not any(p.lower() in printed for p in (kind, *prints))]

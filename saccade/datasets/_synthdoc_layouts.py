@@ -1,8 +1,8 @@
 """Layouts of synthdoc's pages: keys with values, tables, prose, and the five kinds of document built from them."""
 
-import random
 from collections.abc import Callable
 
+from saccade.datasets._synthdoc_language import Writer
 from saccade.datasets._synthdoc_print import Printer
 from saccade.datasets._synthdoc_till import till
 from saccade.datasets._synthdoc_words import (
@@ -90,7 +90,7 @@ def _columns(p: Printer, y: float, rows: int) -> float:
     return max(ends)
 
 
-def _heading(p: Printer, make: Callable[[random.Random], str]) -> str:
+def _heading(p: Printer, make: Callable[[Writer], str]) -> str:
     """A value that fits on a line in bold, if one of eight does."""
     drawn = [make(p.r) for _ in range(8)]
     return next((text for text in drawn if p.measure(text, 1) <= p.width - 2 * p.margin), drawn[0])

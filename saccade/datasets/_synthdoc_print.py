@@ -1,6 +1,5 @@
 """Synthdoc's printer: fonts with a known x-height, and a page that records every character."""
 
-import random
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -8,6 +7,7 @@ from importlib.resources import files
 from PIL import Image, ImageDraw, ImageFont
 
 from saccade.datasets._synthdoc_fonts import Family
+from saccade.datasets._synthdoc_language import Writer
 
 Span = tuple[int, int]  # first and past-the-last of some characters
 FACES = {  # family: (regular, bold, oblique)
@@ -50,7 +50,7 @@ class Printer:
 
     def __init__(
         self,
-        r: random.Random,
+        r: Writer,
         width_px: int,
         height_px: int,
         x_height_px: float,

@@ -1,7 +1,9 @@
 """A till roll: centred heads, items with quantities and unit prices, dashed rules, totals, a tax table, a last line."""
 
+import math
 from collections.abc import Callable
 
+from saccade.datasets._synthdoc_language import Writer
 from saccade.datasets._synthdoc_print import Printer, Span
 from saccade.datasets._synthdoc_words import (
     ASK_COMPANY,
@@ -34,10 +36,13 @@ ASK_SHOP = (*ASK_COMPANY, "What is the name of the company?", "Which company iss
 TOTALS = ("TOTAL", "Total", "Grand total", "TOTAL DUE", "Amount due", "Total sales", "NET TOTAL", "Total amount",
           "Total payable", "Amount payable", "Total incl. tax", "Total (incl. GST)",
           "Total sales (incl. VAT)")  # fmt: skip
-BEFORE = (("Subtotal", "subtotal"), ("Sub-total", "subtotal"), ("Discount", "discount"), ("Rounding", "rounding"),
-          ("Service charge", "service charge"), ("Tax", "tax"), ("VAT 20%", "tax"), ("GST 6%", "tax"),
-          ("Total excl. tax", "total without tax"), ("Total (excl. GST)", "total without tax"),
-          ("Total tax", "total tax"), ("Total GST", "total tax"))  # fmt: skip
+BEFORE = (  # label, what questions call it, its least and greatest share of the net sum; None: the sum so far
+    ("Subtotal", "subtotal", None), ("Sub-total", "subtotal", None), ("Discount", "discount", (-0.25, -0.01)),
+    ("Rounding", "rounding", (-0.002, 0.002)), ("Service charge", "service charge", (0.05, 0.15)),
+    ("Tax", "tax", (0.03, 0.25)), ("VAT 20%", "tax", (0.2, 0.2)), ("GST 6%", "tax", (0.06, 0.06)),
+    ("Total excl. tax", "total without tax", None), ("Total (excl. GST)", "total without tax", None),
+    ("Total tax", "total tax", (0.03, 0.25)), ("Total GST", "total tax", (0.06, 0.06)),
+)  # fmt: skip
 AFTER = (("Cash", "cash"), ("Change", "change"), ("CARD", "amount paid by card"), ("Tendered", "amount tendered"),
          ("Paid", "amount paid"), ("Balance", "balance"))  # fmt: skip
 COUNTS = (("Total qty", "total quantity"), ("Items", "number of items"), ("Total items", "number of items"))
@@ -121,7 +126,8 @@ def _address(p: Printer, y: float) -> float:
     """One to four centred lines; the answer is all of them."""
     r = p.r
     makes = [street, *([part] * r.choice((0, 0, 1, 1, 2))), *([town] if r.random() < 0.9 else [])]
-    lines = [_fitting(p, lambda make=make: make(r)) for make in makes]  # type: ignore[misc]
+    root = word(r)
+    lines = [_fitting(p, lambda make=make: make(r, root)) for make in makes]  # type: ignore[misc]
     comma, shout = r.choice((",", "", ",")), r.random() < 0.3
     spans, printed = [], []
     for number, line in enumerate(lines):
@@ -252,24 +258,46 @@ def _items(p: Printer, y: float) -> float:
     return y
 
 
+def _sums(r: Writer) -> list[tuple[str, str, str]]:
+    """(label, what questions call it, value) of the totals, top down. What is called 'total' is what is to be paid.
+
+    A sum that comes before it may bear as good a name; the empty kind is not asked for. In three of four the values
+    add up.
+    """
+    net, adds_up = math.exp(r.uniform(0, 6)), r.random() < 0.75
+    due, rows = net, []
+    before = r.sample(BEFORE, r.randint(0, 3))
+    first, last = r.sample(TOTALS, 2)
+    if any(share for *_, share in before) and r.random() < 0.4:
+        rows.append((first, "", net))
+    for label, kind, share in before:
+        part = r.uniform(*share) * net if share else 0.0
+        due += part
+        rows.append((label, kind, part if share else due))
+    rows.append((last, "total", due))
+    paid = due if r.random() < 0.4 else due + r.uniform(0, 0.5) * due
+    amounts = {"change": paid - due, "balance": paid - due, "amount paid by card": due}
+    rows += [(label, kind, amounts.get(kind, paid)) for label, kind in r.sample(AFTER, r.randint(0, 2))]
+    valued = [
+        (label, kind, f"{amount:.2f}" if adds_up or kind == "total" else price(r)) for label, kind, amount in rows
+    ]
+    if r.random() < 0.3:
+        label, kind = r.choice(COUNTS)
+        valued.insert(r.randint(0, 1), (label, kind, digits(r, r.randint(1, 2))))
+    return valued
+
+
 def _totals(p: Printer, y: float) -> float:
-    """The total among other sums; more often than not they agree with it."""
+    """The total among other sums, each asked for once."""
     r, sign = p.r, p.r.choice((*("",) * 12, *CURRENCIES))
     in_label = bool(sign) and r.random() < 0.4
-    due, agree, indent = price(r), r.random() < 0.6, r.choice((0.0, 0.0, 0.25)) * p.width
-    rows = [*((*row, False) for row in r.sample(BEFORE, r.randint(0, 3))), (r.choice(TOTALS), "total", True),
-            *((*row, False) for row in r.sample(AFTER, r.randint(0, 2)))]  # fmt: skip
-    if r.random() < 0.3:
-        rows.insert(r.randint(0, 1), (*r.choice(COUNTS), False))
-    large = r.choice((1.0, 1.0, 1.0, 1.4))
+    indent, large = r.choice((0.0, 0.0, 0.25)) * p.width, r.choice((1.0, 1.0, 1.0, 1.4))
     asked_kinds: set[str] = set()
-    for label, kind, total in rows:
+    for label, kind, value in _sums(r):
+        total, counted = kind == "total", any(kind == what for _, what in COUNTS)
         scale, style = (large, int(r.random() < 0.5)) if total else (1.0, 0)
-        counted = any(kind == what for _, what in COUNTS)
         label += (f" ({sign})" if in_label and not counted else "") + r.choice(("", ":", " :"))
-        same = total or (agree and kind in ("subtotal", "cash", "amount paid", "amount paid by card"))
-        value = digits(r, r.randint(1, 2)) if counted else \
-            _amount(p, "" if in_label else sign, due if same else None)  # fmt: skip
+        value = value if counted else _amount(p, "" if in_label else sign, value)
         left = p.margin + (
             indent if p.measure(label + "n" + value, style, scale) < p.width - 2 * p.margin - indent else 0
         )
@@ -281,7 +309,7 @@ def _totals(p: Printer, y: float) -> float:
         key = p.text(left, y, label, style, scale)
         x = right if gap else left + p.measure(label + " ", style, scale)
         at = p.text(x, y, value, style, scale)
-        if kind not in asked_kinds:
+        if kind and kind not in asked_kinds:
             asked_kinds.add(kind)
             p.ask(kind, r.choice(ASK_TOTAL) if total else f"What is the {kind}?", value, key, at, scale)
         y += p.pitch

@@ -1,12 +1,16 @@
 """Synthdoc's texts: random names, dates, amounts and codes, and the questions that ask for them."""
 
 import math
-import random
 from collections.abc import Callable
 
+from saccade.datasets._synthdoc_language import Writer
 
-def word(r: random.Random, low: int = 2, high: int = 3) -> str:
-    """A pronounceable word of random syllables, capitalised."""
+
+def word(r: Writer, low: int = 2, high: int = 3) -> str:
+    """A pronounceable word of `low` to `high` random syllables, or as long a one of the writer's lists; capitalised."""
+    listed = r.listed(2 * low, 4 * high)
+    if listed:
+        return listed.capitalize()
     syllables = (
         r.choice("bcdfghjklmnprstvwz") + r.choice("aeiou") + r.choice(("", "", "", "n", "r", "s", "l", "t", "x", "ck"))
         for _ in range(r.randint(low, high))
@@ -17,21 +21,21 @@ def word(r: random.Random, low: int = 2, high: int = 3) -> str:
     return text.capitalize()
 
 
-def digits(r: random.Random, n: int) -> str:
+def digits(r: Writer, n: int) -> str:
     return str(r.randint(10 ** (n - 1), 10**n - 1))
 
 
-def name(r: random.Random) -> str:
+def name(r: Writer) -> str:
     middle = r.choice(("", "", "", f"{r.choice('ABCDEFGHJKLMNPRSTW')}. "))
     return f"{word(r, 2, 2)} {middle}{word(r)}"
 
 
-def company(r: random.Random) -> str:
+def company(r: Writer) -> str:
     tail = r.choice(("Ltd", "Inc", "Trading", "Group", "& Sons", "GmbH", "Stores", "Foods", "Supplies", "Partners"))
     return f"{word(r)} {tail}"
 
 
-def date(r: random.Random) -> str:
+def date(r: Writer) -> str:
     day, month, year = r.randint(1, 28), r.randint(1, 12), r.randint(1990, 2030)
     name = ("January February March April May June July August September October November December").split()[month - 1]
     return r.choice(
@@ -45,16 +49,16 @@ def date(r: random.Random) -> str:
     )
 
 
-def money(r: random.Random) -> str:
+def money(r: Writer) -> str:
     value = round(math.exp(r.uniform(1, 9.5)), 2)
     return r.choice(("", "", "$", "$", "USD ", "EUR ")) + f"{value:{r.choice((',', ''))}.2f}"
 
 
-def price(r: random.Random) -> str:
+def price(r: Writer) -> str:
     return f"{math.exp(r.uniform(0, 6)):.2f}"
 
 
-def code(r: random.Random) -> str:
+def code(r: Writer) -> str:
     letters = "".join(r.choice("ABCDEFGHJKLMNPRSTUVWXYZ") for _ in range(r.randint(1, 3)))
     return r.choice(
         (
@@ -66,38 +70,38 @@ def code(r: random.Random) -> str:
     )
 
 
-def phone(r: random.Random) -> str:
+def phone(r: Writer) -> str:
     return r.choice(
         (f"({digits(r, 3)}) {digits(r, 3)}-{digits(r, 4)}", f"+{digits(r, 2)} {digits(r, 3)} {digits(r, 5)}")
     )
 
 
-def address(r: random.Random) -> str:
+def address(r: Writer) -> str:
     return f"{r.randint(1, 299)} {word(r)} {r.choice(('Street', 'Road', 'Avenue', 'Lane', 'Drive', 'Square'))}"
 
 
-def email(r: random.Random) -> str:
+def email(r: Writer) -> str:
     return f"{word(r)}@{word(r)}.{r.choice(('com', 'org', 'net'))}".lower()
 
 
-def words(r: random.Random) -> str:
+def words(r: Writer) -> str:
     return " ".join([word(r), *(word(r).lower() for _ in range(r.randint(0, 2)))])
 
 
-def count(r: random.Random) -> str:
+def count(r: Writer) -> str:
     return str(r.randint(1, r.choice((20, 500))))
 
 
-def percent(r: random.Random) -> str:
+def percent(r: Writer) -> str:
     return f"{r.choice((str(r.randint(1, 99)), f'{r.uniform(0, 30):.1f}'))}%"
 
 
-def weight(r: random.Random) -> str:
+def weight(r: Writer) -> str:
     return f"{r.uniform(0.2, 99):.1f} kg"
 
 
 # what a question calls it: (how a page may print it, what its value looks like)
-PAIRS: dict[str, tuple[tuple[str, ...], Callable[[random.Random], str]]] = {
+PAIRS: dict[str, tuple[tuple[str, ...], Callable[[Writer], str]]] = {
     "invoice number": (("Invoice number", "Invoice No.", "Invoice #"), code),
     "order number": (("Order number", "Order No.", "Order #"), code),
     "account number": (("Account number", "Account No.", "Account"), code),
@@ -149,7 +153,7 @@ PAIRS: dict[str, tuple[tuple[str, ...], Callable[[random.Random], str]]] = {
     "number of pages": (("Number of pages", "Pages"), count),
     "age": (("Age",), count),
 }
-COLUMNS: dict[str, Callable[[random.Random], str]] = {
+COLUMNS: dict[str, Callable[[Writer], str]] = {
     "Quantity": count, "Price": price, "Amount": price, "Code": code, "Weight": weight, "Share": percent,
     "Unit": word, "Owner": word, "Stock": count, "Cost": price,
 }  # fmt: skip
@@ -175,13 +179,13 @@ QUALITIES = ("Large", "Small", "Fresh", "Hot", "Iced", "White", "Black", "Red", 
              "500g", "1kg", "250ml", "1L", "A4", "No.2", "12pcs", "x6", "Special", "Classic", "Mini")  # fmt: skip
 
 
-def ware(r: random.Random) -> str:
+def ware(r: Writer) -> str:
     """An article as a till names it."""
     parts = [r.choice((r.choice(QUALITIES), word(r))), r.choice(WARES), r.choice(("", "", r.choice(QUALITIES)))]
     return " ".join(part for part in parts if part)
 
 
-def time(r: random.Random) -> str:
+def time(r: Writer) -> str:
     hour, minute = r.randint(0, 23), r.randint(0, 59)
     return r.choice((f"{hour:02}:{minute:02}", f"{hour:02}:{minute:02}:{r.randint(0, 59):02}",
                      f"{hour % 12 or 12}:{minute:02} {'AM' if hour < 12 else 'PM'}"))  # fmt: skip
@@ -206,7 +210,7 @@ WAYS_BEFORE = ("Rue", "Via", "Calle", "Avenida", "Rua", "Rue de", "Plaza", "Larg
 PARTS = ("Industrial Park", "Garden", "Centre", "Mall", "Tower", "Business Park", "Village", "Heights", "Estate")
 
 
-def stem(r: random.Random) -> str:
+def stem(r: Writer) -> str:
     """What is before the trade in a shop's name."""
     return r.choice(
         (
@@ -218,7 +222,7 @@ def stem(r: random.Random) -> str:
     )  # fmt: skip
 
 
-def shop(r: random.Random) -> str:
+def shop(r: Writer) -> str:
     """The name of a shop or a company as its receipts print it, of one to seven words."""
     parts = [stem(r)]
     if r.random() < 0.65:
@@ -230,8 +234,16 @@ def shop(r: random.Random) -> str:
     return " ".join(parts)
 
 
-def street(r: random.Random) -> str:
-    """The first line of an address."""
+def place(r: Writer, root: str, *ways: tuple[int, int]) -> str:
+    """A name of as many words as `ways` has (least and most syllables of each); one in three has `root` in it."""
+    named = [word(r, *syllables) for syllables in ways]
+    if r.random() < 0.3:
+        named[r.randrange(len(named))] = root
+    return " ".join(named)
+
+
+def street(r: Writer, root: str) -> str:
+    """The first line of an address; what else lies there may be named by the same root."""
     number = str(r.randint(1, 299))
     at = r.choice(
         (
@@ -240,30 +252,33 @@ def street(r: random.Random) -> str:
         )
     )  # fmt: skip
     before = r.choice(("", "", "", "No. ", "No.", "No ", "Lot ", "Unit ", "Block ", "Shop ", "Suite "))
-    named = r.choice((word(r), f"{word(r)} {word(r)}", f"{word(r, 1, 2)} {word(r, 1, 2)}"))
-    after = r.choice(("", "", f" {digits(r, 1)}", f" {digits(r, 1)}/{digits(r, 1)}", f" {digits(r, 2)}/{digits(r, 1)}"))
+    named = r.choice((place(r, root, (2, 3)), place(r, root, (2, 3), (2, 3)), place(r, root, (1, 2), (1, 2))))
+    block = f"{r.randint(1, 199)}{r.choice(('', '', 'A', 'B', 'C'))}"
+    after = r.choice(("", "", f" {digits(r, 1)}", f" {digits(r, 1)}/{block}", f" {digits(r, 2)}/{digits(r, 1)}"))
     way = r.random()
-    road = f"{named} {r.choice(WAYS)}" if way < 0.4 else f"{r.choice(WAYS_BEFORE)} {named}" if way < 0.6 else named
+    before_it = r.choice((*WAYS_BEFORE, word(r)))
+    road = f"{named} {r.choice(WAYS)}" if way < 0.3 else f"{before_it} {named}" if way < 0.6 else named
     return f"{before}{at}{r.choice((',', '', ''))} {road}{after}"
 
 
-def part(r: random.Random) -> str:
+def part(r: Writer, root: str) -> str:
     """A line of an address between its street and its town."""
-    inside = f"{word(r)} {r.choice(PARTS)}"
+    inside = f"{place(r, root, (2, 3))} {r.choice(PARTS)}"
     return r.choice(
         (
             inside,
-            f"{word(r)} {word(r)}",
-            f"{word(r, 1, 2)} {word(r, 1, 2)} {word(r)}",
+            place(r, root, (2, 3), (2, 3)),
+            place(r, root, (1, 2), (1, 2), (2, 3)),
+            f"{place(r, root, (2, 3))}, {place(r, root, (1, 2), (2, 3))}",
             f"Level {r.randint(1, 9)}, {inside}",
-            f"{street(r)}",
+            street(r, root),
         )
     )
 
 
-def town(r: random.Random) -> str:
+def town(r: Writer, root: str) -> str:
     """The last line of an address."""
-    named = r.choice((word(r), f"{word(r)} {word(r)}"))
+    named = r.choice((place(r, root, (2, 3)), place(r, root, (2, 3), (2, 3))))
     return r.choice(
         (
             f"{digits(r, 5)} {named}", f"{digits(r, 5)} {named}, {word(r)}", f"{named} {digits(r, 4)}",
@@ -272,7 +287,7 @@ def town(r: random.Random) -> str:
     )  # fmt: skip
 
 
-def day_of_sale(r: random.Random) -> str:
+def day_of_sale(r: Writer) -> str:
     """A date as tills print it."""
     day, month, year = r.randint(1, 31), r.randint(1, 12), r.randint(1995, 2030)
     mark, short = r.choice("/-./-"), r.random() < 0.3

@@ -13,7 +13,6 @@ Training draws from seeds below VALIDATION_SEED, validation from those above.
 
 import itertools
 import math
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from pydantic import Field as Setting
 from saccade.datasets import Dataset, Row, Skip
 from saccade.datasets._synthdoc_fonts import Family, families
 from saccade.datasets._synthdoc_foreign import foreign
+from saccade.datasets._synthdoc_language import Writer, word_lists
 from saccade.datasets._synthdoc_layouts import LAYOUTS
 from saccade.datasets._synthdoc_lines import ask_lines
 from saccade.datasets._synthdoc_print import FACES, Printer, bundled
@@ -48,11 +48,18 @@ class Real:
     questions about lines as well as about fields."""
 
     fonts: str = ""  # a folder of type families; "": the four of matplotlib
-    held_out: bool = False  # prints with the families that are kept from training
+    words: str = ""  # a folder of word lists; "": all words are made up of syllables
+    held_out: bool = False  # prints with the families, and in the words, that are kept from training
     most_lines: int = 12  # questions about lines on a page
 
     def families(self) -> tuple[Family, ...]:
         return families(self.fonts, self.held_out) if self.fonts else tuple(bundled(name) for name in FACES)
+
+    def lists(self) -> tuple[tuple[str, ...], ...]:
+        return word_lists(self.words, self.held_out) if self.words else ()
+
+
+PLAIN = Real()
 
 
 class SynthDoc(Dataset):
@@ -142,7 +149,7 @@ class Page:
     def foreign(self, count: int, seed: int) -> list[str]:
         """`count` questions that it does not answer, drawn by a seed."""
         texts = [self.chars.code.tobytes().decode("ascii", "replace"), *(field.question for field in self.fields)]
-        return foreign(" ".join(texts), random.Random(seed), count)
+        return foreign(" ".join(texts), Writer(seed), count)
 
 
 def render(
@@ -164,7 +171,7 @@ def render(
     least = 0 if kind == "sheet" else max(1, min(8, page_px // 128))
     for attempt in itertools.count():
         state = np.random.SeedSequence([seed, index, page_px, attempt, *((len(REAL_KINDS),) if real else ())])
-        r = random.Random(int(state.generate_state(1, np.uint64)[0]))
+        r = Writer(int(state.generate_state(1, np.uint64)[0]), real.lists() if real else ())
         printed, kind_drawn = _print(r, page_px, kind, x_height_px, real, most_px)
         if len(printed.fields) >= least:
             break
@@ -186,7 +193,7 @@ def render(
 
 
 def _print(
-    r: random.Random,
+    r: Writer,
     page_px: int,
     kind: str | None,
     x_height_px: float | None,
@@ -211,7 +218,7 @@ def _print(
     return printer, kind
 
 
-def _wear(image: Image.Image, r: random.Random, noise: np.random.Generator) -> NDArray[np.uint8]:
+def _wear(image: Image.Image, r: Writer, noise: np.random.Generator) -> NDArray[np.uint8]:
     """Blur, uneven light and noise of a scan; (H, W) uint8."""
     if r.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(r.uniform(0.3, 0.7)))

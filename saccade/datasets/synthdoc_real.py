@@ -16,6 +16,7 @@ class SynthDocReal(SynthDoc):
     """Generated documents, worn and scanned, in type families that training never saw."""
 
     fonts: str = Field("", description="Folder of fonts, searched to any depth; '': the four of matplotlib.")
+    words: str = Field("", description="Folder of word lists; '': words are made up of syllables.")
 
     def page(self, index: int) -> Page:
-        return render(self.stored_seed, index, self.page_px, real=Real(self.fonts, held_out=bool(self.fonts)))
+        return render(self.stored_seed, index, self.page_px, real=Real(self.fonts, self.words, held_out=True))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from saccade.datasets.synthdoc import Chars, Page, Real, render
+from saccade.datasets.synthdoc import PLAIN, Chars, Page, Real, render
 from saccade.training.loop import (
     Interrupt,
     Progress,
@@ -77,8 +77,8 @@ def page_labels(page: Page) -> NDArray[np.uint8]:
 class Crops(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Item i: four 256-px crops of one sheet of text (nine in ten) or document, and their labels."""
 
-    def __init__(self, seed: int, length: int, fonts: str = "") -> None:
-        self.seed, self.length, self.real = seed, length, Real(fonts)
+    def __init__(self, seed: int, length: int, real: Real) -> None:
+        self.seed, self.length, self.real = seed, length, real
 
     def __len__(self) -> int:
         return self.length
@@ -121,7 +121,7 @@ def dense_loss(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
 def train_dense(
     visual: nn.Module, head: nn.Module, out: Path, *, steps: int, seed: int, device: torch.device,
     batch_crops: int = 32, rate: float = 2e-3, workers: int = 0, compiled: bool = False, save_every: int = 250,
-    fonts: str = "",
+    real: Real = PLAIN,
 ) -> None:  # fmt: skip
     """Trains the tower and the head for `steps`, resuming from out/dense.pt."""
     optimizers = build_optimizers([(visual, 1.0), (head, 1.0)], rate)
@@ -129,7 +129,7 @@ def train_dense(
     state.restore()
     size = rank_and_size()[1]
     batch = max(1, batch_crops // CROPS // size)
-    batches = stream(Crops(seed, steps * batch * size, fonts), state.step * batch * size, batch, workers)
+    batches = stream(Crops(seed, steps * batch * size, real), state.step * batch * size, batch, workers)
     run: Any = torch.compile(encode) if compiled else encode
     progress = Progress("dense", steps)
     with Interrupt() as interrupt:

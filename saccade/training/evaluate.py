@@ -175,12 +175,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--views", default=VIEWS, help=f"views, as above [{VIEWS}]")
     parser.add_argument("--real", action="store_true", help="worn pages (synthdoc_real) instead of clean ones")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
+    parser.add_argument("--words", default="", help="folder of word lists for worn pages")
     parser.add_argument("--seed", type=int, default=0, help="seed of the pages [0]")
     parser.add_argument("--out", type=Path, help="JSON file for all answers")
     args = parser.parse_args(argv)
     pages: dict[str, Any] = {"page_px": args.page_px, "num_pages": args.pages, "seed": args.seed}
-    data = SynthDocReal(**pages, fonts=args.fonts) if args.real else SynthDoc(**pages)
-    real = Real(args.fonts, held_out=bool(args.fonts)) if args.real else None
+    data = SynthDocReal(**pages, fonts=args.fonts, words=args.words) if args.real else SynthDoc(**pages)
+    real = Real(args.fonts, args.words, held_out=True) if args.real else None
     report: dict[str, Any] = {"page_px": args.page_px, "pages": args.pages, "seed": args.seed}
     views = args.views.split(",")
     with HF(model=str(args.checkpoint)).open() as engine:

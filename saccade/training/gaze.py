@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from saccade.datasets.synthdoc import VALIDATION_SEED, Real, render
+from saccade.datasets.synthdoc import PLAIN, VALIDATION_SEED, Real, render
 from saccade.geometry.ink import ink
 from saccade.heads.files import save
 from saccade.heads.scoring import Late
@@ -49,11 +49,11 @@ class Pointed:
 
 
 @torch.no_grad()
-def pointed(model: Any, seed: int, index: int, fonts: str = "", page_px: int | None = None) -> Pointed:
+def pointed(model: Any, seed: int, index: int, real: Real = PLAIN, page_px: int | None = None) -> Pointed:
     """Example `index` of `seed`; with page_px a clean page of that size seen whole, as in the tables."""
     draw = np.random.default_rng([seed, index, 5])
-    real = Real(fonts) if page_px is None and draw.random() < REAL_SHARE else None
-    page = render(seed, index, page_px or drawn_size(draw), real=real, most_px=MOST_PX)
+    printed = real if page_px is None and draw.random() < REAL_SHARE else None
+    page = render(seed, index, page_px or drawn_size(draw), real=printed, most_px=MOST_PX)
     image, way = page.image, "whole" if page_px else str(draw.choice(["whole", "ink", "glimpse"], p=[0.3, 0.4, 0.3]))
     if way == "glimpse":
         image = resized(image, round(np.exp(draw.uniform(*np.log((200, 900))))))
@@ -101,11 +101,11 @@ def _scene(model: Any, tokens: Tensor, place: Tensor, words: list[Tensor]) -> Sc
     )  # fmt: skip
 
 
-def losses(head: Late, model: Any, seed: int, fonts: str) -> Iterator[Tensor]:
+def losses(head: Late, model: Any, seed: int, real: Real) -> Iterator[Tensor]:
     """Endless losses, one per page; pages without a question in view are skipped."""
     index = 0
     while True:
-        example = pointed(model, seed, index, fonts)
+        example = pointed(model, seed, index, real)
         index += 1
         if bool(example.answer.any()):
             yield listwise(head(example.scene), example.target, example.scene.present)
@@ -143,13 +143,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rate", type=float, default=3e-3, help="learning rate [0.003]")
     parser.add_argument("--pages", type=int, default=20, help="held-out pages per size [20]")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages")
+    parser.add_argument("--words", default="", help="folder of word lists for worn pages")
     args = parser.parse_args(argv)
     model: Any = load_model(args.checkpoint).eval().requires_grad_(False)
     width = model.config.text_config.hidden_size
     torch.manual_seed(SEED)
     head = Late("after", width, width, span=9, channels=8)
     report: dict[str, Any] = {"untrained": evaluate(head, model, 1024, args.pages)}
-    curve = fit(head, losses(head, model, SEED, args.fonts), args.steps, args.rate, weight_decay=0.01)
+    curve = fit(head, losses(head, model, SEED, Real(args.fonts, args.words)), args.steps, args.rate, weight_decay=0.01)
     for px in (512, 1024):
         report[f"{px} px"] = evaluate(head, model, px, args.pages)
     notes = {"steps": args.steps, "loss": round(float(np.mean(curve[-50:])), 3), "scores": report}

@@ -58,19 +58,25 @@ class NanoTraining(BaseModel):
     point_rate: float = Field(1e-3, gt=0)
     joint_rate: float = Field(8e-4, gt=0)
     vision_share: float = Field(0.5, gt=0, description="The vision tower's share of the joint learning rate.")
-    fonts: str = Field("", description="Folder of fonts for three in five pages; '': matplotlib's.")
+    fonts: str = Field("", description="Folder of fonts for three in four pages; '': matplotlib's.")
+    words: str = Field("", description="Folder of word lists for the same pages; '': words are made up.")
     page_px: int | None = Field(None, description="Longest side of the pages; None: 512 to 1024.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="cuda: all visible GPUs.")
     processes: int = Field(0, ge=0, description="Processes that train together; 0: one per core (CPU) or per GPU.")
     workers: int = Field(0, ge=0, description="Processes that draw pages, per training process; 0: none beside it.")
     compiled: bool = Field(False, description="torch.compile the dense phase: slower to start, then a quarter faster.")
 
+    @property
+    def real(self) -> Real:
+        """How worn pages are printed."""
+        return Real(self.fonts, self.words)
+
 
 class Views(torch.utils.data.Dataset[Batch]):
     """Item i: the pages that one of `size` processes trains on at once, in views of one kind and of like lengths."""
 
     def __init__(self, config: NanoTraining, phase: str, steps: int, size: int) -> None:
-        self.phase, self.page_px, self.fonts = phase, config.page_px, config.fonts
+        self.phase, self.page_px, self.real = phase, config.page_px, config.real
         self.length, self.size, self.pages = steps * size, size, max(1, config.pages // size)
         self.seed = config.seed + {"point": 104729, "joint": 7919}[phase]
 
@@ -86,7 +92,7 @@ class Views(torch.utils.data.Dataset[Batch]):
         page_px = self.page_px or drawn_size(draw)
         pages = max(1, self.pages * FEW_PX // page_px)
         views = [
-            make_view(self.seed, index * self.pages + i, kind=kind, page_px=page_px, fonts=self.fonts)
+            make_view(self.seed, index * self.pages + i, kind=kind, page_px=page_px, real=self.real)
             for i in range(pages)
         ]
         return collate([view for view in views if view.asked] or [make_view(self.seed, 0, kind="all", page_px=FEW_PX)])
@@ -169,7 +175,7 @@ def _train(rank: int, size: int, device_type: str, config: NanoTraining, out: Pa
         train_dense(
             model.model.visual, head, out, steps=config.dense_steps, seed=config.seed, device=device,
             batch_crops=config.crops, rate=config.dense_rate, workers=config.workers, compiled=config.compiled,
-            fonts=config.fonts,
+            real=config.real,
         )  # fmt: skip
     for phase, steps in (("point", config.point_steps), ("joint", config.joint_steps)):
         if steps:
@@ -231,7 +237,7 @@ def train(config: NanoTraining, out: Path) -> Path:
     kind, size = _where(config)
     if config.init is not None and not (Path(config.init) / "config.json").exists():
         raise ConfigError(f"no checkpoint to start from in {config.init!r} (--init): it has no config.json")
-    Real(config.fonts).families()  # looked through once, before anything starts
+    config.real.families(), config.real.lists()  # looked through once, before anything starts
     out.mkdir(parents=True, exist_ok=True)
     settings, recorded = out / "training.json", config.model_dump_json(indent=2)
     if settings.exists() and NanoTraining.model_validate_json(settings.read_text()) != config:

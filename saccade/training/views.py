@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from saccade.datasets.synthdoc import Page, Real, render
+from saccade.datasets.synthdoc import PLAIN, Page, Real, render
 from saccade.families import largest_grid
 from saccade.geometry.grid import plain_grid
 from saccade.geometry.ink import TOLERANCE, ink
@@ -272,13 +272,13 @@ def make_view(
     kind: str | None = None,
     page_px: int | None = None,
     questions: int = 24,
-    fonts: str = "",
+    real: Real = PLAIN,
 ) -> View:
     """Example `index` of `seed`. kind: one of SHARES, 'asked', or None: drawn by SHARES, as page_px is by SIZES_PX."""
     draw = np.random.default_rng([seed, index, 2])
     kind = kind or drawn_kind(draw)
-    real = Real(fonts) if draw.random() < REAL_SHARE else None
-    page = render(seed, index, page_px or drawn_size(draw), real=real, most_px=MOST_PX)
+    printed = real if draw.random() < REAL_SHARE else None
+    page = render(seed, index, page_px or drawn_size(draw), real=printed, most_px=MOST_PX)
     sheet = _sheet(page, draw, _drawn_tok(kind, page, draw), 32 if kind in ("all", "asked") else CANVAS_TOK)
     order = [int(f) for f in draw.permutation(len(page.fields))]
     inside = [f for f in order if (sheet.token_of[slice(*page.chars.answer_span[f])] >= 0).all()]
