@@ -23,7 +23,7 @@ def engine(qwen2_5_vl: Path) -> Iterator[HFEngine]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden from what the code says now")
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden and the READMEs' tables")
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from saccade.training.parser import parser_of
 from saccade.types import Canvas, Encoding, Part, Question, Selection
 
 VIEWS = "all,ink,resize@273,near@273,look@273,away@273"
+SHEETS = 24  # of text, whose characters are counted
 X_BINS = ((6, 8), (8, 11), (11, 15), (15, 31))  # x-height in px
 Ints = NDArray[np.int64]
 
@@ -164,6 +165,21 @@ def summary(results: list[dict[str, Any]], view: str) -> dict[str, float]:
     return {"n": len(of_view), **means}
 
 
+def measure(checkpoint: Path, data: SynthDoc, views: list[str]) -> dict[str, Any]:
+    """Opens a checkpoint: the share of characters it gets right, a summary per view, and all results."""
+    real = Real(data.fonts, data.words, held_out=True) if isinstance(data, SynthDocReal) else None
+    with HF(model=str(checkpoint)).open() as engine:
+        model = engine.family.model
+        head = dense_head(model.config.text_config.hidden_size).to(model.device)
+        load_head(head, checkpoint)
+        characters = char_accuracy(model, head, SHEETS, data.stored_seed, real)
+        results = evaluate(engine, data, views)
+    return {
+        "page_px": data.page_px, "pages": data.num_pages, "seed": data.seed, "characters": characters,
+        "views": {view: summary(results, view) for view in views}, "results": results,
+    }  # fmt: skip
+
+
 def main(argv: list[str] | None = None) -> None:
     """Prints a line per view; writes all results."""
     parser = parser_of(__doc__)
@@ -181,22 +197,13 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     pages: dict[str, Any] = {"page_px": args.page_px, "num_pages": args.pages, "seed": args.seed}
     data = SynthDocReal(**pages, fonts=args.fonts, words=args.words) if args.real else SynthDoc(**pages)
-    real = Real(args.fonts, args.words, held_out=True) if args.real else None
-    report: dict[str, Any] = {"page_px": args.page_px, "pages": args.pages, "seed": args.seed}
-    views = args.views.split(",")
-    with HF(model=str(args.checkpoint)).open() as engine:
-        model = engine.family.model
-        head = dense_head(model.config.text_config.hidden_size).to(model.device)
-        load_head(head, args.checkpoint)
-        report["characters"] = char_accuracy(model, head, 24, data.stored_seed, real)
-        print(f"characters {report['characters']}", flush=True)
-        results = evaluate(engine, data, views)
-    report["views"] = {view: summary(results, view) for view in views}
+    report = measure(args.checkpoint, data, args.views.split(","))
+    print(f"characters {report['characters']}", flush=True)
     for view, line in report["views"].items():
         print(view, " ".join(f"{k} {v:.3f}" for k, v in line.items()), flush=True)
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps({**report, "results": results}, indent=1))
+        args.out.write_text(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":
