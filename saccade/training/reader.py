@@ -7,7 +7,7 @@ L sequence length, B pictures, K tokens in view, D width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from saccade.training.views import UNKNOWN, View
 
 IGNORE = -100
 VALUE_TO_KEY, ASK_TO_KEY, ANSWER_TO_CHAR = range(3)  # what a supervised head attends to
+BLOCK_TOK = 128  # queries that attend at once
 LATE_TOK = 4  # tokens at the end of a question that know what is asked
 
 
@@ -134,6 +135,42 @@ def may_attend(segment: Tensor) -> Tensor:
     return (own & causal)[:, None]
 
 
+class Block(NamedTuple):
+    """Some successive queries, and the keys they need: those of the canvas, and those from `first` to `stop`."""
+
+    start: int
+    stop: int  # one past the last query, and key
+    canvas: int  # keys 0 to this
+    first: int
+    bias: Tensor  # (B, 1, stop - start, canvas + stop - first) added to the scores
+
+    def of(self, x: Tensor) -> Tensor:
+        """(B, heads, L, head) -> those of its keys."""
+        near = x[:, :, self.first : self.stop]
+        return torch.cat([x[:, :, : self.canvas], near], 2) if self.canvas else near
+
+
+def blocks(segment: Tensor, mask: Tensor) -> list[Block]:
+    """The queries in order, each with all keys that it may attend to and few others: most of `mask` is False.
+
+    segment: (B, L), 0: the canvas, which comes first, then the questions, each in one piece. mask: (B, 1, L, L).
+    """
+    length = segment.shape[1]
+    canvas = int((segment == 0).sum(1).max())
+    begins = segment < 0  # padding needs nothing before it
+    begins[:, 1:] |= segment[:, 1:] != segment[:, :-1]
+    begin = torch.where(begins, torch.arange(length, device=segment.device), 0).cummax(1).values.amin(0).tolist()
+    bias = torch.zeros_like(mask, dtype=torch.bfloat16).masked_fill(~mask, -1e4)
+    made = []
+    for start in range(0, length, BLOCK_TOK):
+        stop = min(start + BLOCK_TOK, length)
+        first = max(canvas, begin[start]) if start >= canvas else 0
+        keys = [bias[:, :, start:stop, :canvas]] if first else []
+        near = torch.cat([*keys, bias[:, :, start:stop, first:stop]], -1)
+        made.append(Block(start, stop, canvas if first else 0, first, near))
+    return made
+
+
 def _norm(layer: Any, x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), layer.weight.to(x.dtype), layer.variance_epsilon)
 
@@ -142,7 +179,7 @@ def read(language: Any, x: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor]]:
     """transformers' own text model on (B, L, D) with packed masks; also the loss of each supervised kind per query."""
     cos, sin = (t.chunk(2, dim=-1)[0].unsqueeze(1) for t in language.rotary_emb(x, batch.position))
     mask = may_attend(batch.segment)
-    bias = torch.zeros_like(mask, dtype=torch.bfloat16).masked_fill(~mask, -1e4)
+    parts = [] if x.is_cuda else blocks(batch.segment, mask)
     kinds = supervised_layers(len(language.layers))
     losses: list[Tensor] = [x.new_zeros(0)] * 3
     for number, layer in enumerate(language.layers):
@@ -154,18 +191,22 @@ def read(language: Any, x: Tensor, batch: Batch) -> tuple[Tensor, list[Tensor]]:
             if kinds[kind] == number:
                 head = kind % q.shape[1]
                 losses[kind] = _guided(q[:, head], k[:, head * k.shape[1] // q.shape[1]], mask, batch, kind)
-        y = _attend(q * attn.scaling, k, v, mask, bias)
+        y = _attend(q * attn.scaling, k, v, mask, parts)
         x = x + attn.o_proj(y.transpose(1, 2).flatten(2))
         x = x + layer.mlp(_norm(layer.post_attention_layernorm, x))
     return _norm(language.norm, x), losses
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, bias: Tensor) -> Tensor:
-    """Attention of scaled queries, (B, heads, L, head); fused on CUDA, by hand on a CPU, where that is faster."""
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, parts: Sequence[Block]) -> Tensor:
+    """Attention of scaled queries, (B, heads, L, head): fused on CUDA, by blocks on a CPU, where that is faster."""
     k, v = (t.repeat_interleave(q.shape[1] // t.shape[1], 1) for t in (k, v))
     if q.is_cuda:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-    return torch.softmax(q @ k.transpose(-1, -2) + bias, -1) @ v
+    out = []
+    for part in parts:
+        scores = q[:, :, part.start : part.stop] @ part.of(k).transpose(-1, -2) + part.bias
+        out.append(torch.softmax(scores, -1) @ part.of(v))
+    return torch.cat(out, 2)
 
 
 def _guided(q: Tensor, k: Tensor, mask: Tensor, batch: Batch, kind: int) -> Tensor:

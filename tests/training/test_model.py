@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoTokenizer, Qwen2_5_VLForConditionalGene
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from saccade.training import model as m
-from saccade.training.reader import collate, read
+from saccade.training.reader import _attend, blocks, collate, may_attend, read
 from saccade.training.views import make_view
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +75,23 @@ def test_packed_questions_read_like_one_prompt_each(tiny: Qwen2_5_VLForCondition
             torch.testing.assert_close(ours[b, own], theirs.last_hidden_state[0], atol=2e-5, rtol=1e-4)
             checked += 1
     assert checked > 2
+
+
+def test_blocks_hold_every_key_that_may_be_attended_to_and_few_others() -> None:
+    lengths = [[300, 40, 90, 33, 200, 20], [70, 10, 150, 60], [180, 64, 64, 64]]  # of the canvas, then of questions
+    total = max(map(sum, lengths))
+    segment = torch.full((3, total), -1)
+    for b, each in enumerate(lengths):
+        segment[b, : sum(each)] = torch.arange(len(each)).repeat_interleave(torch.tensor(each))
+    mask = may_attend(segment)
+    parts = blocks(segment, mask)
+    assert [part.start for part in parts[1:]] == [part.stop for part in parts[:-1]] and parts[-1].stop == total
+    q, k, v = torch.randn(3, 3, 2, total, 8).unbind()
+    every = torch.softmax((q @ k.transpose(-1, -2)).masked_fill(~mask, -1e4), -1) @ v
+    real = segment >= 0  # what padding attends to is never read
+    found = _attend(q, k, v, mask, parts)
+    torch.testing.assert_close(found.transpose(1, 2)[real], every.transpose(1, 2)[real])
+    assert sum(part.bias[0].numel() for part in parts) < 0.6 * total**2
 
 
 def test_positions_of_all_tokens_are_those_of_transformers(tiny: Qwen2_5_VLForConditionalGeneration) -> None:
