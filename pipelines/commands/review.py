@@ -10,6 +10,7 @@ from pipelines.annotating.export import export
 from pipelines.execute.say import say
 from pipelines.pages.listening import check_free
 from saccade.errors import ConfigError
+from saccade.wording import meant
 
 console = Console()
 HOST = "127.0.0.1"
@@ -36,7 +37,8 @@ def review(
     queue = Queue(run, every=all, fields=field or ())
     known = [each.name for each in queue.dataset.fields]
     if unknown := [name for name in field or () if name not in known]:
-        raise ConfigError(f"--field {unknown[0]}: there is no such field. There are: {', '.join(known)}")
+        near = meant(unknown[0], known)
+        raise ConfigError(f"--field {unknown[0]}: there is no such field. {near}There are: {', '.join(known)}")
     if not queue.items:
         say(console, "nothing needs review; --all shows every value")
         return

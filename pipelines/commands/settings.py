@@ -20,6 +20,7 @@ from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import checked, named
 from saccade.settings import Settings, option_of
+from saccade.wording import meant
 
 if TYPE_CHECKING:
     from pipelines.serving.settings import ServeConfig
@@ -170,7 +171,8 @@ def refuse_unknown(settings: Mapping[str, Any], allowed: Iterable[str]) -> None:
     if unknown := [key for key in settings if key not in names]:
         short = [f"{key} ({dotted})" for key, dotted in SHORT.items() if dotted.partition(".")[0] in names]
         wrong = ", ".join(f"{key}: {settings[key]!r}" for key in unknown)
-        raise ConfigError(f"no setting {wrong}. Settings: {', '.join([*names, *short])}")
+        near = "".join(meant(str(key), [*names, *SHORT]) for key in unknown)
+        raise ConfigError(f"no setting {wrong}. {near}Settings: {', '.join([*names, *short])}")
 
 
 def episode_and_engine(settings: Mapping[str, Any]) -> tuple[Episode, EngineSpec]:

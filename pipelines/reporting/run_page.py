@@ -21,7 +21,8 @@ from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.metrics.scoring import title
 from saccade.viz.curves import of_looks
 from saccade.viz.pixels import COLOURS
-from saccade.viz.view import counted, said
+from saccade.viz.view import said
+from saccade.wording import counted
 
 LISTED, ERRORS = 500, 100  # rows of the list of answers, and of errors
 Row = dict[str, Any]

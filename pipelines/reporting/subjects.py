@@ -6,7 +6,6 @@ model and settings; an image is looked at with the bundled model.
 
 import hashlib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from saccade.viz.pictures import Drawing
 from saccade.viz.sheet import save
 from saccade.viz.subject import Subject
 from saccade.viz.view import TraceView
+from saccade.wording import meant
 
 PICTURES = "viz.pictures"  # the folder, as the registry names it
 MOST_NAME_BYTES = 180
@@ -55,9 +55,7 @@ def show(
     name = what.replace("-", "_")
     if "." not in name and name not in names(PICTURES):
         pictures = [each.replace("_", "-") for each in names(PICTURES)]
-        near = get_close_matches(what, pictures, 1)
-        meant = f". Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no picture {what!r}. There are: {', '.join(pictures)}{meant}")
+        raise ConfigError(f"no picture {what!r}. {meant(what, pictures)}There are: {', '.join(pictures)}")
     drawing = load(PICTURES, name, Drawing)
     if output is not None:
         picture_path(output)

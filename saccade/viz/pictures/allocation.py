@@ -10,7 +10,8 @@ from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import heat, limits, lit, scaled
 from saccade.viz.sheet import Panel, panel_size, panels
 from saccade.viz.subject import Subject, on_grid
-from saccade.viz.view import TraceView, counted, spent
+from saccade.viz.view import TraceView, spent
+from saccade.wording import counted
 
 
 class Allocation(Drawing):

@@ -118,6 +118,9 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("scorer=.edges", "no scorer named '.edges'"),
         ("scorer=edgess", r"no scorer named 'edgess'\. Did you mean 'edges'\? In saccade/importance/: "),
         ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
+        ("sampler={name: hybrid, ratoi: 0.6}", r"ratoi: Extra inputs.*\. Did you mean 'ratio'\? Settings: ratio=0.7"),
+        ("limt=5", r"no setting limt: 5\. Did you mean 'limit'\? Settings: effort, "),
+        ("tokns=5", r"no setting tokns: 5\. Did you mean 'tokens'\? Settings: effort, "),
         ("engine.bogus=1", "engine 'hf': bogus: Extra inputs.*Settings: model="),
         (
             "token=3",
