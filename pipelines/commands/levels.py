@@ -17,6 +17,7 @@ from saccade.errors import ConfigError
 from saccade.picture import Picture, suffixes
 from saccade.studies.levels import memory, over, reports
 from saccade.types import Question
+from saccade.wording import counted
 
 
 @takes(
@@ -62,4 +63,4 @@ def levels(
     write_text(output, text + "\n")
     for error in numbers["errors"]:
         typer.echo(f"left out: {error}", err=True)
-    typer.echo(f"{numbers['questions']} questions on {numbers['pages']} pages: {output}")
+    typer.echo(f"{counted(numbers['questions'], 'question')} on {counted(numbers['pages'], 'page')}: {output}")

@@ -30,7 +30,9 @@ class Allocation(Drawing):
         if held is not None:
             note += f"; {100 * held:.0f} % of the importance"
         shown = [
-            Panel("Picture", page, f"{picture.width_px:,} x {picture.height_px:,} px, {view.num_cells:,} tokens"),
+            Panel(
+                "Picture", page, f"{picture.width_px:,} x {picture.height_px:,} px, {counted(view.num_cells, 'token')}"
+            ),
             Panel("Importance", heat(page, field), mix, limits(field)),
             Panel(
                 "Kept tokens",

@@ -124,7 +124,7 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("engine.bogus=1", "engine 'hf': bogus: Extra inputs.*Settings: model="),
         (
             "token=3",
-            r"no setting token: 3\. Settings: effort, sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)",
+            r"no setting token: 3\. Did you mean 'tokens'\? Settings: .*model \(engine.model\), .*tokens \(budget",
         ),
         ("dataset.page_pixels=512", "page_pixels: Extra inputs"),
         ("data_path=x", "data set 'synthdoc' takes no --data-path"),
