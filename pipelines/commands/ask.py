@@ -16,7 +16,7 @@ from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
 from pipelines.runs.summary import ROUNDED
 from saccade.config import Episode
-from saccade.decoding.pages import chosen, ranges
+from saccade.decoding.pages import chosen, lacking
 from saccade.engines import Engine, EngineSpec
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, DataError, SaccadeError
@@ -25,6 +25,7 @@ from saccade.types import Question, Scene, Trace
 from saccade.viz import text
 from saccade.viz.trace import draw_trace, save
 from saccade.viz.view import TraceView
+from saccade.wording import counted
 
 console = Console()
 
@@ -81,11 +82,11 @@ def answer(
     settings.check_engine(spec)
     num_pages = Picture.open(image).num_pages
     page_numbers = chosen(pages, num_pages)
-    holds = f"{str(image)!r} has {num_pages} page{'s' * (num_pages > 1)}"
+    holds = f"{str(image)!r} has {counted(num_pages, 'page')}"
     if not page_numbers:
         raise ConfigError(f"{holds}; --pages {pages} chooses none of them")
-    if beyond := [first for first, _ in ranges(pages) or () if first > num_pages]:
-        raise ConfigError(f"{holds}; --pages {pages} asks for page {beyond[0]} as well")
+    if beyond := lacking(pages, num_pages):
+        raise ConfigError(f"{holds}; --pages {pages} asks for {beyond} as well (2- means 2 to the last)")
     failed = False
     with spec.open() as engine:
         for page in page_numbers:
@@ -133,7 +134,8 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     if seen.glimpse is not None and settings.glimpse > grid.rows * grid.cols:
         say(
             console,
-            f"--glimpse {settings.glimpse} is more than this page has: it is shown all {len(seen.glimpse)} tokens",
+            f"--glimpse {settings.glimpse} is more than this page has: it is shown all of its "
+            f"{counted(len(seen.glimpse), 'token')}",
             style="dim",
         )
     for line in text.lines(TraceView.from_trace(trace, grid)):
@@ -142,7 +144,7 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     glimpsed = f", {len(seen.glimpse)} of them the glimpse's" if seen.glimpse is not None else ""
     say(
         console,
-        f"{trace.cost.visual_tok} visual tokens{glimpsed}, {trace.cost.prefill_tok} prefilled, "
+        f"{counted(trace.cost.visual_tok, 'visual token')}{glimpsed}, {trace.cost.prefill_tok:,} prefilled, "
         f"{trace.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
     )

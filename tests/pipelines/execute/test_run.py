@@ -217,7 +217,7 @@ def test_what_auto_stood_for_is_part_of_a_run(
 
 def test_a_dead_engine_ends_the_run_loudly(config: RunConfig, loop: Loop) -> None:
     loop.most, loop.stops = 1, EngineDead("reader 0 died")  # type: ignore[assignment]
-    with pytest.raises(EngineDead, match=r"reader 0 died\. 1 of 6 images are done\. Go on .*--resume"):
+    with pytest.raises(EngineDead, match=r"reader 0 died\. Done: 1 of 6 images\. Go on .*--resume"):
         batch(config, QUIET)
 
 
