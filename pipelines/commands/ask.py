@@ -1,6 +1,7 @@
 """`saccade ask`: one question about one image, in this process."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from saccade.decoding.pages import chosen, lacking
 from saccade.engines import Engine, EngineSpec
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, DataError, SaccadeError
-from saccade.picture import Picture
+from saccade.picture import Picture, naming
 from saccade.types import Question, Scene, Trace
 from saccade.viz import text
 from saccade.viz.trace import draw_trace, save
@@ -80,7 +81,8 @@ def answer(
     if trace_path is not None:
         picture_path(trace_path)
     settings.check_engine(spec)
-    num_pages = Picture.open(image).num_pages
+    with naming(image):
+        num_pages = Picture.open(image).num_pages
     page_numbers = chosen(pages, num_pages)
     holds = f"{str(image)!r} has {counted(num_pages, 'page')}"
     if not page_numbers:
@@ -97,7 +99,8 @@ def answer(
                 say(console, f"page {page} of {num_pages}", style="bold")
             try:
                 picture = Picture.open(image, page=page)
-                seen, trace = _look(picture, question, engine, settings)
+                with naming(image) if len(page_numbers) == 1 else nullcontext():
+                    seen, trace = _look(picture, question, engine, settings)
                 (_print_json if as_json else _print_lines)(picture, seen, trace, settings, console)
                 if drawn is not None:
                     _draw(picture, seen, trace, settings, drawn)

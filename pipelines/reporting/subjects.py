@@ -17,7 +17,7 @@ from saccade.decoding.pages import one_page
 from saccade.engines import choose_engine
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
-from saccade.picture import Picture
+from saccade.picture import Picture, naming
 from saccade.registry import load, names
 from saccade.types import Question, Sample, Scene, Trace
 from saccade.viz.curves import Curve, of_looks, of_results
@@ -84,7 +84,8 @@ def show(
         page = one_page(pages)
         subject = OfImage(target, question or UNASKED, scorer, model, page)
         default = Path(f"{file_name(target.stem)}{'' if page is None else f'-page{page}'}-{name}.png")
-    return save(drawing(subject), output or default)
+    with naming(subject.row["image_id"] if isinstance(subject, OfRun) else target):
+        return save(drawing(subject), output or default)
 
 
 def _only(target: Path, kind: str, **options: str | None) -> None:

@@ -144,7 +144,7 @@ def test_what_draws_or_measures_an_image_takes_one_page(command: list[str], fax:
         result = CliRunner().invoke(app, [name, str(fax / "fax.tif"), *options, *pages])
         return str(result.exception) if result.exception else "done"
 
-    assert "has 3 pages, and a picture is one of them: choose one (--pages 1 to --pages 3" in said()
+    assert "fax.tif': the file has 3 pages, and a picture is one of them: choose one (--pages 1 to --pages 3" in said()
     assert said("--pages", "1-2") == "pages = '1-2': one page is looked at here; write one number"
-    assert said("--pages", "4") == "there is no page 4: the file has 3 pages"
+    assert said("--pages", "4").endswith("fax.tif': there is no page 4: the file has 3 pages")
     assert said("--pages", "2") == "done"
