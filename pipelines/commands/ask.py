@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import episode_and_engine, refuse_unused
+from pipelines.commands.settings import episode_and_engine, refuse_unused, refuse_whole_encoding
 from pipelines.execute.say import say
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
@@ -54,6 +54,7 @@ def ask(
     """
     refuse_unused(given)
     looks, spec = episode_and_engine(settings)
+    refuse_whole_encoding(given, looks)
     answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)
 
 

@@ -158,6 +158,19 @@ def refuse_unused(given: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_whole_encoding(given: Mapping[str, Any], looks: Episode) -> None:
+    """Raises ConfigError if --encoder full was given beside the view ink, which encodes no blank paper.
+
+    Only of options: `full` is also what a run.yaml holds of a run for which nobody named an encoder.
+    """
+    if given.get("encoder") == "full" and looks.view == "ink":
+        raise ConfigError(
+            "--encoder full would change nothing: the view ink, the default, encodes what it shows, all but blank "
+            "paper. Give --sampler full to encode and show the whole page, or "
+            "leave --encoder out"
+        )
+
+
 def refuse_of_data(target: str, given: Mapping[str, Any]) -> None:
     """Raises ConfigError if an option of a data set was given together with an image, which has one question."""
     of_data = {"limit", "output", *(name for name, dotted in SHORT.items() if dotted.startswith("dataset."))}

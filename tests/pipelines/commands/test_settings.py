@@ -240,6 +240,17 @@ def test_options_that_would_change_nothing(given: dict[str, Any], told: str | No
         settings.refuse_unused(given)
 
 
+@pytest.mark.parametrize("command", [["ask", "pyproject.toml", "What?"], ["batch", "--output", "nowhere"]])
+def test_the_whole_page_is_not_said_to_be_encoded_where_its_ink_is(command: list[str]) -> None:
+    for more in ([], ["--sampler", "ink"]):
+        with pytest.raises(ConfigError, match="--encoder full would change nothing: .* Give --sampler full"):
+            CliRunner().invoke(app, [*command, "--encoder", "full", *more], catch_exceptions=False)
+    for settled in ({"sampler": "full"}, {"fixations": 2}, {"sampler": "resize"}):
+        settings.refuse_whole_encoding({"encoder": "full"}, Episode(**settled))
+    settings.refuse_whole_encoding({"encoder": "ink"}, Episode())
+    settings.refuse_whole_encoding({}, Episode(encoder="full"))  # as in a run.yaml
+
+
 @pytest.mark.parametrize("name", sorted(LOOKING))
 def test_every_option_of_looks_is_refused_beside_a_view(name: str) -> None:
     """As `saccade ask` has it: a field that is marked is refused by itself, under the name of its option."""
