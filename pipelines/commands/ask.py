@@ -138,7 +138,7 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     if seen.glimpse is not None and settings.glimpse > grid.rows * grid.cols:
         say(
             console,
-            f"--glimpse {settings.glimpse} is more than this page has: it is shown all of its "
+            f"--glimpse {settings.glimpse} is more than this page has: it is shown all "
             f"{counted(len(seen.glimpse), 'token')}",
             style="dim",
         )
