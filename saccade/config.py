@@ -20,6 +20,7 @@ from saccade.registry import load
 from saccade.samplers import Sampler
 from saccade.settings import Option, Settings, Short, option_of
 from saccade.types import Need
+from saccade.wording import counted
 
 VIEWS = ("ink", "full", "resize", "gundam")
 """Accepted where a sampler is named: all tokens but those of blank cells (where the vision tower can leave them out),
@@ -162,7 +163,7 @@ class Episode(Settings):
         self.strategies  # noqa: B018  built once here, so that every name and setting has been checked
         if self.canvas == "shared" and self.glimpse >= self.canvas_cap:
             raise ConfigError(
-                f"a glimpse of {self.glimpse} tokens leaves nothing of a canvas capped at {self.canvas_cap}"
+                f"a glimpse of {counted(self.glimpse, 'token')} leaves nothing of a canvas capped at {self.canvas_cap}"
             )
         sampler = self.strategies.sampler
         if self.encoder == "lazy" and (sampler is None or sampler.blind or self.levels > 1):
@@ -183,7 +184,9 @@ class Episode(Settings):
                 f"{self.view!r} to a size of its own: leave one out"
             )
         if self.pyramid and self.levels > (known := load_cached(LearnedPyramid, self.pyramid).levels):
-            raise ConfigError(f"the pyramid in {self.pyramid} has {known} levels, and --levels is {self.levels}")
+            raise ConfigError(
+                f"the pyramid in {self.pyramid} has {counted(known, 'level')}, and --levels is {self.levels}"
+            )
         if self.fixations == 0 and not (self.glimpse and self.view == "foveate"):
             raise ConfigError("fixations = 0 leaves nothing to read: give --glimpse K, or at least one look")
         if self.listens is not None and not self.glimpse:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from saccade.errors import ConfigError
+from saccade.wording import counted
 
 
 def num_cpus() -> int:
@@ -35,7 +36,7 @@ def resolved_device(name: str) -> torch.device:
     seen = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type == "cuda" and (device.index or 0) >= seen:
         raise ConfigError(
-            f"no device {name!r} here: torch sees {seen} GPUs. Give auto or cpu; if the machine has a GPU, "
+            f"no device {name!r} here: torch sees {counted(seen, 'GPU')}. Give auto or cpu; if the machine has a GPU, "
             "install torch's CUDA build"
         )
     return device

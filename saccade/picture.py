@@ -8,7 +8,8 @@ and PDF are read: some of Pillow's other formats start programs.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,20 @@ class Picture:
             return files.rgb(self.data, self.page, self.limit_px)
         factor = pixels.factor_of(self.width_px, self.height_px, self.limit_px)
         return self.data if factor == 1 else np.array(Image.fromarray(self.data).reduce(factor))
+
+
+@contextmanager
+def naming(file: Path | str) -> Iterator[None]:
+    """What is wrong with the picture of the block is said with its file's name, where one file is all that is asked of.
+
+    A row of a run has its image's id beside its error, so that equal errors of many images stay equal.
+    """
+    try:
+        yield
+    except PictureError as error:
+        if Path(file).name in str(error):
+            raise
+        raise PictureError(f"{_shown(Path(file))}: {error}") from error
 
 
 def resized(rgb: np.ndarray, width_px: int, height_px: int) -> np.ndarray:

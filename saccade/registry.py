@@ -11,7 +11,6 @@ import importlib.util
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from saccade.errors import ConfigError, UnknownName
 from saccade.settings import Settings
+from saccade.wording import meant
 
 
 class Strategy(Settings):
@@ -72,9 +72,8 @@ def find(kind: str, name: str, base: type[T]) -> type[T]:
     """
     dotted = name if "." in name else f"saccade.{kind}.{name}"
     if not all(part.isidentifier() for part in dotted.split(".")) or ("." not in name and name not in names(kind)):
-        near = get_close_matches(name, names(kind), 1)
         raise UnknownName(
-            f"no {noun(kind)} named {name!r}. {f'Did you mean {near[0]!r}? ' if near else ''}"
+            f"no {noun(kind)} named {name!r}. {meant(name, names(kind))}"
             f"In saccade/{kind}/: {', '.join(names(kind))}. "
             "A dotted name such as 'your_package.your_module' loads your own."
         )
@@ -115,7 +114,9 @@ def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
     try:
         return strategy.model_validate(settings)
     except ValidationError as error:
-        text = f"{noun(kind)} {name!r}: {validation_text(error)}. Settings: {settings_text(strategy)}"
+        fields = strategy.model_fields
+        near = "".join(meant(key, fields) for key in settings if key not in fields)
+        text = f"{noun(kind)} {name!r}: {validation_text(error)}. {near}Settings: {settings_text(strategy)}"
         raise ConfigError(text) from error
 
 
@@ -155,9 +156,8 @@ def checked(build: Callable[..., T], settings: Mapping[str, Any], known: Collect
     try:
         return build(**settings)
     except ValidationError as error:
-        near = [each for name in settings if name not in known for each in get_close_matches(name, known, 1)]
-        meant = f". Did you mean {near[0]!r}?" if near else "."
-        raise ConfigError(f"{validation_text(error)}{meant} Settings: {', '.join(known)}") from error
+        near = "".join(meant(name, known) for name in settings if name not in known)
+        raise ConfigError(f"{validation_text(error)}. {near}Settings: {', '.join(known)}") from error
 
 
 def validation_text(error: ValidationError) -> str:

@@ -124,7 +124,7 @@ def review_app(queue: Queue) -> FastAPI:
 
     def item(number: int) -> Item:
         if not 0 <= number < len(queue.items):
-            raise HTTPException(404, f"there are {len(queue.items)} values; {number} is none of them")
+            raise HTTPException(404, f"no value {number}: there are {len(queue.items)}, counted from 0")
         return queue.items[number]
 
     @app.get("/")

@@ -20,7 +20,7 @@ from saccade.analysis.human_scanpaths import Paths, read_people
 from saccade.datasets import Row, limit, open_dataset
 from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError
-from saccade.picture import Picture, suffixes
+from saccade.picture import Picture, naming, suffixes
 from saccade.studies import analysis
 from saccade.studies.analysis_tables import report
 from saccade.types import Question, Sample
@@ -88,7 +88,8 @@ def _measured(target: str, settings: dict[str, Any], given: dict[str, Any], peop
         episode, spec = episode_and_engine(settings)
         question = Question(path.stem, given["question"] if asked else UNASKED)
         sample = Sample(path.stem, Picture.open(path, page=one_page(given.get("pages"))), (question,))
-        return analysis.of_image(target, episode, spec, sample, asked=asked, people=people)
+        with naming(path):
+            return analysis.of_image(target, episode, spec, sample, asked=asked, people=people)
     episode, spec = episode_and_engine(settings)
     dataset = open_dataset(target, **{key: value for key, value in data.items() if key != "name"})
     rows = [row for row in limit(dataset.rows(), num_questions) if isinstance(row, Row)]

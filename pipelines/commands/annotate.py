@@ -1,5 +1,6 @@
 """`saccade annotate`: a data set of fields from a pile of pages."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +17,13 @@ from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
 from pipelines.commands.settings import refuse_unused, run_config
 from pipelines.execute.say import say
+from pipelines.runs import manifest
 from pipelines.runs.config import RunConfig
+from pipelines.runs.layout import Layout
 from saccade.annotation.fields import read_fields
 from saccade.errors import ConfigError
 from saccade.registry import checked
+from saccade.wording import counted
 
 console = Console()
 OWN = ("dataset", "data_path", "question", "page_px", "limit", "output", "pages", "metric", "export")
@@ -80,12 +84,18 @@ def annotate(
     if limit is not None:
         chosen = chosen.model_copy(update={"limit": num_values(dataset, limit)})
     if again is not None:
-        which = " and" if limit is None else f"; {chosen.limit} of them"
-        say(notices, f"{again} values failed or need review{which} are asked again")
+        say(notices, _asked_again(again, None if limit is None else chosen.limit))
     exported = run(chosen, own, notices)
     tell(exported, chosen.output)
     if exported.flags["error"]:
         raise typer.Exit(ROWS_FAILED)
+
+
+def _asked_again(found: int, asked: int | None) -> str:
+    """How many values of the earlier run are asked again; `asked`: with --limit, those of the first pages."""
+    one = found == 1
+    then = f"; {asked} of them are" if asked is not None else " and is" if one else " and are"
+    return f"{counted(found, 'value')} failed or {'needs' if one else 'need'} review{then} asked again"
 
 
 def tell(exported: Exported, output: Path) -> None:
@@ -102,11 +112,15 @@ def tell(exported: Exported, output: Path) -> None:
     flags = ", ".join(f"{times} {flag}" for flag, times in exported.flags.most_common())
     say(
         console,
-        f"{exported.pages} pages, {exported.values} values; "
-        f"{exported.review} on {exported.review_pages} pages need review"
+        f"{counted(exported.pages, 'page')}, {counted(exported.values, 'value')}; {exported.review:,} on "
+        f"{counted(exported.review_pages, 'page')} {'needs' if exported.review == 1 else 'need'} review"
         + (f" ({flags})" if flags else "")
         + (f"; {exported.by_person} by a person" if exported.by_person else ""),
     )
+    listed = Layout(output).skipped
+    if listed.exists() and (skips := Counter(skip.reason for skip in manifest.skips(listed))):
+        reasons = ", ".join(f"{times} x {reason}" for reason, times in skips.items())
+        say(console, f"skipped: {reasons} (listed in {listed})")
     say(
         console,
         f"annotations/*.parquet, annotations.jsonl, labels.jsonl, review.jsonl, labelstudio.json and coco.json are in "

@@ -1,6 +1,7 @@
 """`saccade ask`: one question about one image, in this process."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,22 +10,23 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import episode_and_engine, refuse_unused
+from pipelines.commands.settings import episode_and_engine, refuse_unused, refuse_whole_encoding
 from pipelines.execute.say import say
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
 from pipelines.runs.summary import ROUNDED
 from saccade.config import Episode
-from saccade.decoding.pages import chosen, ranges
+from saccade.decoding.pages import chosen, lacking
 from saccade.engines import Engine, EngineSpec
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, DataError, SaccadeError
-from saccade.picture import Picture
+from saccade.picture import Picture, naming
 from saccade.types import Question, Scene, Trace
 from saccade.viz import text
 from saccade.viz.trace import draw_trace, save
 from saccade.viz.view import TraceView
+from saccade.wording import counted
 
 console = Console()
 
@@ -52,6 +54,7 @@ def ask(
     """
     refuse_unused(given)
     looks, spec = episode_and_engine(settings)
+    refuse_whole_encoding(given, looks)
     answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)
 
 
@@ -79,13 +82,14 @@ def answer(
     if trace_path is not None:
         picture_path(trace_path)
     settings.check_engine(spec)
-    num_pages = Picture.open(image).num_pages
+    with naming(image):
+        num_pages = Picture.open(image).num_pages
     page_numbers = chosen(pages, num_pages)
-    holds = f"{str(image)!r} has {num_pages} page{'s' * (num_pages > 1)}"
+    holds = f"{str(image)!r} has {counted(num_pages, 'page')}"
     if not page_numbers:
         raise ConfigError(f"{holds}; --pages {pages} chooses none of them")
-    if beyond := [first for first, _ in ranges(pages) or () if first > num_pages]:
-        raise ConfigError(f"{holds}; --pages {pages} asks for page {beyond[0]} as well")
+    if beyond := lacking(pages, num_pages):
+        raise ConfigError(f"{holds}; --pages {pages} asks for {beyond} as well (2- means 2 to the last)")
     failed = False
     with spec.open() as engine:
         for page in page_numbers:
@@ -96,7 +100,8 @@ def answer(
                 say(console, f"page {page} of {num_pages}", style="bold")
             try:
                 picture = Picture.open(image, page=page)
-                seen, trace = _look(picture, question, engine, settings)
+                with naming(image) if len(page_numbers) == 1 else nullcontext():
+                    seen, trace = _look(picture, question, engine, settings)
                 (_print_json if as_json else _print_lines)(picture, seen, trace, settings, console)
                 if drawn is not None:
                     _draw(picture, seen, trace, settings, drawn)
@@ -133,7 +138,8 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     if seen.glimpse is not None and settings.glimpse > grid.rows * grid.cols:
         say(
             console,
-            f"--glimpse {settings.glimpse} is more than this page has: it is shown all {len(seen.glimpse)} tokens",
+            f"--glimpse {settings.glimpse} is more than this page has: it is shown all "
+            f"{counted(len(seen.glimpse), 'token')}",
             style="dim",
         )
     for line in text.lines(TraceView.from_trace(trace, grid)):
@@ -142,7 +148,7 @@ def _print_lines(picture: Picture, seen: Seen, trace: Trace, settings: Episode, 
     glimpsed = f", {len(seen.glimpse)} of them the glimpse's" if seen.glimpse is not None else ""
     say(
         console,
-        f"{trace.cost.visual_tok} visual tokens{glimpsed}, {trace.cost.prefill_tok} prefilled, "
+        f"{counted(trace.cost.visual_tok, 'visual token')}{glimpsed}, {trace.cost.prefill_tok:,} prefilled, "
         f"{trace.cost.encoder_passes:.2f} encoder passes; {seconds}",
         style="dim",
     )

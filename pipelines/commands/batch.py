@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import refuse_unused, run_config
+from pipelines.commands.settings import refuse_unused, refuse_whole_encoding, run_config
 from pipelines.execute.run import batch as run
 from pipelines.execute.say import say
 from pipelines.reporting.summary_table import answers, table
@@ -36,6 +36,7 @@ def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
     """
     refuse_unused(given)
     chosen = run_config(settings)
+    refuse_whole_encoding(given, chosen.episode)
     summary = run(chosen, Console(stderr=True))
     console.print(answers(islice(rows(chosen.output), FIRST)))
     console.print()

@@ -20,6 +20,7 @@ from pipelines.runs.markdown import errors, to_markdown
 from saccade.datasets import open_dataset
 from saccade.errors import ConfigError, EngineDead, SaccadeError
 from saccade.registry import named
+from saccade.wording import counted
 
 console = Console()
 SETTINGS = ("engine", "dataset", "limit")
@@ -72,7 +73,7 @@ def experiment(
     results = run_experiment(chosen, output, console)
     say(console, to_markdown(results))
     if left := results.get("images_left"):
-        raise KeyboardInterrupt(f"interrupted: {left} images are left")
+        raise KeyboardInterrupt(f"interrupted: {counted(left, 'image')} left")
     if errors(results):
         raise typer.Exit(ROWS_FAILED)
 
@@ -108,9 +109,10 @@ def everything(output: Path, settings: Mapping[str, Any]) -> None:
         if results.get("images_left"):
             raise KeyboardInterrupt(f"interrupted at {name}: the same command goes on in {output}")
     if len(left_out) == len(experiments):
-        raise ConfigError(f"none of the {len(experiments)} experiments ran. The first: {next(iter(left_out.values()))}")
+        none = f"{counted(len(experiments), 'experiment')}, and none ran"
+        raise ConfigError(f"{none}. The first: {next(iter(left_out.values()))}")
     html, text = written
-    say(console, f"{len(experiments) - len(left_out)} experiments: {html} and {text}")
+    say(console, f"{counted(len(experiments) - len(left_out), 'experiment')}: {html} and {text}")
     for name, why in left_out.items():
         say(console, f"left out: {name}: {why}")
     for name, told in failed.items():

@@ -31,14 +31,16 @@ def eye(
     from pipelines.runs.files import write_text
     from pipelines.runs.provenance import provenance
     from saccade.errors import ConfigError
+    from saccade.picture import naming
     from saccade.studies.biology import blank_scene, draw, facts_of, open_page
     from saccade.studies.biology_tables import report
 
     if output.exists() and not output.is_dir():
         raise ConfigError(f"--output {output} is a file: give a folder")
     picture = open_page(image)
-    scene = blank_scene(picture)
-    facts = facts_of(picture, scene)
+    with naming(image or "the generated page"):
+        scene = blank_scene(picture)
+        facts = facts_of(picture, scene)
     for part in report(facts):
         console.print(part, highlight=False)
     draw(picture, scene, facts, output)

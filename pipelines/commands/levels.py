@@ -14,9 +14,10 @@ from pipelines.runs.provenance import provenance
 from saccade.datasets import open_dataset
 from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError
-from saccade.picture import Picture, suffixes
+from saccade.picture import Picture, naming, suffixes
 from saccade.studies.levels import memory, over, reports
 from saccade.types import Question
+from saccade.wording import counted
 
 
 @takes(
@@ -46,7 +47,7 @@ def levels(
             raise ConfigError(f"{target} is an image: give --question 'What is the total?'")
         refuse_of_data(target, given if output is None else {**given, "output": output})
         picture = Picture.open(path, page=one_page(given.get("pages")))
-        with spec.open() as engine:
+        with naming(path), spec.open() as engine:
             for _, report in reports(looks, engine, picture, [Question("asked", question)]):
                 typer.echo(report.text())
                 every, apart = memory(looks, engine, picture, [level.selected for level in report.levels])
@@ -62,4 +63,4 @@ def levels(
     write_text(output, text + "\n")
     for error in numbers["errors"]:
         typer.echo(f"left out: {error}", err=True)
-    typer.echo(f"{numbers['questions']} questions on {numbers['pages']} pages: {output}")
+    typer.echo(f"{counted(numbers['questions'], 'question')} on {counted(numbers['pages'], 'page')}: {output}")

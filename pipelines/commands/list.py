@@ -12,6 +12,7 @@ from saccade.errors import ConfigError
 from saccade.metrics.scoring import METRICS
 from saccade.registry import names, sentence
 from saccade.settings import Settings
+from saccade.wording import meant
 
 FOLDERS = {"pictures": "viz.pictures"}
 ALSO = {"scorers": "importance"}
@@ -32,8 +33,9 @@ def list(
     Without KIND all kinds are listed. `settings` are what --config files and --set take.
     """
     kind = ALSO.get(kind, kind)
-    if kind and kind not in (*KINDS, SCORES, SETTINGS):
-        raise ConfigError(f"no kind {kind!r}. There are: {', '.join(KINDS)}, {SCORES}, {SETTINGS}")
+    known = (*KINDS, SCORES, SETTINGS)
+    if kind and kind not in known:
+        raise ConfigError(f"no kind {kind!r}. {meant(kind, (*known, *ALSO))}There are: {', '.join(known)}")
     for each in (kind,) if kind else (*KINDS, SCORES, SETTINGS):
         listed = dict(OTHER[each]() if each in OTHER else _names(FOLDERS.get(each, each)))
         indent = "" if kind else "  "

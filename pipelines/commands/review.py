@@ -10,6 +10,7 @@ from pipelines.annotating.export import export
 from pipelines.execute.say import say
 from pipelines.pages.listening import check_free
 from saccade.errors import ConfigError
+from saccade.wording import counted, meant
 
 console = Console()
 HOST = "127.0.0.1"
@@ -36,12 +37,13 @@ def review(
     queue = Queue(run, every=all, fields=field or ())
     known = [each.name for each in queue.dataset.fields]
     if unknown := [name for name in field or () if name not in known]:
-        raise ConfigError(f"--field {unknown[0]}: there is no such field. There are: {', '.join(known)}")
+        near = meant(unknown[0], known)
+        raise ConfigError(f"--field {unknown[0]}: there is no such field. {near}There are: {', '.join(known)}")
     if not queue.items:
         say(console, "nothing needs review; --all shows every value")
         return
     check_free(HOST, port)
-    say(console, f"{queue.left} of {len(queue.items)} values to see at http://{HOST}:{port}/")
+    say(console, f"{queue.left} of {counted(len(queue.items), 'value')} to see at http://{HOST}:{port}/")
     say(console, "Ctrl-C ends it and writes the data set again", style="dim")
     config = uvicorn.Config(review_app(queue), host=HOST, port=port, log_level="warning")
     try:
@@ -50,5 +52,7 @@ def review(
         pass
     exported = export(run)
     say(
-        console, f"{exported.by_person} values by a person, {exported.review} still need review; written again in {run}"
+        console,
+        f"{counted(exported.by_person, 'value')} by a person, {exported.review} still to review; "
+        f"written again in {run}",
     )

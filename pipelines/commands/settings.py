@@ -20,6 +20,7 @@ from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
 from saccade.registry import checked, named
 from saccade.settings import Settings, option_of
+from saccade.wording import meant
 
 if TYPE_CHECKING:
     from pipelines.serving.settings import ServeConfig
@@ -157,6 +158,19 @@ def refuse_unused(given: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_whole_encoding(given: Mapping[str, Any], looks: Episode) -> None:
+    """Raises ConfigError if --encoder full was given beside the view ink, which encodes no blank paper.
+
+    Only of options: `full` is also what a run.yaml holds of a run for which nobody named an encoder.
+    """
+    if given.get("encoder") == "full" and looks.view == "ink":
+        raise ConfigError(
+            "--encoder full would change nothing: the view ink, the default, encodes what it shows, all but blank "
+            "paper. Give --sampler full to encode and show the whole page, or "
+            "leave --encoder out"
+        )
+
+
 def refuse_of_data(target: str, given: Mapping[str, Any]) -> None:
     """Raises ConfigError if an option of a data set was given together with an image, which has one question."""
     of_data = {"limit", "output", *(name for name, dotted in SHORT.items() if dotted.startswith("dataset."))}
@@ -170,7 +184,8 @@ def refuse_unknown(settings: Mapping[str, Any], allowed: Iterable[str]) -> None:
     if unknown := [key for key in settings if key not in names]:
         short = [f"{key} ({dotted})" for key, dotted in SHORT.items() if dotted.partition(".")[0] in names]
         wrong = ", ".join(f"{key}: {settings[key]!r}" for key in unknown)
-        raise ConfigError(f"no setting {wrong}. Settings: {', '.join([*names, *short])}")
+        near = "".join(meant(str(key), [*names, *SHORT]) for key in unknown)
+        raise ConfigError(f"no setting {wrong}. {near}Settings: {', '.join([*names, *short])}")
 
 
 def episode_and_engine(settings: Mapping[str, Any]) -> tuple[Episode, EngineSpec]:

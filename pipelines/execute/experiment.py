@@ -23,6 +23,7 @@ from saccade.datasets import Dataset
 from saccade.engines import EngineSpec, checkpoint
 from saccade.errors import EngineDead
 from saccade.families import fingerprint
+from saccade.wording import counted
 
 
 def run_experiment(experiment: Experiment, output: Path, console: Console) -> dict[str, Any]:
@@ -79,9 +80,10 @@ def _answer(
             )
     except KeyboardInterrupt:
         num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
+        of_all = counted(manifest.num_images(folder.manifest), "image")
         say(
             console,
-            f"interrupted after {num_done} of {manifest.num_images(folder.manifest)} images: the table is of those; "
+            f"interrupted after {num_done:,} of {of_all}: the table is of those; "
             f"the same command goes on in {folder.path}",
         )
     except EngineDead as error:
@@ -91,8 +93,8 @@ def _answer(
 def _planned(folder: RunFolder, ways: int) -> str:
     """What an attempt is about to do, said before the model is loaded: nobody knows yet how fast it is."""
     images, questions = manifest.num_images(folder.left), manifest.num_questions(folder.left)
-    all_of_it = f"{images:,} image{'s' * (images > 1)}, {questions:,} question{'s' * (questions > 1)}"
+    all_of_it = f"{counted(images, 'image')}, {counted(questions, 'question')}"
     return (
-        f"{all_of_it} in {ways} way{'s' * (ways > 1)}: {questions * ways:,} answers"
+        f"{all_of_it} in {counted(ways, 'way')}: {counted(questions * ways, 'answer')}"
         + "; how long they take is said when the first image is answered in every way" * (images > 1)
     )

@@ -16,6 +16,7 @@ from pipelines.runs.config import RunConfig
 from saccade.engines import checkpoint
 from saccade.errors import ConfigError
 from saccade.families import weight_files
+from saccade.wording import counted
 
 TASK_CPUS = 0.1  # logical CPUs of a task that reads the manifest or writes answers
 LOOKER_CPUS = 0.1  # it waits for encoders and readers most of the time
@@ -56,10 +57,7 @@ class Placement:
             (self.num_encoders, "encoder", self.encoder_gpus),
             (self.num_readers, "reader", self.reader_gpus),
         )
-        return ", ".join(
-            f"{count} {who}{'s' * (count > 1)}" + (f" on {gpus:g} GPU each" if gpus else "")
-            for count, who, gpus in pools
-        )
+        return ", ".join(counted(count, who) + (f" on {gpus:g} GPU each" if gpus else "") for count, who, gpus in pools)
 
 
 def place(config: RunConfig) -> Placement:

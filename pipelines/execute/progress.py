@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from pipelines.execute.say import say
+from saccade.wording import counted
 
 POLL_S = 0.5
 LINE_S = 15.0  # between lines where there is no terminal to draw a bar on
@@ -63,11 +64,11 @@ class Watch:
                 continue  # the run ends, or the ledger is slow: the run itself says which
             images, questions, errors = self.counts
             seconds = time.monotonic() - started
-            more = f"{questions} questions, {images / seconds:.2f} images/s, {errors} errors"
+            more = f"{counted(questions, 'question')}, {images / seconds:.2f} images/s, {counted(errors, 'error')}"
             self.bar.update(self.task, completed=images, more=more)
             if not self.console.is_terminal and time.monotonic() - printed >= LINE_S:
                 printed = time.monotonic()
-                say(self.console, f"{images} of {self.num_images} images, {more}")
+                say(self.console, f"{images:,} of {counted(self.num_images, 'image')}, {more}")
 
 
 @contextmanager

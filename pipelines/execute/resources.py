@@ -8,6 +8,7 @@ import ray
 
 from saccade.errors import ConfigError
 from saccade.machine import num_cpus
+from saccade.wording import counted
 
 
 def cluster_cpus(otherwise: float) -> float:
@@ -103,9 +104,10 @@ def gpu_shares(
     equal = next((share for share in shares if sum(int(room / share + 1e-6) for room in free) >= sharing), 0.0)
     if not fits or (num_gpus and sharing and not equal):
         raise ConfigError(
-            f"{num_encoders} encoders (--encoder-gpus {_shown(encoder)}) and {num_readers} readers (--reader-gpus "
-            f"{_shown(reader)}) do not fit {num_gpus} GPUs, which is what Ray has: an actor gets a part of one GPU, or "
-            "whole ones. Lower the shares, --num-encoders or --num-readers; or give --device cpu"
+            f"{counted(num_encoders, 'encoder')} (--encoder-gpus {_shown(encoder)}) and "
+            f"{counted(num_readers, 'reader')} (--reader-gpus {_shown(reader)}) do not fit "
+            f"{counted(num_gpus, 'GPU')}, which is what Ray has: an actor gets a part of one GPU, or whole ones. "
+            "Lower the shares, --num-encoders or --num-readers; or give --device cpu"
         )
     return equal if encoder is None else encoder, equal if reader is None else reader
 

@@ -18,8 +18,9 @@ from pipelines.runs.provenance import provenance
 from pipelines.runs.resume import locked_folder, select_left
 from pipelines.runs.rows import ONE
 from pipelines.runs.summary import summarise
-from saccade.datasets import digest
+from saccade.datasets import NO_SUCH_PAGE, digest
 from saccade.errors import EngineDead
+from saccade.wording import counted
 
 
 class Stopped(KeyboardInterrupt):
@@ -44,6 +45,7 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
             say(console, text)
         folder.begin(dataset, config.limit)
         _say_what_is_missing(config, folder, console)
+        _say_what_has_fewer_pages(config, folder, console)
         num_left = select_left(folder, config.retry_errors)
         if num_left == 0 and folder.summary_json.exists():
             return dict(json.loads(folder.summary_json.read_text()))
@@ -69,8 +71,17 @@ def _say_what_is_missing(config: RunConfig, folder: RunFolder, console: Console)
     if config.limit is None or (num_questions := manifest.num_questions(folder.manifest)) >= config.limit:
         return
     more = "; --set dataset.num_pages=N draws more pages" if "num_pages" in config.dataset else ""
-    text = f"{config.dataset['name']} holds {num_questions} questions, fewer than --limit {config.limit}{more}"
+    text = (
+        f"{config.dataset['name']} holds {counted(num_questions, 'question')}, fewer than --limit {config.limit}{more}"
+    )
     say(console, text)
+
+
+def _say_what_has_fewer_pages(config: RunConfig, folder: RunFolder, console: Console) -> None:
+    """A notice when files lack pages that were asked for: the run answers the others."""
+    if lacking := [skip.where for skip in manifest.skips(folder.skipped) if skip.reason == NO_SUCH_PAGE]:
+        more = f", and {len(lacking) - 1} more (listed in {folder.skipped})" if len(lacking) > 1 else ""
+        say(console, f"pages that there are not are left out: {lacking[0]}{more}", style="yellow")
 
 
 def _run(
@@ -85,7 +96,7 @@ def _run(
     except EngineDead as error:
         died = folder.last_death(attempt)
         because = f" Its last words: {died}." if died else ""
-        raise EngineDead(f"{error}.{because} {_progress(folder)} are done. {_how(config)}") from error
+        raise EngineDead(f"{error}.{because} Done: {_progress(folder)}. {_how(config)}") from error
 
 
 def _in_process(
@@ -134,7 +145,7 @@ def _on_ray(
 
 def _progress(folder: RunFolder) -> str:
     num_done = sum(1 for _ in folder.answers.glob("*.parquet"))
-    return f"{num_done} of {len(folder.images())} images"
+    return f"{num_done:,} of {counted(len(folder.images()), 'image')}"
 
 
 def _how(config: RunConfig) -> str:

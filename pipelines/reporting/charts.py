@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 from saccade.viz.pixels import COLOURS
+from saccade.wording import counted
 
 WIDTH, HEIGHT = 420, 250  # of a chart, in its own units; text is 12
 LEFT, RIGHT, TOP, BOTTOM = 56, 20, 10, 40
@@ -130,7 +131,7 @@ def whole_numbers(values: Sequence[int], x_label: str, what: str) -> str:
     places = range(min(values), max(values) + 1, max(1, math.ceil(len(bins) / 12)))
     x = across(min(bins[0][0], 0.5), max(bins[-1][1], bins[0][0] + 3), tuple(float(place) for place in places))
     y = upwards(0, y_ticks[-1], y_ticks)
-    marks = _bars(bins, x, y, lambda low, _, count: f"{count} questions with {low + 0.5:.0f} {what}")
+    marks = _bars(bins, x, y, lambda low, _, count: f"{counted(count, 'question')} with {low + 0.5:.0f} {what}")
     return frame(x, y, x_label, "questions", marks, f"Histogram: {x_label}")
 
 

@@ -7,6 +7,7 @@ from saccade.metrics.calibration import expected_calibration_error, reliability
 from saccade.viz.curves import Curve, Point
 from saccade.viz.pictures.rate_distortion import spread, ticks
 from saccade.viz.pixels import COLOURS
+from saccade.wording import counted
 
 SHOWN = 8  # lines of a reliability plot: as many as there are colours
 
@@ -76,13 +77,13 @@ def calibration(answers: Mapping[str, tuple[Sequence[float], Sequence[float]]], 
         marks.append(line(at, colour))
         most = max((b.num_answers for b in bins), default=1)
         for (left, height), b in zip(at, bins, strict=True):
-            tip = f"{name}: {b.num_answers} answers, {b.confidence:.2f} sure, {metric} {b.score:.2f}"
+            tip = f"{name}: {counted(b.num_answers, 'answer')}, {b.confidence:.2f} sure, {metric} {b.score:.2f}"
             marks.append(dot(left, height, colour, tip, 3 + 6 * (b.num_answers / most) ** 0.5))
         errors.append(f"{name} {expected_calibration_error(confidence, score):.2f}")
     chart = frame(x, y, "confidence", metric, marks, "Confidence against score")
     if len(shown) == 1:
         confidence, score = shown[0][1]
         error = expected_calibration_error(confidence, score)
-        return chart, f"Expected calibration error {error:.2f} over {len(score):,} answers."
+        return chart, f"Expected calibration error {error:.2f} over {counted(len(score), 'answer')}."
     more = f" (the first {SHOWN} of {len(answers)})" if len(answers) > SHOWN else ""
     return chart + legend([name for name, _ in shown]), f"Expected calibration errors: {', '.join(errors)}{more}."

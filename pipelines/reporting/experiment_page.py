@@ -15,6 +15,7 @@ from pipelines.runs.layout import Layout
 from pipelines.runs.markdown import cells, footnote, profile
 from pipelines.runs.tables import flat
 from saccade.viz.curves import of_gaze_error, of_results
+from saccade.wording import counted
 
 Rows = dict[str, list[dict[str, Any]]]  # by variant
 
@@ -128,7 +129,9 @@ def _errors(rows: Rows) -> str:
     if not wrong:
         return ""
     listed = table(["variant", "question", "error"], wrong[:100], words=(0, 1, 2))
-    return section("Errors", f"{len(wrong):,} answers; each counts as wrong. The first 100 are listed.", listed)
+    return section(
+        "Errors", f"{counted(len(wrong), 'answer')}; each counts as wrong. The first 100 are listed.", listed
+    )
 
 
 def _settings(results: Mapping[str, Any]) -> str:

@@ -21,7 +21,8 @@ from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.metrics.scoring import title
 from saccade.viz.curves import of_looks
 from saccade.viz.pixels import COLOURS
-from saccade.viz.view import counted, said
+from saccade.viz.view import said
+from saccade.wording import counted
 
 LISTED, ERRORS = 500, 100  # rows of the list of answers, and of errors
 Row = dict[str, Any]
@@ -108,7 +109,7 @@ def _metric(rows: Sequence[Row]) -> str:
 
 def _of(what: str) -> Any:
     """The tooltip of a bar."""
-    return lambda low, high, count: f"{count} questions with {low:g} to {high:g} {what}"
+    return lambda low, high, count: f"{counted(count, 'question')} with {low:g} to {high:g} {what}"
 
 
 def _cost(answered: Sequence[Row]) -> str:
@@ -164,7 +165,7 @@ def _example(folder: Path, settings: dict[str, Any], row: Row, pages: Pages) -> 
     marks = "" if row["score"] is None else f' class="{"right" if _right(row) else "wrong"}"'
     wanted = f" <em>for {cut(' or '.join(row['answers']))}</em>" if row["answers"] else ""
     score = "" if row["score"] is None else f"{_metric([row])} {row['score']:.2f}, "
-    facts = f"{score}{100 * row['confidence']:.0f} % sure, {row['visual_tok']:,} tokens, {row['id']}"
+    facts = f"{score}{100 * row['confidence']:.0f} % sure, {counted(row['visual_tok'], 'token')}, {row['id']}"
     return (
         f'<figure class="card example">{shown}<div class="q">{cut(row["question"])}</div>'
         f'<div class="a"><span{marks}>{cut(said(row["answer"] or ""))}</span>{wanted}</div>'

@@ -6,7 +6,6 @@ model and settings; an image is looked at with the bundled model.
 
 import hashlib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from saccade.decoding.pages import one_page
 from saccade.engines import choose_engine
 from saccade.episode import Seen, episodes, run, see
 from saccade.errors import ConfigError, SaccadeError
-from saccade.picture import Picture
+from saccade.picture import Picture, naming
 from saccade.registry import load, names
 from saccade.types import Question, Sample, Scene, Trace
 from saccade.viz.curves import Curve, of_looks, of_results
@@ -26,6 +25,7 @@ from saccade.viz.pictures import Drawing
 from saccade.viz.sheet import save
 from saccade.viz.subject import Subject
 from saccade.viz.view import TraceView
+from saccade.wording import meant
 
 PICTURES = "viz.pictures"  # the folder, as the registry names it
 MOST_NAME_BYTES = 180
@@ -55,9 +55,7 @@ def show(
     name = what.replace("-", "_")
     if "." not in name and name not in names(PICTURES):
         pictures = [each.replace("_", "-") for each in names(PICTURES)]
-        near = get_close_matches(what, pictures, 1)
-        meant = f". Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"no picture {what!r}. There are: {', '.join(pictures)}{meant}")
+        raise ConfigError(f"no picture {what!r}. {meant(what, pictures)}There are: {', '.join(pictures)}")
     drawing = load(PICTURES, name, Drawing)
     if output is not None:
         picture_path(output)
@@ -86,7 +84,8 @@ def show(
         page = one_page(pages)
         subject = OfImage(target, question or UNASKED, scorer, model, page)
         default = Path(f"{file_name(target.stem)}{'' if page is None else f'-page{page}'}-{name}.png")
-    return save(drawing(subject), output or default)
+    with naming(subject.row["image_id"] if isinstance(subject, OfRun) else target):
+        return save(drawing(subject), output or default)
 
 
 def _only(target: Path, kind: str, **options: str | None) -> None:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from saccade.metrics.bootstrap import bounded
+from saccade.wording import counted
 
 
 def table(summary: Mapping[str, Any]) -> Table:
@@ -19,7 +20,7 @@ def table(summary: Mapping[str, Any]) -> Table:
     for reason, times in summary["errors_by_reason"].items():
         rows.add_row("", Text.assemble((f"{times} x", "red"), f" {reason}"))
     for reason, times in summary["skipped"].items():
-        rows.add_row("skipped lines", Text(f"{times} x {reason} (listed in .saccade/skipped.jsonl)"))
+        rows.add_row("skipped", Text(f"{times} x {reason} (listed in .saccade/skipped.jsonl)"))
     return rows
 
 
@@ -41,18 +42,19 @@ def answers(rows: Iterable[Mapping[str, Any]]) -> Table:
 def facts(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(measure, value with its interval or spread); the number of errors without their reasons."""
     tok, looks = summary["visual_tok"], summary["fixations"]
-    yield "questions", f"{summary['questions']} on {summary['images']} images"
+    yield "questions", f"{summary['questions']:,} on {counted(summary['images'], 'image')}"
     yield summary.get("metric", "ANLS"), _interval(summary.get("score", summary.get("anls")))  # `anls`: an older run
     yield "exact match", _interval(summary["exact"])
     if "sure" in summary:
         sure = summary["sure"]
         score = "" if sure["score"] is None else f", {summary['metric']} {_interval(sure['score'])}"
-        yield f"at least {sure['at']:g} sure", f"{sure['answers']} of {summary['answered']} answers{score}"
+        yield f"at least {sure['at']:g} sure", f"{sure['answers']:,} of {counted(summary['answered'], 'answer')}{score}"
     if summary["coverage"] is not None:
         yield "answer boxes covered", _interval(summary["coverage"])
     if summary.get("shrunk", {}).get("images"):
         small = summary["shrunk"]
-        yield "shown smaller", f"{small['images']} images, to {small['side']:.0%} of their sides (--print-px, --max-px)"
+        images = counted(small["images"], "image")
+        yield "shown smaller", f"{images}, to {small['side']:.0%} of the sides (--print-px, --max-px)"
     if tok is not None:
         yield "visual tokens", f"min {tok['min']}, mean {tok['mean']:.0f}, max {tok['max']} per question"
         spread = ", ".join(f"{times} x {count}" for count, times in looks["counts"].items())

@@ -19,9 +19,24 @@ from saccade.engines._configuration import model_type
 from saccade.errors import ConfigError
 from saccade.families import Family, checkpoint_file, fingerprint
 from saccade.registry import find, load
-from saccade.settings import Option, Settings, Short
+from saccade.settings import Option, Settings, Short, option_of
 
 HIDDEN = Option(hidden=True)
+OF_THE_GRAPH = (
+    "num_encoders",
+    "num_readers",
+    "num_lookers",
+    "encoder_gpus",
+    "reader_gpus",
+    "threads",
+    "episodes_per_reader",
+    "encode_batch",
+    "in_flight",
+    "max_restarts",
+    "read_timeout_s",
+    "address",
+)
+"""Settings of the actors of a run on Ray: one process has none of them."""
 
 
 class Model(Settings):
@@ -147,15 +162,25 @@ class RunConfig(Looking, Data):
         load("datasets", self.dataset, Dataset)
         if self.retry_errors and not self.resume:
             raise ConfigError("--retry-errors goes on with a run: give --resume as well")
-        several = {"num_encoders": (self.num_encoders or 1) > 1, "num_readers": (self.num_readers or 1) > 1}
-        several |= {name: getattr(self, name) is not None for name in ("address", "encoder_gpus", "reader_gpus")}
-        if self.in_process and (asked := [name for name, given in several.items() if given]):
-            option = asked[0].replace("_", "-")
+        if self.in_process and (asked := self._of_the_graph()):
             raise ConfigError(
-                f"--in-process answers in one process, without Ray: leave --{option} out, or --in-process"
+                f"--in-process answers in one process, without Ray, where {' and '.join(asked)} would change nothing: "
+                "leave that out, or --in-process"
             )
         self.episode.check_engine(self.engine_spec() if self.in_process else None, together=self.in_process)
         return self
+
+    def _of_the_graph(self) -> list[str]:
+        """Settings of Ray's actors that were given, as they are spelled. Those of one actor, and defaults, as a
+        run.yaml holds them, ask for nothing."""
+        fields = type(self).model_fields
+        found = [name for name in OF_THE_GRAPH if getattr(self, name) != fields[name].default]
+        alone = [name for name in ("num_encoders", "num_readers", "num_lookers") if getattr(self, name) == 1]
+        return [
+            f"--set {name}" if option_of(fields[name].metadata).hidden else f"--{name.replace('_', '-')}"
+            for name in found
+            if name not in alone
+        ]
 
     def open_dataset(self) -> Dataset:
         """The data set that `dataset` describes."""

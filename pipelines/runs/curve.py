@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saccade.metrics.bootstrap import interval_text
+from saccade.wording import counted
 
 
 def to_markdown(results: Mapping[str, Any]) -> str:
@@ -23,8 +24,9 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         lines.append(f"| {method} | " + " | ".join(cells.get(size, "-") for size in sizes) + " |")
     scored = next(iter(results["variants"].values()))["score"]
     about = (
-        f"{results['metric']} [95 %], {results['title'].partition(', ')[2]}: n = {scored['num_questions']} questions "
-        f"on {scored['num_pages']} pages; intervals: bootstrap over pages. {'; '.join(others)}. "
+        f"{results['metric']} [95 %], {results['title'].partition(', ')[2]}: "
+        f"n = {counted(scored['num_questions'], 'question')} on {counted(scored['num_pages'], 'page')}; "
+        f"intervals: bootstrap over pages. {'; '.join(others)}. "
         f"Commit {results.get('commit')}, {results.get('processor')}."
     )
     return "\n".join([*lines, "", about, ""])

@@ -17,6 +17,7 @@ from saccade.families import own_gaze
 from saccade.heads.scoring import looks_by, trained_on
 from saccade.registry import load, validation_text
 from saccade.settings import Settings
+from saccade.wording import meant
 
 ALL = "all"
 """What stands for every experiment in configs/experiments/."""
@@ -68,7 +69,9 @@ class Experiment(Settings):
         named["heads"] = {self.heads.against} if self.heads else set()
         for key, names in named.items():
             if unknown := names - self.variants.keys():
-                raise ConfigError(f"{key}: no variant {', '.join(unknown)}. There are: {', '.join(self.variants)}")
+                near = "".join(meant(name, self.variants) for name in sorted(unknown))
+                there = ", ".join(self.variants)
+                raise ConfigError(f"{key}: no variant {', '.join(sorted(unknown))}. {near}There are: {there}")
         if loose := self.expected.keys() - self.against.keys():
             raise ConfigError(f"expected: {', '.join(loose)} is compared with nothing: give it a row in `against`")
         if self.profile and not self.timed:
@@ -124,7 +127,8 @@ def find_experiment(name: str) -> Path:
         return path
     if name not in experiments:
         raise UnknownName(
-            f"no experiment {name!r}: neither a YAML file, nor {ALL}, nor one of {', '.join(experiments)}"
+            f"no experiment {name!r}: neither a YAML file, nor {ALL}, nor one of those in configs/experiments/. "
+            f"{meant(name, [ALL, *experiments])}There are: {', '.join(experiments)}"
         )
     return experiments[name]
 
@@ -140,11 +144,16 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         ConfigError: no such file, not YAML, or a setting is unknown.
     """
+    loaded: Any = None
     try:
-        return Experiment(**yaml.safe_load(path.read_text()))
+        loaded = yaml.safe_load(path.read_text())
+        return Experiment(**loaded)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"{path} is not a YAML mapping: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        raise ConfigError(f"{path}: {validation_text(error)}") from error
+        known = Experiment.model_fields
+        near = "".join(meant(key, known) for key in loaded if key not in known)
+        more = f". {near}Settings: {', '.join(known)}" if near else ""
+        raise ConfigError(f"{path}: {validation_text(error)}{more}") from error

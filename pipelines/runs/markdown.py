@@ -6,6 +6,7 @@ from typing import Any
 from pipelines.runs import wrong_answers
 from saccade.clock import STAGES
 from saccade.metrics.bootstrap import interval_text
+from saccade.wording import counted
 
 MEASURED = {
     "s": ("seconds", 2),
@@ -93,7 +94,7 @@ def footnote(results: Mapping[str, Any]) -> str:
     metric, expects = results["metric"], (results.get("experiment") or {}).get("expects", "")
     notes = [note.format(metric=metric) + " " for key, note in NOTES.items() if key in first]
     return (
-        f"n = {scored['num_questions']} questions on {scored['num_pages']} pages; "
+        f"n = {counted(scored['num_questions'], 'question')} on {counted(scored['num_pages'], 'page')}; "
         f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
         f"{_errors_note(results)}{_px_note(sizes, metric)}"
         "coverage: share of the answer box shown at full resolution. "
@@ -129,7 +130,7 @@ def _expected(entry: Mapping[str, Any]) -> str:
 
 
 def _pages(entry: Mapping[str, Any]) -> str:
-    return f"{entry['trained_pages']:,} pages" if "trained_pages" in entry else "-"
+    return counted(entry["trained_pages"], "page") if "trained_pages" in entry else "-"
 
 
 def _number(value: float | None, digits: int) -> str:

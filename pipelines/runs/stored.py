@@ -17,6 +17,7 @@ from saccade.errors import ConfigError
 from saccade.metrics.scoring import title
 from saccade.registry import load
 from saccade.types import Sample
+from saccade.wording import meant
 
 
 def results_file(target: Path) -> Path | None:
@@ -50,7 +51,9 @@ def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[
     if variant is not None:
         variants = sorted(set(answers.to_table(columns=["variant"])["variant"].to_pylist()))
         if variant not in variants:
-            raise ConfigError(f"no variant {variant!r} in {run}. There are: {', '.join(variants)}")
+            raise ConfigError(
+                f"no variant {variant!r} in {run}. {meant(variant, variants)}There are: {', '.join(variants)}"
+            )
         wanted &= arrow.field("variant") == variant
     matching = answers.head(1, filter=wanted).to_pylist()
     if not matching and question_id is None:

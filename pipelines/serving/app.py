@@ -39,6 +39,7 @@ from saccade.engines._configuration import model_type
 from saccade.errors import EngineDead
 from saccade.families import Family
 from saccade.registry import find
+from saccade.wording import counted
 
 NAME = "saccade"
 MOST_ONGOING = 10_000
@@ -213,4 +214,4 @@ def run(config: ServeConfig, host: str, port: int, console: Console) -> None:
             pass
         say(console, "closing: what is being answered is answered first")
         left = handle.drain.remote().result(timeout_s=config.drain_s + CLOSE_S)
-        say(console, f"closed, {left} requests cut off" if left else "closed")
+        say(console, f"closed, {counted(left, 'request')} cut off" if left else "closed")

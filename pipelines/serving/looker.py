@@ -18,6 +18,7 @@ from saccade.episode import Ask, More, Seen, arun, episodes
 from saccade.parts import JOIN
 from saccade.picture import Picture
 from saccade.types import Answer, Gaze, Grid, Trace
+from saccade.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ class Looker:
             raise Refusal(503, "the server is closing. Ask another one", code="draining")
         if self.room.locked() and self.waiting >= self.config.max_queue:
             raise Refusal(
-                429, f"{self.waiting} requests wait already; no more are taken. Ask again later", code="queue_full"
+                429,
+                f"{counted(self.waiting, 'request')} waiting, no more are taken. Ask again later",
+                code="queue_full",
             )
 
     @asynccontextmanager

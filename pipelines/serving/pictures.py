@@ -16,6 +16,7 @@ from saccade.decoding import pages as paged
 from saccade.decoding.uri import from_base64, from_uri, is_base64, is_uri
 from saccade.errors import PictureError
 from saccade.picture import Picture, resized
+from saccade.wording import counted
 
 GAP_PX = 16
 """White between two images of a sheet."""
@@ -35,16 +36,28 @@ class Sheet:
 
 
 def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) -> Sheet:
-    """The sheet of a request's images; `pages` ("1,3-5") selects pages of files. It blocks: run it in a thread.
+    """The sheet of a request's images. It blocks: run it in a thread.
+
+    `pages` ("1,3-5"): those that the request chooses of its files; each must be there, in the longest of them. Without
+    it the server's own list holds, of which every file gives what it has.
 
     Raises:
         Refusal: an image is refused, or cannot be fetched.
         PictureError: an image cannot be read.
     """
     if len(urls) > config.max_images:
-        raise Refusal(413, f"{len(urls)} images; at most {config.max_images} are taken", "messages", "too_many_images")
+        raise Refusal(
+            413, f"{counted(len(urls), 'image')}; at most {config.max_images} are taken", "messages", "too_many_images"
+        )
     files = [_bytes_of(url, config) for url in urls]
-    pictures = [picture for data in files for picture in _pages(data, pages, config)]
+    counts = [paged.number_of(data) for data in files]
+    taken = pages or config.pages
+    pictures = [
+        picture for data, count in zip(files, counts, strict=True) for picture in _pages(data, count, taken, config)
+    ]
+    if beyond := paged.lacking(pages, max(counts)):
+        has = f"the {'longest ' * (len(files) > 1)}file has {counted(max(counts), 'page')}"
+        raise Refusal(400, f"{has}; {pages} asks for {beyond} as well", "saccade.pages", "no_such_page")
     if len(pictures) > config.max_images:
         raise _too_many(f"{len(pictures)} pages and images", config)
     for number, picture in enumerate(pictures):
@@ -62,13 +75,12 @@ def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) 
     return Sheet(files[0] if pictures[0].page is None else pictures[0].rgb)
 
 
-def _pages(data: bytes, pages: str | None, config: ServeConfig) -> list[Picture]:
+def _pages(data: bytes, num_pages: int, pages: str | None, config: ServeConfig) -> list[Picture]:
     """The chosen pages of a file; the image itself where it has no pages, or is its only one."""
-    num_pages = paged.number_of(data)
     chosen = paged.chosen(pages, num_pages)
     if not chosen:
-        has = f"the file has {num_pages} page{'s' * (num_pages > 1)}"
-        raise Refusal(400, f"{has}; chosen are {pages}", "saccade.pages", "no_such_page")
+        has = f"the file has {counted(num_pages, 'page')}; chosen are {pages}"
+        raise Refusal(400, has, "saccade.pages", "no_such_page")
     if len(chosen) > config.max_images:
         raise _too_many(f"the file has {num_pages} pages", config)
     return [Picture.open(data, page=page if num_pages > 1 else None) for page in chosen]

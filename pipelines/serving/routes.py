@@ -183,7 +183,7 @@ class Front:
         return bytes(data)
 
     async def _events(self, asked: Asked) -> AsyncGenerator[Fixation | Looked, None]:
-        sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages or self.config.pages)
+        sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages)
         async with aclosing(self.looker.look(asked, sheet)) as looks:
             async for update in looks:
                 yield update

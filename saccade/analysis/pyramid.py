@@ -17,6 +17,7 @@ from saccade.episode import Seen
 from saccade.geometry.pyramid import bands, gaussian, laplacian
 from saccade.metrics.scoring import score as scored
 from saccade.types import Canvas, Grid, Part, Question, Selection
+from saccade.wording import counted
 
 Value = Callable[[Tensor], float]
 """Kept tokens (N,) bool -> their value: a reader's confidence, a score, or a share of the answer's boxes."""
@@ -82,7 +83,8 @@ class PyramidReport:
                 rows = [(*row, cell) for row, cell in zip(rows, cells, strict=True)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        total = f"{self.selected:,} of {self.tokens:,} tokens, {self.tokens / max(1, self.selected):.2f} times fewer"
+        fewer = f"{self.tokens / max(1, self.selected):.2f} times fewer"
+        total = f"{self.selected:,} of {counted(self.tokens, 'token')}, {fewer}"
         return "\n".join([*lines, total + ("" if self.value is None else f"; value {self.value:.4g}")])
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from saccade.budgets import MAX_TOK, Budget
 from saccade.errors import ConfigError
 from saccade.types import Scene
+from saccade.wording import counted
 
 
 class Window(Budget):
@@ -27,7 +28,7 @@ class Window(Budget):
         if self.max_model_len - self.reserve < self.fixations:
             raise ConfigError(
                 f"a window of {self.max_model_len} tokens with {self.reserve} reserved leaves no visual token for "
-                f"each of {self.fixations} fixations: raise max_model_len or lower reserve"
+                f"each of {counted(self.fixations, 'fixation')}: raise max_model_len or lower reserve"
             )
         return self
 

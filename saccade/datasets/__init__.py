@@ -34,6 +34,10 @@ class Row:
     questions: tuple[Question, ...]
 
 
+NO_SUCH_PAGE = "no_such_page"
+"""Why a question about a file is skipped on chosen pages that the file does not have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Skip:
     """An entry of the data that is not a question about an image. Skips are counted and listed."""

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from saccade.datasets import Skip
+from saccade.datasets import NO_SUCH_PAGE, Skip
 from saccade.datasets._fields import Listed, wrong
-from saccade.decoding.pages import SUFFIXES, chosen, is_paged, number_of, ranges
+from saccade.decoding.pages import SUFFIXES, chosen, is_paged, lacking, number_of, ranges
 from saccade.errors import DataError, PictureError, describe
 from saccade.picture import Picture
+from saccade.wording import counted
 
 MARK = "//page="  # after a path that is normal, and so holds no "//"
 
@@ -49,10 +50,10 @@ class Pager:
         else:  # without a list up to it: the data may name page 10**9
             wanted = ranges(self.pages)
             numbers = [named] * (wanted is None or any(first <= named <= last for first, last in wanted))
-        if not numbers:
-            plural = "s" if (num_pages or 0) > 1 else ""
-            has = f"it is page {named}" if num_pages is None else f"the file has {num_pages} page{plural}"
-            yield Skip("no_such_page", f"{item.where} ({has}; chosen are {self.pages})")
+        has_pages = named is None and _has_pages(image)  # an image without pages is not the lesser for having one
+        if not numbers or (has_pages and lacking(self.pages, num_pages or 1)):
+            has = f"it is page {named}" if num_pages is None else f"the file has {counted(num_pages, 'page')}"
+            yield Skip(NO_SUCH_PAGE, f"{item.where} ({has}; chosen are {self.pages})")
         for number in numbers:
             alone = num_pages == 1 and number == 1
             yield item if alone else _at(item, number, own_id=named is None)

@@ -14,6 +14,7 @@ from pydantic import AfterValidator
 from saccade.decoding import high_depth, isolated, pdf
 from saccade.decoding.header import quietly
 from saccade.errors import ConfigError, PictureError
+from saccade.wording import counted
 
 MAX_PAGES = 10_000
 """Pages of one file, at most."""
@@ -81,7 +82,7 @@ def one_of(number: int | None, num_pages: int) -> int:
             )
         return 1
     if not 1 <= number <= num_pages:
-        raise PictureError(f"there is no page {number}: the file has {num_pages} page{'s' * (num_pages > 1)}")
+        raise PictureError(f"there is no page {number}: the file has {counted(num_pages, 'page')}")
     return number
 
 
@@ -95,6 +96,23 @@ def chosen(pages: str | None, num_pages: int) -> list[int]:
     if intervals is None:
         return list(range(1, num_pages + 1))
     return [page for page in range(1, num_pages + 1) if any(first <= page <= last for first, last in intervals)]
+
+
+def lacking(pages: str | None, num_pages: int) -> str:
+    """The pages in "1,3-5" that a file of 3 pages does not have, as "pages 4-5"; "": it has them all.
+
+    A range without an end asks for its first page alone: the others are those that there are.
+
+    Raises:
+        ConfigError: the text is not a list of pages.
+    """
+    missing = []
+    for first, last in ranges(pages) or ():
+        first, last = max(first, num_pages + 1), first if last == MAX_PAGES else last
+        if first <= last:
+            missing.append(str(first) if first == last else f"{first}-{last}")
+    one = len(missing) == 1 and missing[0].isdecimal()
+    return f"page{'' if one else 's'} {','.join(missing)}" if missing else ""
 
 
 def one_page(pages: str | None) -> int | None:

@@ -20,6 +20,7 @@ from saccade.heads.files import CARD
 from saccade.heads.surroundings import Surroundings
 from saccade.tokens.similarity import over_words
 from saccade.types import Scene
+from saccade.wording import counted
 
 CHUNK_VALUES = 2**21
 """Values of projected patches held at once (8 MiB), so that a page of 65,536 patches is never projected whole."""
@@ -151,7 +152,8 @@ class MLP(Head):
         patches, level = self.patches(scene), scene.level
         if self.levels > 1 and int(level.max()) >= self.levels:
             raise ConfigError(
-                f"this head was trained on {self.levels} levels; the scene has {int(level.max()) + 1}. Ask for fewer"
+                f"this head was trained on {counted(self.levels, 'level')}; the scene has {int(level.max()) + 1}. "
+                "Ask for fewer"
             )
         weight = scene.query_weight.float().unsqueeze(1)
         mean = (weight @ scene.query_tokens.float()) / weight.sum(-1, keepdim=True).clamp(min=1e-9)  # (B, 1, D)

@@ -16,6 +16,7 @@ from saccade.metrics.exact import exact, words
 from saccade.metrics.relaxed import relaxed
 from saccade.metrics.vqa import vqa
 from saccade.types import Question
+from saccade.wording import meant
 
 Score = Callable[[str, Sequence[str] | None], float | None]
 
@@ -47,7 +48,7 @@ def metric(name: str) -> Metric:
         UnknownName: there is none; the message lists them.
     """
     if name not in METRICS:
-        raise UnknownName(f"no metric {name!r}. There are: {', '.join(METRICS)}")
+        raise UnknownName(f"no metric {name!r}. {meant(name, METRICS)}There are: {', '.join(METRICS)}")
     return METRICS[name]
 
 

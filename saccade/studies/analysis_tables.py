@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from saccade.analysis.pruning import RESIZE
+from saccade.wording import counted
 
 Numbers = Mapping[str, Any]
 
@@ -28,8 +29,8 @@ def report(numbers: Numbers) -> Iterator[Group | Text]:
             yield from part(numbers[name])
     errors = numbers["errors"]
     if errors:
-        yield _note(f"{len(errors)} errors, left out. The first: {errors[0]}")
-    count = "1 question" if numbers["questions"] == 1 else f"{numbers['questions']} questions"
+        yield _note(f"{counted(len(errors), 'error')}, left out. The first: {errors[0]}")
+    count = counted(numbers["questions"], "question")
     yield Text(f"{count} of {numbers['target']}" + (", interrupted" if numbers["interrupted"] else ""))
 
 
@@ -58,7 +59,7 @@ def _layers(measured: Numbers) -> Iterator[Group | Text]:
     table = _table("block", "mean cosine", f"pairs > {measured['threshold']:g}")
     for block in measured["blocks"]:
         table.add_row(str(block["block"]), f"{block['mean']:.3f}", f"{100 * block['redundant']:.2f} %")
-    pages = "1 page" if measured["pages"] == 1 else f"{measured['pages']} pages"
+    pages = counted(measured["pages"], "page")
     yield _titled(f"Redundancy of the encoder's patches by block, {pages}", table)
 
 
@@ -76,9 +77,10 @@ def _rate(measured: Numbers) -> Iterator[Group | Text]:
     yield _titled("Squared error when each dropped token is its nearest kept one, over the variance", lost)
     first = next(iter(by_method.values()))["points"][0]["score"]
     yield _note(
-        f"n = {first['num_questions']} questions on {first['num_pages']} pages; ranges: 95 % intervals, bootstrap over "
-        f"pages, {first['num_resamples']} resamples, seed {first['seed']}. best kept: by the scorer; resize: "
-        "the image made smaller to as many tokens. Keeps 95 %: the fewest tokens from which on all shares do."
+        f"n = {counted(first['num_questions'], 'question')} on {counted(first['num_pages'], 'page')}; "
+        f"ranges: 95 % intervals, bootstrap over pages, {first['num_resamples']} resamples, seed {first['seed']}. "
+        "best kept: by the scorer; resize: the image made smaller to as many tokens. "
+        "Keeps 95 %: the fewest tokens from which on all shares do."
     )
 
 
@@ -136,7 +138,7 @@ def _eccentricity(measured: Numbers) -> Iterator[Group | Text]:
         density, acuity = ("-" if band[key] is None else f"{100 * band[key]:.1f} %" for key in ("density", "acuity"))
         shares = (f"{100 * band[key]:.1f} %" for key in ("page", "kept", "eye"))
         table.add_row(f"{band['low_deg']:g}{far}" + ("" if far else " and more"), *shares, density, acuity)
-    yield _titled(f"Tokens by eccentricity, first looks of {measured['looks']} questions", table)
+    yield _titled(f"Tokens by eccentricity, first looks of {counted(measured['looks'], 'question')}", table)
     yield _note("Density: share of the tokens there that are kept. Acuity: of that at the gaze, 60 / (1 + 0.35 e) cpd.")
 
 

@@ -16,6 +16,7 @@ from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.engines import Reader, choose_engine
 from saccade.types import Answer, Canvas, Encoding, Part, Selection
+from saccade.wording import counted
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
 """Largest relative difference of log-probabilities that rounding explains."""
@@ -54,7 +55,7 @@ def canvases(encoding: Encoding) -> dict[str, Canvas]:
     size = min(FIXATION_TOK, -(-len(encoding) // 4))
     for number, index in enumerate(torch.split(order, size)[:3], start=1):
         grown = grown.add(Part.of(encoding, Selection.keep(index, len(encoding))))
-        by_name[f"{number} fixation{'s' if number > 1 else ''}"] = grown
+        by_name[counted(number, "fixation")] = grown
     return by_name
 
 

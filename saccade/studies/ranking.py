@@ -25,6 +25,7 @@ from saccade.registry import find, load, names
 from saccade.samplers import Sampler
 from saccade.settings import Option, Settings, Short
 from saccade.types import Query, Question, Scene
+from saccade.wording import counted
 
 LOOKS = 3
 MOST = 6  # looks after which a combination is given up: as many tokens as a shared canvas holds
@@ -218,9 +219,10 @@ def footnote(results: Mapping[str, Any]) -> str:
     scored, tokens = results["baselines"][0]["all"], results["tokens"]
     unused = f"{results['without_boxes']} without answer boxes and {results['errors']} with errors left out"
     return (
-        f"n = {scored['num_questions']} questions on {scored['num_pages']} pages ({unused}); intervals: bootstrap over "
-        f"pages, {scored['num_resamples']} resamples, seed {scored['seed']}. 1 look, {LOOKS} looks: share of the "
-        f"answer boxes shown at full resolution after looks of {tokens} tokens; random and uniform show as many in one "
+        f"n = {counted(scored['num_questions'], 'question')} on {counted(scored['num_pages'], 'page')} ({unused}); "
+        f"intervals: bootstrap over pages, {scored['num_resamples']} resamples, seed {scored['seed']}. "
+        f"1 look, {LOOKS} looks: share of the answer boxes shown at full "
+        f"resolution after looks of {tokens} tokens; random and uniform show as many in one "
         "look. first gaze: share of first gazes in an answer box grown by one token. tokens: median on the canvas when "
         f"{ENOUGH:.0%} is shown, all of the page where {MOST} looks do not. No answer was read: planners that listen "
         "to the reader hear that it cannot read, so `uncertainty` has the scorer alone to go by. The planner `slots` "

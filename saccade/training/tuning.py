@@ -17,6 +17,7 @@ from saccade.errors import ConfigError
 from saccade.importance import Mix
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
 from saccade.settings import Option, Settings, Short
+from saccade.wording import counted
 
 NOW = "as it is"
 """The variant that looks with the settings as they are."""
@@ -85,8 +86,8 @@ def halves(rows: Sequence[Row], seed: int) -> tuple[list[Row], list[Row]]:
     answered = [row for row in rows if any(question.answers for question in row.questions)]
     if len(answered) < 2:
         raise ConfigError(
-            f"{len(answered)} pages with answered questions: tuning needs at least 2, some to decide by and some to "
-            "report; a few dozen say something"
+            f"{counted(len(answered), 'page')} with answered questions: tuning needs at least 2, some to decide by "
+            "and some to report; a few dozen say something"
         )
     order = np.random.default_rng(seed).permutation(len(answered))
     middle = (len(answered) + 1) // 2

@@ -12,6 +12,7 @@ from typing import Any
 from saccade.errors import DataError
 from saccade.metrics.bootstrap import bootstrap_mean
 from saccade.metrics.scoring import metric, title
+from saccade.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def of_looks(rows: Sequence[Mapping[str, Any]]) -> Curve | None:
         interval = bootstrap_mean([_after(row, looks) for row in scored], [row["image_id"] for row in scored])
         assert interval is not None  # all of them have a score
         mean_tok = sum(_tokens(row, looks) for row in answered) / len(answered)
-        name = "1 look" if looks == 1 else f"{looks} looks"
+        name = counted(looks, "look")
         points.append(Point(name, mean_tok, interval.mean, interval.low, interval.high))
     return Curve("this run", tuple(points), title(row.get("metric") for row in scored))
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from math import hypot
 
 from saccade.viz.lettering import MUTED, READ, Block, Style, block
-from saccade.viz.view import TraceView, counted, said, spent
+from saccade.viz.view import TraceView, said, spent
+from saccade.wording import counted
 
 PAGE_PX = (1600, 1800)  # a page is never drawn larger
 LEAST_PX = 640  # the longer side of a small image is enlarged to this

@@ -10,7 +10,8 @@ What `saccade ask` prints:
 import unicodedata
 from collections.abc import Sequence
 
-from saccade.viz.view import TraceView, counted, said, spent
+from saccade.viz.view import TraceView, said, spent
+from saccade.wording import counted
 
 ANSWER_CELLS = 40
 """Answers longer than this many terminal cells are cut in the lines of fixations; never in the last line."""

@@ -21,6 +21,7 @@ from saccade.annotation.evidence import Box, box_uv, covers
 from saccade.errors import DataError
 from saccade.geometry.grid import level_sizes
 from saccade.types import Grid, Trace
+from saccade.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,6 @@ class TraceView:
 def said(answer: str) -> str:
     """The answer, or what an empty one means."""
     return answer if answer.strip() else "cannot read"
-
-
-def counted(number: int, noun: str) -> str:
-    """1 token, 1,234 tokens."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def spent(view: TraceView) -> str:

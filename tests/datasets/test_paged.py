@@ -55,6 +55,10 @@ def test_pages_are_chosen_and_files_without_them_are_counted(scans: Path) -> Non
     assert [item for item in items if isinstance(item, Skip)] == [
         Skip("no_such_page", f"{name} (the file has 1 page; chosen are 2-)") for name in ("one.pdf", "photo.png")
     ]
+    items = list(open_dataset(str(scans), question="?", pages="1-2").rows())
+    assert [item for item in items if isinstance(item, Skip)] == [  # not photo.png, which has no pages
+        Skip("no_such_page", "one.pdf (the file has 1 page; chosen are 1-2)")
+    ]
     with pytest.raises(ConfigError, match="pages = 'x'"):
         open_dataset(str(scans), question="?", pages="x")
     with pytest.raises(ConfigError, match="data set 'synthdoc' takes no --pages"):

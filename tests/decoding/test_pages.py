@@ -14,7 +14,7 @@ from PIL import Image
 
 from saccade.decoding import child, isolated, pdf
 from saccade.decoding.child import Child, Children
-from saccade.decoding.pages import chosen, number_of
+from saccade.decoding.pages import chosen, lacking, number_of
 from saccade.errors import ConfigError, PictureError
 from saccade.picture import Picture
 from tests.broken_images import encoded, page
@@ -131,6 +131,23 @@ def test_pages_are_reduced_and_upright() -> None:
 )
 def test_lists_of_pages(pages: str | None, there: int, found: list[int]) -> None:
     assert chosen(pages, there) == found
+
+
+@pytest.mark.parametrize(
+    ("pages", "missing"),
+    [
+        (None, ""),
+        ("1,3", ""),
+        ("2-", ""),
+        ("1,3-5", "pages 4-5"),
+        ("2,9", "page 9"),
+        ("1-4", "page 4"),
+        ("7-", "page 7"),
+        ("2,4-5,9", "pages 4-5,9"),
+    ],
+)
+def test_what_a_file_of_three_pages_lacks(pages: str | None, missing: str) -> None:
+    assert lacking(pages, 3) == missing
 
 
 @pytest.mark.parametrize("pages", ["", "0", "a", "3-1", "1,,2", "1.5", "-3", "1 2", "1-2-3", "9" * 30])

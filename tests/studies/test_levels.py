@@ -143,4 +143,4 @@ def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     good = run.invoke(app, ["levels", str(tmp_path / "q.jsonl"), "--output", str(tmp_path / "x.json"), *small])
     assert good.exit_code == 0 and "left out: broken.png: PictureError" in good.stderr, good.output
-    assert "1 questions on 1 pages" in good.stdout
+    assert "1 question on 1 page" in good.stdout

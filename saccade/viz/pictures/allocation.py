@@ -10,7 +10,8 @@ from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import heat, limits, lit, scaled
 from saccade.viz.sheet import Panel, panel_size, panels
 from saccade.viz.subject import Subject, on_grid
-from saccade.viz.view import TraceView, counted, spent
+from saccade.viz.view import TraceView, spent
+from saccade.wording import counted
 
 
 class Allocation(Drawing):
@@ -29,7 +30,9 @@ class Allocation(Drawing):
         if held is not None:
             note += f"; {100 * held:.0f} % of the importance"
         shown = [
-            Panel("Picture", page, f"{picture.width_px:,} x {picture.height_px:,} px, {view.num_cells:,} tokens"),
+            Panel(
+                "Picture", page, f"{picture.width_px:,} x {picture.height_px:,} px, {counted(view.num_cells, 'token')}"
+            ),
             Panel("Importance", heat(page, field), mix, limits(field)),
             Panel(
                 "Kept tokens",

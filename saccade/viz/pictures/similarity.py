@@ -12,6 +12,7 @@ from saccade.viz.lettering import font
 from saccade.viz.pictures import Drawing
 from saccade.viz.pixels import COLOURS
 from saccade.viz.subject import Subject, on_grid
+from saccade.wording import counted
 
 
 class Similarity(Drawing):
@@ -48,7 +49,7 @@ def _matrix(figure: Figure, axes: Any, cosines: Likeness, num_tok: int) -> None:
     shown = axes.imshow(
         cosines.matrix.numpy(), extent=(0, num_tok, num_tok, 0), cmap="viridis", interpolation="nearest"
     )
-    dress(axes, f"Cosine of {num_tok:,} tokens", "token, in raster order", "token, in raster order")
+    dress(axes, f"Cosine of {counted(num_tok, 'token')}", "token, in raster order", "token, in raster order")
     colour_bar(
         figure, shown, axes, "cosine" + (f", mean of {cosines.block} x {cosines.block}" if cosines.block > 1 else "")
     )

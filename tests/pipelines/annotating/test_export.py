@@ -142,8 +142,12 @@ def test_a_new_reading_replaces_neither_what_a_person_said_nor_a_value_by_an_err
         "bad.png": dict.fromkeys(("company", "total", "paid"), "PictureError: it is no image still"),
     }
     again = annotated(tmp_path / "done", said, from_run=run, relabel_failed=True, only=Places(output).relabel)
-    export(again)
-    _, second, _ = table(again)
+    made = export(again)
+    _, second, _ = rows = table(again)
+    told = lines(again / "review.jsonl")
+    flags = [row[f"{name}_flag"] for row in rows for name in ("company", "total", "paid")]
+    assert made.flags["error"] == flags.count("error") == sum(each["error"] is not None for each in told) == 3
+    assert made.review == len(told) == sum(flag is not None for flag in flags)  # the summary, the rows and the list
     assert (second["total"], second["reviewed"]) == (12.0, ["total"])
     assert (second["company"], second["company_flag"]) == ("Blue", "unsure")
     assert lines(again / "review.jsonl")[-1]["error"] == "PictureError: it is no image still"

@@ -96,7 +96,7 @@ def test_from_pages_to_a_data_set(here: None, scans: Path, tmp_path: Path) -> No
 
 def test_the_first_pages(here: None, scans: Path, tmp_path: Path) -> None:
     done = annotate(scans, "--fields", tmp_path / "fields.yaml", "--output", tmp_path / "out", "--limit", 1)
-    assert done.exit_code == 0 and "1 pages, 3 values" in done.output
+    assert done.exit_code == 0 and "1 page, 3 values" in done.output
 
 
 def test_the_first_pages_of_what_failed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_expected_errors_are_one_line(capsys: pytest.CaptureFixture[str], monkey
         cli.main()
     assert stopped.value.code == 2
     text = capsys.readouterr().err
-    assert text.startswith("error: no kind 'smaplers'. There are: samplers")
+    assert text.startswith("error: no kind 'smaplers'. Did you mean 'samplers'? There are: samplers")
     assert "Traceback" not in text
 
 

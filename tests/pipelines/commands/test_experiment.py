@@ -99,7 +99,7 @@ def test_other_data_or_another_model_than_the_file_names(
 @pytest.mark.parametrize("entry", ["fixations=5", "limt=5", "sampler.ratio=0.5"])
 def test_a_setting_that_an_experiment_does_not_take_is_refused(entry: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("looks", ALL):
-        with pytest.raises(ConfigError, match=r"no setting .*\. Settings: engine, dataset, limit, data_path"):
+        with pytest.raises(ConfigError, match=r"no setting .*[.?] Settings: engine, dataset, limit, data_path"):
             chosen_by([name, "--set", entry], monkeypatch)
 
 
@@ -256,11 +256,11 @@ def test_all_goes_on_without_one_that_another_process_writes(
             experiment.everything(out, {"limit": 2})
     assert ended.value.exit_code == 3
     *_, done, busy, wrong = console.export_text(clear=True).strip().splitlines()
-    assert done.startswith("1 experiments: ")
+    assert done.startswith("1 experiment: ")
     assert busy.startswith("left out: busy: another process is writing to") and "limits" in wrong
     assert (out / "well" / "report.html").exists() and "## well" in (out / "report.md").read_text()
     monkeypatch.setattr(experiment, "in_repository", lambda: {"wrong": there["wrong"]})
-    with pytest.raises(ConfigError, match="none of the 1 experiments ran. The first: .*limits"):
+    with pytest.raises(ConfigError, match="1 experiment, and none ran. The first: .*limits"):
         experiment.everything(out, {})
 
 
@@ -291,7 +291,7 @@ def test_interrupted_all_stops_and_one_says_what_is_left(
     answered[:] = ["as before"]
     words = ["experiment", str(there["two"]), "--output", str(tmp_path / "alone")]
     result = CliRunner().invoke(app.app, words)
-    assert result.exit_code == 130 and "interrupted: 2 images are left" in result.stderr
+    assert result.exit_code == 130 and "interrupted: 2 images left" in result.stderr
     assert CliRunner().invoke(app.app, words).exit_code == 3, "one answer is an error: a question has no box"
     said = console.export_text()
     assert "| full |" in said and "errors, counted as wrong: told 1. " in said and len(answered) == 4

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from pipelines.commands.app import app
 from pipelines.commands.ask import answer
 from pipelines.commands.settings import merged, run_config, serve_config
+from pipelines.execute.run import batch
 from pipelines.serving.settings import ServeConfig
 from saccade.config import Episode
 from saccade.datasets import Row
@@ -51,6 +52,8 @@ def test_ask_answers_for_each_page(qwen2_5_vl: Path, fax: Path, tmp_path: Path) 
         ask(qwen2_5_vl, fax / "fax.tif", "7-")
     with pytest.raises(ConfigError, match=r"fax.tif' has 3 pages; --pages 2,9 asks for page 9 as well"):
         ask(qwen2_5_vl, fax / "fax.tif", "2,9")
+    with pytest.raises(ConfigError, match=r"fax.tif' has 3 pages; --pages 1,3-5 asks for pages 4-5 as well \(2- means"):
+        ask(qwen2_5_vl, fax / "fax.tif", "1,3-5")
     with pytest.raises(ConfigError, match=r"one.png' has 1 page; --pages 2 chooses none"):
         ask(qwen2_5_vl, fax / "one.png", "2")
 
@@ -89,6 +92,15 @@ def test_json_stands_alone(
     assert [json.loads(line)["page"] for line in said.splitlines()] == [2]
     told = capsys.readouterr().err
     assert "page 1: error: it is damaged" in told and "drawn in" in told
+
+
+def test_batch_says_first_which_pages_there_are_not(qwen2_5_vl: Path, fax: Path, tmp_path: Path) -> None:
+    options = {"dataset": str(fax), "question": "What?", "output": tmp_path / "run", "pages": "1,3-5"}
+    options |= {"model": str(qwen2_5_vl), "device": "cpu", "in_process": True}
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))
+    summary = batch(run_config(merged(None, options, None)), console)
+    assert "left out: fax.tif (the file has 3 pages; chosen are 1,3-5)" in console.export_text()
+    assert summary["skipped"] == {"no_such_page": 1} and summary["questions"] == 3
 
 
 @pytest.mark.parametrize(("pages", "listed"), [("2", 1), ("1,3-5", 2), (None, 3)])
@@ -132,7 +144,7 @@ def test_what_draws_or_measures_an_image_takes_one_page(command: list[str], fax:
         result = CliRunner().invoke(app, [name, str(fax / "fax.tif"), *options, *pages])
         return str(result.exception) if result.exception else "done"
 
-    assert "has 3 pages, and a picture is one of them: choose one (--pages 1 to --pages 3" in said()
+    assert "fax.tif': the file has 3 pages, and a picture is one of them: choose one (--pages 1 to --pages 3" in said()
     assert said("--pages", "1-2") == "pages = '1-2': one page is looked at here; write one number"
-    assert said("--pages", "4") == "there is no page 4: the file has 3 pages"
+    assert said("--pages", "4").endswith("fax.tif': there is no page 4: the file has 3 pages")
     assert said("--pages", "2") == "done"

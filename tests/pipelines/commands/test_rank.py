@@ -161,7 +161,7 @@ def test_the_command(chosen: RankConfig, tmp_path: Path) -> None:
 def test_experiments_go_by_name(tmp_path: Path) -> None:
     assert find_experiment("samplers") == CONFIGS / "samplers.yaml"
     assert find_experiment(str(CONFIGS / "looks.yaml")) == CONFIGS / "looks.yaml"
-    with pytest.raises(UnknownName, match=r"no experiment 'lokks': neither a YAML file, nor all, nor one of .*looks, "):
+    with pytest.raises(UnknownName, match=r"no experiment 'lokks'.*Did you mean 'looks'\? There are: .*looks, "):
         find_experiment("lokks")
     old = CliRunner().invoke(cli.app, ["experiment", "coverage", "--planners", "query", "--output", str(tmp_path)])
     assert old.exit_code == 2 and "it is `saccade rank` now" in old.output

@@ -118,10 +118,13 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("scorer=.edges", "no scorer named '.edges'"),
         ("scorer=edgess", r"no scorer named 'edgess'\. Did you mean 'edges'\? In saccade/importance/: "),
         ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
+        ("sampler={name: hybrid, ratoi: 0.6}", r"ratoi: Extra inputs.*\. Did you mean 'ratio'\? Settings: ratio=0.7"),
+        ("limt=5", r"no setting limt: 5\. Did you mean 'limit'\? Settings: effort, "),
+        ("tokns=5", r"no setting tokns: 5\. Did you mean 'tokens'\? Settings: effort, "),
         ("engine.bogus=1", "engine 'hf': bogus: Extra inputs.*Settings: model="),
         (
             "token=3",
-            r"no setting token: 3\. Settings: effort, sampler, .*model \(engine.model\), .*tokens \(budget.tokens\)",
+            r"no setting token: 3\. Did you mean 'tokens'\? Settings: .*model \(engine.model\), .*tokens \(budget",
         ),
         ("dataset.page_pixels=512", "page_pixels: Extra inputs"),
         ("data_path=x", "data set 'synthdoc' takes no --data-path"),
@@ -235,6 +238,17 @@ def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:
 def test_options_that_would_change_nothing(given: dict[str, Any], told: str | None) -> None:
     with nullcontext() if told is None else pytest.raises(ConfigError, match=told):
         settings.refuse_unused(given)
+
+
+@pytest.mark.parametrize("command", [["ask", "pyproject.toml", "What?"], ["batch", "--output", "nowhere"]])
+def test_the_whole_page_is_not_said_to_be_encoded_where_its_ink_is(command: list[str]) -> None:
+    for more in ([], ["--sampler", "ink"]):
+        with pytest.raises(ConfigError, match="--encoder full would change nothing: .* Give --sampler full"):
+            CliRunner().invoke(app, [*command, "--encoder", "full", *more], catch_exceptions=False)
+    for settled in ({"sampler": "full"}, {"fixations": 2}, {"sampler": "resize"}):
+        settings.refuse_whole_encoding({"encoder": "full"}, Episode(**settled))
+    settings.refuse_whole_encoding({"encoder": "ink"}, Episode())
+    settings.refuse_whole_encoding({}, Episode(encoder="full"))  # as in a run.yaml
 
 
 @pytest.mark.parametrize("name", sorted(LOOKING))

@@ -217,7 +217,7 @@ def test_what_auto_stood_for_is_part_of_a_run(
 
 def test_a_dead_engine_ends_the_run_loudly(config: RunConfig, loop: Loop) -> None:
     loop.most, loop.stops = 1, EngineDead("reader 0 died")  # type: ignore[assignment]
-    with pytest.raises(EngineDead, match=r"reader 0 died\. 1 of 6 images are done\. Go on .*--resume"):
+    with pytest.raises(EngineDead, match=r"reader 0 died\. Done: 1 of 6 images\. Go on .*--resume"):
         batch(config, QUIET)
 
 
@@ -432,8 +432,28 @@ def test_a_run_in_this_process_is_a_run_like_any_other(
     [{"num_readers": 2}, {"num_encoders": 2}, {"address": "head:6379"}, {"encoder_gpus": 1}, {"reader_gpus": 0.5}],
 )
 def test_one_process_is_not_several(config: RunConfig, setting: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"leave --{next(iter(setting)).replace('_', '-')} out, or --in-process"):
+    with pytest.raises(ConfigError, match=f"--{next(iter(setting)).replace('_', '-')} would change nothing: leave"):
         config.with_settings(in_process=True, **setting)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"threads": 2},
+        {"encode_batch": 8},
+        {"in_flight": 4},
+        {"num_lookers": 2},
+        {"episodes_per_reader": 4},
+        {"max_restarts": 0},
+        {"read_timeout_s": 9},
+    ],
+)
+def test_settings_of_actors_are_refused_where_there_are_none(config: RunConfig, setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"where --set {next(iter(setting))} would change nothing: leave that out"):
+        config.with_settings(in_process=True, **setting)
+    ones = dict.fromkeys(("num_readers", "num_encoders", "num_lookers"), 1)
+    repeated = config.with_settings(in_process=True, **ones).dump()  # as run.yaml holds it, with every default
+    assert RunConfig(**repeated).in_process
 
 
 def test_what_needs_one_process_has_it(config: RunConfig) -> None:

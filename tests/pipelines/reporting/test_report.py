@@ -331,7 +331,7 @@ def test_the_report_of_an_experiment(experiment: Path) -> None:
     assert "n = 3 questions on 2 pages" in words
     assert "resize@273: ANLS 0.30 [0.20, 0.40] with 273 tokens" in words
     assert "274 (273 to 275)" in words and "100 ms plan, 200 ms read" in words
-    assert "1 answers; each counts as wrong" in words and "X: <b>" in words
+    assert "1 answer; each counts as wrong" in words and "X: <b>" in words
     by_variant = read_rows(experiment, ["<b>full</b>"])
     assert [row["id"] for row in by_variant["<b>full</b>"]] == ["0", "1", "2", "9"]
 

@@ -150,6 +150,11 @@ def test_pages_beyond_what_is_looked_at_together_are_named(kind: str) -> None:
     assert len(collect([url], ServeConfig(), "1-4").boxes) == 4
     with pytest.raises(Refusal, match="the file has 6 pages; chosen are 9"):
         collect([url], ServeConfig(), "9")
+    with pytest.raises(Refusal, match="the file has 6 pages; 6-7 asks for page 7 as well"):
+        collect([url], ServeConfig(), "6-7")
+    with pytest.raises(Refusal, match="the longest file has 6 pages; 1,7-8 asks for pages 7-8 as well"):
+        collect([url, uri(png())], ServeConfig(), "1,7-8")
+    assert len(collect([url], ServeConfig(pages="6-7")).boxes) == 1  # the server's own list is of any file
     with pytest.raises(Refusal, match="5 pages and images; at most 4"):
         collect([url, uri(png())], ServeConfig(), "1-4")
 
