@@ -26,7 +26,6 @@ from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, inte
 from saccade.metrics.scoring import title
 from saccade.reduction.fusion import Fusion
 from saccade.settings import Settings
-from saccade.training.importance import HELD_OUT
 from saccade.training.keep import answers, entering
 from saccade.training.reduction import Gates
 from saccade.training.resumable import claim, course, picked
@@ -75,7 +74,7 @@ def train(
     start = Fusion(r=settings.r)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows, needs="nothing") as (engine, pages):
-        training_pages, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split()
         gates = Gates(start, entering(engine)([engine.prepare(pages[0].picture)])[0].num_layers)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:

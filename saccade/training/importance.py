@@ -37,7 +37,6 @@ from saccade.types import Scene
 
 Example = tuple[Scene, Tensor]
 KEEP = 100  # tokens that are counted
-HELD_OUT = 5  # every fifth page
 MOST_QUESTIONS = 8  # of a page in one step
 BYTES = 512  # a tokenizer with fewer entries spells: one token says little alone
 SPELLED_SPAN = 9
@@ -141,7 +140,7 @@ def train(
     claim(output, {**origin, "training": settings.dump()})
     listens = settings.teacher in ("attention", "reading") or settings.read
     with spec.open() if listens else spec.open_encoder() as engine:
-        training_pages, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        training_pages, held_out = pages_of(settings, engine, dataset, rows).split()
         head = new_head(settings, engine, training_pages[0])
         report: dict[str, Any] = {"pages": len(training_pages), "held_out": len(held_out), "keep": settings.keep}
         report["untrained"] = judged(settings, head, held_out)

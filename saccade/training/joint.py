@@ -35,7 +35,6 @@ from saccade.heads.allocator import LevelNet, whole_tok
 from saccade.heads.files import save
 from saccade.heads.scoring import Head
 from saccade.settings import Option, Settings, Short
-from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Reading, read_pages, text_of
 from saccade.training.resumable import claim, course, picked
 from saccade.training.reward import asked_in, start_of
@@ -136,7 +135,7 @@ def train(
     claim(output, {**origin, "training": settings.dump()})
     looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
     with frozen(spec.open(), settings.cache, looks, dataset, rows, needs="answers") as (engine, pages):
-        training_pages, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split()
         questions = asked_in(training_pages)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
         report: dict[str, Any] = {"untrained": first}

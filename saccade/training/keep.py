@@ -28,7 +28,6 @@ from saccade.heads.keep import KeepScores
 from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
 from saccade.metrics.scoring import score, title
 from saccade.settings import Settings
-from saccade.training.importance import HELD_OUT
 from saccade.training.reduction import TowerHalves, drawn, hidden_forward
 from saccade.training.resumable import claim, course, picked
 from saccade.training.stored import Page, frozen
@@ -101,7 +100,7 @@ def train(
     torch.manual_seed(settings.seed)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows, needs="boxes") as (engine, pages):
-        training_pages, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split()
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)
 

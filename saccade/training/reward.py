@@ -27,7 +27,7 @@ from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
 from saccade.heads.scoring import KINDS, Head, kind_of
 from saccade.settings import Option, Settings, Short
-from saccade.training.importance import HELD_OUT, HeadSettings
+from saccade.training.importance import HeadSettings
 from saccade.training.plackett import (
     clipped_loss,
     draw,
@@ -194,7 +194,7 @@ def train(
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, levels=settings.levels)
     with spec.open() as engine:
         head, folder = start_of(outcome.init, engine.family.gaze)
-        training_pages, held_out = stored(settings.cache, looks, engine, dataset, rows, needs="answers").split(HELD_OUT)
+        training_pages, held_out = stored(settings.cache, looks, engine, dataset, rows, needs="answers").split()
         budget = None
         if outcome.budgets:
             torch.manual_seed(settings.seed)
