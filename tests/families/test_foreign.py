@@ -1,10 +1,12 @@
 """A foreign ViT in the place of the tower: its cells, its projection, and a training that makes answers from it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 import saccade
 from saccade.engines import choose_engine
@@ -98,3 +100,11 @@ def test_two_engines_have_a_projection_each_and_the_checkpoints_card(
         assert isinstance(encoder.family, Foreign)
         elsewhere = Foreign.trained(encoder.family.own, str(vit), str(tmp_path), torch.device("cpu:0"))
         assert elsewhere.projection is not encoder.family.projection, "moving the one would move the other"
+
+
+def test_pickled_weights_are_not_loaded(vit: Path, qwen2_5_vl: Path, tmp_path: Path) -> None:
+    """Also because two such ViTs of one configuration would have one fingerprint."""
+    shutil.copy(vit / "config.json", tmp_path)
+    torch.save(load_file(vit / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match="does not load as a ViT"):
+        main(["--vit", str(tmp_path), "--model", str(qwen2_5_vl), "--pages", "2", "--out", str(tmp_path / "out")])
