@@ -92,6 +92,11 @@ def bounded(interval: Mapping[str, Any]) -> bool:
     return interval["low"] is not None and interval["num_pages"] >= MIN_PAGES
 
 
+def gains(difference: Mapping[str, Any] | None) -> bool:
+    """Whether a difference, as it is stored, lies above 0 with its whole interval, of bounds worth printing."""
+    return difference is not None and bounded(difference) and difference["low"] > 0
+
+
 def interval_text(interval: Mapping[str, Any] | None, sign: bool = False) -> str:
     """A mean with its bounds, as tables print it."""
     if interval is None:

@@ -23,7 +23,7 @@ from saccade.engines import Engine
 from saccade.engines.hf import HF
 from saccade.heads.budget import LEVELS, BudgetNet
 from saccade.heads.files import save
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, gains, interval_text
 from saccade.metrics.scoring import title
 from saccade.settings import Option, Settings, Short
 from saccade.training.budget import loss as budget_loss
@@ -164,8 +164,8 @@ def summary(report: dict[str, Any], output: Path) -> str:
     lines = [f"held-out pages ({report['metric']}):", chosen]
     lines += [f"  {name:12s} {interval_text(each)}" for name, each in report.items() if name.endswith(" tokens")]
     gain = report["gain"]
-    sure = gain is not None and gain["low"] is not None and gain["low"] > 0
     lines.append(f"  gain over fixed budgets of as many tokens {interval_text(gain, sign=True)}")
     lines.append(f"  chosen so often: {', '.join(f'{tokens} {times}' for tokens, times in report['used'].items())}")
-    lines.append("it pays on these pages" if sure else "no gain that the interval bears out: a fixed budget is as good")
+    nothing = "no gain that the interval bears out: a fixed budget is as good"
+    lines.append("it pays on these pages" if gains(gain) else nothing)
     return "\n".join([*lines, f"{output}"])

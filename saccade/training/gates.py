@@ -22,7 +22,7 @@ from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.families._walk import walk
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, gains, interval_text
 from saccade.metrics.scoring import title
 from saccade.reduction.fusion import Fusion
 from saccade.settings import Settings
@@ -111,6 +111,6 @@ def summary(report: dict[str, Any], output: Path) -> str:
     lines.append(
         "gates, block by block, 0 prunes and 1 merges: " + ", ".join(f"{gate:.2f}" for gate in report["gates"])
     )
-    if gain is None or (gain["low"] or 0) <= 0:
+    if not gains(gain):
         lines.append("no gain in answers that the interval bears out")
     return "\n".join([*lines, f"{output / FILE}"])

@@ -34,6 +34,7 @@ from saccade.geometry.levels import soft_selection
 from saccade.heads.allocator import LevelNet, whole_tok
 from saccade.heads.files import save
 from saccade.heads.scoring import Head
+from saccade.metrics.bootstrap import gains
 from saccade.settings import Option, Settings, Short
 from saccade.training.reading import Reading, read_pages, text_of
 from saccade.training.resumable import claim, course, picked
@@ -211,6 +212,6 @@ def summary(report: dict[str, Any], settings: JointSettings, output: Path) -> st
     for name, each in report.items():
         gain = f"  gain {each['gain_said']}" if "gain_said" in each else ""
         lines.append(f"  {name:12s} {each['said']:22s} {each['tokens']:6.1f} tokens{gain}")
-    if not any(each.get("gain") and (each["gain"]["low"] or 0) > 0 for each in report.values()):
+    if not any(gains(each.get("gain")) for each in report.values()):
         lines.append("no gain that the intervals bear out: keep the scorer it started from")
     return "\n".join([*lines, f"{output}"])

@@ -25,7 +25,7 @@ from saccade.episode import Outcome
 from saccade.errors import ConfigError
 from saccade.heads.files import save
 from saccade.heads.keep import KeepScores
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, gains, interval_text
 from saccade.metrics.scoring import score, title
 from saccade.settings import Settings
 from saccade.training.reduction import TowerHalves, drawn, hidden_forward
@@ -182,6 +182,6 @@ def summary(report: dict[str, Any], settings: KeepSettings, output: Path) -> str
         lines.append(f"  {name:10s} keeps {each['kept']:.3f} of what is asked for; {metric} {read}")
     gain = report["gain"]
     lines.append(f"  gain {interval_text(gain, sign=True)}")
-    if gain is None or (gain["low"] or 0) <= 0:
+    if not gains(gain):
         lines.append("no gain that the interval bears out")
     return "\n".join([*lines, f"{output}"])

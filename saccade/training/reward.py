@@ -26,6 +26,7 @@ from saccade.errors import ConfigError
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
 from saccade.heads.scoring import KINDS, Head, kind_of
+from saccade.metrics.bootstrap import gains
 from saccade.settings import Option, Settings, Short
 from saccade.training.importance import HeadSettings
 from saccade.training.plackett import (
@@ -259,14 +260,14 @@ def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: in
 def summary(report: dict[str, Any], output: Path) -> str:
     """The report as lines of text, for the command."""
     scores = report["said"]
-    sure = report["gain"] is not None and report["gain"]["low"] is not None and report["gain"]["low"] > 0
     number = report["after"]["num_questions"] if report["after"] else 0
+    nothing = "no gain that the interval bears out: keep the head it started from"
     return "\n".join(
         [
             f"answers on {number} held-out questions ({report['metric']}):",
             *(f"  {name:8s} {scores[name]}" for name in ("before", "after", "gain")),
             f"  {report['tokens']} tokens per look",
-            "it pays on these pages" if sure else "no gain that the interval bears out: keep the head it started from",
+            "it pays on these pages" if gains(report["gain"]) else nothing,
             f"{output}",
         ]
     )

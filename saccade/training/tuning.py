@@ -15,7 +15,7 @@ from saccade.config import LOOKS, Episode
 from saccade.datasets import Row
 from saccade.errors import ConfigError
 from saccade.importance import Mix
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, gains, interval_text
 from saccade.settings import Option, Settings, Short
 
 NOW = "as it is"
@@ -120,7 +120,6 @@ def gained(lines: Sequence[Mapping[str, Any]], tuned: str) -> dict[str, Any]:
 def summary(report: Mapping[str, Any]) -> str:
     """The report as lines of text, for the command."""
     gain = report["gain"]
-    sure = gain is not None and gain["low"] is not None and gain["low"] > 0
     questions = 0 if gain is None else gain["num_questions"]
     lines = [
         f"best on the pages that decide: {report['best']}",
@@ -129,6 +128,6 @@ def summary(report: Mapping[str, Any]) -> str:
     ]
     if report["best"] == NOW:
         lines.append("nothing that was tried reads better: stay with the settings as they are")
-    elif not sure:
+    elif not gains(gain):
         lines.append("no gain that the interval bears out: give more pages, or stay with the settings as they are")
     return "\n".join(lines)
