@@ -28,7 +28,7 @@ from saccade.reduction.fusion import Fusion
 from saccade.settings import Settings
 from saccade.training.keep import answers, entering
 from saccade.training.reduction import Gates
-from saccade.training.resumable import claim, course, picked
+from saccade.training.resumable import claim, course, picked, replace_text
 from saccade.training.stored import Page, frozen
 
 FILE = "fusion.yaml"
@@ -96,7 +96,7 @@ def train(
     report |= {"gain": None if gain is None else asdict(gain), "gates": list(ways["trained"].gates or ())}
     report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
     config = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
-    (output / FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+    replace_text(output / FILE, yaml.safe_dump(config, sort_keys=False))
     return report
 
 

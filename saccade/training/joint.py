@@ -37,7 +37,7 @@ from saccade.heads.scoring import Head
 from saccade.metrics.bootstrap import gains
 from saccade.settings import Option, Settings, Short
 from saccade.training.reading import Reading, read_pages, text_of
-from saccade.training.resumable import claim, course, picked
+from saccade.training.resumable import claim, course, picked, replace_text
 from saccade.training.reward import asked_in, start_of
 from saccade.training.stored import Page, Pages, frozen
 from saccade.types import Canvas, Part
@@ -155,7 +155,7 @@ def train(
             notes = {**settings.dump(), "cache": None, "weight": weight, "report": report[name]}
             for part, module in modules.items():
                 save(module, folder / part, model=spec.model, **notes)
-    (output / RESULTS).write_text(json.dumps({**report, "settings": settings.dump()}, indent=1) + "\n")
+    replace_text(output / RESULTS, json.dumps({**report, "settings": settings.dump()}, indent=1) + "\n")
     return report
 
 

@@ -50,7 +50,14 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
                 f"{folder} holds a training with other settings ({'; '.join(changed)}). Give another --output, or the "
                 "settings it was begun with"
             )
-    file.write_text(json.dumps(asked, indent=1) + "\n")
+    replace_text(file, json.dumps(asked, indent=1) + "\n")
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Writes a text file that is never seen in part, whenever the process is killed."""
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, file)
 
 
 def course(
@@ -118,9 +125,7 @@ def kept_lines(file: Path, accept: Callable[[dict[str, Any]], bool] = lambda lin
         if not accept(entry):
             break
         lines_kept.append(entry)
-    part = file.with_suffix(".part")
-    part.write_text("".join(json.dumps(line) + "\n" for line in lines_kept))
-    os.replace(part, file)
+    replace_text(file, "".join(json.dumps(line) + "\n" for line in lines_kept))
     return lines_kept
 
 
