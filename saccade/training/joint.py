@@ -32,7 +32,7 @@ from saccade.datasets import Dataset, Row
 from saccade.engines.hf import HF, HFEngine
 from saccade.geometry.levels import soft_selection
 from saccade.heads.allocator import LevelNet, whole_tok
-from saccade.heads.files import save
+from saccade.heads.files import save, weights_hash
 from saccade.heads.scoring import Head
 from saccade.metrics.bootstrap import gains
 from saccade.settings import Option, Settings, Short
@@ -133,7 +133,7 @@ def train(
         ConfigError: no question has answers, or `output` holds another training.
         KeyboardInterrupt: interrupted; the same call resumes.
     """
-    claim(output, {**origin, "training": settings.dump()})
+    claim(output, {**origin, "training": settings.dump(), "init": weights_hash(settings.init)})
     looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
     with frozen(spec.open(), settings.cache, looks, dataset, rows, needs="answers") as (engine, pages):
         training_pages, held_out = pages.split()

@@ -24,7 +24,7 @@ from saccade.engines import Engine
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.heads.budget import BudgetNet
-from saccade.heads.files import load, save
+from saccade.heads.files import load, save, weights_hash
 from saccade.heads.scoring import KINDS, Head, kind_of
 from saccade.metrics.bootstrap import gains
 from saccade.settings import Option, Settings, Short
@@ -191,7 +191,8 @@ def train(
         ConfigError: no question has answers, or `output` holds another training.
         KeyboardInterrupt: interrupted; the same call resumes.
     """
-    claim(output, {**origin, "training": settings.dump(), "outcome": outcome.dump()})
+    begun = {"training": settings.dump(), "outcome": outcome.dump(), "init": weights_hash(outcome.init)}
+    claim(output, {**origin, **begun})
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, levels=settings.levels)
     with spec.open() as engine:
         head, folder = start_of(outcome.init, engine.family.gaze)
