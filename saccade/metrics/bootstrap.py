@@ -6,7 +6,7 @@ the same questions, question by question.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,11 @@ def _resampled_means(sums: np.ndarray, counts: np.ndarray, num_resamples: int, s
         drawn = rng.multinomial(num_pages, np.full(num_pages, 1 / num_pages), min(block, num_resamples - start))
         means.append((drawn @ sums) / (drawn @ counts))  # (block,)
     return np.concatenate(means)
+
+
+def dumped(interval: Interval | None) -> dict[str, Any] | None:
+    """An interval as it is stored in reports; nothing stays nothing."""
+    return None if interval is None else asdict(interval)
 
 
 def bounded(interval: Mapping[str, Any]) -> bool:

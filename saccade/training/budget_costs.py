@@ -8,7 +8,6 @@ reported is of held-out pages: the network's choice beside each fixed budget.
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +22,7 @@ from saccade.engines import Engine
 from saccade.engines.hf import HF
 from saccade.heads.budget import LEVELS, BudgetNet
 from saccade.heads.files import save
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, gains, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, dumped, gains, interval_text
 from saccade.metrics.scoring import title
 from saccade.settings import Option, Settings, Short
 from saccade.training.budget import loss as budget_loss
@@ -153,7 +152,7 @@ def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str
         **{f"{level} tokens": bootstrap_mean(scores[:, i].tolist(), pages) for i, level in enumerate(net.levels)},
         "gain": bootstrap_difference(own.tolist(), even.tolist(), pages),
     }
-    report: dict[str, Any] = {name: None if each is None else asdict(each) for name, each in readings.items()}
+    report: dict[str, Any] = {name: dumped(each) for name, each in readings.items()}
     used = {str(level): int((place == i).sum()) for i, level in enumerate(net.levels)}
     return {**report, "tokens": round(mean_tok, 1), "used": used}
 

@@ -7,7 +7,6 @@ gates (the first half of the blocks prunes, the second merges).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,10 @@ from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.families._walk import walk
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, gains, interval_text
-from saccade.metrics.scoring import title
+from saccade.metrics.bootstrap import dumped, gains, interval_text
 from saccade.reduction.fusion import Fusion
 from saccade.settings import Settings
-from saccade.training.keep import answers, entering
+from saccade.training.keep import entering, read_whole
 from saccade.training.reduction import Gates
 from saccade.training.resumable import claim, course, picked, replace_text
 from saccade.training.stored import Page, frozen
@@ -87,14 +85,12 @@ def train(
                 name: {"away": round(sum(float(away(engine, way, page)) for page in held_out) / len(held_out), 4)}
                 for name, way in ways.items()
             }
-    scores, names = {}, list[str]()
+    readings = {}
     for name, way in ways.items():
-        scores[name], names = answers(spec.with_settings(reduction=way.spec()), held_out, settings.read)
-        mean = bootstrap_mean(scores[name], names)
-        report[name]["score"] = None if mean is None else asdict(mean)
-    gain = bootstrap_difference(scores["trained"], scores["untrained"], names)
-    report |= {"gain": None if gain is None else asdict(gain), "gates": list(ways["trained"].gates or ())}
-    report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
+        readings[name] = read_whole(spec.with_settings(reduction=way.spec()), held_out, settings.read)
+        report[name]["score"] = dumped(readings[name].mean())
+    gain = dumped(readings["trained"].over(readings["untrained"]))
+    report |= {"gain": gain, "gates": list(ways["trained"].gates or ()), "metric": readings["trained"].metric}
     config = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
     replace_text(output / FILE, yaml.safe_dump(config, sort_keys=False))
     return report

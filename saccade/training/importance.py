@@ -8,7 +8,6 @@ trained at all.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from saccade.errors import ConfigError
 from saccade.heads.files import save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance import Mix
+from saccade.metrics.bootstrap import dumped
 from saccade.settings import Settings
 from saccade.training.losses import LOSSES
 from saccade.training.losses import listwise as listwise
@@ -193,8 +193,8 @@ def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Pa
     gain = read["by the head"].over(read["by query and edges"])
     return {
         "metric": read["by the head"].metric,
-        "read": {name: asdict(mean) for name, each in read.items() if (mean := each.mean())},
-        "gain": None if gain is None else asdict(gain),
+        "read": {name: dumped(each.mean()) for name, each in read.items()},
+        "gain": dumped(gain),
         "said": {name: text_of(each.mean()) for name, each in read.items()} | {"gain": text_of(gain, sign=True)},
     }
 

@@ -19,7 +19,7 @@ question at ten times the rate unlearned what boxes had taught (0.67 to 0.31 at 
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,7 +34,7 @@ from saccade.geometry.levels import soft_selection
 from saccade.heads.allocator import LevelNet, whole_tok
 from saccade.heads.files import save, weights_hash
 from saccade.heads.scoring import Head
-from saccade.metrics.bootstrap import gains
+from saccade.metrics.bootstrap import dumped, gains
 from saccade.settings import Option, Settings, Short
 from saccade.training.reading import Reading, read_pages, text_of
 from saccade.training.resumable import claim, course, picked, replace_text
@@ -149,7 +149,7 @@ def train(
             gain = after.over(before)
             report[name] = {
                 **held_out_facts,
-                "gain": None if gain is None else asdict(gain),
+                "gain": dumped(gain),
                 "gain_said": text_of(gain, sign=True),
             }
             notes = {**settings.dump(), "cache": None, "weight": weight, "report": report[name]}
@@ -191,7 +191,7 @@ def _read(
     mean = reading.mean()
     return reading, {
         "tokens": round(sum(shown) / max(1, len(shown)), 1),
-        "score": None if mean is None else asdict(mean),
+        "score": dumped(mean),
         "metric": reading.metric,
         "said": text_of(mean),
     }
