@@ -11,9 +11,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from rich.progress import track
@@ -53,11 +55,24 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
     replace_text(file, json.dumps(asked, indent=1) + "\n")
 
 
+@contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `file` at the end of the block: that is never seen in part.
+
+    Its name is its own, for other processes may write the same file at the same time.
+    """
+    part = file.with_name(f"{file.name}.{uuid4().hex}.part")
+    try:
+        yield part
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def replace_text(file: Path, text: str) -> None:
-    """Writes a text file that is never seen in part, whenever the process is killed."""
-    part = file.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, file)
+    """Writes a text file, whole or not at all."""
+    with replaced(file) as part:
+        part.write_text(text)
 
 
 def course(

@@ -13,7 +13,6 @@ N tokens of a page, Q questions about it, T tokens of a question.
 import hashlib
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -39,7 +38,7 @@ from saccade.episode import see
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.picture import Picture
 from saccade.reduction.autoencoder import rebuilt
-from saccade.training.resumable import replace_text
+from saccade.training.resumable import replace_text, replaced
 from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
 
 GRID = ("centre_uv", "extent_uv", "level", "row", "col")
@@ -274,9 +273,8 @@ def write(
          "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
          "tensors": packed({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})}
     ]  # fmt: skip
-    part = file.with_suffix(".part")
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
-    os.replace(part, file)
+    with replaced(file) as part:
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
 
 
 def read(file: Path, picture: Callable[[str], Picture], needs: Needs = "nothing") -> Page:

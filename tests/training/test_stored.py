@@ -15,6 +15,7 @@ from saccade.engines.hf import HF
 from saccade.errors import ConfigError, EngineDead
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
+from saccade.training import stored as stored_module
 from saccade.training.maps import Maps
 from saccade.training.stored import Pages, logger, stored
 from saccade.training.targets import label_boxes
@@ -182,6 +183,21 @@ def test_a_page_that_failed_is_said_and_tried_again(tmp_path, engine, monkeypatc
     Image.fromarray(tiny.page(96, 64, seed=2)).save(tmp_path / "b.png")
     again = found()
     assert again.files[0] == first.files[0] and again[1].picture.sha256 == again[1].encoding.picture_hash
+
+
+def test_two_trainings_may_store_one_page_at_once(tmp_path, engine, monkeypatch):
+    """The other one finishes the page while this one is about to."""
+    real, other = stored_module.pq.write_table, []
+
+    def write_table(table, place, **how):
+        real(table, place, **how)
+        monkeypatch.setattr(stored_module.pq, "write_table", real)
+        other.extend(pages(tmp_path, engine))
+
+    monkeypatch.setattr(stored_module.pq, "write_table", write_table)
+    found = pages(tmp_path, engine)
+    assert torch.equal(found[0].encoding.tokens, other[0].encoding.tokens)
+    assert {file.suffix for file in tmp_path.rglob("*") if file.is_file()} == {".json", ".parquet"}
 
 
 def test_an_engine_that_is_gone_ends_the_encoding(tmp_path, engine, monkeypatch):
