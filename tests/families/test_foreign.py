@@ -24,15 +24,7 @@ WIDTH, PATCH_PX = 24, 14
 
 @pytest.fixture(scope="module")
 def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random ViT of two layers, trained (if it were) on 56 x 56 px."""
-    torch.manual_seed(0)
-    config = transformers.ViTConfig(
-        hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=56,
-        patch_size=PATCH_PX,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("vit")
-    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
+    return tiny.vit(tmp_path_factory.mktemp("vit"), WIDTH, PATCH_PX)
 
 
 def test_a_cell_is_its_patches(vit: Path, qwen2_5_vl: Path, tmp_path: Path) -> None:
