@@ -28,6 +28,13 @@ encoder's attention, embed the question, record the language model's attention; 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 
+def cells_at(uv: Tensor, rows: int, cols: int) -> tuple[Tensor, Tensor]:
+    """Row and column (...) int64 of the cells under points (..., 2); of a point on a border, the right or lower one."""
+    size = torch.tensor([cols, rows], device=uv.device)
+    col, row = (uv.double() * size + CELL_ROUNDING).floor().long().clamp(min=0).minimum(size - 1).unbind(-1)
+    return row, col
+
+
 def _bytes(tensor: Tensor) -> bytes:
     return tensor.detach().cpu().contiguous().numpy().tobytes()
 
@@ -144,11 +151,8 @@ class Selection:
         row, col = grid.row[self.index], grid.col[self.index]
         if not self.merges:
             return row, col
-        size = torch.tensor([grid.cols, grid.rows], dtype=torch.float64, device=row.device)
-        place = (self.mean(grid.centre_uv.double()) * size + CELL_ROUNDING).floor().long()  # (K, 2)
-        place = place.clamp(min=0).minimum(size.long() - 1)
-        alone = self.counts == 1
-        return torch.where(alone, row, place[:, 1]), torch.where(alone, col, place[:, 0])
+        alone, merged = self.counts == 1, cells_at(self.mean(grid.centre_uv.double()), grid.rows, grid.cols)
+        return torch.where(alone, row, merged[0]), torch.where(alone, col, merged[1])
 
 
 @dataclass(frozen=True, slots=True)

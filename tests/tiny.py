@@ -102,6 +102,17 @@ def llava(folder: Path, seed: int = 0) -> Path:
     return _save(folder, seed, transformers.LlavaForConditionalGeneration, config, words, processor)
 
 
+def vit(folder: Path, width: int = 24, patch_px: int = 14) -> Path:
+    """A random ViT of two layers, trained (if it were) on 56 x 56 px."""
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=width, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=56,
+        patch_size=patch_px,
+    )  # fmt: skip
+    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
 def _qwen(folder: Path, seed: int, name: str, vision: dict[str, Any], **rope: Any) -> Path:
     words = tokenizer()
     rope = {"rope_type": "default", "rope_theta": 1e4, **rope}

@@ -82,7 +82,7 @@ def head(
 ) -> None:
     """Train a scorer to look where the answer and its label are, where people look, or where the reader attends.
 
-    Pages are encoded once and reused (--cache). Every fifth page is held out; the printed numbers are of those pages.
+    Pages are encoded once and reused (--cache). A fifth is held out, by their ids; the printed numbers are of those.
 
     With --reward it learns from answers alone: sets of tokens are drawn and read, and sets that score above
     the others become more likely. It starts from a trained head (--init), and reports the gain over it.
@@ -118,7 +118,7 @@ def jointly(
     """Train which levels and which tokens a look shows, together, by how well the reader then answers.
 
     The loss is the reader's plus a weight times the share of tokens shown. A look shrinks from 800 to 73
-    tokens during training. Every fifth page is held out; the printed numbers are of those pages.
+    tokens during training. A fifth of the pages is held out, by their ids; the printed numbers are of those.
 
     If interrupted, the same command resumes it. The result is used by --levels 3 --sampler
     pyramid --set "scorer=[{name: late, head: OUTPUT/weight-0.03/scorer}]" --set budget=allocator
@@ -148,7 +148,8 @@ def budget(
 ) -> None:
     """Train how many tokens a page and a question get, by what the reader answers at each budget.
 
-    Every question is read at every budget. Every fifth page is held out; the printed numbers are of those pages.
+    Every question is read at every budget. A fifth of the pages is held out, by their ids; the printed
+    numbers are of those.
 
     If interrupted, the same command resumes it. The result is used by
     --set budget=predicted --set budget.weights=OUTPUT.
@@ -175,7 +176,7 @@ def keep(
 ) -> None:
     """Train which tokens the vision tower drops: all except those that some question of a page needs.
 
-    Every fifth page is held out; the printed numbers are of those pages.
+    A fifth of the pages is held out, by their ids; the printed numbers are of those.
 
     If interrupted, the same command resumes it. The result is used by --engine hf
     --set engine.reduction.name=dynamicvit --set engine.reduction.weights=OUTPUT.
@@ -242,7 +243,7 @@ def gates(
 ) -> None:
     """Train in which blocks of the vision tower similar tokens are pruned, and in which they are merged.
 
-    Every fifth page is held out; the printed numbers are of those pages.
+    A fifth of the pages is held out, by their ids; the printed numbers are of those.
 
     If interrupted, the same command resumes it. The result is used by --config OUTPUT/fusion.yaml.
 
@@ -276,7 +277,10 @@ def _prepared(kind: type[C], settings: dict[str, Any]) -> tuple[C, HF, Dataset, 
     spec = settled(choose_engine({**chosen.engine, "name": "hf"}), here=True)
     assert isinstance(spec, HF)
     rows = [row for row in limit(dataset.rows(), chosen.limit) if isinstance(row, Row)]
-    origin = {"weights": fingerprint(checkpoint(spec.model)), "data": dataset.fingerprint(), "limit": chosen.limit}
+    origin = {
+        "weights": fingerprint(checkpoint(spec.model)), "data": dataset.fingerprint(), "limit": chosen.limit,
+        "held_out": "by image id",  # a training that chose its held-out pages by place does not go on: others would be
+    }  # fmt: skip
     return chosen, spec, dataset, rows, origin
 
 

@@ -4,7 +4,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from pipelines.runs import manifest
 from pipelines.runs.files import replaced
 from pipelines.runs.folder import RunFolder
-from saccade.metrics.bootstrap import bootstrap_mean
+from saccade.metrics.bootstrap import bootstrap_mean, dumped
 from saccade.metrics.scoring import title
 
 COLUMNS = [
@@ -125,8 +124,7 @@ def _distribution(counts: Sequence[int]) -> dict[str, int]:
 
 def _interval(scores: Sequence[float | None], pages: Sequence[str]) -> dict[str, Any] | None:
     """Mean, bootstrap interval by image, and how many questions it is over; None when none has a score."""
-    interval = bootstrap_mean(scores, pages)
-    return None if interval is None else asdict(interval)
+    return dumped(bootstrap_mean(scores, pages))
 
 
 def _total(values: Sequence[int | float | None]) -> int | float:

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from pipelines.runs import wrong_answers
 from pipelines.runs.experiment import Experiment
-from saccade.metrics.bootstrap import MIN_PAGES, Interval, bootstrap_difference, bootstrap_mean
+from saccade.metrics.bootstrap import MIN_PAGES, Interval, bootstrap_difference, bootstrap_mean, dumped
 from saccade.metrics.scoring import title
 
 STAGES = ("encode", "plan", "read")
@@ -35,14 +34,14 @@ def summarise(rows: Sequence[Mapping[str, Any]], experiment: Experiment) -> dict
         pages = [row["image_id"] for row in answered.values()]
         entry: dict[str, Any] = {"n": len(answered), "errors": sum("error" in row for row in answered.values())}
         for score in ("score", "exact", "coverage"):
-            entry[score] = _dumped(bootstrap_mean([row.get(score) for row in answered.values()], pages))
+            entry[score] = dumped(bootstrap_mean([row.get(score) for row in answered.values()], pages))
         for cost in COSTS:
             entry[cost] = _mean([row[cost] for row in answered.values() if cost in row])
         passes = sum(row.get("encoder_passes", 0.0) for row in answered.values())
         entry["encoder_passes"] = passes / max(1, len(set(pages)))
         entry["cannot_read"] = sum(not row.get("readable", True) for row in answered.values()) / max(1, len(answered))
-        entry["bins"] = [_dumped(_bin_mean(answered, low, high)) for low, high in zip(bins[:-1], bins[1:], strict=True)]
-        entry["groups"] = {group: _dumped(_mean_of(answered, ids)) for group, ids in groups.items()}
+        entry["bins"] = [dumped(_bin_mean(answered, low, high)) for low, high in zip(bins[:-1], bins[1:], strict=True)]
+        entry["groups"] = {group: dumped(_mean_of(answered, ids)) for group, ids in groups.items()}
         means = [interval["mean"] for interval in entry["groups"].values() if interval]
         entry["spread"] = float(np.std(means, ddof=1)) if experiment.spread and len(means) > 1 else None
         entry |= _compared(name, by_variant, experiment)
@@ -67,7 +66,7 @@ def _compared(name: str, by_variant: Mapping[str, Rows], experiment: Experiment)
         [other[key]["score"] for key in shared],
         [answered[key]["image_id"] for key in shared],
     )
-    comparison: dict[str, Any] = {"against": experiment.against[name], "difference": _dumped(difference)}
+    comparison: dict[str, Any] = {"against": experiment.against[name], "difference": dumped(difference)}
     if name in experiment.expected:
         comparison |= {"expected": experiment.expected[name], "verdict": verdict(difference, experiment.expected[name])}
     return comparison
@@ -142,7 +141,3 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _most(answered: Rows, key: str) -> float | None:
     return max((row[key] for row in answered.values() if row.get(key) is not None), default=None)
-
-
-def _dumped(interval: Interval | None) -> dict[str, Any] | None:
-    return None if interval is None else asdict(interval)

@@ -6,12 +6,11 @@ they are not. Right is a score of at least a half.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from pydantic import Field
 
-from saccade.metrics.bootstrap import bootstrap_mean
+from saccade.metrics.bootstrap import bootstrap_mean, dumped
 from saccade.settings import Settings
 
 RIGHT = 0.5
@@ -58,7 +57,7 @@ def classes(rows: Sequence[Mapping[str, Any]], failing: Failing) -> dict[str, An
         examples = [_example(key, of, oracle, everything) for key in own[: failing.examples]]
         by_oracle = sum(_score(oracle[key]) >= RIGHT for key in own)  # type: ignore[operator]  # all of them are scored
         failures["classes"][name] = {
-            "share": share and asdict(share),
+            "share": dumped(share),
             "n": len(own),
             "told": by_oracle,
             "examples": examples,

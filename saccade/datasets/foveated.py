@@ -25,6 +25,7 @@ from saccade.registry import load
 from saccade.types import Question
 
 Way = Literal["foveated", "acuity", "scene", "even"]
+Unit = Literal["uv", "px"]  # of the image's sides, or its pixels: boxes come in either
 
 
 class Foveated(Dataset):
@@ -41,8 +42,8 @@ class Foveated(Dataset):
         return (row if isinstance(row, Skip) else _first(row) for row in self._of.rows())
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
-        inner, x, y = json.loads(source)
-        return Picture(partial(_pixels, self._of, inner, (x, y), self.way, self.bins, self.off_deg), limit_px)
+        inner, x, y, unit = json.loads(source)
+        return Picture(partial(_pixels, self._of, inner, (x, y, unit), self.way, self.bins, self.off_deg), limit_px)
 
     def fingerprint(self) -> str:
         return digest(self.way, self.bins, self.off_deg, self._of.fingerprint())
@@ -53,27 +54,30 @@ class Foveated(Dataset):
 
 
 def _first(row: Row) -> Row:
-    """The row with its first question and, in `source`, the gaze."""
+    """The row with its first question and, in `source`, where the gaze is."""
     question = row.questions[0]
     return replace(row, source=json.dumps([row.source, *_gaze(question)]), questions=(question,))
 
 
-def _gaze(question: Question) -> tuple[float, float]:
-    """(x, y) in uv: the middle of the first answer box, or of the page if no box in uv is known."""
-    if not question.answer_boxes_uv:
-        return 0.5, 0.5
-    x0, y0, x1, y1 = question.answer_boxes_uv[0]
-    return (x0 + x1) / 2, (y0 + y1) / 2
+def _gaze(question: Question) -> tuple[float, float, Unit]:
+    """(x, y) of the middle of the first answer box and their unit; the middle of the page if no box is known."""
+    boxes = question.answer_boxes_uv or question.answer_boxes_px
+    if not boxes:
+        return 0.5, 0.5, "uv"
+    x0, y0, x1, y1 = boxes[0]
+    return (x0 + x1) / 2, (y0 + y1) / 2, "uv" if question.answer_boxes_uv else "px"
 
 
 def _pixels(
-    of: Dataset, source: str, gaze_uv: tuple[float, float], way: Way, bins: tuple[int, int], off_deg: float
+    of: Dataset, source: str, gaze: tuple[float, float, Unit], way: Way, bins: tuple[int, int], off_deg: float
 ) -> np.ndarray:
     """(H, W, 3) uint8."""
-    picture = of.picture(source)
+    picture, (x, y, unit) = of.picture(source), gaze
     if way == "even":
         return even_image(picture, bins[0] * bins[1]).rgb
-    gaze_uv = _beside(gaze_uv, off_deg * PX_PER_DEG, picture.size_px)
+    width, height = picture.size_px
+    on_page = (x, y) if unit == "uv" else (min(max(x / width, 0.0), 1.0), min(max(y / height, 0.0), 1.0))
+    gaze_uv = _beside(on_page, off_deg * PX_PER_DEG, (width, height))
     if way == "scene":
         return scene_image(picture, gaze_uv, bins).rgb
     return foveated_image(picture, gaze_uv, bins, "acuity" if way == "acuity" else "log").rgb

@@ -194,7 +194,9 @@ def load_model(model_class: Any, path: str, dtype: torch.dtype) -> Any:
         ConfigError: weights are missing, or do not fit the configuration.
     """
     try:
-        model, loading = model_class.from_pretrained(path, dtype=dtype, output_loading_info=True)
+        model, loading = model_class.from_pretrained(
+            path, dtype=dtype, output_loading_info=True, use_safetensors=True
+        )  # never a pickle, which is a program, and of which `fingerprint` knows nothing
     except Exception as error:  # parsers, sizes that do not fit: of no common type
         raise ConfigError(f"the checkpoint {path!r} does not load: {describe(error)[:500]}") from error
     if missing := sorted(loading["missing_keys"]):

@@ -58,7 +58,9 @@ class Foreign(Family):
 
         reach(path)
         try:
-            vit = ViTModel.from_pretrained(path, add_pooling_layer=False, attn_implementation="eager")
+            vit = ViTModel.from_pretrained(
+                path, add_pooling_layer=False, attn_implementation="eager", use_safetensors=True
+            )
         except Exception as error:  # parsers, sizes that do not fit: of no common type
             raise ConfigError(f"engine.vit={path!r} does not load as a ViT: {describe(error)[:500]}") from error
         try:

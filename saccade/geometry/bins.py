@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
+from saccade.types import cells_at
+
 
 def regions(centre_uv: Tensor, level: Tensor, side: int) -> Tensor:
     """(B, N) int64: the region of its own level, of `side` x `side`, that each token's centre (B, N, 2) lies in."""
-    cell = (centre_uv * side).floor().long().clamp(0, side - 1)
-    return (level * side + cell[..., 1]) * side + cell[..., 0]
+    row, col = cells_at(centre_uv, side, side)
+    return (level * side + row) * side + col
 
 
 def logpolar_bins(offset: Tensor, present: Tensor, num_rho: int, num_theta: int, alpha: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from saccade.types import Canvas, Gaze, Grid
+from saccade.types import CELL_ROUNDING, Canvas, Gaze, Grid, cells_at
 
 
 def plain_grid(rows: int, cols: int, width_px: int, height_px: int) -> Grid:
@@ -25,8 +25,7 @@ def plain_grid(rows: int, cols: int, width_px: int, height_px: int) -> Grid:
 
 def coarse_on(coarse: Grid, fine: Grid, level: int = 1) -> Grid:
     """A coarser grid of the same image on the canvas of a finer one: each token stands at the floor of its centre."""
-    col = (coarse.centre_uv[:, 0] * fine.cols).floor().long().clamp(max=fine.cols - 1)
-    row = (coarse.centre_uv[:, 1] * fine.rows).floor().long().clamp(max=fine.rows - 1)
+    row, col = cells_at(coarse.centre_uv, fine.rows, fine.cols)
     levels = torch.full_like(row, level)
     return Grid(
         coarse.centre_uv, coarse.extent_uv, levels, row, col, fine.rows, fine.cols, coarse.width_px, coarse.height_px
@@ -86,7 +85,7 @@ def gaze_at(grid: Grid, index: int, reason: str, score: float, importance: Tenso
 
 
 def in_boxes(grid: Grid, boxes_uv: Sequence[tuple[float, float, float, float]]) -> Tensor:
-    """(N,) bool: tokens that overlap any box (x0, y0, x1, y1) by more than nothing."""
+    """(N,) bool: tokens that overlap any box (x0, y0, x1, y1) by more than what float32 may round a border by."""
     if not boxes_uv:
         return torch.zeros(len(grid), dtype=torch.bool)
     if grid.source is not None:
@@ -95,7 +94,7 @@ def in_boxes(grid: Grid, boxes_uv: Sequence[tuple[float, float, float, float]]) 
     boxes = torch.tensor(boxes_uv, dtype=torch.float32)  # (A, 4)
     low, high = grid.centre_uv - grid.extent_uv / 2, grid.centre_uv + grid.extent_uv / 2  # (N, 2)
     overlap = torch.minimum(high[:, None], boxes[None, :, 2:]) - torch.maximum(low[:, None], boxes[None, :, :2])
-    return (overlap > 0).all(-1).any(-1)
+    return (overlap > CELL_ROUNDING * grid.extent_uv[:, None]).all(-1).any(-1)
 
 
 def box_coverage(grid: Grid, shown: Tensor, boxes_uv: Sequence[tuple[float, float, float, float]]) -> float:
@@ -125,8 +124,7 @@ def pool(values: NDArray[np.float32], grid: Grid) -> Tensor:
         here = levels == level
         cols, rows = (1 / extent[here].amin(0)).round().long().tolist()  # merged tokens are larger
         cells = torch.from_numpy(_area_mean(values, rows, cols))  # (rows, cols)
-        col, row = (centre[here] * torch.tensor([cols, rows])).floor().long().unbind(-1)
-        pooled[here] = cells[row.clamp(max=rows - 1), col.clamp(max=cols - 1)]
+        pooled[here] = cells[cells_at(centre[here], rows, cols)]
     return pooled
 
 

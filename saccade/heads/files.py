@@ -4,6 +4,7 @@ Loading executes no code of the folder. A module that can be saved has a propert
 `__init__`, as JSON.
 """
 
+import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -56,6 +57,12 @@ def load(kind: type[M], folder: Path) -> M:
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"the {kind.__name__} in {folder} does not fit its sizes: {error}") from error
     return module.eval()
+
+
+def weights_hash(folder: Path | None) -> str | None:
+    """A hash of the weights in a module's folder; None: there is no folder, or it holds none."""
+    file = None if folder is None else folder.expanduser() / WEIGHTS
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file is not None and file.is_file() else None
 
 
 def load_cached(kind: type[M], folder: str, device: torch.device | str = "cpu") -> M:

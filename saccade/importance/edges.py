@@ -1,5 +1,6 @@
 """Edge density: where the picture itself has strokes, borders and texture, before any model has seen it."""
 
+import hashlib
 from typing import ClassVar, Literal
 from weakref import WeakKeyDictionary
 
@@ -46,8 +47,9 @@ class Edges(Scorer):
     def _pooled(self, picture: Picture, grid: Grid) -> Tensor:
         """(N,) of one picture. Free of the question, so all questions and looks at a picture share it."""
         known = _POOLED.setdefault(picture, {})
-        merged = None if grid.source is None else grid.source.cpu().numpy().tobytes()
-        key = (self, merged, len(grid), grid.rows, grid.cols, grid.width_px, grid.height_px)
+        places = (grid.centre_uv, grid.extent_uv, grid.level, *(() if grid.source is None else (grid.source,)))
+        seal = hashlib.sha256(b"|".join(each.cpu().numpy().tobytes() for each in places)).digest()
+        key = (self, seal, grid.width_px, grid.height_px)
         if key not in known:
             known[key] = pool(self._map(picture, grid), grid)
         return known[key]

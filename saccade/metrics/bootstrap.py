@@ -6,7 +6,7 @@ the same questions, question by question.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -87,9 +87,19 @@ def _resampled_means(sums: np.ndarray, counts: np.ndarray, num_resamples: int, s
     return np.concatenate(means)
 
 
+def dumped(interval: Interval | None) -> dict[str, Any] | None:
+    """An interval as it is stored in reports; nothing stays nothing."""
+    return None if interval is None else asdict(interval)
+
+
 def bounded(interval: Mapping[str, Any]) -> bool:
     """Whether an interval, as it is stored, has bounds worth printing."""
     return interval["low"] is not None and interval["num_pages"] >= MIN_PAGES
+
+
+def gains(difference: Mapping[str, Any] | None) -> bool:
+    """Whether a difference, as it is stored, lies above 0 with its whole interval, of bounds worth printing."""
+    return difference is not None and bounded(difference) and difference["low"] > 0
 
 
 def interval_text(interval: Mapping[str, Any] | None, sign: bool = False) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 TINY = 1e-6  # probabilities are kept this far from 0 and 1 before their log-odds are taken
+MOST_ODDS = 700.0  # log-odds whose exponential is still finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Calibration(BaseModel):
         if (self.mean, self.least, self.intercept) == (1.0, 0.0, 0.0):
             return mean
         odds = self.mean * float(_log_odds(mean)) + self.least * float(_log_odds(least)) + self.intercept
-        return 1 / (1 + math.exp(-odds))
+        return 1 / (1 + math.exp(min(-odds, MOST_ODDS)))
 
     @classmethod
     def fit(cls, logprobs: Sequence[Sequence[float]], score: Sequence[float]) -> Self:

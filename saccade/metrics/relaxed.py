@@ -20,7 +20,7 @@ def relaxed(answer: str, answers: Sequence[str] | None) -> float | None:
 def _meets(answer: str, accepted: str) -> bool:
     said, right = _number(answer), _number(accepted)
     if said is not None and right:
-        return abs(said - right) <= TOLERANCE * abs(right)
+        return abs(said - right) / abs(right) <= TOLERANCE  # not a product, which rounds otherwise
     return bool(answer) and answer.lower() == accepted.lower()
 
 

@@ -26,7 +26,7 @@ class Slots(Planner):
     the first look is spread by that sampler's own rule.
     """
 
-    side: int = Field(4, ge=1, le=16, description="Slots along each side of the page.")
+    side: int = Field(4, ge=1, le=16, description="Slots along the longer side of the page.")
     compact: float = Field(0.1, ge=0, description="What being one cell apart adds to 1 - cosine.")
     rounds: int = Field(2, ge=1, le=20, description="Rounds of clustering.")
 

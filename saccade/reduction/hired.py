@@ -15,7 +15,7 @@ from pydantic import Field
 from saccade.reduction import Reduction
 from saccade.reduction._slots import regroup
 from saccade.tokens.apportion import apportion
-from saccade.types import Encoding
+from saccade.types import Encoding, cells_at
 
 
 class HiRED(Reduction):
@@ -33,8 +33,7 @@ class HiRED(Reduction):
     def after(self, encoding: Encoding) -> Encoding:
         if self.keep >= len(encoding):
             return encoding
-        count = torch.tensor([self.cols, self.rows])
-        col, row = torch.minimum((encoding.grid.centre_uv * count).floor().long(), count - 1).unbind(-1)
+        row, col = cells_at(encoding.grid.centre_uv, self.rows, self.cols)
         part = row * self.cols + col
         mass = torch.zeros(self.rows * self.cols).index_add_(0, part, encoding.received)
         kept = apportion(encoding.received, part, mass, self.keep)

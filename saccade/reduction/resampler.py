@@ -15,7 +15,7 @@ from saccade.errors import ConfigError
 from saccade.heads.files import holds, load_cached
 from saccade.heads.queries import Queries
 from saccade.reduction import Reduction
-from saccade.types import Encoding
+from saccade.types import Encoding, cells_at
 
 
 class Resampler(Reduction):
@@ -42,13 +42,13 @@ class Resampler(Reduction):
         grid = encoding.grid
         centre = seen @ grid.centre_uv
         spread = (seen @ grid.centre_uv.square() - centre.square()).clamp(min=0).sqrt()
-        size = torch.tensor([grid.cols, grid.rows])
-        col, row = torch.minimum((centre * size + 1e-4).floor().long(), size - 1).unbind(-1)
+        cell = 1 / torch.tensor([grid.cols, grid.rows])
+        row, col = cells_at(centre, grid.rows, grid.cols)
         order = torch.argsort(row * grid.cols + col, stable=True)
         place = replace(
             grid,
             centre_uv=centre[order],
-            extent_uv=(2 * spread + 1 / size)[order].clamp(max=1),
+            extent_uv=(2 * spread + cell)[order].clamp(max=1),
             level=torch.zeros_like(row),
             row=row[order],
             col=col[order],

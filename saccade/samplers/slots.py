@@ -29,7 +29,7 @@ class Slots(Sampler):
     reads: ClassVar[tuple[Need, ...]] = ("tower",)
     merges: ClassVar[bool] = True
 
-    side: int = Field(4, ge=1, le=16, description="Slots along each side of the page.")
+    side: int = Field(4, ge=1, le=16, description="Slots along the longer side of the page.")
     compact: float = Field(0.1, ge=0, description="What being one cell apart adds to 1 - cosine.")
     rounds: int = Field(2, ge=1, le=20, description="Rounds of clustering.")
     num_dims: int = Field(32, ge=8, le=1024, description="Width to which wider features are folded.")

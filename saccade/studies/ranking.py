@@ -5,7 +5,6 @@ numbers mean is in `saccade.analysis.gaze`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, median
 from typing import Annotated, Any
@@ -19,7 +18,7 @@ from saccade.engines import Encoder
 from saccade.errors import ConfigError, DataError, describe
 from saccade.heads.scoring import looks_by
 from saccade.importance import Scorer
-from saccade.metrics.bootstrap import bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_mean, dumped, interval_text
 from saccade.planners import Planner
 from saccade.registry import find, load, names
 from saccade.samplers import Sampler
@@ -195,7 +194,7 @@ def _entry(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     hits = [row["hit"] for row in rows if row.get("hit") is not None]
     return {
         **{part: rows[0].get(part) for part in ("scorer", "sampler", "planner")},
-        **{key: interval and asdict(interval) for key, interval in covered.items()},
+        **{key: dumped(interval) for key, interval in covered.items()},
         "hit": mean(hits) if hits else None,
         "until_tok": median(row["until_tok"] for row in rows),
     }

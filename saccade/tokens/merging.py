@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from saccade.tokens.apportion import rank_within
-from saccade.types import Grid
+from saccade.types import Grid, cells_at
 
 
 def pad_groups(owner: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,9 +125,7 @@ def merged_grid(grid: Grid, into: Tensor, num: int) -> tuple[Grid, Tensor]:
     cells = into[kept, None].expand(-1, 2)
     low = torch.ones(num, 2).scatter_reduce(0, cells, low[kept], "amin")
     high = torch.zeros(num, 2).scatter_reduce(0, cells, high[kept], "amax")
-    size = torch.tensor([grid.cols, grid.rows])
-    inside = centre * size + 1e-4  # a centre on a border is not left to rounding: it is the cell right of or below it
-    col, row = torch.minimum(inside.floor().long(), size - 1).unbind(-1)
+    row, col = cells_at(centre, grid.rows, grid.cols)
     order = torch.argsort(row * grid.cols + col, stable=True)
     place = torch.empty_like(order)
     place[order] = torch.arange(num)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from saccade.geometry.levels import counts
 from saccade.tokens.diversity import rows
+from saccade.types import cells_at
 
 INDEX_BITS, SCORE_BITS = 20, 31  # of a sorting key below 2^63: a token's number, a float >= 0; 256 slots fit
 
@@ -16,11 +17,12 @@ INDEX_BITS, SCORE_BITS = 20, 31  # of a sorting key below 2^63: a token's number
 def cluster(unit: Tensor, place: Tensor, valid: Tensor, side: int, compact: float, rounds: int) -> Tensor:
     """(B, N) int64 slots in [0, side^2) of tokens with features `unit` (B, N, d) of length 1; side^2 if not `valid`.
 
-    `place` (B, N, 2) is in [0, 1]. It starts from side x side cells of the page; in each of the `rounds` a token goes
-    to the slot with the smallest 1 - cosine + compact * (distance in cells)^2 to the slot's mean, ties to the lower.
+    `place` (B, N, 2) is in units of the page's longer side. It starts from square cells, `side` of them along that
+    side; slots beyond the shorter one stay empty. In each of the `rounds` a token goes to the slot with the smallest
+    1 - cosine + compact * (distance in cells)^2 to the slot's mean, ties to the lower.
     """
-    cell = (place * side).long().clamp(0, side - 1)
-    label = (cell[..., 1] * side + cell[..., 0]).masked_fill(~valid, side**2)
+    row, col = cells_at(place, side, side)
+    label = (row * side + col).masked_fill(~valid, side**2)
     table = torch.cat([unit, place, torch.ones_like(place[..., :1])], -1)  # one product instead of three
     pull = compact * side**2
     for _ in range(rounds):

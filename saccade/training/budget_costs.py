@@ -7,8 +7,7 @@ reported is of held-out pages: the network's choice beside each fixed budget.
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,15 +22,16 @@ from saccade.engines import Engine
 from saccade.engines.hf import HF
 from saccade.heads.budget import LEVELS, BudgetNet
 from saccade.heads.files import save
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, dumped, gains, interval_text
 from saccade.metrics.scoring import title
 from saccade.settings import Option, Settings, Short
 from saccade.training.budget import loss as budget_loss
-from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Score, read_answer, taken
 from saccade.training.resumable import claim, course, generator, kept_lines
-from saccade.training.stored import Pages, frozen
+from saccade.training.stored import Page, Pages, frozen
 
+Asked = tuple[str, str]
+"""A picture's hash and a question's id."""
 MEASURED = "measured.jsonl"
 BATCH = 64
 RATE, STRICT = 3e-3, 1.0
@@ -61,25 +61,33 @@ class SpendingSettings(Settings):
         return tuple(sorted({int(each) for each in (value.split(",") if isinstance(value, str) else value)}))
 
 
-def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> list[dict[str, Any]]:
-    """One entry per question: page, number, and the score at each budget. Those missing in `file` are measured."""
-    lines = kept_lines(file)
-    done = {(line["page"], line["number"]) for line in lines}
+def measured(engine: Engine, pages: Pages, score: Score, levels: Sequence[int], file: Path) -> dict[Asked, list[float]]:
+    """The scores of every question at each budget. Those missing in `file` are measured and appended.
+
+    An image that was replaced has another hash: what was measured of the earlier one stays in the file, unused.
+    """
+    lines = kept_lines(file, lambda line: line.keys() >= {"picture", "question", "scores"})
+    done = {(line["picture"], line["question"]): line["scores"] for line in lines}
+    scores: dict[Asked, list[float]] = {}
     with file.open("a") as out:
         for page in track(pages, "reading at every budget", disable=not sys.stderr.isatty()):
             for number in range(len(page.asked)):
-                if (page.image_id, number) in done:
-                    continue
-                scene = page.some([number])
-                with torch.no_grad():
-                    worth = score(scene)
-                shown = [taken(worth, scene, level)[0] for level in levels]
-                scores = [read_answer(engine, page, number, index) for index in shown]
-                lines.append({"page": page.image_id, "number": number, "scores": scores})
-                out.write(json.dumps(lines[-1]) + "\n")
-                out.flush()
-    image_ids = {page.image_id for page in pages}
-    return [line for line in lines if line["page"] in image_ids]
+                asked = asked_of(page, number)
+                if asked not in done:
+                    scene = page.some([number])
+                    with torch.no_grad():
+                        worth = score(scene)
+                    shown = [taken(worth, scene, level)[0] for level in levels]
+                    done[asked] = [read_answer(engine, page, number, index) for index in shown]
+                    out.write(json.dumps({"picture": asked[0], "question": asked[1], "scores": done[asked]}) + "\n")
+                    out.flush()
+                scores[asked] = done[asked]
+    return scores
+
+
+def asked_of(page: Page, number: int) -> Asked:
+    """What a measurement is of: the picture's hash and the question's id."""
+    return page.encoding.picture_hash, page.asked[number][0].id
 
 
 def train(
@@ -95,11 +103,11 @@ def train(
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, scorer=settings.scorer)
     with frozen(spec.open(), settings.cache, looks, dataset, rows, needs="answers") as (engine, pages):
         score = looks.with_gaze(engine.family.gaze).strategies.score
-        training_pages, held_out = pages.split(HELD_OUT)
-        lines = measured(engine, pages, score, settings.budgets, output / MEASURED)
+        training_pages, held_out = pages.split()
+        measurements = measured(engine, pages, score, settings.budgets, output / MEASURED)
         torch.manual_seed(settings.seed)
         net = BudgetNet(pages[0].asked[0][1].tokens.shape[-1], settings.budgets)
-        features, scores, _ = _table(net, training_pages, lines)
+        features, scores, _ = _table(net, training_pages, measurements)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
             some = torch.randperm(len(features), generator=generator(settings.seed, step))[:BATCH]
@@ -107,24 +115,23 @@ def train(
             return budget_loss(net, features[some], 1 - scores[some], settings.target, STRICT), {"tokens": expected}
 
         course({"budget": net}, loss_of, output, steps=settings.steps, rate=RATE, name="budget")
-        report = judged(net, *_table(net, held_out, lines))
+        report = judged(net, *_table(net, held_out, measurements))
         report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
     save(net, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
     return report
 
 
-def _table(net: BudgetNet, pages: Pages, lines: Sequence[dict[str, Any]]) -> tuple[Tensor, Tensor, list[str]]:
-    """Features (n, F), scores (n, levels) and the page of each measured question of these pages."""
-    by_page: dict[str, list[dict[str, Any]]] = {}
-    for line in lines:
-        by_page.setdefault(line["page"], []).append(line)
-    features, scores, names = [], [], []
+def _table(
+    net: BudgetNet, pages: Pages, measurements: Mapping[Asked, Sequence[float]]
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Features (n, F), scores (n, levels) and the image id of each question of these pages."""
+    features, scores, image_ids = [], [], []
     for page in pages:
-        for line in by_page.get(page.image_id, []):
-            features.append(net.features(page.some([line["number"]]))[0])
-            scores.append(torch.tensor(line["scores"]))
-            names.append(page.image_id)
-    return torch.stack(features).detach(), torch.stack(scores), names
+        for number in range(len(page.asked)):
+            features.append(net.features(page.some([number]))[0])
+            scores.append(torch.tensor(measurements[asked_of(page, number)]))
+            image_ids.append(page.image_id)
+    return torch.stack(features).detach(), torch.stack(scores), image_ids
 
 
 @torch.no_grad()
@@ -145,7 +152,7 @@ def judged(net: BudgetNet, features: Tensor, scores: Tensor, pages: Sequence[str
         **{f"{level} tokens": bootstrap_mean(scores[:, i].tolist(), pages) for i, level in enumerate(net.levels)},
         "gain": bootstrap_difference(own.tolist(), even.tolist(), pages),
     }
-    report: dict[str, Any] = {name: None if each is None else asdict(each) for name, each in readings.items()}
+    report: dict[str, Any] = {name: dumped(each) for name, each in readings.items()}
     used = {str(level): int((place == i).sum()) for i, level in enumerate(net.levels)}
     return {**report, "tokens": round(mean_tok, 1), "used": used}
 
@@ -156,8 +163,8 @@ def summary(report: dict[str, Any], output: Path) -> str:
     lines = [f"held-out pages ({report['metric']}):", chosen]
     lines += [f"  {name:12s} {interval_text(each)}" for name, each in report.items() if name.endswith(" tokens")]
     gain = report["gain"]
-    sure = gain is not None and gain["low"] is not None and gain["low"] > 0
     lines.append(f"  gain over fixed budgets of as many tokens {interval_text(gain, sign=True)}")
     lines.append(f"  chosen so often: {', '.join(f'{tokens} {times}' for tokens, times in report['used'].items())}")
-    lines.append("it pays on these pages" if sure else "no gain that the interval bears out: a fixed budget is as good")
+    nothing = "no gain that the interval bears out: a fixed budget is as good"
+    lines.append("it pays on these pages" if gains(gain) else nothing)
     return "\n".join([*lines, f"{output}"])

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from rich.progress import track
@@ -11,7 +10,7 @@ from saccade.api import Eye
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, limit
 from saccade.engines.hf import HF
-from saccade.metrics.bootstrap import interval_text
+from saccade.metrics.bootstrap import dumped, interval_text
 from saccade.metrics.scoring import score, title
 from saccade.training.reading import Reading
 from saccade.types import Trace
@@ -40,9 +39,7 @@ def reported(readings: Mapping[str, Reading]) -> dict[str, Any]:
     """The mean of each way and its gain over the first, with intervals, as JSON."""
     first = next(iter(readings.values()))
     means = {name: (reading.mean(), reading.over(first)) for name, reading in readings.items()}
-    return {
-        name: {"score": mean and asdict(mean), "gain": gain and asdict(gain)} for name, (mean, gain) in means.items()
-    }
+    return {name: {"score": dumped(mean), "gain": dumped(gain)} for name, (mean, gain) in means.items()}
 
 
 def summary(readings: Mapping[str, Reading]) -> str:

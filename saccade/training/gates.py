@@ -7,7 +7,6 @@ gates (the first half of the blocks prunes, the second merges).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,12 @@ from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.families._walk import walk
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
-from saccade.metrics.scoring import title
+from saccade.metrics.bootstrap import dumped, gains, interval_text
 from saccade.reduction.fusion import Fusion
 from saccade.settings import Settings
-from saccade.training.importance import HELD_OUT
-from saccade.training.keep import answers, entering
+from saccade.training.keep import entering, read_whole
 from saccade.training.reduction import Gates
-from saccade.training.resumable import claim, course, picked
+from saccade.training.resumable import claim, course, picked, replace_text
 from saccade.training.stored import Page, frozen
 
 FILE = "fusion.yaml"
@@ -75,7 +72,7 @@ def train(
     start = Fusion(r=settings.r)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows, needs="nothing") as (engine, pages):
-        training_pages, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split()
         gates = Gates(start, entering(engine)([engine.prepare(pages[0].picture)])[0].num_layers)
 
         def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
@@ -88,16 +85,14 @@ def train(
                 name: {"away": round(sum(float(away(engine, way, page)) for page in held_out) / len(held_out), 4)}
                 for name, way in ways.items()
             }
-    scores, names = {}, list[str]()
+    readings = {}
     for name, way in ways.items():
-        scores[name], names = answers(spec.with_settings(reduction=way.spec()), held_out, settings.read)
-        mean = bootstrap_mean(scores[name], names)
-        report[name]["score"] = None if mean is None else asdict(mean)
-    gain = bootstrap_difference(scores["trained"], scores["untrained"], names)
-    report |= {"gain": None if gain is None else asdict(gain), "gates": list(ways["trained"].gates or ())}
-    report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
+        readings[name] = read_whole(spec.with_settings(reduction=way.spec()), held_out, settings.read)
+        report[name]["score"] = dumped(readings[name].mean())
+    gain = dumped(readings["trained"].over(readings["untrained"]))
+    report |= {"gain": gain, "gates": list(ways["trained"].gates or ()), "metric": readings["trained"].metric}
     config = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
-    (output / FILE).write_text(yaml.safe_dump(config, sort_keys=False))
+    replace_text(output / FILE, yaml.safe_dump(config, sort_keys=False))
     return report
 
 
@@ -112,6 +107,6 @@ def summary(report: dict[str, Any], output: Path) -> str:
     lines.append(
         "gates, block by block, 0 prunes and 1 merges: " + ", ".join(f"{gate:.2f}" for gate in report["gates"])
     )
-    if gain is None or (gain["low"] or 0) <= 0:
+    if not gains(gain):
         lines.append("no gain in answers that the interval bears out")
     return "\n".join([*lines, f"{output / FILE}"])

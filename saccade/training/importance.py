@@ -8,7 +8,6 @@ trained at all.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +24,7 @@ from saccade.errors import ConfigError
 from saccade.heads.files import save
 from saccade.heads.scoring import KINDS, Head
 from saccade.importance import Mix
+from saccade.metrics.bootstrap import dumped
 from saccade.settings import Settings
 from saccade.training.losses import LOSSES
 from saccade.training.losses import listwise as listwise
@@ -37,7 +37,6 @@ from saccade.types import Scene
 
 Example = tuple[Scene, Tensor]
 KEEP = 100  # tokens that are counted
-HELD_OUT = 5  # every fifth page
 MOST_QUESTIONS = 8  # of a page in one step
 BYTES = 512  # a tokenizer with fewer entries spells: one token says little alone
 SPELLED_SPAN = 9
@@ -141,7 +140,7 @@ def train(
     claim(output, {**origin, "training": settings.dump()})
     listens = settings.teacher in ("attention", "reading") or settings.read
     with spec.open() if listens else spec.open_encoder() as engine:
-        training_pages, held_out = pages_of(settings, engine, dataset, rows).split(HELD_OUT)
+        training_pages, held_out = pages_of(settings, engine, dataset, rows).split()
         head = new_head(settings, engine, training_pages[0])
         report: dict[str, Any] = {"pages": len(training_pages), "held_out": len(held_out), "keep": settings.keep}
         report["untrained"] = judged(settings, head, held_out)
@@ -194,8 +193,8 @@ def _read(settings: HeadSettings, head: Head, engine: Engine, pages: Sequence[Pa
     gain = read["by the head"].over(read["by query and edges"])
     return {
         "metric": read["by the head"].metric,
-        "read": {name: asdict(mean) for name, each in read.items() if (mean := each.mean())},
-        "gain": None if gain is None else asdict(gain),
+        "read": {name: dumped(each.mean()) for name, each in read.items()},
+        "gain": dumped(gain),
         "said": {name: text_of(each.mean()) for name, each in read.items()} | {"gain": text_of(gain, sign=True)},
     }
 

@@ -19,7 +19,7 @@ question at ten times the rate unlearned what boxes had taught (0.67 to 0.31 at 
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,12 +32,12 @@ from saccade.datasets import Dataset, Row
 from saccade.engines.hf import HF, HFEngine
 from saccade.geometry.levels import soft_selection
 from saccade.heads.allocator import LevelNet, whole_tok
-from saccade.heads.files import save
+from saccade.heads.files import save, weights_hash
 from saccade.heads.scoring import Head
+from saccade.metrics.bootstrap import dumped, gains
 from saccade.settings import Option, Settings, Short
-from saccade.training.importance import HELD_OUT
 from saccade.training.reading import Reading, read_pages, text_of
-from saccade.training.resumable import claim, course, picked
+from saccade.training.resumable import claim, course, picked, replace_text
 from saccade.training.reward import asked_in, start_of
 from saccade.training.stored import Page, Pages, frozen
 from saccade.types import Canvas, Part
@@ -133,10 +133,10 @@ def train(
         ConfigError: no question has answers, or `output` holds another training.
         KeyboardInterrupt: interrupted; the same call resumes.
     """
-    claim(output, {**origin, "training": settings.dump()})
+    claim(output, {**origin, "training": settings.dump(), "init": weights_hash(settings.init)})
     looks = Episode(sampler="pyramid", fixations=1, levels=settings.levels, encoder=settings.encoder)
     with frozen(spec.open(), settings.cache, looks, dataset, rows, needs="answers") as (engine, pages):
-        training_pages, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split()
         questions = asked_in(training_pages)
         before, first = _read(settings, engine, held_out, _start(settings, engine, pages[0]), "untrained")
         report: dict[str, Any] = {"untrained": first}
@@ -149,13 +149,13 @@ def train(
             gain = after.over(before)
             report[name] = {
                 **held_out_facts,
-                "gain": None if gain is None else asdict(gain),
+                "gain": dumped(gain),
                 "gain_said": text_of(gain, sign=True),
             }
             notes = {**settings.dump(), "cache": None, "weight": weight, "report": report[name]}
             for part, module in modules.items():
                 save(module, folder / part, model=spec.model, **notes)
-    (output / RESULTS).write_text(json.dumps({**report, "settings": settings.dump()}, indent=1) + "\n")
+    replace_text(output / RESULTS, json.dumps({**report, "settings": settings.dump()}, indent=1) + "\n")
     return report
 
 
@@ -191,7 +191,7 @@ def _read(
     mean = reading.mean()
     return reading, {
         "tokens": round(sum(shown) / max(1, len(shown)), 1),
-        "score": None if mean is None else asdict(mean),
+        "score": dumped(mean),
         "metric": reading.metric,
         "said": text_of(mean),
     }
@@ -212,6 +212,6 @@ def summary(report: dict[str, Any], settings: JointSettings, output: Path) -> st
     for name, each in report.items():
         gain = f"  gain {each['gain_said']}" if "gain_said" in each else ""
         lines.append(f"  {name:12s} {each['said']:22s} {each['tokens']:6.1f} tokens{gain}")
-    if not any(each.get("gain") and (each["gain"]["low"] or 0) > 0 for each in report.values()):
+    if not any(gains(each.get("gain")) for each in report.values()):
         lines.append("no gain that the intervals bear out: keep the scorer it started from")
     return "\n".join([*lines, f"{output}"])

@@ -8,7 +8,6 @@ what is asked for is left, and what is answered, beside networks that have learn
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,10 @@ from saccade.episode import Outcome
 from saccade.errors import ConfigError
 from saccade.heads.files import save
 from saccade.heads.keep import KeepScores
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import dumped, gains, interval_text
 from saccade.metrics.scoring import score, title
 from saccade.settings import Settings
-from saccade.training.importance import HELD_OUT
+from saccade.training.reading import Reading
 from saccade.training.reduction import TowerHalves, drawn, hidden_forward
 from saccade.training.resumable import claim, course, picked
 from saccade.training.stored import Page, frozen
@@ -101,7 +100,7 @@ def train(
     torch.manual_seed(settings.seed)
     looks = Episode(sampler="topk", fixations=1)
     with frozen(spec.open_encoder(), settings.cache, looks, dataset, rows, needs="boxes") as (engine, pages):
-        training_pages, held_out = pages.split(HELD_OUT)
+        training_pages, held_out = pages.split()
         scores = KeepScores(pages[0].encoding.features.shape[-1], stages=settings.stages).to(engine.family.model.device)
         save(scores, output / "untrained", model=spec.model)
 
@@ -120,23 +119,22 @@ def train(
     save(scores, output, model=spec.model, **settings.dump() | {"cache": None})
     folders = {"untrained": output / "untrained", "trained": output}
     report: dict[str, Any] = {name: _judged(settings, spec, folder, held_out) for name, folder in folders.items()}
-    before, after = (report[name].pop("scores") for name in folders)
-    names = [report[name].pop("pages") for name in folders][0]
-    gain = bootstrap_difference(after, before, names)
-    report["gain"] = None if gain is None else asdict(gain)
-    report["metric"] = title(question.metric for page in held_out for question, _ in page.asked)
+    readings = {name: report[name].pop("reading") for name in folders}
+    report["gain"] = dumped(readings["trained"].over(readings["untrained"]))
+    report["metric"] = readings["trained"].metric
     save(scores, output, model=spec.model, **settings.dump() | {"cache": None}, report=report)
     return report
 
 
-def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], list[str]]:
-    """Scores and image ids of the questions about the first pages, shown whole, until at least `most` are read.
+def read_whole(spec: HF, pages: Sequence[Page], most: int) -> Reading:
+    """What is read of the first pages, shown whole, until at least `most` questions are read; 0: none.
 
     Questions whose answers are hidden are not asked: they have no score.
     """
     scores, names = list[float](), list[str]()
+    metric = title(question.metric for page in pages for question, _ in page.asked)
     if not most:
-        return scores, names
+        return Reading((), (), metric)
     with spec.open() as engine:
         eye = Eye(engine, Episode(sampler="full"))
         for page in pages:
@@ -152,11 +150,11 @@ def answers(spec: HF, pages: Sequence[Page], most: int) -> tuple[list[float], li
                 assert value is not None  # the answers are known
                 scores.append(value)
                 names.append(page.image_id)
-    return scores, names
+    return Reading(tuple(scores), tuple(names), metric)
 
 
 def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page]) -> dict[str, Any]:
-    """With the reduction in `folder`: the share of the asked-for tokens that is left, and the scores of the answers."""
+    """With the reduction in `folder`: the share of asked-for tokens that is left, what is read, and its mean score."""
     reduction = {"name": "dynamicvit", "weights": str(folder), "keep": settings.keep}
     shares, tower = [], spec.with_settings(reduction=reduction)
     with tower.open_encoder() as engine:
@@ -165,12 +163,8 @@ def _judged(settings: KeepSettings, spec: HF, folder: Path, pages: Sequence[Page
             worth = asked_for(page, settings.labels)
             cells = encoding.grid.row * encoding.grid.cols + encoding.grid.col
             shares.append(float(worth[cells].sum()))
-    scores, names = answers(tower, pages, settings.read)
-    mean = bootstrap_mean(scores, names)
-    return {
-        "kept": round(sum(shares) / len(shares), 4), "score": None if mean is None else asdict(mean), "scores": scores,
-        "pages": names,
-    }  # fmt: skip
+    reading = read_whole(tower, pages, settings.read)
+    return {"kept": round(sum(shares) / len(shares), 4), "score": dumped(reading.mean()), "reading": reading}
 
 
 def summary(report: dict[str, Any], settings: KeepSettings, output: Path) -> str:
@@ -183,6 +177,6 @@ def summary(report: dict[str, Any], settings: KeepSettings, output: Path) -> str
         lines.append(f"  {name:10s} keeps {each['kept']:.3f} of what is asked for; {metric} {read}")
     gain = report["gain"]
     lines.append(f"  gain {interval_text(gain, sign=True)}")
-    if gain is None or (gain["low"] or 0) <= 0:
+    if not gains(gain):
         lines.append("no gain that the interval bears out")
     return "\n".join([*lines, f"{output}"])

@@ -66,9 +66,13 @@ class Maps(Dataset):
             yield Row(source, source, (Question(str(number), self.question),))
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
-        return Picture.open(str(Path(self.data_path).expanduser() / source), limit_px=limit_px)
+        return Picture.open(str(self.path(source)), limit_px=limit_px)
+
+    def path(self, source: str) -> Path:
+        return Path(self.data_path).expanduser() / source
 
     def fingerprint(self) -> str:
+        """A hash of the question and of the maps' names and sizes."""
         sizes = [(source, path.stat().st_size) for source, path in self.pairs.items()]
         return digest(self.question, sizes)
 

@@ -5,7 +5,7 @@ N tokens of a page, K of them shown.
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from rich.progress import track
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from saccade.engines import Engine
 from saccade.errors import EngineDead, SaccadeError
-from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import Interval, bootstrap_difference, bootstrap_mean, dumped, interval_text
 from saccade.metrics.scoring import score, title
 from saccade.samplers.topk import TopK
 from saccade.training.stored import Page
@@ -91,4 +91,4 @@ def top(score: Score, keep: int) -> Callable[[Page, int], Tensor]:
 
 def text_of(interval: Interval | None, sign: bool = False) -> str:
     """A mean with its bounds as text, for reports."""
-    return interval_text(None if interval is None else asdict(interval), sign)
+    return interval_text(dumped(interval), sign)

@@ -11,9 +11,11 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from rich.progress import track
@@ -50,7 +52,27 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
                 f"{folder} holds a training with other settings ({'; '.join(changed)}). Give another --output, or the "
                 "settings it was begun with"
             )
-    file.write_text(json.dumps(asked, indent=1) + "\n")
+    replace_text(file, json.dumps(asked, indent=1) + "\n")
+
+
+@contextmanager
+def replaced(file: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `file` at the end of the block: that is never seen in part.
+
+    Its name is its own, for other processes may write the same file at the same time.
+    """
+    part = file.with_name(f"{file.name}.{uuid4().hex}.part")
+    try:
+        yield part
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    with replaced(file) as part:
+        part.write_text(text)
 
 
 def course(
@@ -118,9 +140,7 @@ def kept_lines(file: Path, accept: Callable[[dict[str, Any]], bool] = lambda lin
         if not accept(entry):
             break
         lines_kept.append(entry)
-    part = file.with_suffix(".part")
-    part.write_text("".join(json.dumps(line) + "\n" for line in lines_kept))
-    os.replace(part, file)
+    replace_text(file, "".join(json.dumps(line) + "\n" for line in lines_kept))
     return lines_kept
 
 

@@ -10,7 +10,7 @@ is the same for all draws of a question, and its cost decides nothing. S draws o
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -24,10 +24,11 @@ from saccade.engines import Engine
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError
 from saccade.heads.budget import BudgetNet
-from saccade.heads.files import load, save
+from saccade.heads.files import load, save, weights_hash
 from saccade.heads.scoring import KINDS, Head, kind_of
+from saccade.metrics.bootstrap import dumped, gains
 from saccade.settings import Option, Settings, Short
-from saccade.training.importance import HELD_OUT, HeadSettings
+from saccade.training.importance import HeadSettings
 from saccade.training.plackett import (
     clipped_loss,
     draw,
@@ -42,6 +43,8 @@ from saccade.training.stored import Page, Pages, stored
 from saccade.types import Scene
 
 BUDGET = "budget"  # folder of the network that draws K, in the head's
+RATE = 1e-4
+"""Learning rate. Larger steps on outcomes unlearn what a head has learned from boxes."""
 
 
 class RewardSettings(Settings):
@@ -138,7 +141,7 @@ class Policy:
         score = torch.tensor([read_answer(engine, page, number, order) for order in orders])
         shown = torch.tensor([len(order) / int(present.sum()) for order in orders])
         drawn = Drawn(scene, tuple(orders), levels, torch.zeros(len(orders)), score - settings.cost * shown, score)
-        return Drawn(**{**_fields(drawn), "before": self.log_p(drawn, logits)})
+        return replace(drawn, before=self.log_p(drawn, logits))
 
     def chosen(self, page: Page, number: int) -> Tensor:
         """(K,) int64: the tokens that one look shows after training, the best ones at the likeliest budget."""
@@ -147,10 +150,6 @@ class Policy:
             with torch.no_grad():
                 keep = self.budget.levels[int(self.budget(self.budget.features(scene))[0].argmax())]
         return best(self.head, scene, keep)[0]
-
-
-def _fields(drawn: Drawn) -> dict[str, Any]:
-    return {name: getattr(drawn, name) for name in Drawn.__slots__}
 
 
 def loss(policy: Policy, drawn: Drawn, settings: RewardSettings) -> Tensor:
@@ -190,11 +189,12 @@ def train(
         ConfigError: no question has answers, or `output` holds another training.
         KeyboardInterrupt: interrupted; the same call resumes.
     """
-    claim(output, {**origin, "training": settings.dump(), "outcome": outcome.dump()})
+    begun = {"training": settings.dump(), "outcome": outcome.dump(), "init": weights_hash(outcome.init)}
+    claim(output, {**origin, **begun})
     looks = Episode(sampler="topk", fixations=1, encoder=settings.encoder, levels=settings.levels)
     with spec.open() as engine:
         head, folder = start_of(outcome.init, engine.family.gaze)
-        training_pages, held_out = stored(settings.cache, looks, engine, dataset, rows, needs="answers").split(HELD_OUT)
+        training_pages, held_out = stored(settings.cache, looks, engine, dataset, rows, needs="answers").split()
         budget = None
         if outcome.budgets:
             torch.manual_seed(settings.seed)
@@ -225,10 +225,6 @@ def train(
     return report
 
 
-RATE = 1e-4
-"""Learning rate. Larger steps on outcomes unlearn what a head has learned from boxes."""
-
-
 def asked_in(pages: Pages) -> list[tuple[int, int]]:
     """(page index, question index) of every question."""
     return [(at, number) for at, page in enumerate(pages) for number in range(len(page.asked))]
@@ -247,9 +243,9 @@ def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: in
     then = read_pages(engine, pages, counted, most, "reading after")
     gain, means = then.over(first), (first.mean(), then.mean())
     return {
-        "before": None if means[0] is None else asdict(means[0]),
-        "after": None if means[1] is None else asdict(means[1]),
-        "gain": None if gain is None else asdict(gain),
+        "before": dumped(means[0]),
+        "after": dumped(means[1]),
+        "gain": dumped(gain),
         "metric": first.metric,
         "tokens": round(sum(shown) / max(1, len(shown)), 1),
         "said": {"before": text_of(means[0]), "after": text_of(means[1]), "gain": text_of(gain, sign=True)},
@@ -259,14 +255,14 @@ def _gain(engine: Engine, policy: Policy, before: Policy, pages: Pages, most: in
 def summary(report: dict[str, Any], output: Path) -> str:
     """The report as lines of text, for the command."""
     scores = report["said"]
-    sure = report["gain"] is not None and report["gain"]["low"] is not None and report["gain"]["low"] > 0
     number = report["after"]["num_questions"] if report["after"] else 0
+    nothing = "no gain that the interval bears out: keep the head it started from"
     return "\n".join(
         [
             f"answers on {number} held-out questions ({report['metric']}):",
             *(f"  {name:8s} {scores[name]}" for name in ("before", "after", "gain")),
             f"  {report['tokens']} tokens per look",
-            "it pays on these pages" if sure else "no gain that the interval bears out: keep the head it started from",
+            "it pays on these pages" if gains(report["gain"]) else nothing,
             f"{output}",
         ]
     )

@@ -1,17 +1,18 @@
-"""Encoded pages, stored once and reused by trainings that need the same of them: one Parquet file per page.
+"""Encoded pages, stored once and reused by all trainings: one Parquet file per page, with all of its questions.
 
     CACHE/<key>/<page>.parquet    image_id, source, questions (JSON), grid (JSON), tensors (safetensors)
 
 The key is a hash of the model's weights, the data, the settings of the encoding and the teacher: a change of one starts
 a new folder. A page's name is a hash of its questions and of its image file's size and time: an image that was replaced
-is encoded again. An interrupted encoding resumes with the missing pages; a page that failed is tried again.
+is encoded again. An interrupted encoding resumes with the missing pages; a page that failed is tried again. What a
+training needs of a question (boxes, answers) decides when a page is read, so that trainings of all kinds share files.
 
 N tokens of a page, Q questions about it, T tokens of a question.
 """
 
+import hashlib
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -37,10 +38,12 @@ from saccade.episode import see
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
 from saccade.picture import Picture
 from saccade.reduction.autoencoder import rebuilt
+from saccade.training.resumable import replace_text, replaced
 from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
 
 GRID = ("centre_uv", "extent_uv", "level", "row", "col")
-VIEW = ("sampler", "encoder", "levels", "pyramid", "ink_tolerance", "print_px")  # settings that decide what is encoded
+VIEW = ("sampler", "encoder", "plain", "levels", "pyramid", "ink_tolerance", "print_px")
+"""Settings that decide what is encoded."""
 SIDES = ("rows", "cols", "width_px", "height_px")
 SCHEMA = pa.schema(
     [("image_id", pa.string()), ("source", pa.string()), ("questions", pa.string()), ("about", pa.string()),
@@ -56,6 +59,8 @@ Teach = Callable[[str, Picture, Encoding, Sequence[tuple[Question, Query]]], Ten
 
 Needs = Literal["boxes", "answers", "nothing"]
 """What a training needs to know of a question; questions without it are left out."""
+HELD_OUT = 5
+"""Of so many pages one is held out, chosen by a hash of its image id."""
 LACKING: dict[Needs, str] = {
     "boxes": "questions with answer_boxes; saccade train head --teacher reading needs no boxes",
     "answers": "questions with answers",
@@ -84,10 +89,21 @@ class Page:
 
 
 class Pages(Sequence[Page]):
-    """Pages of a folder, loaded on access; the last few stay in memory."""
+    """Stored pages with the questions that a training can use, loaded on access; the last few stay in memory.
 
-    def __init__(self, files: Sequence[Path], picture: Callable[[str], Picture], held: int = 64) -> None:
-        self.files, self.picture, self.held = list(files), picture, held
+    `files` and `image_ids` are of the same pages, in the same order; `picture` opens the image of a source.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        image_ids: Sequence[str],
+        picture: Callable[[str], Picture],
+        needs: Needs = "nothing",
+        held: int = 64,
+    ) -> None:
+        self.files, self.image_ids = list(files), list(image_ids)
+        self.picture, self.needs, self.held = picture, needs, held
         self._pages: dict[int, Page] = {}
 
     def __len__(self) -> int:
@@ -95,24 +111,44 @@ class Pages(Sequence[Page]):
 
     def __getitem__(self, number: Any) -> Any:
         if isinstance(number, slice):
-            return Pages(self.files[number], self.picture, self.held)
+            return self._some(range(len(self))[number])
         if number not in self._pages:
             while len(self._pages) >= self.held:
                 self._pages.pop(next(iter(self._pages)))
-            self._pages[number] = read(self.files[number], self.picture)
+            self._pages[number] = read(self.files[number], self.picture, self.needs)
         return self._pages[number]
 
     def __iter__(self) -> Iterator[Page]:
         return (self[number] for number in range(len(self)))
 
-    def split(self, every: int) -> tuple["Pages", "Pages"]:
-        """Training pages and held-out pages: every `every`-th page is held out, or the last ones of fewer pages."""
-        if len(self) < 2:
-            raise ConfigError(f"{len(self)} page with usable questions: at least 2 are needed, one to hold out")
-        out = [number for number in range(len(self)) if number % every == every - 1] or [len(self) - 1]
-        parts = ([n for n in range(len(self)) if n not in set(out)], out)
-        halves = [Pages([self.files[n] for n in part], self.picture, self.held) for part in parts]
-        return halves[0], halves[1]
+    def _some(self, numbers: Sequence[int]) -> "Pages":
+        files, image_ids = [self.files[n] for n in numbers], [self.image_ids[n] for n in numbers]
+        return Pages(files, image_ids, self.picture, self.needs, self.held)
+
+    def split(self, every: int = HELD_OUT) -> tuple["Pages", "Pages"]:
+        """Training pages and held-out pages, about one in `every`: the choice is each page's own, by its image id.
+
+        So a page stays on its side whatever becomes of the others: a training that resumes after a broken page was
+        mended, or with more pages, never learns from what it has held out. Where none or all of a few pages would be
+        held out, the one nearest to the other side goes there.
+
+        Raises:
+            ConfigError: there are fewer than two images.
+        """
+        lots = {image_id: _lot(image_id) for image_id in self.image_ids}
+        if len(lots) < 2:
+            raise ConfigError(f"{len(lots)} page with usable questions: at least 2 are needed, one to hold out")
+        drawn = sorted(lots, key=lots.__getitem__)
+        count = sum(lot < 1 / every for lot in lots.values())
+        out = set(drawn[: min(max(count, 1), len(drawn) - 1)])
+        numbers = range(len(self))
+        learnt, held_out = ([n for n in numbers if (self.image_ids[n] in out) is side] for side in (False, True))
+        return self._some(learnt), self._some(held_out)
+
+
+def _lot(image_id: str) -> float:
+    """A number in [0, 1) that only the id decides, evenly spread over ids."""
+    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:6]) / 2**48
 
 
 def stored(
@@ -129,8 +165,8 @@ def stored(
     """The pages of these rows as `settings` encode them, made where the cache lacks them.
 
     `teach` gives the worth of tokens instead of the boxes; `taught` describes it, and is part of the key. Images that
-    cannot be opened, and questions that cannot be asked or lack what the training `needs`, are left out. A warning says
-    which pages failed and why.
+    cannot be opened, and questions that cannot be asked or lack what the training `needs`, are left out; a page without
+    a question that it needs is not encoded. A warning says which pages failed and why.
 
     Raises:
         ConfigError: no usable page is left.
@@ -138,13 +174,13 @@ def stored(
     """
     depends = {
         "weights": encoder.family.fingerprint, "data": dataset.fingerprint(), "dtype": str(encoder.family.model.dtype),
-        "view": {name: getattr(settings, name) for name in VIEW},
-        "needs": needs, "taught": dict(taught or {}),
+        "view": {name: getattr(settings, name) for name in VIEW}, "received": "received" in settings.needs,
+        "taught": dict(taught or {}),
     }  # fmt: skip
     folder = cache / digest(depends)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "about.json").write_text(json.dumps(depends, indent=1) + "\n")
-    files, failed = list[Path](), list[str]()
+    replace_text(folder / "about.json", json.dumps(depends, indent=1) + "\n")
+    files, image_ids, failed = list[Path](), list[str](), list[str]()
     for row in track(rows, "encoding", disable=not sys.stderr.isatty()):
         ids = [question.id for question in row.questions]
         file = folder / f"{digest(row.image_id, ids, _stamp(dataset.path(row.source)))}.parquet"
@@ -156,8 +192,9 @@ def stored(
         except SaccadeError as error:
             failed.append(f"the page {row.image_id} is left out: {describe(error)}")
             logger.warning("%s", failed[-1])
-        if file.exists():
+        if file.exists() and any(_known(question, needs) for question in _questions(file)):
             files.append(file)
+            image_ids.append(row.image_id)
     if failed:
         told = "%d of %d pages failed and are left out; the next training tries them again"
         logger.warning(told, len(failed), len(rows))
@@ -165,7 +202,7 @@ def stored(
         why = f": {failed[0]}" if failed else f" in it: it has no {LACKING[needs]}"
         raise ConfigError(f"the data set {dataset.name()!r} has no usable page{why}")
     limit_px = encoder.family.limit_px  # pages may be looked at when the encoder is closed
-    return Pages(files, lambda source: dataset.picture(source, limit_px))
+    return Pages(files, image_ids, lambda source: dataset.picture(source, limit_px), needs)
 
 
 @contextmanager
@@ -182,19 +219,21 @@ def frozen(
 def _encoded(
     settings: Episode, encoder: Encoder, dataset: Dataset, row: Row, needs: Needs, teach: Teach | None
 ) -> tuple[Encoding, list[tuple[Question, Query]], Tensor | None] | None:
-    """A row's encoding, its usable questions, and the teacher's worth (Q, N); None: it has no usable question.
+    """A row's encoding, all its questions that can be asked, and the teacher's worth (Q, N).
+
+    None: no question brings what the training `needs`.
 
     Raises:
-        SaccadeError: the image or all of its questions cannot be used.
+        SaccadeError: the image, or every question that brings it, cannot be used.
     """
     sample = dataset.sample(row, encoder.family.limit_px)
-    questions = [question for question in sample.questions if _known(question, needs)]
-    if not questions:
+    if not any(_known(question, needs) for question in sample.questions):
         return None  # before the image is encoded: no file says so, so it is found out again every time
-    seen = see(settings, encoder, sample.picture, questions)
+    seen = see(settings, encoder, sample.picture, sample.questions)
     asked = [(question, query) for question, query in seen.asked if isinstance(query, Query)]
-    if not asked:
-        raise next(query for _, query in seen.asked if isinstance(query, SaccadeError))
+    if not any(_known(question, needs) for question, _ in asked):
+        useful = (query for question, query in seen.asked if _known(question, needs))
+        raise next(error for error in useful if isinstance(error, SaccadeError))
     return seen.encoding, asked, None if teach is None else teach(row.source, sample.picture, seen.encoding, asked)
 
 
@@ -234,13 +273,12 @@ def write(
          "questions": json.dumps([asdict(question) for question, _ in asked], default=str),
          "tensors": packed({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()})}
     ]  # fmt: skip
-    part = file.with_suffix(".part")
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
-    os.replace(part, file)
+    with replaced(file) as part:
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
 
 
-def read(file: Path, picture: Callable[[str], Picture]) -> Page:
-    """Reads a page that `write` has written; its picture is opened lazily."""
+def read(file: Path, picture: Callable[[str], Picture], needs: Needs = "nothing") -> Page:
+    """Reads a page that `write` has written, with the questions that bring what is needed; its picture opens lazily."""
     (row,) = pq.read_table(file).to_pylist()
     tensors, about = unpacked(row["tensors"]), json.loads(row["about"])
     placed: dict[str, Any] = {name: about.pop(name) for name in SIDES}
@@ -250,10 +288,23 @@ def read(file: Path, picture: Callable[[str], Picture]) -> Page:
         coded = Coded(tensors["tokens"], by["codec"], getattr(torch, by["dtype"]))
         about["coded"], tensors["tokens"] = coded, rebuilt(coded)
     encoding = Encoding(**{name: tensors.get(name) for name in ENCODED}, grid=grid, **about)  # type: ignore[arg-type]
-    asked = []
-    for number, fields in enumerate(json.loads(row["questions"])):
-        lists = {name: tuple(map(tuple, fields[name])) for name in ("answer_boxes_uv", "answer_boxes_px")}
-        answers = None if fields["answers"] is None else tuple(fields["answers"])
-        question = Question(**{**fields, **lists, "answers": answers, "choices": tuple(fields["choices"])})
-        asked.append((question, Query(question.text, tensors[f"query.{number}"], tensors[f"weight.{number}"])))
-    return Page(row["image_id"], picture(row["source"]), encoding, tuple(asked), tensors.get("worth"))
+    asked = [
+        (question, Query(question.text, tensors[f"query.{number}"], tensors[f"weight.{number}"]))
+        for number, question in enumerate(map(_question, json.loads(row["questions"])))
+    ]
+    used = [number for number, (question, _) in enumerate(asked) if _known(question, needs)]
+    worth = tensors["worth"][used] if "worth" in tensors else None
+    return Page(row["image_id"], picture(row["source"]), encoding, tuple(asked[number] for number in used), worth)
+
+
+def _questions(file: Path) -> list[Question]:
+    """The questions of a stored page, without its tensors."""
+    (row,) = pq.read_table(file, columns=["questions"]).to_pylist()
+    return [_question(fields) for fields in json.loads(row["questions"])]
+
+
+def _question(fields: Mapping[str, Any]) -> Question:
+    """A question from its JSON, which has lists for tuples."""
+    lists = {name: tuple(map(tuple, fields[name])) for name in ("answer_boxes_uv", "answer_boxes_px")}
+    answers = None if fields["answers"] is None else tuple(fields["answers"])
+    return Question(**{**fields, **lists, "answers": answers, "choices": tuple(fields["choices"])})

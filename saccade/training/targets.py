@@ -95,7 +95,9 @@ class WatchedReading:
         canvas = Canvas(grid.rows, grid.cols, (Part.of(encoding, everything),))
         answers = self.engine.read_many([(canvas, question.text) for question, _ in asked])
         self.engine.forget()
-        place = {cell: number for number, cell in enumerate((grid.row * grid.cols + grid.col).tolist())}
+        place = dict[int, int]()  # of each cell, the first token that stands there: that of the finest level
+        for number, cell in enumerate((grid.row * grid.cols + grid.col).tolist()):
+            place.setdefault(cell, number)
         worth = torch.zeros(len(asked), len(encoding))
         for number, answer in enumerate(answers):
             if isinstance(answer, SaccadeError) or not answer.readable:

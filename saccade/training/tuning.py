@@ -5,7 +5,6 @@ Bengio 2012): weights evenly over all mixes, ratios evenly; beside them what loo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from saccade.config import LOOKS, Episode
 from saccade.datasets import Row
 from saccade.errors import ConfigError
 from saccade.importance import Mix
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, dumped, gains, interval_text
 from saccade.settings import Option, Settings, Short
 from saccade.wording import counted
 
@@ -115,13 +114,12 @@ def gained(lines: Sequence[Mapping[str, Any]], tuned: str) -> dict[str, Any]:
         "tuned": bootstrap_mean(scores[1], pages),
         "gain": bootstrap_difference(scores[1], scores[0], pages),
     }
-    return {name: None if each is None else asdict(each) for name, each in means.items()}
+    return {name: dumped(each) for name, each in means.items()}
 
 
 def summary(report: Mapping[str, Any]) -> str:
     """The report as lines of text, for the command."""
     gain = report["gain"]
-    sure = gain is not None and gain["low"] is not None and gain["low"] > 0
     questions = 0 if gain is None else gain["num_questions"]
     lines = [
         f"best on the pages that decide: {report['best']}",
@@ -130,6 +128,6 @@ def summary(report: Mapping[str, Any]) -> str:
     ]
     if report["best"] == NOW:
         lines.append("nothing that was tried reads better: stay with the settings as they are")
-    elif not sure:
+    elif not gains(gain):
         lines.append("no gain that the interval bears out: give more pages, or stay with the settings as they are")
     return "\n".join(lines)

@@ -1,16 +1,19 @@
 """Foveated pages: sharp at the answer, the same questions, and a rival with as many samples."""
 
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipelines.runs.experiment import read_experiment
 from saccade.datasets import Row
 from saccade.datasets.foveated import Foveated, _beside
 from saccade.datasets.synthdoc import SynthDoc
 from saccade.errors import PictureError
+from tests import tiny
 
 OF = {"name": "synthdoc", "page_px": 512, "num_pages": 3}
 CONFIGS = Path(__file__).parents[2] / "configs" / "experiments"
@@ -39,6 +42,17 @@ def test_each_page_keeps_its_first_question_and_is_sharp_at_its_answer():
         far = np.hypot(dx - x, dy - y) > 150
         assert (ink & near).any() and (ink & far).any()
         assert error[ink & near].mean() < 0.5 * error[ink & far].mean()
+
+
+def test_a_box_in_pixels_is_looked_at_as_one_in_shares(tmp_path: Path) -> None:
+    Image.fromarray(tiny.page(200, 160)).save(tmp_path / "a.png")
+    seen = []
+    for box in ([20, 120, 40, 140], [0.1, 0.75, 0.2, 0.875]):  # of 200 x 160 px
+        line = {"id": "q", "image": "a.png", "question": "What?", "answers": ["x"], "answer_boxes": [box]}
+        (tmp_path / "q.jsonl").write_text(json.dumps(line))
+        dataset = Foveated(of={"name": "jsonl", "data_path": str(tmp_path / "q.jsonl")}, bins=(32, 64))
+        seen.append(dataset.sample(next(iter(dataset.rows()))).picture.rgb)
+    assert np.array_equal(*seen)
 
 
 def test_even_pages_have_no_gaze():
@@ -77,7 +91,7 @@ def test_a_picture_is_lazy_pickles_and_has_an_identity_of_its_own():
     )
     hidden = Foveated(of={"name": "folder", "data_path": "nowhere", "question": "What?"})
     with pytest.raises(PictureError):
-        _ = hidden.picture('["none.png", 0.5, 0.5]').rgb
+        _ = hidden.picture('["none.png", 0.5, 0.5, "uv"]').rgb
 
 
 @pytest.mark.parametrize("name", ["foveated_256", "foveated_128", "even_256", "even_128"])

@@ -1,10 +1,12 @@
 """A foreign ViT in the place of the tower: its cells, its projection, and a training that makes answers from it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 import saccade
 from saccade.engines import choose_engine
@@ -22,15 +24,7 @@ WIDTH, PATCH_PX = 24, 14
 
 @pytest.fixture(scope="module")
 def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random ViT of two layers, trained (if it were) on 56 x 56 px."""
-    torch.manual_seed(0)
-    config = transformers.ViTConfig(
-        hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=56,
-        patch_size=PATCH_PX,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("vit")
-    transformers.ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
+    return tiny.vit(tmp_path_factory.mktemp("vit"), WIDTH, PATCH_PX)
 
 
 def test_a_cell_is_its_patches(vit: Path, qwen2_5_vl: Path, tmp_path: Path) -> None:
@@ -98,3 +92,11 @@ def test_two_engines_have_a_projection_each_and_the_checkpoints_card(
         assert isinstance(encoder.family, Foreign)
         elsewhere = Foreign.trained(encoder.family.own, str(vit), str(tmp_path), torch.device("cpu:0"))
         assert elsewhere.projection is not encoder.family.projection, "moving the one would move the other"
+
+
+def test_pickled_weights_are_not_loaded(vit: Path, qwen2_5_vl: Path, tmp_path: Path) -> None:
+    """Also because two such ViTs of one configuration would have one fingerprint."""
+    shutil.copy(vit / "config.json", tmp_path)
+    torch.save(load_file(vit / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match="does not load as a ViT"):
+        main(["--vit", str(tmp_path), "--model", str(qwen2_5_vl), "--pages", "2", "--out", str(tmp_path / "out")])

@@ -1,11 +1,13 @@
 """Grids by hand."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from saccade.geometry.bins import regions
 from saccade.geometry.grid import (
     aspects,
     box_coverage,
@@ -60,6 +62,23 @@ def test_what_a_coarse_token_covers_is_known_from_its_cell(fine: tuple[int, int]
         cell = int(small.row[token] * fine[1] + small.col[token])
         wanted = (inside == own[token]).all(-1).nonzero().squeeze(1).tolist()
         assert covered(cell, *fine, *coarse) == wanted and cell in wanted
+
+
+def test_rounding_decides_nothing_between_two_cells():
+    """Half of 22 columns are 11: in float32 the centre of the seventh of these lies left of where it stands."""
+    for fine in range(1, 100):
+        for coarse in {max(1, fine // 2), max(1, fine // 3), max(1, fine - 1)}:
+            stands = coarse_on(plain_grid(1, coarse, fine, 1), plain_grid(1, fine, fine, 1))
+            assert stands.col.tolist() == [(2 * at + 1) * fine // (2 * coarse) for at in range(coarse)]
+            region = regions(plain_grid(1, fine, fine, 1).centre_uv[None], torch.zeros(1, fine).long(), coarse)[0]
+            assert (region % coarse).tolist() == [(2 * at + 1) * coarse // (2 * fine) for at in range(fine)]
+
+
+def test_a_box_that_ends_where_cells_end_is_on_no_cell_beside_them():
+    grid = plain_grid(37, 52, 52, 37)
+    for row, col in itertools.product(range(37), range(52)):
+        box = (col / 52, row / 37, (col + 1) / 52, (row + 1) / 37)
+        assert in_boxes(grid, [box]).nonzero().flatten().tolist() == [row * 52 + col]
 
 
 def test_the_size_of_each_level():

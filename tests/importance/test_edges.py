@@ -42,6 +42,15 @@ def test_a_blank_page_and_a_tiny_one_score_nothing(method):
     assert Edges(method=method)(scene_of(np.zeros((1, 1, 3), np.uint8))).sum() == 0
 
 
+def test_what_is_known_of_a_picture_is_of_its_grid():
+    """Two lookups of one picture with as many tokens, which stand elsewhere or are larger."""
+    whole = scene_of(noise())
+    expected = Edges().raw(whole)[0]
+    for index in (torch.tensor([0, 5, 9]), torch.tensor([2, 5, 20])):
+        part = replace(whole, grids=(whole.grids[0].some(index),))
+        assert torch.equal(Edges().raw(part)[0], expected[index])
+
+
 def test_sobel_is_scipys():
     grey = noise()[..., 0].astype(float)
     across, down = (ndimage.sobel(grey, axis, mode="mirror") for axis in (1, 0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, interval_text
+from saccade.metrics.bootstrap import bootstrap_difference, bootstrap_mean, gains, interval_text
 
 SCORES = np.random.default_rng(1).random(60).tolist()
 
@@ -70,6 +70,12 @@ def test_bounds_are_printed_from_five_pages_on() -> None:
     for pages, printed in ((4, "0.50"), (5, "0.50 [0.50, 0.50]")):
         interval = bootstrap_mean([0.5] * pages, range(pages))
         assert interval is not None and interval_text(asdict(interval)) == printed
+
+
+def test_a_gain_is_claimed_where_its_bounds_are_printed_and_above_0() -> None:
+    for differences, claimed in (([0.5] * 4, False), ([0.5] * 5, True), ([0.5, -0.5] * 4, False), ([None], False)):
+        interval = bootstrap_mean(differences, range(len(differences)))
+        assert gains(None if interval is None else asdict(interval)) is claimed
 
 
 def test_the_seed_decides() -> None:

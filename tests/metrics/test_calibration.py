@@ -60,6 +60,11 @@ def test_soft_scores_and_hopeless_data_stay_finite_and_monotone():
         assert mapped == sorted(mapped)
 
 
+def test_a_steep_map_is_finite_at_both_ends():
+    steep = Calibration(mean=100.0)
+    assert 0 <= steep([-50.0]) < 1e-9 and steep([0.0]) == 1
+
+
 def test_length_alone_does_not_make_an_answer_less_sure():
     assert (
         Calibration()([math.log(0.9)] * 3) == pytest.approx(Calibration()([math.log(0.9)] * 30)) == pytest.approx(0.9)

@@ -21,6 +21,8 @@ from saccade.types import Question
         ("14", "-14", 0.0),
         ("51%", "0.5", 1.0),
         ("50", "50%", 0.0),
+        ("13.395", "14.1", 0.0),  # 5.000000000000001 % off, as the published evaluation computes it: it divides
+        ("14.805", "14.1", 0.0),
         ("0", "0", 1.0),
         ("0.0", "0", 0.0),  # texts are compared where the right number is 0
         ("yes", "Yes", 1.0),

@@ -4,13 +4,18 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
+from saccade.config import Episode
+from saccade.datasets import open_dataset
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load
 from saccade.training import budget_costs
-from saccade.training.budget_costs import judged, summary
+from saccade.training.budget_costs import judged, measured, summary
+from saccade.training.stored import stored
+from tests import tiny
 
 BUDGETS = (10, 20)
 
@@ -59,3 +64,25 @@ def test_the_command(tmp_path, qwen2_5_vl, monkeypatch):
     lines = [json.loads(line) for line in (tmp_path / "out" / "measured.jsonl").read_text().splitlines()]
     assert len(lines) == 6 and len(reads) == 8, "what was measured before is not measured again"
     assert "a fixed budget is as good" in done.output and load(BudgetNet, tmp_path / "out").levels == BUDGETS
+
+
+def test_what_was_measured_of_an_image_that_was_replaced_does_not_count(tmp_path, engine, monkeypatch):
+    reads = []
+    monkeypatch.setattr(budget_costs, "read_answer", lambda engine, page, *given: reads.append(page.image_id) or 0.5)
+    for name in "ab":
+        Image.fromarray(tiny.page(64, 64)).save(tmp_path / f"{name}.png")
+    lines = [{"id": name, "image": f"{name}.png", "question": "What?", "answers": ["x"]} for name in "ab"]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data, looks = open_dataset(str(tmp_path / "q.jsonl")), Episode(sampler="topk", fixations=1)
+
+    def scores():
+        pages = stored(tmp_path / "cache", looks, engine, data, list(data.rows()), needs="answers")
+        return measured(engine, pages, looks.strategies.score, BUDGETS, tmp_path / "measured.jsonl")
+
+    (tmp_path / "measured.jsonl").write_text(json.dumps({"page": "a.png", "number": 0, "scores": [1, 1]}) + "\n")
+    first = scores()
+    assert reads == ["a.png", "a.png", "b.png", "b.png"], "a line that does not name its image does not count"
+    assert scores() == first and len(reads) == 4
+    Image.fromarray(tiny.page(96, 64, seed=2)).save(tmp_path / "b.png")
+    again = scores()
+    assert reads[4:] == ["b.png", "b.png"] and len(again) == 2 and first.keys() - again.keys()

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +66,22 @@ def test_a_folder_belongs_to_one_training(tmp_path):
     claim(tmp_path / "b", {"training": {"rate": 0.1, "read": 99, "cache": "b"}})  # these change no weight
     with pytest.raises(ResumeRefused, match="rate: 0.1 -> 0.2"):
         claim(tmp_path, {"rate": 0.2, "data": "a"})
+
+
+def test_a_kill_while_a_folder_is_claimed_leaves_it_usable(tmp_path, monkeypatch):
+    def killed(file, text):
+        with file.open("w") as out:
+            out.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    claim(tmp_path, {"a": 1})
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        claim(tmp_path, {"a": 1})
+    monkeypatch.undo()
+    claim(tmp_path, {"a": 1})
+    with pytest.raises(ResumeRefused):
+        claim(tmp_path, {"a": 2})
 
 
 def test_every_example_is_taken_once_before_any_is_taken_again():

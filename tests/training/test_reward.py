@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from pipelines.commands import app as cli
 from saccade.config import Episode
 from saccade.datasets.synthdoc import SynthDoc
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, ResumeRefused
 from saccade.heads.budget import BudgetNet
 from saccade.heads.files import load, save
 from saccade.heads.scoring import KINDS, MLP
@@ -98,6 +98,10 @@ def test_the_command(more, tmp_path, qwen2_5_vl):
     assert len(lines) == (4 if more else 2) and all(0 <= line["score"] <= 1 for line in lines)
     if more:
         assert load(BudgetNet, tmp_path / "rewarded" / "budget").levels == (10, 20)
+        return
+    save(KINDS["late"]("after", 128, 128), tmp_path / "taught")  # another head at the same place
+    other = CliRunner().invoke(cli.app, [*words, "--output", str(tmp_path / "rewarded")])
+    assert isinstance(other.exception, ResumeRefused) and "init: " in str(other.exception)
 
 
 def boxless(folder):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from saccade.engines.hf import HF
 from saccade.errors import ConfigError, EngineDead
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
-from saccade.training.stored import logger, stored
+from saccade.training import stored as stored_module
+from saccade.training.maps import Maps
+from saccade.training.stored import Pages, logger, stored
 from saccade.training.targets import label_boxes
 from saccade.types import ENCODED, Scene
 from tests import tiny
@@ -66,14 +69,52 @@ def test_nothing_is_encoded_twice_and_another_model_or_teacher_is_another_folder
     assert taught[2].worth.shape == (len(taught[2].asked), len(taught[2].encoding))
 
 
-def test_every_fifth_page_is_held_out_and_the_last_where_there_are_fewer(tmp_path, engine):
-    found = pages(tmp_path, engine)
-    learnt, held_out = found.split(5)
-    assert (learnt.files, held_out.files) == (found.files[:2], found.files[2:])
-    learnt, held_out = found.split(2)
-    assert held_out.files == [found.files[1]] and len(learnt) == 2
-    with pytest.raises(ConfigError, match="1 page with usable questions"):
-        found[:1].split(5)
+def named(ids):
+    """Pages that are never read."""
+    return Pages([Path(image_id) for image_id in ids], ids, None)
+
+
+def test_a_page_is_held_out_by_its_own_id_whatever_becomes_of_the_others():
+    ids = [f"page {number}" for number in range(400)]
+    learnt, held_out = named(ids).split(5)
+    assert sorted(learnt.image_ids + held_out.image_ids) == sorted(ids) and 50 < len(held_out) < 110
+    for some in (ids[:0:-1], ids[::3], [*ids[7:200], "new"]):
+        parts = named(some).split(5)
+        for part, others in ((parts[0], held_out), (parts[1], learnt)):
+            assert not set(part.image_ids) & set(others.image_ids)
+            assert [str(file) for file in part.files] == part.image_ids
+    twice = named([*ids, *ids]).split(5)  # two rows of one image stay together
+    assert not set(twice[0].image_ids) & set(twice[1].image_ids)
+
+
+def test_of_a_few_pages_one_is_held_out_and_one_is_not():
+    for ids in (["a", "b"], ["c", "d"], ["e", "f", "g"], ["h", "i"]):
+        for every in (1, 2, 5, 1000):
+            learnt, held_out = named(ids).split(every)
+            assert len(learnt) and len(held_out) and len(learnt) + len(held_out) == len(ids)
+    for ids in (["a"], ["a", "a"]):
+        with pytest.raises(ConfigError, match="1 page with usable questions"):
+            named(ids).split(5)
+
+
+def test_attention_is_recorded_for_a_scorer_that_reads_it(tmp_path, engine):
+    assert pages(tmp_path, engine)[0].encoding.received.isnan().all()
+    looks = LOOKS.with_settings(scorer="received")
+    assert not stored(tmp_path, looks, engine, DATA, list(DATA.rows()))[0].encoding.received.isnan().any()
+
+
+def test_a_picture_with_a_map_that_was_replaced_is_encoded_again(tmp_path, engine):
+    for name in ("images", "maps"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(tiny.page(64, 64)).save(tmp_path / name / "a.png")
+    data = Maps(data_path=str(tmp_path))
+
+    def found():
+        return stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="nothing")[0]
+
+    found()
+    Image.fromarray(tiny.page(96, 64, seed=1)).save(tmp_path / "images" / "a.png")
+    assert found().encoding.picture_hash == found().picture.sha256
 
 
 def test_a_codec_s_numbers_are_stored_in_the_place_of_tokens(tmp_path, qwen2_5_vl):
@@ -98,12 +139,15 @@ def test_questions_without_what_a_training_needs_are_left_out(tmp_path, engine):
     lines = [{"id": name, "image": "a.png", "question": "What?"} | more for name, more in known.items()]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     data = open_dataset(str(tmp_path / "q.jsonl"))
-    found = {}
+    found, files = {}, set()
     for needs in ("boxes", "answers", "nothing"):
-        (page,) = stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs=needs)
-        found[needs] = [question.id for question, _ in page.asked]
+        kept = stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs=needs)
+        files |= set(kept.files)
+        found[needs] = [question.id for question, _ in kept[0].asked]
+    assert len(files) == 1, "encoded once for all that trainings need"
     assert found == {"boxes": ["boxed"], "answers": ["boxed", "answered"], "nothing": ["boxed", "answered", "bare"]}
     (tmp_path / "q.jsonl").write_text(json.dumps(lines[2]) + "\n")
+    stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="nothing")
     with pytest.raises(ConfigError, match="has no questions with answers$"):
         stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="answers")
     (tmp_path / "q.jsonl").write_text(json.dumps(lines[1] | {"image": "absent.png"}) + "\n")
@@ -139,6 +183,21 @@ def test_a_page_that_failed_is_said_and_tried_again(tmp_path, engine, monkeypatc
     Image.fromarray(tiny.page(96, 64, seed=2)).save(tmp_path / "b.png")
     again = found()
     assert again.files[0] == first.files[0] and again[1].picture.sha256 == again[1].encoding.picture_hash
+
+
+def test_two_trainings_may_store_one_page_at_once(tmp_path, engine, monkeypatch):
+    """The other one finishes the page while this one is about to."""
+    real, other = stored_module.pq.write_table, []
+
+    def write_table(table, place, **how):
+        real(table, place, **how)
+        monkeypatch.setattr(stored_module.pq, "write_table", real)
+        other.extend(pages(tmp_path, engine))
+
+    monkeypatch.setattr(stored_module.pq, "write_table", write_table)
+    found = pages(tmp_path, engine)
+    assert torch.equal(found[0].encoding.tokens, other[0].encoding.tokens)
+    assert {file.suffix for file in tmp_path.rglob("*") if file.is_file()} == {".json", ".parquet"}
 
 
 def test_an_engine_that_is_gone_ends_the_encoding(tmp_path, engine, monkeypatch):

@@ -12,7 +12,7 @@ from saccade.geometry.grid import plain_grid
 from saccade.training.maps import Maps
 from saccade.training.stored import stored
 from saccade.training.targets import Listened, WatchedReading, by_boxes, label_boxes
-from saccade.types import Question
+from saccade.types import Answer, Question
 
 GRID = plain_grid(2, 4, 64, 32)
 ANSWER, LABEL = ((0.5, 0.0, 1.0, 0.5),), (0.0, 0.0, 0.25, 0.5)
@@ -44,6 +44,20 @@ def test_the_reader_teaches_what_it_attended_to(engine, tmp_path):
     at = int((page.encoding.grid.row * page.encoding.grid.cols + page.encoding.grid.col == most).nonzero())
     assert float(page.worth[0, at]) == pytest.approx(share * outcome.confidence, rel=1e-3)
     assert (page.worth >= 0).all() and page.worth.sum(-1).max() <= 1.001
+
+
+def test_of_several_levels_the_finest_token_at_a_cell_is_taught(engine, tmp_path, monkeypatch):
+    data = SynthDoc(page_px=256, num_pages=1, questions_per_page=1, seed=3)
+    looks = Episode(sampler="topk", fixations=1, levels=2)
+    (plain,) = stored(tmp_path, looks, engine, data, list(data.rows()))
+    grid = plain.encoding.grid
+    cell = int((grid.row * grid.cols + grid.col)[grid.level == 1][0])  # a fine token stands there as well
+    answer = Answer("x", (0.0,), 0.5, 1, 0, 0, 0.0, attended=((cell, 0.8),))
+    monkeypatch.setattr(engine, "read_many", lambda asked: [answer for _ in asked])
+    worth = WatchedReading(engine)("", plain.picture, plain.encoding, plain.asked)[0]
+    (taught,) = worth.nonzero().flatten().tolist()
+    assert float(worth[taught]) == pytest.approx(0.4) and int(grid.level[taught]) == 0
+    assert int(grid.row[taught] * grid.cols + grid.col[taught]) == cell
 
 
 def test_attention_teaches_above_the_neutral_prompt(engine, tmp_path):
