@@ -207,6 +207,21 @@ def test_questions_read_together_are_read_alone(engine: HFEngine, encoding: Enco
         same(answer, again)  # type: ignore[arg-type]
 
 
+def test_an_endless_question_is_refused_before_it_is_spelled(
+    engine: HFEngine, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To count the tokens of some MB takes half a minute, and nobody else is answered meanwhile."""
+    endless, one = "long " * 1_000_000, canvas(encoding, parts(encoding, 20))
+
+    def spell(self: object, text: str, **options: object) -> None:
+        raise AssertionError(f"{len(text)} characters were spelled")
+
+    monkeypatch.setattr(type(engine.family.tokenizer), "__call__", spell)
+    for ask in (lambda: engine.query(endless), lambda: engine.read(one, endless), lambda: engine.attention(one, endless)):
+        with pytest.raises(QuestionError, match="5,000,000 characters long; the model takes .* Ask a shorter question"):
+            ask()
+
+
 def test_an_answer_that_is_not_finite_costs_itself(
     engine: HFEngine, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -255,6 +255,10 @@ def test_limits(qwen2_5_vl: Path) -> None:
 
 def test_a_question_longer_than_the_model_takes(endpoint: InProcess) -> None:
     assert "the model takes 4096" in error_of(endpoint.post(body("word " * 2000)), 400)
+    asked, system = body("total?"), {"role": "system", "content": "word " * 500_000}
+    asked["messages"].insert(0, system)  # which only the reader is given
+    for endless in (body("word " * 500_000), asked):
+        assert "characters long; the model takes 4096" in error_of(endpoint.post(endless), 400)
 
 
 def test_keys(qwen2_5_vl: Path) -> None:
