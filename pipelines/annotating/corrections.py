@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.runs.files import append_lines
+from pipelines.runs.files import append_lines, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,8 @@ class Correction:
 def read_corrections(path: Path) -> dict[tuple[str, str], Correction]:
     """The last correction per (image id, field); a last line cut off by a crash is ignored."""
     corrections: dict[tuple[str, str], Correction] = {}
-    if path.exists():
-        for line in path.read_text().split("\n"):
-            try:
-                correction = Correction(**json.loads(line))
-            except json.JSONDecodeError:  # cut off by a crash: it was never confirmed
-                continue
-            corrections[correction.image_id, correction.field] = correction
+    for correction in (Correction(**said) for said in read_lines(path)):
+        corrections[correction.image_id, correction.field] = correction
     return corrections
 
 

@@ -107,10 +107,12 @@ def test_corrections_are_taken_and_the_answers_stay(run: Path) -> None:
     assert {path.name: path.read_bytes() for path in (run / "answers").iterdir()} == answers
 
 
-def test_a_correction_that_a_crash_cut_off_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [b'{"image_id": "a", "fie', '{"image_id": "Gr\u00f6'.encode()[:-1], b"\0\0\0\0"])
+def test_a_correction_that_a_crash_cut_off_is_none(tmp_path: Path, cut: bytes) -> None:
+    """Also where it was cut inside a character."""
     file = tmp_path / "corrections.jsonl"
     append_correction(file, Correction("a", "f", "1", "", ""))
-    file.write_text(file.read_text() + '{"image_id": "a", "fie')
+    file.write_bytes(file.read_bytes() + cut)
     append_correction(file, Correction("a", "g", "2", "", ""))
     assert {key: said.text for key, said in read_corrections(file).items()} == {("a", "f"): "1", ("a", "g"): "2"}
 
