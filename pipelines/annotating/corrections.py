@@ -2,7 +2,8 @@
 
     {"image_id": "006.jpg", "field": "total", "text": "327.00", "read": "3271.00", "when": "2026-11-29T14:00:00+00:00"}
 
-`read` is what the model had read; if both texts are equal, the value was accepted. The run's answers do not change.
+`read` is what the model had read; if both texts are equal but for spaces, the value was accepted. The run's answers do
+not change.
 """
 
 import json
