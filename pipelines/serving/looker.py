@@ -1,8 +1,8 @@
 """Runs requests as episodes: many at once in one event loop; each fixation is sent as soon as it is read."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -54,26 +54,37 @@ class Looker:
     def __init__(self, config: ServeConfig, backends: Backends, limit_px: int | None) -> None:
         self.config, self.backends, self.limit_px = config, backends, limit_px
         self.room = asyncio.Semaphore(config.max_episodes)
-        self.looking = self.waiting = 0
+        self.looking = self.waiting = self.coming = 0
         self.draining = False
 
-    def check_room(self) -> None:
-        """Refuses a request that would find the queue full, or the server closing, before its body is read.
+    @contextmanager
+    def arrival(self) -> Iterator[None]:
+        """Holds the place of a request while it is received and its images are opened: no more are held in memory than
+        may wait and be looked at.
 
         Raises:
-            Refusal: 429 or 503.
+            Refusal: 429 or 503, before anything of it is read.
         """
+        taken = self.looking + self.waiting + self.coming
+        self._check(taken < self.config.max_episodes + self.config.max_queue)
+        self.coming += 1
+        try:
+            yield
+        finally:
+            self.coming -= 1
+
+    def _check(self, room: bool) -> None:
+        """Raises Refusal: the server is closing, or there is no room."""
         if self.draining:
             raise Refusal(503, "the server is closing. Ask another one", code="draining")
-        if self.room.locked() and self.waiting >= self.config.max_queue:
-            raise Refusal(
-                429, f"{self.waiting} requests wait already; no more are taken. Ask again later", code="queue_full"
-            )
+        if not room:
+            wait = self.waiting + self.coming
+            raise Refusal(429, f"{wait} requests wait already; no more are taken. Ask again later", code="queue_full")
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """Holds a place among the running episodes; yields the seconds waited for it."""
-        self.check_room()
+        """Holds a place among the running episodes; yields the seconds waited for it. Raises Refusal: 429 or 503."""
+        self._check(not self.room.locked() or self.waiting < self.config.max_queue)
         loop = asyncio.get_running_loop()
         started, self.waiting = loop.time(), self.waiting + 1
         try:
