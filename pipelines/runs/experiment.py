@@ -141,7 +141,7 @@ def read_experiment(path: Path) -> Experiment:
         ConfigError: no such file, not YAML, or a setting is unknown.
     """
     try:
-        return Experiment(**yaml.safe_load(path.read_text()))
+        return Experiment(**yaml.safe_load(path.read_text("utf-8")))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, TypeError) as error:

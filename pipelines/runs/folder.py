@@ -20,6 +20,7 @@ from pipelines.runs import manifest
 from pipelines.runs.files import read_lines, read_parquet, write_text
 from pipelines.runs.layout import Layout
 from saccade.datasets import Dataset, limit
+from saccade.datasets._fields import printable
 from saccade.errors import ConfigError
 
 
@@ -69,7 +70,11 @@ class RunFolder(Layout):
 
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
-    """Raises ConfigError where the system refuses the block to write to a run's folder."""
+    """Raises ConfigError where the system refuses the block to write to a run's folder, or Arrow would later."""
+    if (shown := printable(str(path))) != str(path):
+        raise ConfigError(
+            f"the name of {shown!r} is not Unicode, so its answers could not be read: name another folder"
+        )
     try:
         yield
     except OSError as error:
