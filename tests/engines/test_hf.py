@@ -5,6 +5,7 @@ import gc
 import math
 import shutil
 import weakref
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from saccade.card import CARD_FILE
 from saccade.engines import ForwardingEncoder
 from saccade.engines._answers import Embeddings, Speech
 from saccade.engines.hf import HF, HFEngine
+from saccade.engines.vllm import VLLMReader
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import fingerprint
 from saccade.metrics.calibration import Calibration
@@ -217,9 +219,12 @@ def test_an_endless_question_is_refused_before_it_is_spelled(
         raise AssertionError(f"{len(text)} characters were spelled")
 
     monkeypatch.setattr(type(engine.family.tokenizer), "__call__", spell)
-    for ask in (lambda: engine.query(endless), lambda: engine.read(one, endless), lambda: engine.attention(one, endless)):
+    by_vllm = object.__new__(VLLMReader)  # not started
+    by_vllm.speech = engine.speech
+    asks = (engine.query, partial(engine.read, one), partial(engine.attention, one), partial(by_vllm._prompt, one))
+    for ask in asks:
         with pytest.raises(QuestionError, match="5,000,000 characters long; the model takes .* Ask a shorter question"):
-            ask()
+            ask(endless)
 
 
 def test_an_answer_that_is_not_finite_costs_itself(
