@@ -65,26 +65,25 @@ class Looker:
         Raises:
             Refusal: 429 or 503, before anything of it is read.
         """
-        taken = self.looking + self.waiting + self.coming
-        self._check(taken < self.config.max_episodes + self.config.max_queue)
+        if self.draining:
+            raise Refusal(503, "the server is closing. Ask another one", code="draining")
+        if self.taken >= self.config.max_episodes + self.config.max_queue:
+            wait = self.waiting + self.coming
+            raise Refusal(429, f"{wait} requests wait already; no more are taken. Ask again later", code="queue_full")
         self.coming += 1
         try:
             yield
         finally:
             self.coming -= 1
 
-    def _check(self, room: bool) -> None:
-        """Raises Refusal: the server is closing, or there is no room."""
-        if self.draining:
-            raise Refusal(503, "the server is closing. Ask another one", code="draining")
-        if not room:
-            wait = self.waiting + self.coming
-            raise Refusal(429, f"{wait} requests wait already; no more are taken. Ask again later", code="queue_full")
+    @property
+    def taken(self) -> int:
+        """Requests that were not refused, and have not ended."""
+        return self.looking + self.waiting + self.coming
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
-        """Holds a place among the running episodes; yields the seconds waited for it. Raises Refusal: 429 or 503."""
-        self._check(not self.room.locked() or self.waiting < self.config.max_queue)
+        """Holds a place among the running episodes; yields the seconds waited for it."""
         loop = asyncio.get_running_loop()
         started, self.waiting = loop.time(), self.waiting + 1
         try:
@@ -99,13 +98,13 @@ class Looker:
             self.room.release()
 
     async def drain(self) -> int:
-        """Refuses new requests and waits up to `drain_s` for running ones; returns how many had not finished."""
+        """Refuses new requests and waits up to `drain_s` for those taken; returns how many had not finished."""
         self.draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + self.config.drain_s
-        while self.looking + self.waiting and loop.time() < end:
+        while self.taken and loop.time() < end:
             await asyncio.sleep(DRAIN_POLL_S)
-        return self.looking + self.waiting
+        return self.taken
 
     async def look(self, asked: Asked, sheet: Sheet) -> AsyncGenerator[Fixation | Looked, None]:
         """Yields every fixation as it happens, then the outcome.
