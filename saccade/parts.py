@@ -48,9 +48,9 @@ def split(question: Question, query: Query | SaccadeError, questions_only: bool 
     So is one whose answer must be one of several or match a pattern, for its parts would not; and with
     `questions_only` one of which a part is no question by itself.
     """
-    texts, found = texts_of(question.text), list[Asked]()
     if isinstance(query, SaccadeError) or question.choices or question.pattern:
         return [(question, query)]
+    texts, found = texts_of(question.text), list[Asked]()
     if len(query.parts) < 2 or len(texts) != len(query.parts):  # a tokenizer may drop one
         return [(question, query)]
     if questions_only and not are_questions(texts):

@@ -5,6 +5,7 @@ from typing import Any
 
 from pipelines.annotating.pages import Page
 from saccade.annotation.fields import FieldSpec
+from saccade.datasets._fields import printable
 
 
 class Coco:
@@ -18,7 +19,7 @@ class Coco:
     def add(self, page: Page) -> None:
         """One page with the boxes of its values, [x, y, width, height] in pixels."""
         image_id = page.number + 1
-        file = page.image if page.path is None else str(page.path)
+        file = page.image if page.path is None else printable(str(page.path))
         size = {"width": page.width or 0, "height": page.height or 0}
         self.images.append({"id": image_id, "file_name": file, **size, "page": page.page})
         for value in page.values:

@@ -2,14 +2,15 @@
 
     {"image_id": "006.jpg", "field": "total", "text": "327.00", "read": "3271.00", "when": "2026-11-29T14:00:00+00:00"}
 
-`read` is what the model had read; if both texts are equal, the value was accepted. The run's answers do not change.
+`read` is what the model had read; if both texts are equal but for spaces, the value was accepted. The run's answers do
+not change.
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.runs.files import append_lines
+from pipelines.runs.files import append_lines, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,8 @@ class Correction:
 def read_corrections(path: Path) -> dict[tuple[str, str], Correction]:
     """The last correction per (image id, field); a last line cut off by a crash is ignored."""
     corrections: dict[tuple[str, str], Correction] = {}
-    if path.exists():
-        for line in path.read_text().split("\n"):
-            try:
-                correction = Correction(**json.loads(line))
-            except json.JSONDecodeError:  # cut off by a crash: it was never confirmed
-                continue
-            corrections[correction.image_id, correction.field] = correction
+    for correction in (Correction(**said) for said in read_lines(path)):
+        corrections[correction.image_id, correction.field] = correction
     return corrections
 
 

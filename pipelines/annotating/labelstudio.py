@@ -5,6 +5,7 @@ in percent of the image. An image's address is that of Label Studio's local stor
 LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=/.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,4 +78,4 @@ def _tag(field: FieldSpec) -> str:
 
 
 def _address(path: Path | None, image: str) -> str:
-    return image if path is None else f"/data/local-files/?d={quote(str(path).lstrip('/'))}"
+    return image if path is None else f"/data/local-files/?d={quote(os.fsencode(path).lstrip(b'/'))}"

@@ -185,5 +185,6 @@ def _by_person(value: Value, page: Page, corrections: Mapping[tuple[str, str], C
     if correction is None:
         return value
     parsed = replace(parse(value.field, correction.text), flag=None)
-    box = value.box_px if correction.text == value.read else None  # the box is evidence only of what the model read
+    accepted = correction.text.split() == value.read.split()
+    box = value.box_px if accepted else None  # it is evidence only of what the model read
     return replace(value, text=correction.text, parsed=parsed, box_px=box, flag=None, error=None, by_person=True)

@@ -29,6 +29,7 @@ from pipelines.annotating.corrections import Correction, append_correction
 from pipelines.annotating.pages import Page, Value, read_pages
 from pipelines.annotating.places import Places
 from pipelines.annotating.settings import dataset_of
+from pipelines.execute.diagnosis import cause
 from pipelines.pages.template import template
 from saccade.annotation.values import parse
 from saccade.errors import SaccadeError, describe
@@ -81,7 +82,7 @@ class Queue:
 
     def say(self, item: Item, said: Said) -> str | None:
         """Stores a correction. If it does not fit the field, stores nothing and returns why."""
-        text = " ".join(said.text.split())
+        text = _line(said.text)
         flag = parse(item.value.field, text).flag
         if flag is not None and not said.anyway:
             return flag
@@ -152,7 +153,10 @@ def review_app(queue: Queue) -> FastAPI:
         origin = request.headers.get("origin")
         if origin is not None and origin != f"http://{request.headers['host']}":
             raise HTTPException(403, f"a page of {origin} may not correct values")
-        flag = queue.say(item(number), said)
+        try:
+            flag = queue.say(item(number), said)
+        except OSError as error:
+            raise HTTPException(507, f"nothing was kept: {cause(error) or describe(error)}") from error
         if flag is not None:
             return JSONResponse({"flag": flag}, 422)
         return JSONResponse({"left": queue.left})
@@ -170,10 +174,15 @@ def shown(item: Item) -> dict[str, Any]:
         "question": field.question,
         "type": field.type,
         "choices": list(field.allowed),
-        "text": value.text if item.said is None else item.said,
+        "text": _line(value.text if item.said is None else item.said),
         "confidence": value.confidence,
         "flag": value.flag,
         "error": value.error,
         "said": item.said is not None,
         "located": value.box_px is not None,
     }
+
+
+def _line(text: str) -> str:
+    """A text as one line, for a line of a form holds no line breaks, and joins the words beside them."""
+    return " ".join(text.split())

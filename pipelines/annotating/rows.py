@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipelines.annotating.pages import Page, Value
 from saccade.annotation.fields import FieldSpec
 from saccade.datasets import Dataset
+from saccade.datasets._fields import printable
 
 TYPES = {
     "text": pa.string(),
@@ -101,8 +102,8 @@ def _about(value: Value) -> dict[str, Any]:
 
 
 def _image(page: Page, dataset: Dataset) -> str:
-    """The image's file, or its bytes as a data: URI."""
-    if page.path is not None:
+    """The image's file, or its bytes as a data: URI: where it has no file, or the file's name is not Unicode."""
+    if page.path is not None and printable(str(page.path)) == str(page.path):
         return str(page.path)
     data = dataset.picture(page.source).data
     assert isinstance(data, bytes)  # data sets of images hold encoded ones

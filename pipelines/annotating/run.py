@@ -13,7 +13,7 @@ from pipelines.annotating.places import Places
 from pipelines.annotating.settings import Annotating, dataset_of, write_settings
 from pipelines.execute.run import batch
 from pipelines.runs.config import RunConfig
-from pipelines.runs.files import replaced
+from pipelines.runs.files import write_text
 from pipelines.runs.folder import writable
 from saccade.annotation.fields import FieldSpec
 from saccade.datasets import Row, open_images
@@ -68,8 +68,8 @@ def list_again(settings: Annotating, output: Path) -> int | None:
         raise ConfigError(f"nothing failed in {settings.from_run} and nothing needs review: there is nothing to ask")
     if output.exists() and any(output.iterdir()):
         raise ConfigError(f"{str(output)!r} is there and not empty: name another folder (--output)")
-    with writable(output), replaced(places.relabel) as path:
-        path.write_text("".join(f"{line}\n" for line in lines))
+    with writable(output):
+        write_text(places.relabel, "".join(f"{line}\n" for line in lines))
     return len(lines)
 
 

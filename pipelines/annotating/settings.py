@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from pipelines.annotating.places import Places
 from pipelines.runs import stored
-from pipelines.runs.files import replaced
+from pipelines.runs.files import write_text
 from saccade.datasets.fields import Fields
 from saccade.errors import ConfigError
 from saccade.registry import load
@@ -35,8 +35,7 @@ class Annotating(Settings):
 
 def write_settings(folder: Path, settings: Annotating) -> None:
     """Keeps the settings beside the run."""
-    with replaced(Places(folder).settings) as path:
-        path.write_text(json.dumps(settings.dump(), indent=1) + "\n")
+    write_text(Places(folder).settings, json.dumps(settings.dump(), indent=1) + "\n")
 
 
 def read_settings(folder: Path) -> Annotating:

@@ -9,7 +9,7 @@ import torch
 
 from saccade.engines import Reader
 from saccade.engines._constrained import after, fits
-from saccade.errors import EngineDead, SaccadeError
+from saccade.errors import EngineDead, EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas
 
 Asked = tuple[Canvas, str, tuple[str, ...]]
@@ -57,7 +57,7 @@ class Together(Generic[Item, Result]):
 
     def run(self, work: Callable[..., T], *args: object) -> Awaitable[T]:
         """Something else, in the same thread, in its turn."""
-        return asyncio.get_running_loop().run_in_executor(self.thread, work, *args)
+        return asyncio.get_running_loop().run_in_executor(self.thread, _heard, work, *args)
 
     def close(self) -> None:
         """Waits for what is going on."""
@@ -79,11 +79,22 @@ class Together(Generic[Item, Result]):
 
     def _results(self, items: list[Item]) -> Sequence[Result | Exception]:
         try:
-            return self.work(items)
+            return _heard(self.work, items)
         except Exception as error:
             if len(items) == 1 or is_gone(error):
                 return [error] * len(items)
             return [result for item in items for result in self._results([item])]
+
+
+def _heard(work: Callable[..., T], *args: object) -> T:
+    """What `work` returns. A panic of Rust's code is raised as an error: it is no Exception, and nobody who waits would
+    hear of it."""
+    try:
+        return work(*args)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise EngineError(describe(error)) from error
 
 
 def settle(waiting: Sequence[asyncio.Future[T]], results: Sequence[T | Exception]) -> None:

@@ -15,7 +15,7 @@ from pipelines.execute.async_reader import is_gone
 from pipelines.execute.diagnosis import is_full
 from pipelines.execute.say import say
 from pipelines.runs import manifest, rows
-from pipelines.runs.files import append_lines, commit, write_text
+from pipelines.runs.files import append_lines, commit, read_lines, write_text
 from pipelines.runs.folder import RunFolder
 from saccade.analysis.memory import peak_bytes
 from saccade.clock import clock
@@ -243,14 +243,7 @@ def _claim(path: Path, origin: dict[str, Any]) -> None:
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     """Finished rows; a last line cut off by a kill belongs to an image that is answered again."""
-    if not path.exists():
-        return
-    stored = []
-    for line in path.read_text().splitlines():
-        try:
-            stored.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    stored = list(read_lines(path))
     complete = {row["image_id"] for row in stored if row["last"]}
     seen = set()
     for row in stored:

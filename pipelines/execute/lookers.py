@@ -10,13 +10,15 @@ import pyarrow as pa
 import ray
 import torch
 
+from pipelines.execute.async_reader import is_gone
+from pipelines.execute.diagnosis import is_full
 from pipelines.execute.encoders import Encoders, Sight
 from pipelines.execute.plan import Plan
 from pipelines.execute.readers import Canvases, Readers
 from pipelines.runs import manifest, rows
 from saccade.datasets import Dataset, Row
 from saccade.episode import Flow, More, arun, episodes
-from saccade.errors import EngineDead
+from saccade.errors import EngineDead, describe
 from saccade.registry import load
 from saccade.seen import Put, Seen
 from saccade.types import Question, Trace
@@ -66,15 +68,18 @@ class Look:
         failed = {q.id: rows.error_row(image_id, q, q.error) for q in sight.questions if q.error is not None}
         if sight.seen is None:
             return failed
-        # Opened again, and decoded only if a strategy wants its pixels.
-        seen = replace(sight.seen, picture=self.dataset.picture(listed.source, self.plan.limit_px))
         asked = [question for question in sight.questions if question.error is None]
-        image = _Image(self, listed, encoder, seen)
         try:
-            outcomes = await image.outcomes(asked)
+            # Opened again, and decoded only if a strategy wants its pixels.
+            seen = replace(sight.seen, picture=self.dataset.picture(listed.source, self.plan.limit_px))
+            outcomes = await _Image(self, listed, encoder, seen).outcomes(asked)
+            answered = rows.scored_rows(image_id, seen, asked, outcomes, self.plan.episode)
+        except Exception as error:  # as in a loop in one process, this image pays for it and no other
+            if is_gone(error) or is_full(error):
+                raise
+            answered = [rows.error_row(image_id, question, describe(error)) for question in asked]
         finally:
             self.encoders.forget(encoder, image_id)
-        answered = rows.scored_rows(image_id, seen, asked, outcomes, self.plan.episode)
         return failed | {row["id"]: row for row in answered}
 
 

@@ -48,7 +48,7 @@ def batch(config: RunConfig, console: Console | None = None) -> dict[str, Any]:
         _say_what_has_fewer_pages(config, folder, console)
         num_left = select_left(folder, config.retry_errors)
         if num_left == 0 and folder.summary_json.exists():
-            return dict(json.loads(folder.summary_json.read_text()))
+            return dict(json.loads(folder.summary_json.read_text("utf-8")))
         record = {**provenance(), "fingerprint": digest(same)}
         seconds = None
         if num_left:

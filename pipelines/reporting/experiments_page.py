@@ -7,7 +7,7 @@ from pipelines.reporting import experiment_page
 from pipelines.reporting.html import header, section
 from pipelines.reporting.page import page
 from pipelines.runs import stored
-from pipelines.runs.files import replaced
+from pipelines.runs.files import write_text
 from pipelines.runs.layout import Layout
 from pipelines.runs.markdown import to_markdown
 
@@ -29,8 +29,6 @@ def write(folder: Path) -> tuple[Path, Path]:
         parts = experiment_page.compared(results) + experiment_page.drawn(results, {}) + link
         html.append(section(title, LEAD.format(path.name), parts))
         text += [f"## {path.name}", "", to_markdown(results)]
-    with replaced(folder / "report.html") as temporary:
-        temporary.write_text(page("saccade: all experiments", "".join([*html, "</main>"])), encoding="utf-8")
-    with replaced(folder / "report.md") as temporary:
-        temporary.write_text("\n".join(text), encoding="utf-8")
+    write_text(folder / "report.html", page("saccade: all experiments", "".join([*html, "</main>"])))
+    write_text(folder / "report.md", "\n".join(text))
     return folder / "report.html", folder / "report.md"

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.pages.template import template
 from pipelines.reporting import experiment_page, run_page
 from pipelines.runs import stored
-from pipelines.runs.files import replaced
+from pipelines.runs.files import write_text
 from saccade.errors import ConfigError
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -34,8 +34,7 @@ def report(target: Path, output: Path | None, examples: int) -> Path:
     if not path.parent.is_dir():
         raise ConfigError(f"there is no folder {str(path.parent)!r} to write {path.name} into: make it first")
     title, body = run_page.body(target, examples) if results is None else experiment_page.body(results)
-    with replaced(path) as temporary:
-        temporary.write_text(page(title, body), encoding="utf-8")
+    write_text(path, page(title, body))
     return path
 
 

@@ -73,7 +73,7 @@ def _numbers(folder: Path, rows: Sequence[Row], answered: Sequence[Row]) -> str:
     tiles.append(tile(str(errors), f"of {counted(len(rows), 'question')} ended in an error", bad=errors > 0))
     summary = folder / "summary.json"
     if summary.exists():
-        more = folded("All numbers", pairs(facts(json.loads(summary.read_text()))))
+        more = folded("All numbers", pairs(facts(json.loads(summary.read_text("utf-8")))))
     else:
         more = '<p class="lead">This run has not ended: the numbers are of what is answered so far.</p>'
     return f'<section><div class="tiles">{"".join(tiles)}</div></section><section>{more}</section>'

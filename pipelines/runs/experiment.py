@@ -146,7 +146,7 @@ def read_experiment(path: Path) -> Experiment:
     """
     loaded: Any = None
     try:
-        loaded = yaml.safe_load(path.read_text())
+        loaded = yaml.safe_load(path.read_text("utf-8"))
         return Experiment(**loaded)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error

@@ -4,11 +4,13 @@ Arrow and Ray take `key=value` folders for columns, and `?`, `*` and `%20` for p
 `number=5` would lose rows. Here Parquet is read from and written to open files.
 """
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,6 +60,19 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    """The values of a file of JSON lines; none where there is no file. A line that was cut off, perhaps inside of a
+    character, is none: nobody was told that it is there."""
+    if not path.exists():
+        return
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        yield value
 
 
 def picture_path(path: Path) -> Path:

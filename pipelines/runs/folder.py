@@ -6,7 +6,6 @@ resumed run, a retried write) replaces itself. An attempt begins by removing the
 that workers of a killed driver, which go on for some seconds, have nothing left to rename.
 """
 
-import json
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -18,9 +17,10 @@ import pyarrow as pa
 import yaml
 
 from pipelines.runs import manifest
-from pipelines.runs.files import read_parquet, replaced
+from pipelines.runs.files import read_lines, read_parquet, write_text
 from pipelines.runs.layout import Layout
 from saccade.datasets import Dataset, limit
+from saccade.datasets._fields import printable
 from saccade.errors import ConfigError
 
 
@@ -60,19 +60,21 @@ class RunFolder(Layout):
 
     def last_death(self, attempt: str) -> str | None:
         """Why a worker of an attempt ended itself, if one did."""
-        lines = self.deaths.read_text().splitlines() if self.deaths.exists() else []
-        errors = [death["error"] for death in map(json.loads, lines) if death["attempt"] == attempt]
+        errors = [death["error"] for death in read_lines(self.deaths) if death["attempt"] == attempt]
         return str(errors[-1]) if errors else None
 
     def write_yaml(self, values: dict[str, Any]) -> None:
         """Writes run.yaml."""
-        with replaced(self.run_yaml) as path:
-            path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+        write_text(self.run_yaml, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
-    """Raises ConfigError where the system refuses the block to write to a run's folder."""
+    """Raises ConfigError where the system refuses the block to write to a run's folder, or Arrow would later."""
+    if (shown := printable(str(path))) != str(path):
+        raise ConfigError(
+            f"the name of {shown!r} is not Unicode, so its answers could not be read: name another folder"
+        )
     try:
         yield
     except OSError as error:

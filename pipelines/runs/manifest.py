@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.runs.files import read_parquet, replaced, write_parquet
+from pipelines.runs.files import read_parquet, replaced, write_parquet, write_text
 from saccade.datasets import Row, Skip
 from saccade.errors import ConfigError
 from saccade.types import Question
@@ -36,8 +36,7 @@ def write(rows: Iterable[Row | Skip], manifest: Path, skipped: Path) -> None:
         columns["image_id"].append(row.image_id)
         columns["source"].append(row.source)
         columns["questions"].append(text_of(row.questions))
-    with replaced(skipped) as path:
-        path.write_text("".join(json.dumps(asdict(skip)) + "\n" for skip in skips))
+    write_text(skipped, "".join(json.dumps(asdict(skip)) + "\n" for skip in skips))
     write_table(pa.table(columns, schema=SCHEMA), manifest)
 
 

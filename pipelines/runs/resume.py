@@ -60,7 +60,7 @@ def _must_be_a_run(folder: RunFolder, resume: bool) -> None:
 
 
 def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
-    before = yaml.safe_load(folder.run_yaml.read_text())["identity"]
+    before = yaml.safe_load(folder.run_yaml.read_text("utf-8"))["identity"]
     changed = changes(before, json.loads(json.dumps(identity)))
     if changed and not any(folder.answers.glob("*.parquet")):
         folder.run_yaml.unlink()  # nothing is answered: begun anew

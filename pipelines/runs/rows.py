@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from saccade.annotation.evidence import box_px
 from saccade.config import Episode
+from saccade.datasets._fields import printable
 from saccade.episode import Seen
 from saccade.errors import describe
 from saccade.geometry.grid import level_sizes
@@ -87,7 +88,7 @@ ONE = "default"
 
 def table(rows: Sequence[Mapping[str, Any]], path: Path | None) -> pa.Table:
     """The rows of one image as they are stored; `path` is its file, with bytes that are not Unicode escaped."""
-    where = None if path is None else str(path.absolute()).encode("utf-8", "backslashreplace").decode()
+    where = None if path is None else printable(str(path.absolute()))
     return pa.Table.from_pylist([{**row, "path": where} for row in rows], SCHEMA)
 
 

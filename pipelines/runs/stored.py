@@ -106,7 +106,7 @@ def results(path: Path) -> dict[str, Any]:
         ConfigError: it is not such a file.
     """
     try:
-        read = json.loads(path.read_text())
+        read = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     if not isinstance(read, dict) or not isinstance(read.get("variants"), dict):
@@ -119,7 +119,7 @@ def results(path: Path) -> dict[str, Any]:
 
 def settings(run: Path) -> dict[str, Any]:
     """What run.yaml holds."""
-    return dict(yaml.safe_load(Layout(run).run_yaml.read_text()))
+    return dict(yaml.safe_load(Layout(run).run_yaml.read_text("utf-8")))
 
 
 def _answers(run: Path) -> arrow.Dataset:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from pipelines.runs import manifest
-from pipelines.runs.files import replaced
+from pipelines.runs.files import read_parquet, write_text
 from pipelines.runs.folder import RunFolder
 from saccade.metrics.bootstrap import bootstrap_mean, dumped
 from saccade.metrics.scoring import title
@@ -75,8 +74,7 @@ def summarise(folder: RunFolder, attempt: dict[str, Any]) -> dict[str, Any]:
         "encoded_images": folder.num_encoded(),  # by all attempts, killed ones included
         **attempt,
     }
-    with replaced(folder.summary_json) as path:
-        path.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder.summary_json, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
     return summary
 
 
@@ -86,8 +84,7 @@ def _columns(folder: RunFolder) -> tuple[dict[str, list[Any]], list[list[int]], 
     looked: list[list[int]] = []
     sides: dict[str, float] = {}
     for file in sorted(folder.answers.glob("*.parquet")):
-        with pq.ParquetFile(file) as parquet:
-            table = parquet.read(columns=[*COLUMNS, LOOK_TOK, *SIDES])
+        table = read_parquet(file, [*COLUMNS, LOOK_TOK, *SIDES])
         for name in COLUMNS:
             columns[name] += table[name].to_pylist()
         looked += [[step["tokens"] for step in steps or ()] for steps in table["fixations"].to_pylist()]

@@ -8,8 +8,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
-import time
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 from pipelines.serving.refusals import Refusal, short
@@ -18,28 +20,25 @@ CHUNK_BYTES = 1 << 16
 
 
 def fetch(url: str, hosts: Sequence[str], max_bytes: int, timeout_s: float) -> bytes:
-    """The body of one GET.
+    """The body of one GET, in `timeout_s` from the connection to its last byte.
 
     Raises:
         Refusal: 400 for a host, an address or an answer that is not accepted, 413 for too many bytes.
     """
     parts = _parts(url)
-    host, deadline = str(parts.hostname), time.monotonic() + timeout_s
+    host = str(parts.hostname)
     if host.lower() not in {name.lower() for name in hosts}:
         allowed = f"only from {', '.join(hosts)}" if hosts else "from no host"
         raise _refused(f"images are fetched {allowed}; got {short(host)}. Send the image as a data: URI")
     try:
-        connection = _Pinned(parts, _address(host, _port(parts)), timeout_s)
-        try:
+        with _Pinned(parts, _address(host, _port(parts)), timeout_s).in_time() as connection:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", path, headers={"Accept": "image/*", "User-Agent": "saccade"})
             response = connection.getresponse()
             if response.status != 200:
                 outcome = "a redirect, which is not followed" if 300 <= response.status < 400 else "no image"
                 raise _refused(f"{host} answered {response.status}: {outcome}")
-            return _body(response, max_bytes, deadline)
-        finally:
-            connection.close()
+            return _body(response, max_bytes)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _refused(f"cannot fetch the image from {host}: {type(error).__name__}") from error
 
@@ -90,14 +89,14 @@ def public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-def _body(response: http.client.HTTPResponse, max_bytes: int, deadline: float) -> bytes:
-    data = bytearray()
+def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
+    data, announced = bytearray(), response.length
     while chunk := response.read1(CHUNK_BYTES):
         data += chunk
         if len(data) > max_bytes:
             raise Refusal(413, f"the image at the URL has more than {max_bytes:,} bytes", "messages")
-        if time.monotonic() > deadline:
-            raise _refused("the image did not arrive in time")
+    if announced is not None and len(data) < announced:  # the end of a connection is no end of an image
+        raise _refused(f"the image at the URL broke off after {len(data):,} of {announced:,} bytes")
     return bytes(data)
 
 
@@ -106,11 +105,43 @@ class _Pinned(http.client.HTTPConnection):
 
     def __init__(self, parts: SplitResult, address: str, timeout_s: float) -> None:
         super().__init__(str(parts.hostname), _port(parts), timeout=timeout_s)
-        self.address, self.secure = address, parts.scheme.lower() == "https"
+        self.address, self.secure, self.late = address, parts.scheme.lower() == "https", False
+        self.line: socket.socket | None = None  # `sock`, kept while a response still reads from it
         if self.secure:
             self.default_port = 443  # left out of the Host header
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self.address, self.port), self.timeout)
+        self.sock = self.line = socket.create_connection((self.address, self.port), self.timeout)
+        if self.late:
+            raise TimeoutError
         if self.secure:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            context = ssl.create_default_context()
+            self.sock = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self.line = self.sock
+            self.sock.do_handshake()
+
+    @contextmanager
+    def in_time(self) -> Iterator[Self]:
+        """Closes the connection after the block, or when its time is up: a socket's own time-out begins anew with each
+        byte, and a host may send one now and then.
+
+        Raises:
+            Refusal: the time was up.
+        """
+        timer = threading.Timer(self.timeout or 0.0, self._cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield self
+        finally:
+            timer.cancel()
+            self.close()
+            if self.late:
+                raise _refused("the image did not arrive in time")
+
+    def _cut(self) -> None:
+        """Ends what another thread waits for."""
+        self.late = True
+        if self.line is not None:
+            with suppress(OSError):  # closed by now
+                socket.socket.shutdown(self.line, socket.SHUT_RDWR)

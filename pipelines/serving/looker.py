@@ -1,8 +1,8 @@
 """Runs requests as episodes: many at once in one event loop; each fixation is sent as soon as it is read."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -55,28 +55,36 @@ class Looker:
     def __init__(self, config: ServeConfig, backends: Backends, limit_px: int | None) -> None:
         self.config, self.backends, self.limit_px = config, backends, limit_px
         self.room = asyncio.Semaphore(config.max_episodes)
-        self.looking = self.waiting = 0
+        self.looking = self.waiting = self.coming = 0
         self.draining = False
 
-    def check_room(self) -> None:
-        """Refuses a request that would find the queue full, or the server closing, before its body is read.
+    @contextmanager
+    def arrival(self) -> Iterator[None]:
+        """Holds the place of a request while it is received and its images are opened: no more are held in memory than
+        may wait and be looked at.
 
         Raises:
-            Refusal: 429 or 503.
+            Refusal: 429 or 503, before anything of it is read.
         """
         if self.draining:
             raise Refusal(503, "the server is closing. Ask another one", code="draining")
-        if self.room.locked() and self.waiting >= self.config.max_queue:
-            raise Refusal(
-                429,
-                f"{counted(self.waiting, 'request')} waiting, no more are taken. Ask again later",
-                code="queue_full",
-            )
+        if self.taken >= self.config.max_episodes + self.config.max_queue:
+            waiting = counted(self.waiting + self.coming, "request")
+            raise Refusal(429, f"{waiting} waiting, no more are taken. Ask again later", code="queue_full")
+        self.coming += 1
+        try:
+            yield
+        finally:
+            self.coming -= 1
+
+    @property
+    def taken(self) -> int:
+        """Requests that were not refused, and have not ended."""
+        return self.looking + self.waiting + self.coming
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[float]:
         """Holds a place among the running episodes; yields the seconds waited for it."""
-        self.check_room()
         loop = asyncio.get_running_loop()
         started, self.waiting = loop.time(), self.waiting + 1
         try:
@@ -91,13 +99,13 @@ class Looker:
             self.room.release()
 
     async def drain(self) -> int:
-        """Refuses new requests and waits up to `drain_s` for running ones; returns how many had not finished."""
+        """Refuses new requests and waits up to `drain_s` for those taken; returns how many had not finished."""
         self.draining = True
         loop = asyncio.get_running_loop()
         end = loop.time() + self.config.drain_s
-        while self.looking + self.waiting and loop.time() < end:
+        while self.taken and loop.time() < end:
             await asyncio.sleep(DRAIN_POLL_S)
-        return self.looking + self.waiting
+        return self.taken
 
     async def look(self, asked: Asked, sheet: Sheet) -> AsyncGenerator[Fixation | Looked, None]:
         """Yields every fixation as it happens, then the outcome.

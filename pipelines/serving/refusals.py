@@ -1,8 +1,8 @@
 """What goes wrong, in OpenAI's error form: {"error": {"message", "type", "param", "code"}} under a fitting status.
 
-400 the request is malformed or asks for what is not there; 401 no or a wrong key; 404 no such model or path; 413 too
-many bytes, pixels or images; 422 an image that cannot be read; 429 the queue is full; 503 the engine is gone, the
-server is closing, or an answer took too long; 500 the model failed.
+400 the request is malformed or asks for what is not there; 401 no or a wrong key; 404 no such model or path; 408 the
+request did not arrive in time; 413 too many bytes, pixels or images; 422 an image that cannot be read; 429 the queue is
+full; 503 the engine is gone, the server is closing, or an answer took too long; 500 the model failed.
 """
 
 import asyncio

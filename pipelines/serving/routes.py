@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 
 from pipelines.pages.template import template
 from pipelines.serving.form import inputs
@@ -22,7 +23,7 @@ from pipelines.serving.pictures import collect
 from pipelines.serving.refusals import Refusal, refusal
 from pipelines.serving.reply import DONE, Reply, event
 from pipelines.serving.sample_page import sample
-from pipelines.serving.schema import Asked, parse
+from pipelines.serving.schema import parse
 from pipelines.serving.settings import ServeConfig, hashed
 from saccade.errors import SaccadeError
 
@@ -134,6 +135,9 @@ class Front:
         started = time.perf_counter()
         try:
             return await self._chat(request, started)
+        except ClientDisconnect:  # while its request was being received
+            self.meter.ended(GONE, time.perf_counter() - started)
+            return Response(status_code=GONE)
         except BaseException as error:
             if not isinstance(error, Exception):  # the client went away
                 self.meter.ended(GONE, time.perf_counter() - started)
@@ -146,11 +150,14 @@ class Front:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":  # also keeps other sites' pages from asking without their reader's leave
             raise Refusal(400, "send the request with Content-Type: application/json", code="invalid_content_type")
-        self.looker.check_room()
-        body = await self._body(request)
-        asked = await asyncio.to_thread(parse, body, self.config.model_name, self.config.episode)
+        deadline = asyncio.get_running_loop().time() + self.config.timeout_s
+        with self.looker.arrival():
+            body = await self._body(request, deadline)
+            async with asyncio.timeout_at(deadline):
+                asked = await asyncio.to_thread(parse, body, self.config.model_name, self.config.episode)
+                sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages)
         reply = Reply(asked, self.config.model_name, self.most_tok)
-        events = self._timed(self._events(asked))
+        events = _until(deadline, self.looker.look(asked, sheet))
         if asked.stream:
             first = await anext(events)  # what is wrong with the image or the question still has its status
             stream = self._stream(reply, first, events, started)
@@ -167,37 +174,23 @@ class Front:
         self.meter.ended(200, time.perf_counter() - started)
         return JSONResponse(completion)
 
-    async def _body(self, request: Request) -> bytes:
-        """The request's bytes, no more than are taken."""
+    async def _body(self, request: Request, deadline: float) -> bytes:
+        """The request's bytes, no more than are taken. Raises Refusal: 408, 413."""
         limit = self.config.max_request_bytes
         refused = Refusal(413, f"the request has more than {limit:,} bytes", code="request_too_large")
         announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > limit:
+        if announced.isdecimal() and int(announced) > limit:
             raise refused
         data = bytearray()
-        async with asyncio.timeout(self.config.timeout_s):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > limit:
-                    raise refused
+        try:
+            async with asyncio.timeout_at(deadline):
+                async for chunk in request.stream():
+                    data += chunk
+                    if len(data) > limit:
+                        raise refused
+        except TimeoutError as error:
+            raise Refusal(408, "the request did not arrive in time. Send it again", code="timeout") from error
         return bytes(data)
-
-    async def _events(self, asked: Asked) -> AsyncGenerator[Fixation | Looked, None]:
-        sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages)
-        async with aclosing(self.looker.look(asked, sheet)) as looks:
-            async for update in looks:
-                yield update
-
-    async def _timed(self, events: AsyncGenerator[Fixation | Looked, None]) -> AsyncGenerator[Fixation | Looked, None]:
-        """The same events, until the request's time is up."""
-        deadline = time.monotonic() + self.config.timeout_s
-        async with aclosing(events):
-            while True:
-                try:
-                    update = await asyncio.wait_for(anext(events), max(0.001, deadline - time.monotonic()))
-                except StopAsyncIteration:
-                    return
-                yield update
 
     async def _stream(
         self, reply: Reply, first: Fixation | Looked, events: AsyncGenerator[Fixation | Looked, None], started: float
@@ -223,6 +216,20 @@ class Front:
             yield DONE
         finally:
             self.meter.ended(status, time.perf_counter() - started)
+
+
+async def _until(
+    deadline: float, events: AsyncGenerator[Fixation | Looked, None]
+) -> AsyncGenerator[Fixation | Looked, None]:
+    """The same events, until the time of the loop is up. Raises TimeoutError."""
+    loop = asyncio.get_running_loop()
+    async with aclosing(events):
+        while True:
+            try:
+                update = await asyncio.wait_for(anext(events), max(0.001, deadline - loop.time()))
+            except StopAsyncIteration:
+                return
+            yield update
 
 
 def _refusal_of(error: Exception) -> Refusal:

@@ -19,6 +19,10 @@ from saccade.types import Answer
 CANNOT_READ = "<|cannot_read|>"
 """The token by which a model says that the answer is not in what it was shown. Models without it never say so."""
 
+MOST_CHARS = 16
+"""Of a question for each token of the context: none is written with so few tokens, and to count those of a longer text
+takes seconds per MB, while everybody else waits for the engine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speech:
@@ -48,6 +52,14 @@ class Speech:
                 f"the model takes {self.max_prompt_tok}. Ask a shorter question or keep fewer tokens"
             )
 
+    def check_text(self, question: str) -> None:
+        """Raises QuestionError: a question is so long that it need not be spelled to know that it is too long."""
+        if len(question) > MOST_CHARS * self.max_prompt_tok:
+            raise QuestionError(
+                f"the question is {len(question):,} characters long; the model takes {self.max_prompt_tok} tokens. Ask "
+                "a shorter question"
+            )
+
     def spelled(self, question: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The token ids of a question without the prompt around it, and the characters of each: none, if unknown.
 
@@ -57,6 +69,7 @@ class Speech:
         """
         if not question.strip():
             raise QuestionError("the question is empty")
+        self.check_text(question)
         placed = {"return_offsets_mapping": True} if self.tokenizer.is_fast else {}
         options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
         spelled = self.tokenizer(question, **options, **placed)

@@ -50,8 +50,8 @@ class Listening:
         number = len(layers) // 2 if layer is None else layer
         if not 0 <= number < len(layers):
             raise ConfigError(f"layer {number}: this decoder has layers 0 to {len(layers) - 1}")
-        prefix, suffix = self.family.prompt(question)
         self.check_length(canvas, question)
+        prefix, suffix = self.family.prompt(question)
         _, _, after = self.family.positions(canvas, len(prefix), len(suffix))
         memory, ends, cached_tok = self.canvas_memory(canvas)
         talk, _ = self.decoder.ask(memory, [self._embed(suffix)], [after], listen=number)

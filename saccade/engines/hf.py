@@ -242,6 +242,7 @@ class HFEngine(Listening, Differentiable, Engine):
 
     def check_length(self, canvas: Canvas, question: str) -> None:
         """Raises QuestionError: prompt and answer are longer than the context."""
+        self.speech.check_text(question)
         prefix, suffix = self.family.prompt(question)
         _, _, after = self.family.positions(Canvas(canvas.rows, canvas.cols), len(prefix), len(suffix))
         self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))

@@ -249,6 +249,7 @@ class VLLMReader(Reader):
 
     def _prompt(self, canvas: Canvas, question: str) -> dict[str, Any]:
         """The prompt as vLLM takes it. Raises QuestionError: too long. EngineError: the canvas is malformed."""
+        self.speech.check_text(question)
         prefix, suffix = self.family.prompt(question)
         places = [self.image_token_id] * len(canvas.parts)
         _, _, after = self.family.positions(Canvas(canvas.rows, canvas.cols), len(prefix), len(suffix))

@@ -5,6 +5,7 @@ import gc
 import math
 import shutil
 import weakref
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from saccade.card import CARD_FILE
 from saccade.engines import ForwardingEncoder
 from saccade.engines._answers import Embeddings, Speech
 from saccade.engines.hf import HF, HFEngine
+from saccade.engines.vllm import VLLMReader
 from saccade.errors import ConfigError, EngineError, QuestionError
 from saccade.families import fingerprint
 from saccade.metrics.calibration import Calibration
@@ -205,6 +207,24 @@ def test_questions_read_together_are_read_alone(engine: HFEngine, encoding: Enco
     few = HFEngine(engine.family, engine.spec.with_settings(together=2, num_canvases=1))
     for answer, again in zip(answers, few.read_many([a for i, a in enumerate(asks) if i != 3]), strict=True):
         same(answer, again)  # type: ignore[arg-type]
+
+
+def test_an_endless_question_is_refused_before_it_is_spelled(
+    engine: HFEngine, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To count the tokens of some MB takes half a minute, and nobody else is answered meanwhile."""
+    endless, one = "long " * 1_000_000, canvas(encoding, parts(encoding, 20))
+
+    def spell(self: object, text: str, **options: object) -> None:
+        raise AssertionError(f"{len(text)} characters were spelled")
+
+    monkeypatch.setattr(type(engine.family.tokenizer), "__call__", spell)
+    by_vllm = object.__new__(VLLMReader)  # not started
+    by_vllm.speech = engine.speech
+    asks = (engine.query, partial(engine.read, one), partial(engine.attention, one), partial(by_vllm._prompt, one))
+    for ask in asks:
+        with pytest.raises(QuestionError, match="5,000,000 characters long; the model takes .* Ask a shorter question"):
+            ask(endless)
 
 
 def test_an_answer_that_is_not_finite_costs_itself(

@@ -1,11 +1,14 @@
 """From stored answers to files: nothing lost, everything typed, and each format as its own readers take it."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipelines.annotating.corrections import Correction, append_correction, read_corrections
 from pipelines.annotating.export import export
@@ -107,12 +110,28 @@ def test_corrections_are_taken_and_the_answers_stay(run: Path) -> None:
     assert {path.name: path.read_bytes() for path in (run / "answers").iterdir()} == answers
 
 
-def test_a_correction_that_a_crash_cut_off_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [b'{"image_id": "a", "fie', '{"image_id": "Gr\u00f6'.encode()[:-1], b"\0\0\0\0"])
+def test_a_correction_that_a_crash_cut_off_is_none(tmp_path: Path, cut: bytes) -> None:
+    """Also where it was cut inside a character."""
     file = tmp_path / "corrections.jsonl"
     append_correction(file, Correction("a", "f", "1", "", ""))
-    file.write_text(file.read_text() + '{"image_id": "a", "fie')
+    file.write_bytes(file.read_bytes() + cut)
     append_correction(file, Correction("a", "g", "2", "", ""))
     assert {key: said.text for key, said in read_corrections(file).items()} == {("a", "f"): "1", ("a", "g"): "2"}
+
+
+def test_images_in_a_folder_whose_name_is_not_unicode(run: Path) -> None:
+    """As old archives leave it: what names a file escapes the byte, what must open it has the byte, or the image."""
+    places = Places(run)
+    latin = Path(os.fsdecode(os.fsencode(run.parent) + b"/Gr\xf6sse"))
+    shutil.copytree(run.parent / "scans", latin)
+    stored = yaml.safe_load(places.run_yaml.read_text())
+    stored["dataset"]["images"]["data_path"] = str(latin)
+    places.run_yaml.write_text(yaml.safe_dump(stored))
+    export(run)
+    assert lines(places.labels_jsonl)[0]["image"].startswith("data:")
+    assert json.loads(places.coco_json.read_text())["images"][0]["file_name"].endswith("Gr\\udcf6sse/a.png")
+    assert "Gr%F6sse/a.png" in json.loads(places.labelstudio_json.read_text())[0]["data"]["image"]
 
 
 def test_only_what_failed_is_asked_again_and_the_rest_is_taken_over(run: Path, tmp_path: Path) -> None:

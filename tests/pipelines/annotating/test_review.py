@@ -1,5 +1,6 @@
 """The page of `saccade review`, in a real browser and by its requests: corrections are kept, nothing else changes."""
 
+import errno
 import io
 import json
 import socket
@@ -11,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from pipelines.annotating import review
 from pipelines.annotating.export import export
 from pipelines.annotating.places import Places
 from pipelines.annotating.review import HTML, Queue, review_app
@@ -63,6 +65,32 @@ def test_what_does_not_fit_is_said_first_and_kept_when_insisted_on(client: TestC
     assert client.post("/items/1", json={"text": "dozen", "anyway": True}).json() == {"left": 4}
     assert client.post("/items/1", json={"text": "12.00"}).json() == {"left": 4}
     assert [(line["text"], line["read"]) for line in corrections(run)] == [("dozen", "twelve"), ("12.00", "twelve")]
+
+
+def test_what_is_accepted_keeps_its_box_however_it_was_spaced(tmp_path: Path) -> None:
+    """A line of a page's form holds no line breaks, and joins the words around them."""
+    read = "ACME Ltd\n12  Main St"
+    run = annotated(tmp_path / "run", {**SAID, "b.png": {**SAID["b.png"], "company": (read, 0.5)}})
+    client = TestClient(review_app(Queue(run)), base_url="http://127.0.0.1:8010")
+    shown = client.get("/items/0").json()["text"]
+    assert shown == "ACME Ltd 12 Main St"
+    assert client.post("/items/0", json={"text": shown}).json() == {"left": 4}
+    assert [(line["text"], line["read"]) for line in corrections(run)] == [(shown, read)]
+    export(run)
+    line = json.loads(Places(run).annotations_jsonl.read_text().splitlines()[1])["fields"]["company"]
+    assert (line["text"], line["box"], line["by"]) == (shown, [40, 20, 60, 40], "person")
+
+
+def test_a_full_disk_is_said_and_nothing_counts_as_seen(
+    client: TestClient, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(Places(run).corrections))
+
+    monkeypatch.setattr(review, "append_correction", full)
+    told = client.post("/items/1", json={"text": "12.00"})
+    assert told.status_code == 507 and "the disk is full: make room" in told.json()["detail"]
+    assert client.get("/items").json()["left"] == 5
 
 
 def test_other_sites_cannot_correct(client: TestClient, run: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
 from pipelines.execute.async_encoder import Passes, Threaded
@@ -91,6 +92,24 @@ def test_a_dead_engine_is_not_asked_again() -> None:
     reader = Slow()
     assert [type(made) for made in answers_of(reader, [("a", "1"), ("a", "dead")])] == [EngineDead, EngineDead]
     assert reader.calls == [["first"], ["1", "dead"]]
+
+
+class Panic(BaseException):
+    """As Rust's code in tokenizers, safetensors and llguidance raises it: no Exception."""
+
+
+def test_a_panic_is_told_to_whoever_waits() -> None:
+    def panics(*args: object) -> list[str]:
+        raise Panic("unreachable code")
+
+    async def run() -> None:
+        work = Together("work", panics, lambda _: 0, 1, 0.0)
+        for ask in (lambda: work("a"), lambda: work.run(panics), lambda: work("b")):
+            with pytest.raises(EngineError, match="Panic: unreachable code"):
+                await asyncio.wait_for(ask(), 5)
+        work.close()
+
+    asyncio.run(run())
 
 
 def test_what_was_given_up_is_not_done() -> None:

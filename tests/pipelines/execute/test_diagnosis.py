@@ -1,6 +1,7 @@
 """The cause in one line: a TMPDIR too long, no room in memory or on the disk, no permission. Paths are only names."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,6 +68,13 @@ def test_a_full_disk_costs_the_run_and_not_a_row(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         survived(full, plan)
     assert survived(other, plan) is other and diagnosis.is_full(OSError(errno.EDQUOT, "Quota exceeded"))
+
+
+def test_a_folder_whose_name_is_not_unicode_is_refused_before_anything_is_answered(tmp_path: Path) -> None:
+    output = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Gr\xf6sse"))
+    with pytest.raises(ConfigError, match="not Unicode"), locked_folder(output, {}, resume=False):
+        pass
+    assert not output.exists()
 
 
 def test_other_errors_of_the_system_stay_what_they_are() -> None:

@@ -6,12 +6,14 @@ import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipelines.execute import resources
+from pipelines.execute import lookers, resources
+from pipelines.execute.encoders import Sight
 from pipelines.execute.in_flight import Ledger
 from pipelines.execute.resources import gpu_shares, share_of_cpus, thread_share
 from pipelines.execute.serialization import freeze, thaw
@@ -22,7 +24,7 @@ from saccade.config import Episode
 from saccade.datasets import Row, Skip
 from saccade.engines.hf import HF, HFEngine
 from saccade.episode import see
-from saccade.errors import ConfigError
+from saccade.errors import ConfigError, EngineDead
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.picture import Picture
@@ -94,6 +96,39 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with replaced(path) as temporary:
         temporary.write_text("whole")
     assert os.listdir(tmp_path) == ["file"] and path.read_text() == "whole"
+
+
+@pytest.mark.parametrize("error, costs_the_run", [(ZeroDivisionError("0 / 0"), False), (EngineDead("gone"), True)])
+def test_what_fails_where_answers_are_scored_costs_the_rows_of_one_image(
+    engine: HFEngine, monkeypatch: pytest.MonkeyPatch, error: Exception, costs_the_run: bool
+) -> None:
+    """A metric of one's own, say. A dead engine costs the run."""
+
+    def fails(*args: object) -> None:
+        raise error
+
+    async def no_outcomes(self: object, asked: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(lookers.rows, "scored_rows", fails)
+    monkeypatch.setattr(lookers._Image, "outcomes", no_outcomes)
+    asked, bad = Question("a", "What?", ("x",)), Question("b", "What?", error="DataError: no box")
+    seen = see(Episode(), engine, Picture.open(tiny.page(140, 196)), [asked])
+    look, forgotten = object.__new__(lookers.Look), []
+    look.plan = SimpleNamespace(limit_px=None, episode=Episode())  # type: ignore[assignment]
+    look.dataset = SimpleNamespace(picture=lambda *_: seen.picture)  # type: ignore[assignment]
+    look.encoders = SimpleNamespace(forget=lambda *of: forgotten.append(of))  # type: ignore[assignment]
+    work = look._rows(Row("i", "i.png", (asked, bad)), Sight((asked, bad), seen.elsewhere()), 0)
+    if costs_the_run:
+        with pytest.raises(EngineDead):
+            asyncio.run(work)
+        return
+    by_id = asyncio.run(work)
+    assert {key: row["error"] for key, row in by_id.items()} == {
+        "a": "ZeroDivisionError: 0 / 0",
+        "b": "DataError: no box",
+    }
+    assert by_id["a"]["score"] == 0.0 and forgotten == [(0, "i")]
 
 
 def test_no_more_images_than_the_bound_are_between_encoder_and_disk() -> None:

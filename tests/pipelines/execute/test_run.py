@@ -221,6 +221,14 @@ def test_a_dead_engine_ends_the_run_loudly(config: RunConfig, loop: Loop) -> Non
         batch(config, QUIET)
 
 
+def test_last_words_that_were_cut_off_are_passed_over(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.hidden.mkdir()
+    assert folder.last_death("a") is None
+    folder.deaths.write_text('{"attempt": "a", "error": "CUDA error"}\n{"attempt": "a", "err')  # the disk was full
+    assert folder.last_death("a") == "CUDA error"
+
+
 @pytest.mark.parametrize(
     "change, text",
     [

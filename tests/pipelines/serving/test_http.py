@@ -255,6 +255,10 @@ def test_limits(qwen2_5_vl: Path) -> None:
 
 def test_a_question_longer_than_the_model_takes(endpoint: InProcess) -> None:
     assert "the model takes 4096" in error_of(endpoint.post(body("word " * 2000)), 400)
+    asked, system = body("total?"), {"role": "system", "content": "word " * 500_000}
+    asked["messages"].insert(0, system)  # which only the reader is given
+    for endless in (body("word " * 500_000), asked):
+        assert "characters long; the model takes 4096" in error_of(endpoint.post(endless), 400)
 
 
 def test_keys(qwen2_5_vl: Path) -> None:
@@ -338,6 +342,57 @@ def test_a_client_that_goes_away_frees_its_place_ends_its_work_and_is_counted(
         metrics = busy.get("/metrics").text
         assert value(metrics, 'saccade_requests_total{status="499"}') == 2
         assert value(metrics, "saccade_request_seconds_count") == 2
+
+
+async def sent(endpoint: InProcess, *messages: dict[str, Any], then: Any = None, length: bytes = b"9") -> list[int]:
+    """The statuses that the app answers to a request whose body comes in these messages; `then` is waited for."""
+    left, statuses = list(messages), list[int]()
+
+    async def receive() -> dict[str, Any]:
+        if not left:
+            await then
+        return left.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.append(message["status"]) if "status" in message else None
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    path = {"path": "/v1/chat/completions", "raw_path": b"", "query_string": b"", "root_path": "", "scheme": "http"}
+    scope = {"type": "http", "method": "POST", "http_version": "1.1", "headers": headers, **path}
+    await endpoint.front.app()(scope, receive, send)  # type: ignore[arg-type]
+    return statuses
+
+
+HALF = {"type": "http.request", "body": b'{"model":', "more_body": True}
+LEFT = {"type": "http.disconnect"}
+
+
+def test_a_client_that_goes_away_or_stalls_while_it_sends_is_no_fault_of_the_server(
+    endpoint: InProcess, qwen2_5_vl: Path
+) -> None:
+    with in_process(qwen2_5_vl, endpoint.local, timeout_s=0.3) as closed:
+        assert closed.run(sent(closed, HALF, LEFT)) == [499]
+        assert closed.run(sent(closed, HALF, then=asyncio.sleep(5))) == [408]
+        assert closed.run(sent(closed, HALF, LEFT, length="\u00b2".encode("latin-1"))) == [499]  # a digit to Python
+        metrics = closed.get("/metrics").text
+        assert value(metrics, 'saccade_requests_total{status="499"}') == 2 and 'status="500"' not in metrics
+
+
+def test_no_more_requests_are_received_than_may_wait(endpoint: InProcess, qwen2_5_vl: Path) -> None:
+    """Each may be of 32 MiB; those beyond are refused before their bodies are read."""
+    with in_process(qwen2_5_vl, endpoint.local, max_episodes=1, max_queue=1) as busy:
+
+        async def scene() -> list[list[int]]:
+            let_go = asyncio.Event()
+            slow = [asyncio.ensure_future(sent(busy, HALF, then=let_go.wait())) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            refused = await sent(busy, HALF, LEFT)
+            for each in slow:
+                each.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+            return [refused, await sent(busy, HALF, LEFT)]
+
+        assert busy.run(scene()) == [[429], [499]]
 
 
 def test_an_engine_that_reads_many_at_a_time_does(qwen2_5_vl: Path) -> None:

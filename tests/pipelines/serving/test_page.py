@@ -223,6 +223,20 @@ def test_errors_are_shown_and_the_page_goes_on(page: Any, site: str) -> None:
     page.wait_for_selector("#result:not([hidden])")
 
 
+def test_an_answer_that_broke_off_is_said(page: Any, site: str) -> None:
+    """The server was ended in the middle of it, and the browser calls that the end of the answer."""
+    put(page, site, png())
+    opening = 'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+    page.route(
+        "**/v1/chat/completions",
+        lambda route: route.fulfill(status=200, content_type="text/event-stream", body=opening),
+    )
+    page.fill("#question", "What?")
+    page.click("#ask")
+    page.wait_for_selector("#error:not([hidden])", timeout=5_000)
+    assert "broke off" in page.inner_text("#error") and page.is_enabled("#ask")
+
+
 def test_the_sample_page_and_a_key(page: Any, browser: Any, qwen2_5_vl: Path) -> None:
     with in_process(qwen2_5_vl, key_hashes=(hashed("sesame"),)) as endpoint, served(endpoint.front.app()) as address:
         page.goto(address)

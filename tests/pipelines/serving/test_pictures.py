@@ -2,8 +2,10 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -89,6 +91,12 @@ class Pages(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "100")
             self.end_headers()
             self.wfile.write(b"short")
+        elif self.path.startswith("/drip"):
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.0 200 OK\r\n" + b"\r\n" * (self.path == "/dripped"))
+                for _ in range(30):
+                    self.wfile.write(b"x")
+                    time.sleep(0.1)
         else:
             self._send(404, b"")
 
@@ -105,7 +113,7 @@ class Pages(BaseHTTPRequestHandler):
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A server on this machine that stands for images.test."""
-    server = HTTPServer(("127.0.0.1", 0), Pages)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("127.0.0.1", 80))])
     monkeypatch.setattr(fetching, "public", lambda address: True)
@@ -134,10 +142,20 @@ def test_an_allowed_image_is_fetched(site: str) -> None:
         ("/moved", "a redirect, which is not followed"),
         ("/large", "more than 10,000 bytes"),
         ("/none", "answered 404"),
+        ("/cut", "broke off after 5 of 100 bytes"),
     ],
 )
 def test_answers_that_are_not_accepted(site: str, path: str, message: str) -> None:
     assert message in refusal_of(site + path)
+
+
+def test_a_host_that_sends_a_byte_now_and_then_is_given_up_in_time(site: str) -> None:
+    """In its headers as well: a thread that fetches is one that opens nobody else's images."""
+    for path in ("/drip", "/dripped"):
+        started = time.monotonic()
+        with pytest.raises(Refusal, match="in time"):
+            fetch(site + path, ("images.test",), 10_000, 0.5)
+        assert time.monotonic() - started < 2
 
 
 def test_data_uris() -> None:
