@@ -12,6 +12,7 @@ INTERRUPTED = """
 import os, signal, sys
 from saccade.engines.hf import HF
 opened = HF.open
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background ignores it
 def interrupted(self, *args, **more):
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     return opened(self, *args, **more)

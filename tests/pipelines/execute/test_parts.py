@@ -223,7 +223,7 @@ def test_gpus_are_shared_so_that_actors_fit(
     "gpus, given", [(0, (None, 1)), (1, (1, None)), (1, (0.6, 0.6)), (2, (0, 1.5)), (1, (None, 2))]
 )
 def test_gpus_that_are_not_there_are_refused(gpus: int, given: tuple[float | None, float | None]) -> None:
-    with pytest.raises(ConfigError, match=f"do not fit {gpus} GPUs"):
+    with pytest.raises(ConfigError, match=f"do not fit {gpus} GPU"):
         gpu_shares(gpus, 1, 1, *given)
 
 
