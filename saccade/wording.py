@@ -9,8 +9,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """The sentence that suggests the nearest of the known names, with a blank behind it; "" if none is near."""
+def meant(name: object, known: Iterable[str]) -> str:
+    """The sentence that suggests the nearest of the known names, with a blank behind it; "" if none is near.
+
+    name: as it was given; a key of YAML may be a number, or the `on` that YAML takes for true.
+    """
     by_lower = {each.lower(): each for each in known}
-    near = get_close_matches(name.lower(), by_lower, 1)
+    near = get_close_matches(str(name).lower(), by_lower, 1)
     return f"Did you mean {by_lower[near[0]]!r}? " if near else ""

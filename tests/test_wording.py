@@ -10,3 +10,4 @@ def test_the_nearest_name_is_suggested_whatever_its_case() -> None:
     assert meant("loks", ["levels", "looks", "pruned"]) == "Did you mean 'looks'? "
     assert meant("ANLS", ["anls", "vqa"]) == "Did you mean 'anls'? "
     assert meant("nothing_like_it", ["looks"]) == meant("looks", []) == ""
+    assert meant(True, ["anls"]) == meant(3, ["anls"]) == "", "what YAML makes of `on:` and `3:`"

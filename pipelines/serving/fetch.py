@@ -118,6 +118,8 @@ class _Pinned(http.client.HTTPConnection):
             context = ssl.create_default_context()
             self.sock = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
             self.line = self.sock
+            if self.late:  # the old socket is of no use to whoever cut it while the new one was made
+                raise TimeoutError
             self.sock.do_handshake()
 
     @contextmanager

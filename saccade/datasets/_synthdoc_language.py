@@ -56,7 +56,7 @@ def word_lists(folder: str, held_out: bool = False) -> tuple[tuple[str, ...], ..
     lists = []
     for path in sorted({p.resolve() for p in Path(folder).glob("*") if p.is_file()}):
         lines = path.read_text("utf-8", "ignore").splitlines()
-        words = sorted({_plain(line) for line in lines[:: -(-len(lines) // MOST_WORDS)]} - {""})
+        words = sorted({_plain(line) for line in lines[:: 1 + len(lines) // MOST_WORDS]} - {""})
         if len(words) >= LEAST_WORDS:
             lists.append(tuple(word for word in words if (crc32(word.encode()) % HELD_OUT == 0) == held_out))
     if not lists:

@@ -42,11 +42,11 @@ class Foveated(Dataset):
         return (row if isinstance(row, Skip) else _first(row) for row in self._of.rows())
 
     def picture(self, source: str, limit_px: int | None = None) -> Picture:
-        inner, x, y, unit = json.loads(source)
+        inner, x, y, unit = (*json.loads(source), "uv")[:4]  # runs begun before there were units have none
         return Picture(partial(_pixels, self._of, inner, (x, y, unit), self.way, self.bins, self.off_deg), limit_px)
 
     def fingerprint(self) -> str:
-        return digest(self.way, self.bins, self.off_deg, self._of.fingerprint())
+        return digest("gaze with unit", self.way, self.bins, self.off_deg, self._of.fingerprint())
 
     @property
     def _of(self) -> Dataset:

@@ -185,14 +185,15 @@ def stored(
         ids = [question.id for question in row.questions]
         file = folder / f"{digest(row.image_id, ids, _stamp(dataset.path(row.source)))}.parquet"
         try:
-            if not file.exists() and (made := _encoded(settings, encoder, dataset, row, needs, teach)) is not None:
+            made = None if _holds(file, needs) else _encoded(settings, encoder, dataset, row, needs, teach)
+            if made is not None:
                 write(file, row, *made)
         except (EngineDead, ConfigError):
             raise
         except SaccadeError as error:
             failed.append(f"the page {row.image_id} is left out: {describe(error)}")
             logger.warning("%s", failed[-1])
-        if file.exists() and any(_known(question, needs) for question in _questions(file)):
+        if _holds(file, needs):
             files.append(file)
             image_ids.append(row.image_id)
     if failed:
@@ -297,10 +298,12 @@ def read(file: Path, picture: Callable[[str], Picture], needs: Needs = "nothing"
     return Page(row["image_id"], picture(row["source"]), encoding, tuple(asked[number] for number in used), worth)
 
 
-def _questions(file: Path) -> list[Question]:
-    """The questions of a stored page, without its tensors."""
+def _holds(file: Path, needs: Needs) -> bool:
+    """Whether the page is stored, and with a question that brings what is needed."""
+    if not file.exists():
+        return False
     (row,) = pq.read_table(file, columns=["questions"]).to_pylist()
-    return [_question(fields) for fields in json.loads(row["questions"])]
+    return any(_known(_question(fields), needs) for fields in json.loads(row["questions"]))
 
 
 def _question(fields: Mapping[str, Any]) -> Question:

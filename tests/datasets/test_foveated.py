@@ -55,6 +55,13 @@ def test_a_box_in_pixels_is_looked_at_as_one_in_shares(tmp_path: Path) -> None:
     assert np.array_equal(*seen)
 
 
+def test_a_run_begun_before_gazes_had_units_can_still_be_looked_at() -> None:
+    data = Foveated(of=OF)
+    row = next(row for row in data.rows() if isinstance(row, Row))
+    inner, x, y, unit = json.loads(row.source)
+    assert unit == "uv" and np.array_equal(data.picture(row.source).rgb, data.picture(json.dumps([inner, x, y])).rgb)
+
+
 def test_even_pages_have_no_gaze():
     (_, even), (_, foveated) = pages(way="even", bins=(64, 128))[0], pages(bins=(64, 128))[0]
     assert even.shape == foveated.shape and not np.array_equal(even, foveated)

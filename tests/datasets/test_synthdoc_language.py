@@ -22,6 +22,7 @@ def folder(tmp_path: Path) -> str:
         (tmp_path / name).write_text("\n".join([*words, "it's", "x", "Élan", "ß"]), "utf-8")
     (tmp_path / "nordic").symlink_to(tmp_path / "northern")
     (tmp_path / "README").write_text("which lists are installed\n")
+    (tmp_path / ".keep").write_text("")
     return str(tmp_path)
 
 

@@ -155,6 +155,19 @@ def test_questions_without_what_a_training_needs_are_left_out(tmp_path, engine):
         stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="answers")
 
 
+def test_a_question_that_cannot_be_asked_is_said_where_its_page_is_stored_for_another(tmp_path, engine):
+    Image.fromarray(tiny.page(64, 64)).save(tmp_path / "a.png")
+    lines = [
+        {"id": "fine", "image": "a.png", "question": "What?", "answers": ["x"]},
+        {"id": "long", "image": "a.png", "question": "What? " * 20_000, "answer_boxes": [[1, 1, 9, 9]]},
+    ]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    data = open_dataset(str(tmp_path / "q.jsonl"))
+    assert len(stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="answers")) == 1
+    with pytest.raises(ConfigError, match="no usable page: the page a.png is left out: QuestionError"):
+        stored(tmp_path / "cache", LOOKS, engine, data, list(data.rows()), needs="boxes")
+
+
 def folder_of_two(folder, second):
     """A data set of two images; `second` are the bytes of the second one."""
     Image.fromarray(tiny.page(64, 64)).save(folder / "a.png")
