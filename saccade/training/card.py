@@ -3,8 +3,8 @@
     python -m saccade.training.card --checkpoint saccade/nano --fonts /usr/share/fonts --words /usr/share/dict
 
 Generated validation pages, clean and worn, answered greedily; a view is what `saccade.training.evaluate` calls so. Worn
-pages are printed in type families, and where word lists are given once more in words, that training never saw. Half an
-hour on two cores; nothing of it is kept if it is interrupted.
+pages are printed in type families, and where word lists are given once more in words, that training never saw. Ten
+minutes on one core; nothing of it is kept if it is interrupted.
 """
 
 import json
