@@ -16,7 +16,8 @@ from pipelines.annotating.pages import Page, read_pages
 from pipelines.annotating.places import Places
 from pipelines.annotating.settings import dataset_of
 from pipelines.runs import stored
-from pipelines.runs.files import replaced, write_parquet, write_text
+from pipelines.runs.files import write_parquet
+from saccade.files import replaced, write_text
 
 PAGES_PER_FILE = 10_000
 

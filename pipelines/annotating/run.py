@@ -13,12 +13,12 @@ from pipelines.annotating.places import Places
 from pipelines.annotating.settings import Annotating, dataset_of, write_settings
 from pipelines.execute.run import batch
 from pipelines.runs.config import RunConfig
-from pipelines.runs.files import write_text
 from pipelines.runs.folder import writable
 from saccade.annotation.fields import FieldSpec
 from saccade.datasets import Row, open_images
 from saccade.datasets.fields import Fields
 from saccade.errors import ConfigError
+from saccade.files import write_text
 
 
 def dataset_for(

@@ -8,9 +8,9 @@ from pydantic import Field, field_validator
 
 from pipelines.annotating.places import Places
 from pipelines.runs import stored
-from pipelines.runs.files import write_text
 from saccade.datasets.fields import Fields
 from saccade.errors import ConfigError
+from saccade.files import write_text
 from saccade.registry import load
 from saccade.settings import Settings
 

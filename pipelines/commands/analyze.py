@@ -14,12 +14,12 @@ from pipelines.execute.say import say
 from pipelines.reporting.subjects import UNASKED
 from pipelines.runs import stored
 from pipelines.runs.config import Data, Looking
-from pipelines.runs.files import replaced
 from pipelines.runs.provenance import provenance
 from saccade.analysis.human_scanpaths import Paths, read_people
 from saccade.datasets import Row, limit, open_dataset
 from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError
+from saccade.files import replaced
 from saccade.picture import Picture, naming, suffixes
 from saccade.studies import analysis
 from saccade.studies.analysis_tables import report

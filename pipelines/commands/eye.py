@@ -28,9 +28,9 @@ def eye(
     """
     import json
 
-    from pipelines.runs.files import write_text
     from pipelines.runs.provenance import provenance
     from saccade.errors import ConfigError
+    from saccade.files import write_text
     from saccade.picture import naming
     from saccade.studies.biology import blank_scene, draw, facts_of, open_page
     from saccade.studies.biology_tables import report

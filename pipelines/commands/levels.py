@@ -9,11 +9,11 @@ import typer
 from pipelines.commands.options import takes
 from pipelines.commands.settings import episode_and_engine, refuse_of_data
 from pipelines.runs.config import Data, Looking
-from pipelines.runs.files import write_text
 from pipelines.runs.provenance import provenance
 from saccade.datasets import open_dataset
 from saccade.decoding.pages import one_page
 from saccade.errors import ConfigError
+from saccade.files import write_text
 from saccade.picture import Picture, naming, suffixes
 from saccade.studies.levels import memory, over, reports
 from saccade.types import Question

@@ -13,11 +13,11 @@ from pipelines.execute.in_process import collect
 from pipelines.execute.say import say
 from pipelines.runs.config import Data, Model
 from pipelines.runs.engine import settled
-from pipelines.runs.files import write_text
 from pipelines.runs.provenance import provenance
 from saccade.datasets import Dataset, Skip, limit, open_dataset
 from saccade.engines import checkpoint, choose_engine
 from saccade.families import fingerprint, own_gaze
+from saccade.files import write_text
 from saccade.registry import checked, load, named
 from saccade.studies.ranking import Candidates, Ranking, left_out, looks_of_page, to_markdown
 from saccade.studies.ranking import rank as rank_rows

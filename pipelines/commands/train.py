@@ -18,6 +18,7 @@ from saccade.engines import checkpoint, choose_engine
 from saccade.engines.hf import HF, HFEngine
 from saccade.errors import ConfigError
 from saccade.families import fingerprint
+from saccade.files import write_text
 from saccade.registry import checked, named
 from saccade.settings import Settings
 from saccade.training import budget_costs, importance, joint, reward
@@ -41,6 +42,7 @@ train = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
 MODULES = {
     "average": "average",
+    "card": "card",
     "gaze": "gaze",
     "levels": "levels",
     "codec": "compression",
@@ -224,9 +226,7 @@ def calibration(
     with spec.with_settings(card={}).open() as engine:  # ignores an earlier calibration
         assert isinstance(engine, HFEngine)
         report = calibrate(engine, dataset, rows)
-    part = file.with_suffix(".part")
-    part.write_text(as_json(report) + "\n")
-    part.replace(file)
+    write_text(file, as_json(report) + "\n")
     typer.echo(f"{summary(report)}\n{file}")
 
 

@@ -14,12 +14,12 @@ from pipelines.commands.settings import episode_and_engine
 from pipelines.commands.train import OWN_PAGES
 from pipelines.execute.in_process import answer, collect
 from pipelines.runs.config import Data, Looking
-from pipelines.runs.files import write_text
 from pipelines.runs.provenance import provenance
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row, digest, limit, open_dataset
 from saccade.engines import Engine, EngineSpec, checkpoint
 from saccade.families import fingerprint
+from saccade.files import write_text
 from saccade.registry import checked
 from saccade.training.tuning import NOW, TuneSettings, best, gained, halves, summary, trials
 

@@ -12,7 +12,6 @@ from pipelines.execute.say import say
 from pipelines.runs import manifest, stored
 from pipelines.runs.config import checkpoint_max_px
 from pipelines.runs.experiment import Experiment
-from pipelines.runs.files import write_text
 from pipelines.runs.folder import RunFolder
 from pipelines.runs.markdown import to_markdown
 from pipelines.runs.provenance import provenance
@@ -23,6 +22,7 @@ from saccade.datasets import Dataset
 from saccade.engines import EngineSpec, checkpoint
 from saccade.errors import EngineDead
 from saccade.families import fingerprint
+from saccade.files import write_text
 from saccade.wording import counted
 
 

@@ -15,7 +15,7 @@ from pipelines.execute.async_reader import is_gone
 from pipelines.execute.diagnosis import is_full
 from pipelines.execute.say import say
 from pipelines.runs import manifest, rows
-from pipelines.runs.files import append_lines, commit, read_lines, write_text
+from pipelines.runs.files import append_lines, commit, read_lines
 from pipelines.runs.folder import RunFolder
 from saccade.analysis.memory import peak_bytes
 from saccade.clock import clock
@@ -25,6 +25,7 @@ from saccade.engines import Encoder, Engine, ForwardingEncoder
 from saccade.episode import episodes, run, see
 from saccade.errors import EngineDead, ResumeRefused, describe
 from saccade.families import Prepared
+from saccade.files import write_text
 from saccade.picture import Picture
 from saccade.types import Encoding, Question
 

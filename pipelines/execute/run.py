@@ -81,7 +81,7 @@ def _say_what_has_fewer_pages(config: RunConfig, folder: RunFolder, console: Con
     """A notice when files lack pages that were asked for: the run answers the others."""
     if lacking := [skip.where for skip in manifest.skips(folder.skipped) if skip.reason == NO_SUCH_PAGE]:
         more = f", and {len(lacking) - 1} more (listed in {folder.skipped})" if len(lacking) > 1 else ""
-        say(console, f"pages that there are not are left out: {lacking[0]}{more}", style="yellow")
+        say(console, f"some files lack pages of --pages {config.dataset['pages']}: {lacking[0]}{more}", style="yellow")
 
 
 def _run(

@@ -7,9 +7,9 @@ from pipelines.reporting import experiment_page
 from pipelines.reporting.html import header, section
 from pipelines.reporting.page import page
 from pipelines.runs import stored
-from pipelines.runs.files import write_text
 from pipelines.runs.layout import Layout
 from pipelines.runs.markdown import to_markdown
+from saccade.files import write_text
 
 LEAD = "What each compares is said in configs/experiments/{}.yaml. Its own page has its looks, errors and settings."
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from pipelines.pages.template import template
 from pipelines.reporting import experiment_page, run_page
 from pipelines.runs import stored
-from pipelines.runs.files import write_text
 from saccade.errors import ConfigError
+from saccade.files import write_text
 
 TEMPLATE = Path(__file__).parent / "page.html"
 

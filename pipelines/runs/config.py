@@ -22,21 +22,8 @@ from saccade.registry import find, load
 from saccade.settings import Option, Settings, Short, option_of
 
 HIDDEN = Option(hidden=True)
-OF_THE_GRAPH = (
-    "num_encoders",
-    "num_readers",
-    "num_lookers",
-    "encoder_gpus",
-    "reader_gpus",
-    "threads",
-    "episodes_per_reader",
-    "encode_batch",
-    "in_flight",
-    "max_restarts",
-    "read_timeout_s",
-    "address",
-)
-"""Settings of the actors of a run on Ray: one process has none of them."""
+ANYWHERE = ("output", "resume", "retry_errors", "in_process", "export")
+"""Settings of a run with Ray and without; all others of `RunConfig` itself are of the actors of a run on Ray."""
 
 
 class Model(Settings):
@@ -173,8 +160,9 @@ class RunConfig(Looking, Data):
     def _of_the_graph(self) -> list[str]:
         """Settings of Ray's actors that were given, as they are spelled. Those of one actor, and defaults, as a
         run.yaml holds them, ask for nothing."""
-        fields = type(self).model_fields
-        found = [name for name in OF_THE_GRAPH if getattr(self, name) != fields[name].default]
+        fields = RunConfig.model_fields
+        own = [name for name in fields if name not in (*Looking.model_fields, *Data.model_fields, *ANYWHERE)]
+        found = [name for name in own if getattr(self, name) != fields[name].default]
         alone = [name for name in ("num_encoders", "num_readers", "num_lookers") if getattr(self, name) == 1]
         return [
             f"--set {name}" if option_of(fields[name].metadata).hidden else f"--{name.replace('_', '-')}"

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from pipelines.runs import stored
-from pipelines.runs.files import replaced
 from pipelines.runs.rows import SCHEMA
+from saccade.files import replaced
 
 Format = Literal["jsonl", "csv", "lmms-eval"]
 Rows = Iterable[Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever their names: every part of a path is a name and nothing else.
+"""Parquet, JSON lines and pictures, whatever the names of their files: every part of a path is a name, no more.
 
 Arrow and Ray take `key=value` folders for columns, and `?`, `*` and `%20` for parts of URLs: a run in a folder called
 `number=5` would lose rows. Here Parquet is read from and written to open files.
@@ -8,7 +8,6 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.runs.layout import answers_name
+from saccade.files import flush
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -28,25 +28,6 @@ def write_parquet(table: pa.Table, path: Path, **options: str) -> None:
     """A Parquet file; for one that appears whole, inside of `replaced`."""
     with path.open("wb") as file:
         pq.write_table(table, file, **options)
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; takes its name when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        flush(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text file that appears whole."""
-    with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:
@@ -99,15 +80,6 @@ def picture_path(path: Path) -> Path:
             f"cannot write {str(path)!r}: {error.strerror or error}. Name a folder that you may write to"
         ) from error
     return path
-
-
-def flush(path: Path) -> None:
-    """Waits until a file's content is on the disk: a rename must not get there before it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def commit(table: pa.Table, number: int, staging: Path, answers: Path) -> None:

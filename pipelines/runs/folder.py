@@ -17,11 +17,12 @@ import pyarrow as pa
 import yaml
 
 from pipelines.runs import manifest
-from pipelines.runs.files import read_lines, read_parquet, write_text
+from pipelines.runs.files import read_lines, read_parquet
 from pipelines.runs.layout import Layout
 from saccade.datasets import Dataset, limit
 from saccade.datasets._fields import printable
 from saccade.errors import ConfigError
+from saccade.files import write_text
 
 
 class RunFolder(Layout):

@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.runs.files import read_parquet, replaced, write_parquet, write_text
+from pipelines.runs.files import read_parquet, write_parquet
 from saccade.datasets import Row, Skip
 from saccade.errors import ConfigError
+from saccade.files import replaced, write_text
 from saccade.types import Question
 
 SCHEMA = pa.schema(

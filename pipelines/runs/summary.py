@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.runs import manifest
-from pipelines.runs.files import read_parquet, write_text
+from pipelines.runs.files import read_parquet
 from pipelines.runs.folder import RunFolder
+from saccade.files import write_text
 from saccade.metrics.bootstrap import bootstrap_mean, dumped
 from saccade.metrics.scoring import title
 

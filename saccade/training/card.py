@@ -1,29 +1,25 @@
 """How well a checkpoint reads, in all the views of its card: `scores.json` beside its weights, and the card's table.
 
-    python -m saccade.training.card --checkpoint saccade/nano --fonts /usr/share/fonts --words /usr/share/dict
+    saccade train card --checkpoint saccade/nano --fonts /usr/share/fonts --words /usr/share/dict
 
-Generated validation pages, clean and worn, answered greedily; a view is what `saccade.training.evaluate` calls so. Worn
+Generated validation pages, clean and worn, answered greedily; a view is what `saccade evaluate` calls so. Worn
 pages are printed in type families, and where word lists are given once more in words, that training never saw. Ten
 minutes on one core; nothing of it is kept if it is interrupted.
 """
 
 import json
-import multiprocessing
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from saccade.datasets.synthdoc import SynthDoc
+from saccade.datasets.synthdoc import Real, SynthDoc
 from saccade.datasets.synthdoc_real import SynthDocReal
-from saccade.machine import num_cpus
+from saccade.files import write_text
 from saccade.training.evaluate import X_BINS, measure
 from saccade.training.parser import parser_of
 
-COMMAND = "python -m saccade.training.card"
+COMMAND = "saccade train card"
 CLEAN, WORN, WORDED = "clean", "worn", "worn, in words held out"
 SAID = {  # a view, in words
     "all": "all tokens",
@@ -57,31 +53,29 @@ RUNS = (
 
 
 def _measured(checkpoint: Path, run: Run, fonts: str, words: str) -> dict[str, Any]:
-    """One run, in a process of its own that has one thread."""
-    torch.set_num_threads(1)
     pages: dict[str, Any] = {"page_px": run.page_px, "num_pages": run.pages}
     worn = SynthDocReal(**pages, fonts=fonts, words=words if run.print == WORDED else "")
     return measure(checkpoint, SynthDoc(**pages) if run.print == CLEAN else worn, list(run.views))
 
 
-def scores(checkpoint: Path, fonts: str, words: str, processes: int) -> dict[str, Any]:
-    """All runs: a row per view, and the characters that the dense head gets right."""
-    runs = [run for run in RUNS if words or run.print != WORDED]
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        done = [pool.submit(_measured, checkpoint, run, fonts, words) for run in runs]
-        reports = [(run, each.result()) for run, each in zip(runs, done, strict=True)]
-    rows = [
-        {"print": run.print, "page_px": run.page_px, "pages": run.pages, "view": view, **_rounded(summary)}
-        for run, report in reports
-        for view, summary in report["views"].items()
-    ]
-    return {
-        "command": f"{COMMAND} --checkpoint {checkpoint}" + "".join(
-            f" --{name} {folder}" for name, folder in (("fonts", fonts), ("words", words)) if folder
-        ),
-        "runs": rows,
-        "characters": {run.print: _rounded(report["characters"]) for run, report in reports},
-    }  # fmt: skip
+def scores(checkpoint: Path, fonts: str, words: str) -> dict[str, Any]:
+    """All runs: a row per view, and the characters that the dense head gets right.
+
+    Raises:
+        ConfigError: no such checkpoint, or a folder without fonts or word lists.
+    """
+    worn = Real(fonts, words, held_out=True)
+    worn.families(), worn.lists()  # looked through before anything is read
+    rows, characters = [], {}
+    for run in RUNS:
+        if run.print == WORDED and not words:
+            continue
+        report = _measured(checkpoint, run, fonts, words)
+        characters[run.print] = _rounded(report["characters"])
+        about = {"print": run.print, "page_px": run.page_px, "pages": run.pages}
+        rows += [{**about, "view": view, **_rounded(summary)} for view, summary in report["views"].items()]
+    given = "".join(f" --{name} {folder}" for name, folder in (("fonts", fonts), ("words", words)) if folder)
+    return {"command": f"{COMMAND} --checkpoint {checkpoint}{given}", "runs": rows, "characters": characters}
 
 
 def _rounded(numbers: Mapping[str, float]) -> dict[str, float]:
@@ -112,10 +106,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, default=Path("saccade/nano"), help="its folder [saccade/nano]")
     parser.add_argument("--fonts", default="", help="folder of fonts for worn pages; '': matplotlib's")
     parser.add_argument("--words", default="", help="folder of word lists; '': no pages in their words")
-    parser.add_argument("--processes", type=int, default=num_cpus(), help="runs at once [one per core]")
     args = parser.parse_args(argv)
-    measured = scores(args.checkpoint, args.fonts, args.words, args.processes)
-    (args.checkpoint / "scores.json").write_text(json.dumps(measured, indent=1) + "\n")
+    measured = scores(args.checkpoint, args.fonts, args.words)
+    write_text(args.checkpoint / "scores.json", json.dumps(measured, indent=1) + "\n")
     print(to_markdown(measured))
 
 

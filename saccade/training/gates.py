@@ -21,12 +21,13 @@ from saccade.datasets import Dataset, Row
 from saccade.engines import Encoder
 from saccade.engines.hf import HF
 from saccade.families._walk import walk
+from saccade.files import write_text
 from saccade.metrics.bootstrap import dumped, gains, interval_text
 from saccade.reduction.fusion import Fusion
 from saccade.settings import Settings
 from saccade.training.keep import entering, read_whole
 from saccade.training.reduction import Gates
-from saccade.training.resumable import claim, course, picked, replace_text
+from saccade.training.resumable import claim, course, picked
 from saccade.training.stored import Page, frozen
 
 FILE = "fusion.yaml"
@@ -92,7 +93,7 @@ def train(
     gain = dumped(readings["trained"].over(readings["untrained"]))
     report |= {"gain": gain, "gates": list(ways["trained"].gates or ()), "metric": readings["trained"].metric}
     config = {"engine": {"name": "hf", "reduction": ways["trained"].dump() | {"name": "fusion"}}}
-    replace_text(output / FILE, yaml.safe_dump(config, sort_keys=False))
+    write_text(output / FILE, yaml.safe_dump(config, sort_keys=False))
     return report
 
 

@@ -30,6 +30,7 @@ from torch import Tensor
 from saccade.config import Episode
 from saccade.datasets import Dataset, Row
 from saccade.engines.hf import HF, HFEngine
+from saccade.files import write_text
 from saccade.geometry.levels import soft_selection
 from saccade.heads.allocator import LevelNet, whole_tok
 from saccade.heads.files import save, weights_hash
@@ -37,7 +38,7 @@ from saccade.heads.scoring import Head
 from saccade.metrics.bootstrap import dumped, gains
 from saccade.settings import Option, Settings, Short
 from saccade.training.reading import Reading, read_pages, text_of
-from saccade.training.resumable import claim, course, picked, replace_text
+from saccade.training.resumable import claim, course, picked
 from saccade.training.reward import asked_in, start_of
 from saccade.training.stored import Page, Pages, frozen
 from saccade.types import Canvas, Part
@@ -155,7 +156,7 @@ def train(
             notes = {**settings.dump(), "cache": None, "weight": weight, "report": report[name]}
             for part, module in modules.items():
                 save(module, folder / part, model=spec.model, **notes)
-    replace_text(output / RESULTS, json.dumps({**report, "settings": settings.dump()}, indent=1) + "\n")
+    write_text(output / RESULTS, json.dumps({**report, "settings": settings.dump()}, indent=1) + "\n")
     return report
 
 

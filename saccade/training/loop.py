@@ -1,6 +1,5 @@
 """What every training phase shares: optimisers, learning rate, checkpoints that resume exactly, and progress lines."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from saccade.files import replaced
 
 
 def set_rate(optimizers: list[torch.optim.Optimizer], peak: float, step: int, steps: int, warmup: int = 100) -> None:
@@ -60,9 +61,8 @@ class State:
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
-        part = self.path.with_suffix(".part")
-        torch.save(payload, part)
-        os.replace(part, self.path)
+        with replaced(self.path) as part:
+            torch.save(payload, part)
 
     def restore(self) -> bool:
         """Loads the file if there is one; True if it did."""

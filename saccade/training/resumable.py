@@ -9,19 +9,17 @@ A step depends only on its number and the seed, so an interrupted training ends 
 
 import json
 import math
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from rich.progress import track
 from torch import Tensor, nn
 
 from saccade.errors import ResumeRefused
+from saccade.files import write_text
 from saccade.training.loop import Interrupt, State
 
 REPORTING = ("cache", "read")
@@ -52,27 +50,7 @@ def claim(folder: Path, origin: Mapping[str, Any]) -> None:
                 f"{folder} holds a training with other settings ({'; '.join(changed)}). Give another --output, or the "
                 "settings it was begun with"
             )
-    replace_text(file, json.dumps(asked, indent=1) + "\n")
-
-
-@contextmanager
-def replaced(file: Path) -> Iterator[Path]:
-    """A file to write, which takes the place of `file` at the end of the block: that is never seen in part.
-
-    Its name is its own, for other processes may write the same file at the same time.
-    """
-    part = file.with_name(f"{file.name}.{uuid4().hex}.part")
-    try:
-        yield part
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
-    with replaced(file) as part:
-        part.write_text(text)
+    write_text(file, json.dumps(asked, indent=1) + "\n")
 
 
 def course(
@@ -140,7 +118,7 @@ def kept_lines(file: Path, accept: Callable[[dict[str, Any]], bool] = lambda lin
         if not accept(entry):
             break
         lines_kept.append(entry)
-    replace_text(file, "".join(json.dumps(line) + "\n" for line in lines_kept))
+    write_text(file, "".join(json.dumps(line) + "\n" for line in lines_kept))
     return lines_kept
 
 

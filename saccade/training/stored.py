@@ -36,9 +36,9 @@ from saccade.datasets import Dataset, Row, digest
 from saccade.engines import Encoder
 from saccade.episode import see
 from saccade.errors import ConfigError, EngineDead, SaccadeError, describe
+from saccade.files import replaced, write_text
 from saccade.picture import Picture
 from saccade.reduction.autoencoder import rebuilt
-from saccade.training.resumable import replace_text, replaced
 from saccade.types import ENCODED, Encoding, Grid, Query, Question, Scene
 
 GRID = ("centre_uv", "extent_uv", "level", "row", "col")
@@ -179,7 +179,7 @@ def stored(
     }  # fmt: skip
     folder = cache / digest(depends)
     folder.mkdir(parents=True, exist_ok=True)
-    replace_text(folder / "about.json", json.dumps(depends, indent=1) + "\n")
+    write_text(folder / "about.json", json.dumps(depends, indent=1) + "\n")
     files, image_ids, failed = list[Path](), list[str](), list[str]()
     for row in track(rows, "encoding", disable=not sys.stderr.isatty()):
         ids = [question.id for question in row.questions]

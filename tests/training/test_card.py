@@ -25,7 +25,7 @@ def test_a_row_for_every_view(checkpoint: Path, monkeypatch: pytest.MonkeyPatch,
     runs = (Run(CLEAN, 256, 1, ("all", "look@20")), Run(WORN, 256, 1, ("ink:8",)), Run(WORDED, 256, 1, ("ink:8",)))
     monkeypatch.setattr(card, "RUNS", runs)
     monkeypatch.setattr("saccade.training.evaluate.SHEETS", 1)
-    card.main(["--checkpoint", str(checkpoint), "--processes", "1"])
+    card.main(["--checkpoint", str(checkpoint)])
     written = json.loads((checkpoint / "scores.json").read_text())
     rows = [(row["print"], row["view"]) for row in written["runs"]]
     assert rows == [(CLEAN, "all"), (CLEAN, "look@20"), (WORN, "ink:8")], "no words were given"

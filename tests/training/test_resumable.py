@@ -69,7 +69,7 @@ def test_a_folder_belongs_to_one_training(tmp_path):
 
 
 def test_a_kill_while_a_folder_is_claimed_leaves_it_usable(tmp_path, monkeypatch):
-    def killed(file, text):
+    def killed(file, text, encoding=None):
         with file.open("w") as out:
             out.write(text[: len(text) // 2])
         raise KeyboardInterrupt

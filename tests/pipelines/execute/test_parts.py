@@ -19,12 +19,12 @@ from pipelines.execute.resources import gpu_shares, share_of_cpus, thread_share
 from pipelines.execute.serialization import freeze, thaw
 from pipelines.runs import manifest
 from pipelines.runs.config import changes
-from pipelines.runs.files import replaced
 from saccade.config import Episode
 from saccade.datasets import Row, Skip
 from saccade.engines.hf import HF, HFEngine
 from saccade.episode import see
 from saccade.errors import ConfigError, EngineDead
+from saccade.files import replaced
 from saccade.heads.codec import Codec
 from saccade.heads.files import save
 from saccade.picture import Picture
