@@ -99,7 +99,7 @@ def test_batch_says_first_which_pages_there_are_not(qwen2_5_vl: Path, fax: Path,
     options |= {"model": str(qwen2_5_vl), "device": "cpu", "in_process": True}
     console = Console(record=True, width=200, file=open("/dev/null", "w"))
     summary = batch(run_config(merged(None, options, None)), console)
-    assert "left out: fax.tif (the file has 3 pages; chosen are 1,3-5)" in console.export_text()
+    assert "of --pages 1,3-5: fax.tif (the file has 3 pages; chosen are 1,3-5)" in console.export_text()
     assert summary["skipped"] == {"no_such_page": 1} and summary["questions"] == 3
 
 
