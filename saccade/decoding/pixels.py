@@ -73,12 +73,13 @@ def reduced(image: Image.Image, limit_px: int | None) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 (upright) to 8; 1 if the EXIF block is broken."""
+    """EXIF orientation, 1 (upright) to 8; 1 if the EXIF block is broken, or states another number."""
     if image.format == "TIFF":
         return 1  # Pillow turns TIFF itself, size and pixels
     try:
         with quietly():
-            return int(image.getexif().get(0x0112, 1))
+            turn = int(image.getexif().get(0x0112, 1))
+            return turn if turn in UPRIGHT else 1
     except Exception:  # the block is decoration: an image whose pixels decode is read without it
         return 1
 
