@@ -61,13 +61,13 @@ def _words(text: str) -> str:
 def vqa(answer: str, answers: Sequence[str] | None) -> float | None:
     """Accuracy in [0, 1] of `answer` against what each person said, one of `answers` a person; None: hidden.
 
-    With fewer than four people all others must agree; a single answer must be met.
+    With fewer than four people all others must agree; a single answer must be met. An empty answer scores 0.
     """
     if not answers:
         return None
-    said, people = normalised(answer), [normalised(each) for each in answers]
-    if not said:
+    if not answer.strip():  # the reader could not read it; an "A" becomes nothing as well, and is an answer
         return 0.0
+    said, people = normalised(answer), [normalised(each) for each in answers]
     if len(people) == 1:
         return float(said == people[0])
     agreed = people.count(said)
