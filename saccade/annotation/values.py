@@ -106,7 +106,8 @@ def _amount(text: str) -> _Amount:
 
     text = re.sub(r"(?<=\d)['\u2019](?=\d{3}(?!\d))", " ", text)  # Swiss thousands, which the parser reads or not
     text = re.sub(r"(?<=[^\W\dA-Z_]|/)\.(?=\d)", ". ", text)  # "Rs.50": the point is of the word before it
-    text = re.sub(r"(?<![\w.,)])(?<!\d )(?=[.,]\d)", "0", text).replace("%", " %")  # ",50"; and "7%" is no number to the parser
+    text = re.sub(r"(?<![\w.,)])(?<!\d )(?=[.,]\d)", "0", text)  # ",50"
+    text = text.replace("%", " %")  # "7%" is no number to the parser
     price = Price.fromstring(text)
     written = price.amount_text or ""
     mark, decimal = _mark(written)

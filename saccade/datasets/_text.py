@@ -88,7 +88,7 @@ def _is_lines(path: Path) -> bool:
     try:
         return isinstance(json.loads(text), dict) and not _is_wrapper(json.loads(text))
     except (ValueError, RecursionError):
-        return _ends_with_lines(path)
+        return text.startswith("{") and _ends_with_lines(path)  # in a broken array no line would be an object by itself
 
 
 def _ends_with_lines(path: Path) -> bool:

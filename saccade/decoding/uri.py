@@ -31,7 +31,7 @@ def from_uri(uri: str) -> bytes:
     head, comma, payload = uri.strip().partition(",")
     if not comma or not is_uri(head):
         raise PictureError(f"a data: URI must be 'data:image/...;base64,...'; got {brief(uri)}")
-    encoded = head.rstrip().lower().endswith(";base64")
+    encoded = re.search(r";\s*base64\s*$", head, re.IGNORECASE)  # blanks as browsers allow them
     data = from_base64(unquote(payload)) if encoded else unquote_to_bytes(payload)
     if not data:
         raise PictureError(f"the image is empty (0 bytes): {brief(uri)}")

@@ -94,6 +94,15 @@ def test_half_an_array_says_where_it_breaks(tmp_path: Path) -> None:
         questions(dataset_of(tmp_path, json.dumps(ITEMS, indent=1)[:150]))
 
 
+@pytest.mark.parametrize("end", [",\n]", ",", ""], ids=["comma", "cut_off", "unclosed"])
+@pytest.mark.parametrize("between", [",", ",\n"])
+def test_a_broken_array_is_refused_whole(tmp_path: Path, between: str, end: str) -> None:
+    """Read line by line it would have no question, or its last one alone."""
+    text = "[\n" + between.join(json.dumps(item) for item in ITEMS) + end
+    with pytest.raises(ConfigError, match="is not JSON: .* It must hold one object per line, or one array"):
+        list(dataset_of(tmp_path, text, "q.json").rows())
+
+
 PNG = encoded(page())
 B64 = base64.b64encode(PNG).decode()
 
@@ -103,6 +112,7 @@ B64 = base64.b64encode(PNG).decode()
     [
         f"data:image/png;base64,{B64}",
         f"DATA:;base64,{B64}",
+        f"data:image/png; Base64 ,{B64}",
         "data:image/png;base64,\n" + base64.encodebytes(PNG).decode(),
         "data:image/png;base64," + base64.urlsafe_b64encode(PNG).decode().rstrip("="),
         "data:image/png;base64," + B64.replace("+", "%2B").replace("/", "%2F"),
@@ -114,7 +124,7 @@ B64 = base64.b64encode(PNG).decode()
         {"url": "a.png"},
         "file:a.png",
     ],
-    ids=range(12),
+    ids=range(13),
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["lines", "array"])
 def test_a_picture_in_the_json_itself(tmp_path: Path, image: Any, form: str) -> None:
