@@ -1,6 +1,7 @@
 """COCO: pages as images, fields as categories, and the evidence of each value as a box that carries the value."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pipelines.annotating.pages import Page
@@ -16,10 +17,10 @@ class Coco:
         self.images: list[dict[str, Any]] = []
         self.boxes: list[dict[str, Any]] = []
 
-    def add(self, page: Page) -> None:
-        """One page with the boxes of its values, [x, y, width, height] in pixels."""
+    def add(self, page: Page, image: Path | None) -> None:
+        """One page with the boxes of its values, [x, y, width, height] in pixels. `image`: its file, if it has one."""
         image_id = page.number + 1
-        file = page.image if page.path is None else printable(str(page.path))
+        file = page.image if image is None else printable(str(image))
         size = {"width": page.width or 0, "height": page.height or 0}
         self.images.append({"id": image_id, "file_name": file, **size, "page": page.page})
         for value in page.values:

@@ -15,6 +15,7 @@ from pipelines.annotating.coco import Coco
 from pipelines.annotating.pages import Page, read_pages
 from pipelines.annotating.places import Places
 from pipelines.annotating.settings import dataset_of
+from pipelines.annotating.shown import shown
 from pipelines.runs import stored
 from pipelines.runs.files import write_parquet
 from saccade.files import replaced, write_text
@@ -68,12 +69,13 @@ def export(folder: Path) -> Exported:
         tasks_file = stack.enter_context(_writing(places.labelstudio_json))
         tasks_file.write("[")
         for page in read_pages(folder):
-            tasks_file.write((",\n" if exported.pages else "\n") + _line(labelstudio.task(page, version)))
+            image = shown(page, dataset, places.pages)
+            tasks_file.write((",\n" if exported.pages else "\n") + _line(labelstudio.task(page, image, version)))
             exported.count(page)
-            coco.add(page)
+            coco.add(page, image)
             pages_file.write(_line(rows.json_line(page)) + "\n")
             review_file.writelines(_line(line) + "\n" for line in rows.review_lines(page))
-            labels_file.writelines(_line(line) + "\n" for line in rows.labels(page, dataset))
+            labels_file.writelines(_line(line) + "\n" for line in rows.labels(page, image, dataset))
             waiting.append(rows.table_row(page))
             if len(waiting) == PAGES_PER_FILE:
                 shard = _write_shard(places.annotations, shard, waiting, schema)

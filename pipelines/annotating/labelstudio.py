@@ -38,12 +38,12 @@ def interface(fields: Sequence[FieldSpec]) -> str:
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
 
-def task(page: Page, version: str) -> dict[str, Any]:
-    """One task. The prediction's score is its lowest confidence, so tasks sorted by score begin with the least sure."""
+def task(page: Page, image: Path | None, version: str) -> dict[str, Any]:
+    """One task; `image`: the file of the page, if it has one. The prediction's score is its lowest confidence, so tasks sorted by score begin with the least sure."""
     results = [result for value in page.values for result in _results(page, value)]
     score = min((value.confidence for value in page.values), default=0.0)
     review = [value.field.name for value in page.values if value.flag is not None]
-    data = {"image": _address(page.path, page.image), "image_id": page.image_id, "page": page.page, "review": review}
+    data = {"image": _address(image, page.image), "image_id": page.image_id, "page": page.page, "review": review}
     return {"data": data, "predictions": [{"model_version": version, "score": score, "result": results}]}
 
 

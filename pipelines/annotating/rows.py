@@ -3,6 +3,7 @@
 import base64
 import datetime
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -66,13 +67,14 @@ def review_lines(page: Page) -> Iterator[dict[str, Any]]:
             yield {**place, "value": _plain(value), **_about(value)}
 
 
-def labels(page: Page, dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """The values of a page that need no review as lines of a `jsonl` data set; pixels without a file stand in them."""
+def labels(page: Page, file: Path | None, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """The values of a page that need no review as lines of a `jsonl` data set. `file`: an image of the page alone, if
+    there is one; a page without any stands in the lines."""
     image = None
     for value in page.values:
         if value.flag is not None or not value.text.strip():
             continue
-        image = image or _image(page, dataset)
+        image = image or _image(page, file, dataset)
         line: dict[str, Any] = {"id": f"{page.image_id}:{value.field.name}", "image": image}
         line |= {"question": value.field.asked, "answers": [value.text]}
         if value.box_px is not None:
@@ -101,10 +103,11 @@ def _about(value: Value) -> dict[str, Any]:
     }
 
 
-def _image(page: Page, dataset: Dataset) -> str:
-    """The image's file, or its bytes as a data: URI: where it has no file, or the file's name is not Unicode."""
-    if page.path is not None and printable(str(page.path)) == str(page.path):
-        return str(page.path)
+def _image(page: Page, file: Path | None, dataset: Dataset) -> str:
+    """The image's own file, or else that of the page, or its bytes as a data: URI where neither has a Unicode name."""
+    for path in (page.path, file):
+        if path is not None and printable(str(path)) == str(path):
+            return str(path)
     data = dataset.picture(page.source).data
     assert isinstance(data, bytes)  # data sets of images hold encoded ones
     return f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"

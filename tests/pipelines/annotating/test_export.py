@@ -6,21 +6,29 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
 from pipelines.annotating.corrections import Correction, append_correction, read_corrections
 from pipelines.annotating.export import export
 from pipelines.annotating.pages import read_pages
 from pipelines.annotating.places import Places
 from pipelines.annotating.run import dataset_for, list_again
-from pipelines.annotating.settings import Annotating
+from pipelines.annotating.settings import Annotating, dataset_of
 from pipelines.annotating.settings import write_settings as kept
 from pipelines.reporting.page import report
-from saccade.datasets import Row, open_dataset
+from pipelines.runs import manifest
+from pipelines.runs import rows as stored_rows
+from saccade.datasets import Row, open_dataset, open_images
+from saccade.datasets.fields import Fields
 from saccade.errors import ConfigError
-from tests.pipelines.annotating.conftest import FIELDS, SAID, annotated
+from tests import tiny
+from tests.broken_images import encoded
+from tests.pipelines.annotating.conftest import FIELDS, SAID, annotated, stored_row
 
 
 def table(run: Path) -> list[dict[str, Any]]:
@@ -132,6 +140,51 @@ def test_images_in_a_folder_whose_name_is_not_unicode(run: Path) -> None:
     assert lines(places.labels_jsonl)[0]["image"].startswith("data:")
     assert json.loads(places.coco_json.read_text())["images"][0]["file_name"].endswith("Gr\\udcf6sse/a.png")
     assert "Gr%F6sse/a.png" in json.loads(places.labelstudio_json.read_text())[0]["data"]["image"]
+
+
+def of_images(folder: Path, images: str) -> Path:
+    """The folder of an annotation of other images, each answered alike."""
+    run = annotated(folder / "run", SAID)
+    places = Places(run)
+    dataset = Fields(images=open_images(images).spec(), fields=FIELDS)
+    listed = [row for row in dataset.rows() if isinstance(row, Row)]
+    manifest.write(listed, places.manifest, places.skipped)
+    for number, row in enumerate(listed):
+        made = [stored_row(row.image_id, 0, field.name, ("1", 0.9)) for field in FIELDS]
+        pq.write_table(pa.Table.from_pylist(made, stored_rows.SCHEMA), places.file_of(number))
+    stored = yaml.safe_load(places.run_yaml.read_text())
+    places.run_yaml.write_text(yaml.safe_dump({**stored, "dataset": dataset.spec()}))
+    return run
+
+
+@pytest.mark.parametrize("kind", ["pdf", "tiff", "parquet"])
+def test_pages_without_an_image_file_get_one_that_every_program_opens(tmp_path: Path, kind: str) -> None:
+    pages = [Image.fromarray(tiny.page(120, 160, seed=seed)) for seed in (1, 2)]
+    file = tmp_path / f"scan.{kind}"
+    if kind == "parquet":
+        cells = [{"id": str(seed), "image": encoded(page, "JPEG"), "question": "?"} for seed, page in enumerate(pages)]
+        pq.write_table(pa.Table.from_pylist(cells), file)
+    else:
+        pages[0].save(file, save_all=True, append_images=pages[1:])
+    run = of_images(tmp_path, str(file))
+    export(run)
+    before, names = files(run), [f"0000{at}.{'jpg' if kind == 'parquet' else 'png'}" for at in range(2)]
+    shown = [run / "pages" / name for name in names]
+    dataset = dataset_of(run)
+    seen = [dataset.picture(row.source).rgb for row in dataset.rows() if isinstance(row, Row)]
+    assert [np.array_equal(Image.open(path), rgb) for path, rgb in zip(shown, seen, strict=True)] == [True, True]
+    tasks = json.loads((run / "labelstudio.json").read_text())
+    assert [task["data"]["image"] for task in tasks] == [f"/data/local-files/?d={str(path)[1:]}" for path in shown]
+    assert [each["file_name"] for each in json.loads((run / "coco.json").read_text())["images"]] == list(
+        map(str, shown)
+    )
+    labels = open_dataset(str(run / "labels.jsonl"))
+    samples = [labels.sample(row) for row in labels.rows() if isinstance(row, Row)]
+    assert len(samples) == 2 and all(sample.picture.rgb.shape[2] == 3 for sample in samples)
+    assert "data:" not in (run / "labels.jsonl").read_text()
+    file.unlink()
+    export(run)
+    assert files(run) == before
 
 
 def test_only_what_failed_is_asked_again_and_the_rest_is_taken_over(run: Path, tmp_path: Path) -> None:
