@@ -88,6 +88,15 @@ def export(folder: Path) -> Exported:
     return exported
 
 
+def outdated(folder: Path) -> bool:
+    """Whether people have corrected values since the data set's files were written, as the last of them says."""
+    places = Places(folder)
+    if not places.corrections.exists():
+        return False
+    written = places.coco_json.stat().st_mtime_ns if places.coco_json.exists() else 0
+    return places.corrections.stat().st_mtime_ns >= written
+
+
 def _write_shard(folder: Path, number: int, waiting: list[dict[str, Any]], schema: pa.Schema) -> int:
     """Writes the waiting rows as one file and clears them; returns the number of the next file."""
     with replaced(folder / f"{number:05d}.parquet") as path:

@@ -39,7 +39,10 @@ def interface(fields: Sequence[FieldSpec]) -> str:
 
 
 def task(page: Page, image: Path | None, version: str) -> dict[str, Any]:
-    """One task; `image`: the file of the page, if it has one. The prediction's score is its lowest confidence, so tasks sorted by score begin with the least sure."""
+    """One task; `image`: the file of the page, if it has one.
+
+    The prediction's score is its lowest confidence, so tasks sorted by score begin with the least sure.
+    """
     results = [result for value in page.values for result in _results(page, value)]
     score = min((value.confidence for value in page.values), default=0.0)
     review = [value.field.name for value in page.values if value.flag is not None]

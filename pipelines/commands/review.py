@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.annotating.export import export
+from pipelines.annotating.export import export, outdated
 from pipelines.execute.say import say
 from pipelines.pages.listening import check_free
 from saccade.errors import ConfigError
@@ -41,6 +41,8 @@ def review(
         raise ConfigError(f"--field {unknown[0]}: there is no such field. {near}There are: {', '.join(known)}")
     if not queue.items:
         say(console, "nothing needs review; --all shows every value")
+        if outdated(run):  # what was said in a review that was killed is in no file but its own
+            _write_again(run)
         return
     check_free(HOST, port)
     say(console, f"{queue.left} of {counted(len(queue.items), 'value')} to see at http://{HOST}:{port}/")
@@ -50,6 +52,10 @@ def review(
         uvicorn.Server(config).run()
     except KeyboardInterrupt:  # the regular way to end it
         pass
+    _write_again(run)
+
+
+def _write_again(run: Path) -> None:
     exported = export(run)
     say(
         console,

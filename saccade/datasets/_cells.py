@@ -117,9 +117,12 @@ def _what_it_is(path: Path) -> str | None:
     """The kind of the file that is not a Parquet file, if it is known."""
     try:
         with path.open("rb") as file:
-            return stands_in(file.read(1024))
+            begin = file.read(1024)
     except OSError:
         return None
+    if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        return "JSON: give it as the data set itself (--dataset FILE, and --metric where it is not ANLS)"
+    return stands_in(begin)
 
 
 def _image(value: Any, path: str, row: int) -> bytes:

@@ -183,6 +183,8 @@ def _answer(name: str, value: Any) -> list[str]:
         return [text for each in (inner if isinstance(inner, list) else [inner]) for text in _answer(name, each)]
     if is_null(value):
         return []
+    if isinstance(value, Decimal) and value.is_finite():  # it says how many places are written: 12.00
+        return [f"{value:f}"]
     if (number := _number(value)) is not None:
         return [number]
     if not isinstance(value, str):

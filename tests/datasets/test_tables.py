@@ -1,6 +1,7 @@
 """Tables as writers leave them: every way Arrow stores a column, ids and answers of many shapes, ids that repeat."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -315,3 +316,22 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "x.parquet")
     with pytest.raises(ConfigError, match="a row needs id .*, image and question, each once"):
         rows_of(tmp_path)
+
+
+def test_an_answer_that_is_a_decimal_keeps_the_places_that_are_written(tmp_path: Path) -> None:
+    """As databases export amounts: on the page stands 12.00."""
+    told = [Decimal("12.00"), Decimal("0.50"), Decimal("1200.00"), None]
+    cells = {"id": ["a", "b", "c", "d"], "image": [IMAGES[0]] * 4, "question": ["?"] * 4}
+    table = pa.table({**cells, "answer": pa.array(told, pa.decimal128(10, 2))})
+    pq.write_table(table, tmp_path / "t.parquet")
+    answers = [question.answers for row in rows_of(tmp_path / "t.parquet") for question in row.questions]
+    assert answers == [("12.00",), ("0.50",), ("1200.00",), None]
+
+
+@pytest.mark.parametrize("text", ['{"data": []}', '\ufeff [{"questionId": 1}]'])
+def test_json_given_as_a_table_says_how_it_is_read(tmp_path: Path, text: str) -> None:
+    """DocVQA's own download is JSON; the hub's is Parquet."""
+    file = tmp_path / "val_v1.0.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"it is JSON: give it as the data set itself \(--dataset FILE"):
+        list(open_dataset("docvqa", data_path=file).rows())

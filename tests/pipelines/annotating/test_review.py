@@ -121,6 +121,27 @@ def test_a_port_that_is_taken_is_said_before_an_address_is(
     assert "Address already in use. Choose another --port" in told.err
 
 
+def test_what_was_said_in_a_review_that_was_killed_is_written_by_the_next(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing is left to review."""
+    export(run)
+    queue = Queue(run)
+    for item in queue.items:
+        assert queue.say(item, review.Said(text="12.00", anyway=True)) is None
+    monkeypatch.setattr("sys.argv", ["saccade", "review", str(run)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and "nothing needs review" in told and "5 values by a person, 0 still to review" in told
+    second = json.loads(Places(run).annotations_jsonl.read_text().splitlines()[1])
+    assert second["fields"]["total"]["text"] == "12.00" and not second["review"]
+    assert Places(run).review_jsonl.read_text() == ""
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "written again" not in capsys.readouterr().out
+
+
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     with watched(browser, 1100, allowed=("data:",)) as page:
