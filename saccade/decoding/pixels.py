@@ -10,7 +10,7 @@ from PIL.Image import Transpose
 
 from saccade.decoding import high_depth
 from saccade.decoding.alpha import laid
-from saccade.decoding.damaged import ends_early
+from saccade.decoding.damaged import ends_early, is_altered
 from saccade.decoding.header import quietly
 from saccade.decoding.levels import to_8_bits
 from saccade.errors import PictureError
@@ -40,9 +40,11 @@ def decoded(image: Image.Image, limit_px: int | None, data: bytes | None = None)
         factor = factor_of(image.width, image.height, limit_px)
         if factor > 1:  # JPEG only: decodes to 1/2, 1/4 or 1/8
             image.draft("RGB", (max(1, image.width // factor), max(1, image.height // factor)))
-        turn = orientation(image)
         with quietly() if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0) else nullcontext():
             image.load()  # Pillow warns of what is large; our own limit is beyond
+        turn = orientation(image)  # not before: of a PNG it loads the pixels, and would swallow what is wrong with them
+        if data is not None and is_altered(data):
+            raise PictureError("cannot decode the image: its pixels are damaged (their checksum is wrong)")
         if data is not None and ends_early(image, data):
             raise PictureError("cannot decode the image: image file is truncated (its last lines are missing)")
         tags, frame = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}, image.tell()

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from saccade.errors import PictureError
 from saccade.picture import Picture
@@ -132,6 +132,41 @@ def test_a_jpeg_that_lacks_its_end_marker_alone() -> None:
     for cut in (20, 200, len(whole) // 2):
         with pytest.raises(PictureError, match="truncated"):
             _ = Picture.open(whole[:-cut]).rgb
+
+
+def printed() -> Image.Image:
+    """A white page with lines of text and a red stamp."""
+    sheet = Image.new("RGB", (400, 300), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((0, 0, 90, 90), fill="red")
+    for y in range(100, 290, 20):
+        draw.text((10, y), "Invoice number 1234, total 99.50", fill="black")
+    return sheet
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"], ids=["no_end", "end"])
+def test_a_jpeg_of_white_paper_that_ends_early_is_an_error_wherever_it_is_cut(end: bytes) -> None:
+    """What is missing is grey, whatever decoders make of a few bytes too many on white."""
+    whole = encoded(printed(), "JPEG")
+    begin = whole.index(b"\xff\xda") + 20
+    read = []
+    for cut in range(begin, len(whole) - 600, 101):
+        try:
+            read.append(Picture.open(whole[:cut] + end).rgb)
+        except PictureError as error:
+            assert "truncated" in str(error)
+    assert read == []
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
+def test_a_png_with_a_wrong_bit_in_its_pixels_is_an_error(mode: str) -> None:
+    """Also where it unpacks all the same."""
+    whole = encoded(printed().convert(mode))
+    begin, end = whole.index(b"IDAT") + 6, whole.rindex(b"IEND") - 12
+    for at in range(begin, end, max(1, (end - begin) // 40)):
+        bad = whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :]
+        with pytest.raises(PictureError, match="cannot decode the image"):
+            _ = Picture.open(bad).rgb
 
 
 def test_a_jpeg_of_thousands_of_scans_is_refused_at_once() -> None:

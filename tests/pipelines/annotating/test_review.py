@@ -133,7 +133,9 @@ def test_what_was_said_in_a_review_that_was_killed_is_written_by_the_next(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     told = " ".join(capsys.readouterr().out.split())
-    assert ended.value.code == 0 and "nothing needs review" in told and "5 values by a person, 0 still to review" in told
+    assert (
+        ended.value.code == 0 and "nothing needs review" in told and "5 values by a person, 0 still to review" in told
+    )
     second = json.loads(Places(run).annotations_jsonl.read_text().splitlines()[1])
     assert second["fields"]["total"]["text"] == "12.00" and not second["review"]
     assert Places(run).review_jsonl.read_text() == ""
