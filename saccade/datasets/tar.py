@@ -3,7 +3,7 @@
     shards/000.tar: a1.jpg a1.json a2.jpg  ->  image ids and question ids "000.tar/a1.jpg", "000.tar/a2.jpg"
 
 An image is read by its place in the shard, without unpacking it. What stands beside an image under its name
-(`a1.json`, `a1.txt`) is not read. Compressed shards have no places: unpack them, or write them without compression.
+(`a1.json`, `a1.txt`) is not read, and what is hidden (`._a1.jpg`, beside each file of a Mac) is left out. Compressed shards have no places: unpack them, or write them without compression.
 
     saccade batch --dataset tar --data-path shards --question "What is the total?" --output runs/shards
 """
@@ -25,6 +25,7 @@ from saccade.decoding.pages import SUFFIXES, Pages
 from saccade.errors import ConfigError, PictureError
 from saccade.picture import MAX_FILE_BYTES, Picture, suffixes
 from saccade.types import Question
+from saccade.wording import counted
 
 ENDING = ".tar"
 
@@ -68,9 +69,18 @@ class Tar(Dataset):
         path = self._root() / shard
         try:
             with tarfile.open(path, "r:") as file:
-                return _followed([member for member in file if not member.isdir()])
+                members = [member for member in file if not member.isdir()]
+            with path.open("rb") as whole:  # the members end without a word where a header is cut off, or none
+                whole.seek(file.offset)
+                ends = not whole.read(tarfile.BLOCKSIZE).strip(b"\0")
         except (OSError, tarfile.TarError) as error:
             raise ConfigError(f"cannot read the tar file {str(path)!r}, or it is compressed: {error}") from error
+        if not ends:
+            raise ConfigError(
+                f"the tar file {str(path)!r} is cut off or broken at byte {file.offset:,}: what comes after "
+                f"{counted(len(members), 'member')} cannot be read. Copy it again"
+            )
+        return [member for member in _followed(members) if not _is_hidden(member.name)]
 
     def _listed(self) -> Iterator[Listed | Skip]:
         images, pager = suffixes(), Pager(self.pages)
@@ -114,6 +124,10 @@ def _followed(members: Sequence[tarfile.TarInfo]) -> list[tarfile.TarInfo]:
             member.name = name
         followed.append(member)
     return followed
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 def tars_below(folder: Path) -> list[str]:

@@ -141,6 +141,27 @@ def test_a_file_in_a_tar_that_is_too_large_is_an_error_of_its_row(
         dataset.picture(rows[0].source).data  # noqa: B018
 
 
+@pytest.mark.parametrize("kept", [512 + 512 + 200, 512 + 512 + 600, 512 + 200])
+def test_a_tar_that_is_cut_off_is_refused(tmp_path: Path, kept: int) -> None:
+    """In a header, inside of the next file, and inside of the first: else its last images would be missing."""
+    path = tar(tmp_path / "0.tar", {"a.png": png(0)[:400], "b.png": png(1)})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ConfigError, match=r"is cut off or broken at byte 1,024: .* 1 member |unexpected end of data"):
+        listed(str(path))
+
+
+def test_a_tar_without_its_end_is_whole(tmp_path: Path) -> None:
+    path = tar(tmp_path / "0.tar", {"a.png": png(0)[:400]})
+    path.write_bytes(path.read_bytes()[:1024])
+    assert [row.image_id for row in listed(str(path))[0]] == ["0.tar/a.png"]
+
+
+def test_what_a_mac_puts_beside_files_in_a_tar_is_no_image(tmp_path: Path) -> None:
+    files = {"./._a.png": b"\0\5\x16\7", "./a.png": png(0), "__MACOSX/._a.png": b"\0\5\x16\7", ".cache/b.png": png(1)}
+    rows, skips, _ = listed(str(tar(tmp_path / "0.tar", files)))
+    assert [row.image_id for row in rows] == ["0.tar/./a.png"] and skips == []
+
+
 def test_a_compressed_tar_is_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w:gz") as file:
         file.addfile(tarfile.TarInfo("a.png"))
