@@ -3,7 +3,8 @@
     shards/000.tar: a1.jpg a1.json a2.jpg  ->  image ids and question ids "000.tar/a1.jpg", "000.tar/a2.jpg"
 
 An image is read by its place in the shard, without unpacking it. What stands beside an image under its name
-(`a1.json`, `a1.txt`) is not read, and what is hidden (`._a1.jpg`, beside each file of a Mac) is left out. Compressed shards have no places: unpack them, or write them without compression.
+(`a1.json`, `a1.txt`) is not read, and what is hidden (`._a1.jpg`, beside each file of a Mac) is left out. Compressed
+shards have no places: unpack them, or write them without compression.
 
     saccade batch --dataset tar --data-path shards --question "What is the total?" --output runs/shards
 """

@@ -52,7 +52,7 @@ def _png(data: bytes) -> bytes:
 
 
 def is_altered(data: bytes) -> bool:
-    """Whether the pixels of a PNG are other than they were written, by their checksums: they may unpack all the same."""
+    """Whether the pixels of a PNG are other than they were written, by their checksums: it may unpack all the same."""
     at = len(PNG)
     while data.startswith(PNG) and at + 12 <= len(data):
         (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
