@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub as Parquet files: from a path, or downloaded once into the hub's cache.
 
-Files are named `{folder}/{split}-00000-of-00006.parquet`, and a repository may hold several data sets, each in its own
-folder.
+Files are named `{folder}/{split}-00000-of-00006.parquet`, or `{split}.parquet`, or `{split}/0000.parquet` as the hub
+converts them, and a repository may hold several data sets, each in its own folder.
 """
 
 import re
@@ -12,6 +12,11 @@ from typing import ClassVar
 
 from saccade.datasets._parquet import ParquetQuestions, parquet_files
 from saccade.errors import ConfigError, describe
+
+SPLITS = {name: name for name in ("train", "validation", "testdev", "test")} | dict.fromkeys(
+    ("val", "valid", "dev"), "validation"
+)
+"""Words that files and folders are named by, and the split that each means."""
 
 _TIMEOUT_S = 10.0  # for the hub to say that it is there; the download itself may take as long as it takes
 
@@ -38,7 +43,7 @@ class HubQuestions(ParquetQuestions):
         if len(folders) > 1:
             own = self._own(Path(root), folders)
             parquets = [path for path in parquets if own in path.parents]
-        return of_split(self.split, parquets, [self._split_of(path) for path in parquets], Path(root))
+        return of_split(self.split, parquets, [self._split_of(path, Path(root)) for path in parquets], Path(root))
 
     def _own(self, root: Path, folders: set[Path]) -> Path:
         """The one folder below `root` that is named `folder` and holds files, itself or in folders of its own.
@@ -58,10 +63,15 @@ class HubQuestions(ParquetQuestions):
             "--data-path"
         )
 
-    def _split_of(self, path: Path) -> str | None:
-        """The split in the name of a file; None: it is not named by one."""
-        match = re.match(r"([a-z_]+)-\d{5}-of-\d{5}", path.name)
-        return self.split if path.name.startswith(f"{self.split}-") else match and match[1]
+    def _split_of(self, path: Path, root: Path) -> str | None:
+        """The split in the name of a file, or of its folder below `root`; None: neither is named by one."""
+        if path.name.startswith(f"{self.split}-"):
+            return self.split
+        if match := re.match(r"([a-z_]+)-\d{5}-of-\d{5}", path.name):
+            return match[1]
+        word = re.match(r"[a-z]*", path.stem.lower())
+        split = SPLITS.get(word[0]) if word else None
+        return split or (None if path.parent == root else SPLITS.get(path.parent.name.lower()))
 
 
 def of_split(split: str, files: Sequence[Path], splits: Sequence[str | None], root: Path) -> list[Path]:

@@ -103,6 +103,19 @@ def test_missing_ids_questions_and_images_are_skipped_and_empty_images_are_error
             _ = opened[image_id].data
 
 
+@pytest.mark.parametrize("form", ["{}.parquet", "DocVQA/{}/0000.parquet", "{}_0.parquet"])
+def test_splits_are_told_by_the_name_of_the_file_or_of_its_folder(tmp_path: Path, form: str) -> None:
+    """As people save them, and as the hub converts them: train and test are no part of validation."""
+    for number, split in enumerate(("train", "val", "test")):
+        write(tmp_path / form.format(split), [row(number, f"doc{number}", 1, PAGES[0])])
+    (found,), _ = listed(open_dataset("docvqa", data_path=tmp_path))
+    assert [question.id for question in found.questions] == ["49154"]
+    (found,), _ = listed(open_dataset("docvqa", data_path=tmp_path, split="test"))
+    assert [question.id for question in found.questions] == ["49155"]
+    (found,), _ = listed(open_dataset("docvqa", data_path=tmp_path / form.format("train")))  # given by itself: meant
+    assert [question.id for question in found.questions] == ["49153"]
+
+
 def test_a_folder_is_read_in_order_and_by_split(tmp_path: Path) -> None:
     for shard in range(2):
         write(tmp_path / f"DocVQA/validation-{shard:05}-of-00002.parquet", [row(shard, f"v{shard}", 0, PAGES[shard])])

@@ -49,6 +49,8 @@ def test_by_hand() -> None:
     assert vqa("blue", ["blue"] + ["red"] * 9) == pytest.approx(0.3)  # 0 and 9 x 1/3
     assert vqa("a blue", ["the blue"]) == 1.0 and vqa("blue", ["red"]) == 0.0
     assert vqa("", ["red"] * 10) == 0.0
-    assert vqa("A", ["a"] * 10) == 1.0 and vqa("A", ["b"] * 10) == 0.0  # an article is an answer where a letter is asked
+    assert (
+        vqa("A", ["a"] * 10) == 1.0 and vqa("A", ["b"] * 10) == 0.0
+    )  # an article is an answer where a letter is asked
     assert vqa("", ["a"] * 10) == 0.0
     assert vqa("red", None) is None and vqa("red", []) is None
