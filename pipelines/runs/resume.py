@@ -60,8 +60,13 @@ def _must_be_a_run(folder: RunFolder, resume: bool) -> None:
 
 
 def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
-    before = yaml.safe_load(folder.run_yaml.read_text("utf-8"))["identity"]
-    changed = changes(before, json.loads(json.dumps(identity)))
+    try:
+        stored = yaml.safe_load(folder.run_yaml.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResumeRefused(f"{folder.run_yaml} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(stored, dict) or not isinstance(stored.get("identity"), dict):
+        raise ResumeRefused(f"{folder.run_yaml} is not that of a run: it has no identity. Name another folder")
+    changed = changes(stored["identity"], json.loads(json.dumps(identity)))
     if changed and not any(folder.answers.glob("*.parquet")):
         folder.run_yaml.unlink()  # nothing is answered: begun anew
     elif changed:
