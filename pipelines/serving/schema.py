@@ -23,7 +23,7 @@ from saccade import untrusted
 from saccade.config import VIEWS, Episode
 from saccade.decoding.pages import ranges
 from saccade.errors import ConfigError
-from saccade.registry import settings_text
+from saccade.registry import is_unknown, settings_text
 from saccade.settings import option_of
 
 INERT = {
@@ -238,7 +238,8 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
         return wanted
     except ValidationError as error:
         refused = invalid(error, knobs, "saccade")
-        raise Refusal(400, f"{refused}. Settings: {settings_text(Episode)}", refused.param, refused.code) from error
+        listed = f". Settings: {settings_text(Episode)}" if is_unknown(error) else ""
+        raise Refusal(400, f"{refused}{listed}", refused.param, refused.code) from error
     except ConfigError as error:
         raise Refusal(400, f"saccade: {str(error)[:2000]}", "saccade", "invalid_setting") from error
     except (TypeError, ValueError, OverflowError, AttributeError) as error:  # a strategy of an unexpected shape
