@@ -1,6 +1,7 @@
 """A run's folder: what is refused, what is done again, what is left alone. The graph is replaced by a loop; no Ray."""
 
 import contextlib
+import errno
 import io
 import itertools
 import json
@@ -383,6 +384,18 @@ def test_two_processes_do_not_write_to_one_folder(config: RunConfig, loop: Loop)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "run", run)
         batch(config, QUIET)
+
+
+def test_a_disk_without_locks_is_not_taken_for_another_process(
+    config: RunConfig, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("pipelines.runs.resume.fcntl.flock", refusing)
+    with pytest.raises(ConfigError, match=r"the disk of .* has no locks \(No locks available\)") as refused:
+        batch(config, QUIET)
+    assert not isinstance(refused.value, ResumeRefused) and not loop.done
 
 
 @contextlib.contextmanager
