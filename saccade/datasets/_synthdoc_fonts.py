@@ -42,8 +42,7 @@ def families(folder: str, held_out: bool = False) -> tuple[Family, ...]:
     chosen = tuple(f for i, f in enumerate(usable) if (i % HELD_OUT == 0) == held_out)
     if not chosen:
         raise ConfigError(
-            f"{folder!r} holds {len(usable)} type families that print all of ASCII; at least 2 are needed. "
-            + GET_FONTS
+            f"{folder!r} holds {len(usable)} type families that print all of ASCII; at least 2 are needed. " + GET_FONTS
         )
     return chosen
 
