@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+RUN = ".saccade"
+"""A folder that holds one of this name is a run's output: no part of the data that it lies among."""
+
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:

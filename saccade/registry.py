@@ -51,6 +51,10 @@ NOUNS = {
 """What messages call a file of a folder, where it is not the folder's name without its s."""
 
 
+LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+"""How messages call the limits of a setting."""
+
+
 def noun(kind: str) -> str:
     """What messages call a strategy of a kind: a sampler, a scorer."""
     return NOUNS.get(kind, kind.removesuffix("s"))
@@ -116,7 +120,7 @@ def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
     except ValidationError as error:
         fields = strategy.model_fields
         near = "".join(meant(key, fields) for key in settings if key not in fields)
-        text = f"{noun(kind)} {name!r}: {validation_text(error)}. {near}Settings: {settings_text(strategy)}"
+        text = f"{noun(kind)} {name!r}: {validation_text(error, fields)}. {near}Settings: {settings_text(strategy)}"
         raise ConfigError(text) from error
 
 
@@ -150,22 +154,38 @@ def checked(build: Callable[..., T], settings: Mapping[str, Any], known: Collect
     """Settings built from values that a person gave. `known`: the names there are, without it the fields of the class.
 
     Raises:
-        ConfigError: a setting is unknown or out of range; the message lists all.
+        ConfigError: a setting is unknown, and the message lists all, or out of range, and it says the range.
     """
     known = known or getattr(build, "model_fields", ())
     try:
         return build(**settings)
     except ValidationError as error:
         near = "".join(meant(name, known) for name in settings if name not in known)
-        raise ConfigError(f"{validation_text(error)}. {near}Settings: {', '.join(known)}") from error
+        listed = f". {near}Settings: {', '.join(known)}" if is_unknown(error) else ""
+        raise ConfigError(validation_text(error, getattr(build, "model_fields", {})) + listed) from error
 
 
-def validation_text(error: ValidationError) -> str:
-    """A pydantic error as one line: which setting, what is wrong, the value."""
+def is_unknown(error: ValidationError) -> bool:
+    """Whether a setting has a name that there is not, or is lacking: only then a long list of names helps."""
+    return any(item["type"] in ("extra_forbidden", "missing") for item in error.errors())
+
+
+def validation_text(error: ValidationError, fields: Mapping[str, FieldInfo] | None = None) -> str:
+    """A pydantic error as one line: which setting, what is wrong, the value; of `fields` also what is allowed."""
     return "; ".join(
         f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']} (got {item['input']!r})"
+        f"{_allowed(item, fields or {})}"
         for item in error.errors()
     )
+
+
+def _allowed(item: Any, fields: Mapping[str, FieldInfo]) -> str:
+    """The range of a setting with a lower and an upper limit, of which pydantic tells the one that was passed."""
+    if item["type"].partition("_than")[0] not in ("greater", "less") or len(item["loc"]) != 1:
+        return ""
+    limits = fields[item["loc"][0]].metadata if item["loc"][0] in fields else []
+    found = {side: getattr(each, side) for each in limits for side in LIMITS if getattr(each, side, None) is not None}
+    return ": allowed is " + " and ".join(f"{LIMITS[side]} {found[side]}" for side in found) if len(found) > 1 else ""
 
 
 def sentence(kind: str, name: str) -> str:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from saccade.errors import ConfigError, UnknownName
-from saccade.registry import find, load, names, settings_text
+from saccade.registry import checked, find, load, names, settings_text
 from saccade.samplers import Sampler
 from saccade.samplers.hybrid import Hybrid
 from saccade.samplers.topk import TopK
@@ -81,6 +81,15 @@ def test_settings_are_checked_and_the_message_lists_them():
     with pytest.raises(ConfigError, match=r"ratioo: Extra inputs are not permitted"):
         load("samplers", {"name": "hybrid", "ratioo": 0.5}, Sampler)
     assert settings_text(TopK) == "none"
+
+
+def test_a_value_out_of_range_is_told_the_range_and_not_all_names():
+    with pytest.raises(ConfigError) as refused:
+        checked(Hybrid, {"ratio": 1.5})
+    told = "ratio: Input should be less than or equal to 1 (got 1.5): allowed is at least 0 and at most 1"
+    assert str(refused.value) == told
+    with pytest.raises(ConfigError, match=r"ratioo: Extra inputs .*Did you mean 'ratio'\? Settings: ratio, "):
+        checked(Hybrid, {"ratioo": 0.5})
 
 
 def test_someone_elses_strategy(foreign):

@@ -22,7 +22,7 @@ from pipelines.runs.layout import Layout
 from saccade.datasets import Dataset, limit
 from saccade.datasets._fields import printable
 from saccade.errors import ConfigError
-from saccade.files import write_text
+from saccade.files import RUN, write_text
 
 
 class RunFolder(Layout):
@@ -30,15 +30,15 @@ class RunFolder(Layout):
 
     def is_empty(self) -> bool:
         """Whether it holds nothing of value: a run that ended before its data was listed leaves only `.saccade`."""
-        return self.path.is_dir() and {entry.name for entry in self.path.iterdir()} <= {".saccade"}
+        return self.path.is_dir() and {entry.name for entry in self.path.iterdir()} <= {RUN}
 
     def begin(self, dataset: Dataset, num_questions: int | None) -> None:
-        """Lists the images, unless an attempt with this configuration did.
+        """Lists the images, unless an attempt with this configuration did and its list was not lost since.
 
         Raises:
             ConfigError: the data cannot be listed.
         """
-        if not self.run_yaml.exists():  # it is written after the manifest
+        if not (self.run_yaml.exists() and self.manifest.exists()):  # a copy of a run may lack what is hidden
             manifest.write(limit(dataset.rows(), num_questions), self.manifest, self.skipped)
 
     def images(self) -> pa.Table:

@@ -10,12 +10,14 @@ DIR/.saccade/manifest.parquet  left.parquet  skipped.jsonl    all images; those 
 
 from pathlib import Path
 
+from saccade.files import RUN
+
 
 class Layout:
     """The paths of one run."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.hidden = path, path / ".saccade"
+        self.path, self.hidden = path, path / RUN
         self.answers, self.manifest = path / "answers", self.hidden / "manifest.parquet"
         self.run_yaml, self.summary_json = path / "run.yaml", path / "summary.json"
         self.results_json, self.table_md = path / "results.json", path / "table.md"

@@ -67,9 +67,18 @@ def _question(fields: dict[str, Any]) -> Question:
 
 
 def read(path: Path) -> Iterator[tuple[int, Row]]:
-    """The images of a manifest with their numbers."""
-    for row in read_parquet(path).to_pylist():
+    """The images of a manifest with their numbers. Raises ConfigError as `find`."""
+    for row in _listed(path).to_pylist():
         yield row["number"], Row(row["image_id"], row["source"], questions_of(row["questions"]))
+
+
+def _listed(path: Path) -> pa.Table:
+    if not path.exists():
+        raise ConfigError(
+            f"{path} is not there, perhaps because a copy left out what is hidden: the command that made the run lists "
+            "its images again (with --resume)"
+        )
+    return read_parquet(path)
 
 
 def num_images(path: Path) -> int:
@@ -86,9 +95,9 @@ def find(path: Path, image_id: str) -> Row:
     """One image of a manifest.
 
     Raises:
-        ConfigError: it lists no such image.
+        ConfigError: it lists no such image, or is not there.
     """
-    table = read_parquet(path)
+    table = _listed(path)
     listed = table.filter(pc.equal(table["image_id"], image_id)).to_pylist()
     if not listed:
         raise ConfigError(f"{path} lists no image {image_id!r}")

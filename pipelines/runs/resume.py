@@ -19,7 +19,7 @@ from pipelines.runs import manifest
 from pipelines.runs.config import changes
 from pipelines.runs.files import read_parquet
 from pipelines.runs.folder import RunFolder, writable
-from saccade.errors import ResumeRefused
+from saccade.errors import ConfigError, ResumeRefused
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def locked_folder(path: Path, identity: dict[str, Any], resume: bool) -> Iterato
     """The folder of a new run, or of one to go on with; locked while the block runs.
 
     Raises:
-        ConfigError: the folder cannot be made or written to.
+        ConfigError: the folder cannot be made or written to, or is on a disk without locks.
         ResumeRefused: it is not empty and `resume` is not set, it belongs to another configuration, or another
             process is writing to it.
     """
@@ -40,8 +40,13 @@ def locked_folder(path: Path, identity: dict[str, Any], resume: bool) -> Iterato
     with lock_file as lock:  # released by the system however this process ends
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:  # EAGAIN, or EACCES
             raise ResumeRefused(f"another process is writing to {str(path)!r}: wait for it, or end it") from error
+        except OSError as error:  # as of a network disk that is mounted without them
+            raise ConfigError(
+                f"the disk of {str(path)!r} has no locks ({error.strerror or error}), so two runs could write to it at "
+                "once: name a folder on another disk (--output), or mount it with locks"
+            ) from error
         if folder.run_yaml.exists():
             _must_be_the_same(folder, identity)
         yield folder
@@ -60,8 +65,13 @@ def _must_be_a_run(folder: RunFolder, resume: bool) -> None:
 
 
 def _must_be_the_same(folder: RunFolder, identity: dict[str, Any]) -> None:
-    before = yaml.safe_load(folder.run_yaml.read_text("utf-8"))["identity"]
-    changed = changes(before, json.loads(json.dumps(identity)))
+    try:
+        stored = yaml.safe_load(folder.run_yaml.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ResumeRefused(f"{folder.run_yaml} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(stored, dict) or not isinstance(stored.get("identity"), dict):
+        raise ResumeRefused(f"{folder.run_yaml} is not that of a run: it has no identity. Name another folder")
+    changed = changes(stored["identity"], json.loads(json.dumps(identity)))
     if changed and not any(folder.answers.glob("*.parquet")):
         folder.run_yaml.unlink()  # nothing is answered: begun anew
     elif changed:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ def row(run: Path, question_id: str | None, variant: str | None = None) -> dict[
         ConfigError: there is no such row; the message says which there are.
     """
     check(run)
-    answers = _answers(run)
+    with _readable(run):
+        return _row(run, _answers(run), question_id, variant)
+
+
+def _row(run: Path, answers: arrow.Dataset, question_id: str | None, variant: str | None) -> dict[str, Any]:
     wanted = arrow.field("id") == question_id if question_id is not None else arrow.field("error").is_null()
     if variant is not None:
         variants = sorted(set(answers.to_table(columns=["variant"])["variant"].to_pylist()))
@@ -71,14 +76,30 @@ def rows(run: Path, *, cells: bool = False) -> Iterator[dict[str, Any]]:
     """Every row of a run's answers; `cells`: with those that each look kept, which are most of what a run stores."""
     if not Layout(run).answers.exists():
         return
-    for batch in _answers(run).to_batches():
-        if not cells:
-            looks = batch.column("fixations")
-            names = [field.name for field in looks.type.value_type if field.name != "kept"]
-            light = pa.StructArray.from_arrays([looks.values.field(name) for name in names], names=names)
-            listed = pa.ListArray.from_arrays(looks.offsets, light)
-            batch = batch.set_column(batch.schema.get_field_index("fixations"), "fixations", listed)
-        yield from batch.to_pylist()
+    with _readable(run):
+        for batch in _answers(run).to_batches():
+            yield from (batch if cells else _light(batch)).to_pylist()
+
+
+def _light(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows without the cells that each look kept."""
+    looks = batch.column("fixations")
+    names = [field.name for field in looks.type.value_type if field.name != "kept"]
+    light = pa.StructArray.from_arrays([looks.values.field(name) for name in names], names=names)
+    listed = pa.ListArray.from_arrays(looks.offsets, light)
+    return batch.set_column(batch.schema.get_field_index("fixations"), "fixations", listed)
+
+
+@contextmanager
+def _readable(run: Path) -> Iterator[None]:
+    """Raises ConfigError where a file of answers is none, or was cut off."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise ConfigError(
+            f"a file of answers in {Layout(run).answers} cannot be read: {str(error).splitlines()[0]}. The command "
+            "that made the run makes it again (with --resume)"
+        ) from error
 
 
 def place(row: Mapping[str, Any]) -> str:

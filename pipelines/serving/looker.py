@@ -49,6 +49,19 @@ class Looked:
 DRAIN_POLL_S = 0.05
 
 
+class Place:
+    """The place of a request that arrives, until it is given up: to wait for its turn, or because it ended."""
+
+    def __init__(self, looker: "Looker") -> None:
+        self.looker, self.held = looker, True
+        looker.coming += 1
+
+    def give_up(self) -> None:
+        """Gives it up, once."""
+        self.looker.coming -= self.held
+        self.held = False
+
+
 class Looker:
     """Runs up to `max_episodes` episodes at a time; `max_queue` more requests wait, and further ones are refused."""
 
@@ -59,9 +72,9 @@ class Looker:
         self.draining = False
 
     @contextmanager
-    def arrival(self) -> Iterator[None]:
+    def arrival(self) -> Iterator[Place]:
         """Holds the place of a request while it is received and its images are opened: no more are held in memory than
-        may wait and be looked at.
+        may wait and be looked at. `look` takes the place over, so that a request is counted at every moment.
 
         Raises:
             Refusal: 429 or 503, before anything of it is read.
@@ -71,11 +84,11 @@ class Looker:
         if self.taken >= self.config.max_episodes + self.config.max_queue:
             waiting = counted(self.waiting + self.coming, "request")
             raise Refusal(429, f"{waiting} waiting, no more are taken. Ask again later", code="queue_full")
-        self.coming += 1
+        place = Place(self)
         try:
-            yield
+            yield place
         finally:
-            self.coming -= 1
+            place.give_up()
 
     @property
     def taken(self) -> int:
@@ -83,10 +96,11 @@ class Looker:
         return self.looking + self.waiting + self.coming
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[float]:
-        """Holds a place among the running episodes; yields the seconds waited for it."""
+    async def turn(self, place: Place) -> AsyncIterator[float]:
+        """Holds a place among the running episodes, in exchange for that of an arrival; yields the seconds waited."""
         loop = asyncio.get_running_loop()
         started, self.waiting = loop.time(), self.waiting + 1
+        place.give_up()
         try:
             await self.room.acquire()
         finally:
@@ -107,14 +121,14 @@ class Looker:
             await asyncio.sleep(DRAIN_POLL_S)
         return self.taken
 
-    async def look(self, asked: Asked, sheet: Sheet) -> AsyncGenerator[Fixation | Looked, None]:
+    async def look(self, asked: Asked, sheet: Sheet, place: Place) -> AsyncGenerator[Fixation | Looked, None]:
         """Yields every fixation as it happens, then the outcome.
 
         Raises:
             SaccadeError: the picture or the question cannot be used, or the model failed.
         """
         queue: asyncio.Queue[Fixation | Looked | None] = asyncio.Queue()
-        async with self.turn() as waited_s:
+        async with self.turn(place) as waited_s:
             work = asyncio.ensure_future(self._work(asked, sheet, waited_s, queue.put_nowait))
             work.add_done_callback(lambda _: queue.put_nowait(None))
             try:

@@ -22,18 +22,20 @@ MESSAGE = 1000
 class Refusal(SaccadeError):  # noqa: N818
     """A request that is answered with an error."""
 
-    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         if len(message) > MESSAGE:
             message = f"{message[: MESSAGE // 2]} ... {message[-MESSAGE // 2 :]}"
         super().__init__(message)
         self.status, self.param, self.code = status, param, code
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers that the status requires."""
-        return {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "5"}}.get(
-            self.status, {}
-        )
+        required = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "5"}}
+        self.headers: Mapping[str, str] = headers or required.get(status, {})
 
     def body(self) -> dict[str, Any]:
         """OpenAI's form."""

@@ -50,9 +50,12 @@ class Final:
         """Cuts the answer; with greedy decoding that equals having stopped there."""
         answer, pieces = looked.trace.answer, looked.pieces
         text, finish = answer.text, "stop"
-        if asked.max_tok is not None and len(pieces) > asked.max_tok:
-            pieces, finish = pieces[: asked.max_tok], "length"
-            text = b"".join(piece.data for piece in pieces).decode("utf-8", "ignore").strip() if answer.readable else ""
+        if asked.max_tok is not None and len(pieces) >= asked.max_tok:
+            finish = "length"  # of exactly so many as well: the end token would be one more
+            if len(pieces) > asked.max_tok:
+                pieces = pieces[: asked.max_tok]
+                said = b"".join(piece.data for piece in pieces).decode("utf-8", "ignore").strip()
+                text = said if answer.readable else ""
         elif len(answer.logprobs) >= most_tok and not _ended(looked):
             finish = "length"
         cuts = [place for place in (text.find(stop) for stop in asked.stop) if place >= 0]

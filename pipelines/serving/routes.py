@@ -40,6 +40,9 @@ CORS: dict[str, Any] = {"allow_methods": ["GET", "HEAD", "POST"], "allow_headers
 GONE = 499
 """Status under which requests are counted whose client disconnected, as in nginx."""
 
+STALL_S = 15.0
+"""A request of which nothing arrives for so long is given up: it holds the place of one that could be answered."""
+
 logger = logging.getLogger("ray.serve")
 
 
@@ -151,18 +154,24 @@ class Front:
         if kind != "application/json":  # also keeps other sites' pages from asking without their reader's leave
             raise Refusal(400, "send the request with Content-Type: application/json", code="invalid_content_type")
         deadline = asyncio.get_running_loop().time() + self.config.timeout_s
-        with self.looker.arrival():
+        with self.looker.arrival() as place:
             body = await self._body(request, deadline)
             async with asyncio.timeout_at(deadline):
                 asked = await asyncio.to_thread(parse, body, self.config.model_name, self.config.episode)
                 sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages)
-        reply = Reply(asked, self.config.model_name, self.most_tok)
-        events = _until(deadline, self.looker.look(asked, sheet))
-        if asked.stream:
+            reply = Reply(asked, self.config.model_name, self.most_tok)
+            events = _until(deadline, self.looker.look(asked, sheet, place))
+            if not asked.stream:
+                return await self._whole(reply, events, started)
             first = await anext(events)  # what is wrong with the image or the question still has its status
-            stream = self._stream(reply, first, events, started)
-            headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-            return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+        stream = self._stream(reply, first, events, started)
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+
+    async def _whole(
+        self, reply: Reply, events: AsyncGenerator[Fixation | Looked, None], started: float
+    ) -> JSONResponse:
+        """All events as one completion."""
         fixations: list[Fixation] = []
         async with aclosing(events):
             async for update in events:
@@ -181,10 +190,11 @@ class Front:
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > limit:
             raise refused
-        data = bytearray()
+        data, now = bytearray(), asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(deadline, now() + STALL_S)) as patience:
                 async for chunk in request.stream():
+                    patience.reschedule(min(deadline, now() + STALL_S))
                     data += chunk
                     if len(data) > limit:
                         raise refused
@@ -251,4 +261,5 @@ async def _library_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     """An unknown path, or a method that the path does not have."""
     status, detail = getattr(error, "status_code", 404), getattr(error, "detail", "")
-    return _refused(Refusal(status, f"{request.method} {request.url.path[:200]}: {detail}", code="unknown_url"))
+    message, allowed = f"{request.method} {request.url.path[:200]}: {detail}", getattr(error, "headers", None)
+    return _refused(Refusal(status, message, code="unknown_url", headers=allowed))

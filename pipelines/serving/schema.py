@@ -11,7 +11,7 @@ The model is given one picture and one question. So:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
@@ -23,7 +23,7 @@ from saccade import untrusted
 from saccade.config import VIEWS, Episode
 from saccade.decoding.pages import ranges
 from saccade.errors import ConfigError
-from saccade.registry import settings_text
+from saccade.registry import is_unknown, settings_text
 from saccade.settings import option_of
 
 INERT = {
@@ -74,10 +74,11 @@ STRATEGIES = {
 
 
 class StreamOptions(Piece):
-    """What a stream also tells. Obfuscation is a padding of OpenAI's own: none is added whatever is asked."""
+    """What a stream also tells. Obfuscation is a padding of OpenAI's own, usage so far is vLLM's: neither is sent."""
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
+    continuous_usage_stats: bool | None = None
 
 
 class Body(BaseModel):
@@ -89,7 +90,7 @@ class Body(BaseModel):
     messages: list[Message] = Field(min_length=1, max_length=256)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
-    stop: str | list[str] | None = Field(None, max_length=64)
+    stop: Annotated[list[str], Field(max_length=64)] | str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     logprobs: bool | None = None
@@ -238,7 +239,8 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
         return wanted
     except ValidationError as error:
         refused = invalid(error, knobs, "saccade")
-        raise Refusal(400, f"{refused}. Settings: {settings_text(Episode)}", refused.param, refused.code) from error
+        listed = f". Settings: {settings_text(Episode)}" if is_unknown(error) else ""
+        raise Refusal(400, f"{refused}{listed}", refused.param, refused.code) from error
     except ConfigError as error:
         raise Refusal(400, f"saccade: {str(error)[:2000]}", "saccade", "invalid_setting") from error
     except (TypeError, ValueError, OverflowError, AttributeError) as error:  # a strategy of an unexpected shape

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path, PurePath
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -121,6 +122,16 @@ class ServeConfig(Looking):
     def _check(self) -> "ServeConfig":
         if self.max_readers < self.min_readers:
             raise ConfigError(f"max_readers is {self.max_readers}, below min_readers, which is {self.min_readers}")
+        for host in self.url_hosts:
+            if "/" in host or host.count(":") == 1:  # as an address or with a port: no URL's host is called so
+                raise ConfigError(f"allow_host {host!r} is no host: give its name alone, as in images.example")
+        for origin in self.allow_origins:
+            parts = urlsplit(origin)
+            if origin not in ("*", "null") and origin != f"{parts.scheme}://{parts.netloc}":  # as browsers send it
+                raise ConfigError(
+                    f"allow_origin {origin!r} is no origin: give scheme and host without a path, as in "
+                    "https://app.example, or '*'"
+                )
         self.episode.check_engine(None, together=False)
         return self
 
@@ -140,13 +151,19 @@ def _spelled(values: dict[str, Any]) -> dict[str, Any]:
     keys, hosts, mib, origins = (values.get(name) for name in SPELLED)
     settings = {name: value for name, value in values.items() if name not in SPELLED}
     if keys is not None:
+        if not isinstance(keys, str | Path):
+            raise ConfigError(f"api_key_file must be the path of a file; got {keys!r}")
         settings["key_hashes"] = key_hashes(Path(keys))
-    if hosts is not None:
-        settings["url_hosts"] = (hosts,) if isinstance(hosts, str) else tuple(hosts)
     if mib is not None:
+        if not isinstance(mib, int) or isinstance(mib, bool) or mib < 1:
+            raise ConfigError(f"max_request_mib must be a number of MiB, 1 or more; got {mib!r}")
         settings["max_request_bytes"] = mib * MIB
-    if origins is not None:
-        settings["allow_origins"] = (origins,) if isinstance(origins, str) else tuple(origins)
+    for name, field, given in (("allow_host", "url_hosts", hosts), ("allow_origin", "allow_origins", origins)):
+        if given is not None:
+            texts = [given] if isinstance(given, str) else given
+            if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+                raise ConfigError(f"{name} must be a text or a list of them; got {given!r}")
+            settings[field] = tuple(texts)
     if isinstance(settings.get("pages"), int):  # YAML reads one page as a number
         settings["pages"] = str(settings["pages"])
     return settings

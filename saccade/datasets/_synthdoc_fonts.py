@@ -20,13 +20,18 @@ SKIPPED = re.compile(r"thin|hairline|extra ?light|symbol|keyfont|small ?caps|mat
 Family = tuple[str, str, str]  # files of the regular, the bold and the slanted face
 
 
+GET_FONTS = "On Debian: apt install fonts-liberation fonts-dejavu fonts-lato, and give /usr/share/fonts"
+
+
 @lru_cache(maxsize=4)
 def families(folder: str, held_out: bool = False) -> tuple[Family, ...]:
     """The families of a folder and the folders in it, either those to train with or those held out.
 
     Raises:
-        ConfigError: the folder holds too few usable families.
+        ConfigError: there is no such folder, or it holds too few usable families.
     """
+    if not Path(folder).is_dir():
+        raise ConfigError(f"there is no folder {folder!r} of fonts. {GET_FONTS}")
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of tables that are not needed here
     faces: dict[str, dict[str, str]] = {}
     for path in sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in (".ttf", ".otf")):
@@ -37,8 +42,7 @@ def families(folder: str, held_out: bool = False) -> tuple[Family, ...]:
     chosen = tuple(f for i, f in enumerate(usable) if (i % HELD_OUT == 0) == held_out)
     if not chosen:
         raise ConfigError(
-            f"{folder!r} holds {len(usable)} type families that print all of ASCII; at least 2 are needed. "
-            "On Debian: apt install fonts-liberation fonts-dejavu fonts-lato, and give /usr/share/fonts"
+            f"{folder!r} holds {len(usable)} type families that print all of ASCII; at least 2 are needed. " + GET_FONTS
         )
     return chosen
 

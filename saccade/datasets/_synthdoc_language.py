@@ -44,6 +44,9 @@ class Writer(random.Random):
         return text[:first] + self.choice(words)[first - length :]
 
 
+GET_WORDS = "On Debian: apt install wamerican wfrench wngerman, and give /usr/share/dict"
+
+
 @lru_cache(maxsize=4)
 def word_lists(folder: str, held_out: bool = False) -> tuple[tuple[str, ...], ...]:
     """The lists of a folder, one word a line, each the words to train with or those held out, in small ASCII letters.
@@ -51,8 +54,10 @@ def word_lists(folder: str, held_out: bool = False) -> tuple[tuple[str, ...], ..
     Accents are dropped; words with other signs are left out. A file under several names counts once.
 
     Raises:
-        ConfigError: the folder holds no list.
+        ConfigError: there is no such folder, or it holds no list.
     """
+    if not Path(folder).is_dir():
+        raise ConfigError(f"there is no folder {folder!r} of word lists. {GET_WORDS}")
     lists = []
     for path in sorted({p.resolve() for p in Path(folder).glob("*") if p.is_file()}):
         lines = path.read_text("utf-8", "ignore").splitlines()
@@ -61,8 +66,7 @@ def word_lists(folder: str, held_out: bool = False) -> tuple[tuple[str, ...], ..
             lists.append(tuple(word for word in words if (crc32(word.encode()) % HELD_OUT == 0) == held_out))
     if not lists:
         raise ConfigError(
-            f"{folder!r} holds no word list (a file with a word a line, a thousand words at least). "
-            "On Debian: apt install wamerican wfrench wngerman, and give /usr/share/dict"
+            f"{folder!r} holds no word list (a file with a word a line, a thousand words at least). {GET_WORDS}"
         )
     return tuple(lists)
 

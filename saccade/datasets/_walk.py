@@ -2,13 +2,15 @@
 
 Files are sorted, hidden ones are left out and links are followed. Links may form a circle, so each folder is walked
 once; a folder that only a link leads to comes after all real ones, under the link's name. A folder that cannot be read
-is reported.
+is reported. The output of a run is left out: it may lie among the data, which did not change by being answered.
 """
 
 import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+
+from saccade.files import RUN
 
 TEMPORARY = (".", "_", "~$")
 """Prefixes of files that are not data: hidden files, and temporary files of Spark, Hive or editors."""
@@ -32,6 +34,8 @@ def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSErr
             entries = sorted(os.scandir(root / inside), key=lambda entry: entry.name)
         except OSError as error:
             unreadable(inside or ".", error)
+            continue
+        if inside and any(entry.name == RUN for entry in entries):
             continue
         for entry in entries:
             name = f"{inside}/{entry.name}" if inside else entry.name

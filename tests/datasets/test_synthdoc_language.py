@@ -44,7 +44,9 @@ def test_words_held_out_are_never_trained_on(folder: str) -> None:
 
 def test_a_folder_without_lists_is_refused_with_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("no words\n")
-    with pytest.raises(ConfigError, match="apt install wamerican"):
+    with pytest.raises(ConfigError, match="there is no folder '.*absent' of word lists. On Debian: apt install wam"):
+        word_lists(str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match="holds no word list .*apt install wamerican"):
         word_lists(str(tmp_path))
 
 

@@ -94,6 +94,8 @@ def test_families_held_out_are_never_trained_on(fonts: str, tmp_path: Path) -> N
     names = {Path(face).name for family in (*trained, *held) for face in family}
     assert "DejaVuSans.ttf" in names and not any("Sym" in name or name.startswith("cmsy") for name in names)
     (tmp_path / "broken.ttf").write_bytes(b"no font")
+    with pytest.raises(ConfigError, match="there is no folder '.*absent' of fonts. On Debian: apt install fonts"):
+        families(str(tmp_path / "absent"))
     with pytest.raises(ConfigError, match="holds 0 type families"):
         families(str(tmp_path))
     shutil.copy(Path(fonts, "DejaVuSans.ttf"), tmp_path)

@@ -102,6 +102,20 @@ def test_folders_that_cannot_be_read_are_said(tmp_path: Path, monkeypatch: pytes
         open_dataset(str(tmp_path))
 
 
+def test_the_output_of_a_run_is_no_part_of_the_data_around_it(tmp_path: Path) -> None:
+    """Else a run whose output lies among its images could not be resumed: its own answers would be new data."""
+    for name in ("scans/a.png", "scans/sub/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    dataset = open_dataset(str(tmp_path / "scans"), question="?")
+    before = dataset.fingerprint()
+    for name in ("sub/run/.saccade/left.parquet", "sub/run/answers/0.parquet", "sub/run/looked.png"):
+        (tmp_path / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "scans" / name).touch()
+    assert dataset.fingerprint() == before and len(list(dataset.rows())) == 2
+    assert walked(tmp_path / "scans" / "sub" / "run", (".",), lambda *_: None) == ["answers/0.parquet", "looked.png"]
+
+
 def test_walking_is_sorted_and_leaves_out_what_is_hidden(tmp_path: Path) -> None:
     for name in ("b/2", "b/10", "a", ".h/x", "c/.x", "_t/y"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -1,6 +1,7 @@
 """A run's folder: what is refused, what is done again, what is left alone. The graph is replaced by a loop; no Ray."""
 
 import contextlib
+import errno
 import io
 import itertools
 import json
@@ -24,7 +25,7 @@ from pipelines.execute.placement import Placement
 from pipelines.execute.plan import Plan
 from pipelines.execute.run import Stopped, batch
 from pipelines.execute.sink import AnswersSink
-from pipelines.runs import manifest, rows
+from pipelines.runs import manifest, rows, stored
 from pipelines.runs.config import RunConfig
 from pipelines.runs.files import read_parquet
 from pipelines.runs.folder import RunFolder
@@ -324,6 +325,38 @@ def test_a_file_that_a_crash_cut_off_is_made_again(config: RunConfig, loop: Loop
     assert summary["questions"] == NUM_IMAGES * NUM_QUESTIONS
 
 
+def test_a_copy_without_what_is_hidden_goes_on(config: RunConfig, loop: Loop) -> None:
+    """`cp run/* elsewhere` leaves .saccade behind."""
+    batch(config, QUIET)
+    shutil.rmtree(config.output / ".saccade")
+    with pytest.raises(ConfigError, match=r"manifest.parquet is not there, perhaps because a copy left out what is"):
+        stored.sample(config.output, stored.settings(config.output), "0.png")
+    (config.output / "answers" / answers_name(3)).unlink()
+    loop.done.clear()
+    summary = batch(config.with_settings(resume=True), QUIET)
+    assert loop.done == ["3.png"] and summary["questions"] == NUM_IMAGES * NUM_QUESTIONS
+    assert stored.sample(config.output, stored.settings(config.output), "0.png").image_id == "0.png"
+
+
+@pytest.mark.parametrize(
+    "text, said", [("", "has no identity"), ("a: 1", "is not that of a run: it"), ("a: [", "is not YAML")]
+)
+def test_a_run_yaml_that_is_none_is_named(config: RunConfig, loop: Loop, text: str, said: str) -> None:
+    config.output.mkdir()
+    (config.output / "run.yaml").write_text(text)
+    with pytest.raises(ResumeRefused, match=rf"run\.yaml.*{said}"):
+        batch(config.with_settings(resume=True), QUIET)
+    assert (config.output / "run.yaml").read_text() == text
+
+
+def test_answers_that_were_cut_off_are_named_where_they_are_read(config: RunConfig, loop: Loop) -> None:
+    batch(config, QUIET)
+    os.truncate(config.output / "answers" / answers_name(2), 0)
+    for read in (lambda: list(stored.rows(config.output)), lambda: stored.row(config.output, "2-0")):
+        with pytest.raises(ConfigError, match=r"answers cannot be read: .*00000002.parquet.* \(with --resume\)"):
+            read()
+
+
 @pytest.mark.parametrize("rows_left", [0, 2])
 def test_a_file_with_other_rows_than_questions_is_made_again(config: RunConfig, loop: Loop, rows_left: int) -> None:
     batch(config, QUIET)
@@ -351,6 +384,18 @@ def test_two_processes_do_not_write_to_one_folder(config: RunConfig, loop: Loop)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "run", run)
         batch(config, QUIET)
+
+
+def test_a_disk_without_locks_is_not_taken_for_another_process(
+    config: RunConfig, loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("pipelines.runs.resume.fcntl.flock", refusing)
+    with pytest.raises(ConfigError, match=r"the disk of .* has no locks \(No locks available\)") as refused:
+        batch(config, QUIET)
+    assert not isinstance(refused.value, ResumeRefused) and not loop.done
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.serving import routes
 from pipelines.serving.settings import hashed
 from saccade.api import Eye
 from saccade.episode import AGAIN, episodes, run, see
@@ -344,13 +346,16 @@ def test_a_client_that_goes_away_frees_its_place_ends_its_work_and_is_counted(
         assert value(metrics, "saccade_request_seconds_count") == 2
 
 
-async def sent(endpoint: InProcess, *messages: dict[str, Any], then: Any = None, length: bytes = b"9") -> list[int]:
+async def sent(
+    endpoint: InProcess, *messages: dict[str, Any], then: Any = None, length: bytes = b"9", pause_s: float = 0.0
+) -> list[int]:
     """The statuses that the app answers to a request whose body comes in these messages; `then` is waited for."""
     left, statuses = list(messages), list[int]()
 
     async def receive() -> dict[str, Any]:
         if not left:
             await then
+        await asyncio.sleep(pause_s)
         return left.pop(0)
 
     async def send(message: dict[str, Any]) -> None:
@@ -395,6 +400,44 @@ def test_no_more_requests_are_received_than_may_wait(endpoint: InProcess, qwen2_
         assert busy.run(scene()) == [[429], [499]]
 
 
+def test_a_request_that_stalls_gives_its_place_up_before_its_time_is_up(
+    endpoint: InProcess, qwen2_5_vl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is slow does not: each piece of it begins the patience anew."""
+    monkeypatch.setattr(routes, "STALL_S", 0.3)
+    with in_process(qwen2_5_vl, endpoint.local, timeout_s=60) as closed:
+
+        async def slowly() -> list[int]:
+            data = json.dumps(body()).encode()
+            pieces = [data[at : at + 1 + len(data) // 4] for at in range(0, len(data), 1 + len(data) // 4)]
+            messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+            ends = [*messages, {"type": "http.request", "body": b"", "more_body": False}]
+            return await sent(closed, *ends, length=str(len(data)).encode(), pause_s=0.15)
+
+        began = time.monotonic()
+        assert closed.run(sent(closed, HALF, then=asyncio.sleep(50))) == [408]
+        assert time.monotonic() - began < 10 and closed.looker.taken == 0
+        assert closed.run(slowly()) == [200]
+
+
+def test_a_request_is_counted_at_every_moment(endpoint: InProcess, qwen2_5_vl: Path) -> None:
+    """Else one more is taken than there is room for, and a server that closes may cut it off."""
+    with in_process(qwen2_5_vl, endpoint.local) as watched:
+
+        async def scene() -> list[int]:
+            asked = asyncio.ensure_future(watched.client.post("/v1/chat/completions", json=body()))
+            taken = []
+            while not asked.done():
+                taken.append(watched.looker.taken)
+                await asyncio.sleep(0)
+            return taken
+
+        taken = watched.run(scene())
+        first = taken.index(1)
+        last = len(taken) - taken[::-1].index(1)
+        assert set(taken[first:last]) == {1}
+
+
 def test_an_engine_that_reads_many_at_a_time_does(qwen2_5_vl: Path) -> None:
     with in_process(qwen2_5_vl, max_episodes=4) as endpoint:
         reader, together = endpoint.local.reader, [0, 0]
@@ -423,7 +466,8 @@ def test_models_paths_and_metrics(endpoint: InProcess) -> None:
     assert endpoint.get("/v1/models/tiny").json() == listed
     assert "no model 'x/y'" in error_of(endpoint.get("/v1/models/x/y"), 404)
     assert "Not Found" in error_of(endpoint.get("/v1/nothing"), 404)
-    error_of(endpoint.get("/v1/chat/completions"), 405)
+    refused = endpoint.get("/v1/chat/completions")
+    assert "Method Not Allowed" in error_of(refused, 405) and refused.headers["allow"] == "POST"
     assert endpoint.get("/healthz").json()["status"] == "ok"
     before = endpoint.get("/metrics").text
     endpoint.post(body(saccade=KNOBS))

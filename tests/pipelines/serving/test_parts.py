@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,9 +13,11 @@ from pipelines.commands.settings import merged, serve_config
 from pipelines.serving.encoder import Cache
 from pipelines.serving.reader import Piece, pieces_of
 from pipelines.serving.replica import Replica
+from pipelines.serving.reply import Final
 from pipelines.serving.settings import MIB, hashed
 from saccade.engines.hf import HFEngine
 from saccade.errors import ConfigError, EngineDead, QuestionError
+from saccade.types import Answer
 
 
 def test_tokens_of_an_answer_are_text_and_bytes(engine: HFEngine) -> None:
@@ -26,6 +29,15 @@ def test_tokens_of_an_answer_are_text_and_bytes(engine: HFEngine) -> None:
         assert len(pieces) == len(ids)
     half = pieces_of(tokenizer, tokenizer("é", add_special_tokens=False)["input_ids"][:1])
     assert half == (Piece("\ufffd", "é".encode()[:1]),)  # a byte-level token may be a part of a character
+
+
+@pytest.mark.parametrize("most, text, finish", [(1, "a", "length"), (2, "ab", "length"), (3, "ab", "stop")])
+def test_an_answer_of_exactly_max_tokens_did_not_reach_its_end(most: int, text: str, finish: str) -> None:
+    """As with OpenAI and vLLM, where the end token would be one more."""
+    answer = Answer("ab", (-0.1, -0.2, -0.3), 0.9, 1, 0, 1, 0.0, token_ids=(5, 6))
+    looked = SimpleNamespace(trace=SimpleNamespace(answer=answer), pieces=(Piece("a", b"a"), Piece("b", b"b")))
+    final = Final.of(cast(Any, SimpleNamespace(max_tok=most, stop=())), cast(Any, looked), 96)
+    assert (final.text, final.finish) == (text, finish)
 
 
 def test_an_error_costs_a_request_or_the_engine() -> None:
@@ -67,3 +79,31 @@ def test_settings_come_from_options_files_and_set(tmp_path: Path) -> None:
     for wrong in ({"nonsense": 1}, {"max_queue": -1}, {"engine": {"name": "gpt"}}, {"device": "tpu"}):
         with pytest.raises(ConfigError):
             serve_config(merged(None, wrong, None))
+
+
+@pytest.mark.parametrize(
+    "setting, text",
+    [
+        ("max_request_mib=many", "max_request_mib must be a number of MiB, 1 or more; got 'many'"),
+        ("max_request_mib=0", "max_request_mib must be a number of MiB, 1 or more; got 0"),
+        ("allow_host=5", "allow_host must be a text or a list of them; got 5"),
+        ("allow_origin=[5]", r"allow_origin must be a text or a list of them; got \[5\]"),
+        ("api_key_file=5", "api_key_file must be the path of a file; got 5"),
+        ("allow_host=https://images.example", "allow_host 'https://images.example' is no host: give its name alone"),
+        ("allow_host=images.example:8080", "allow_host 'images.example:8080' is no host"),
+        ("allow_origin=https://app.example/", "allow_origin 'https://app.example/' is no origin: give scheme and host"),
+        ("allow_origin=app.example", "allow_origin 'app.example' is no origin"),
+        ("max_images=100", r"max_images: .* \(got 100\): allowed is at least 1 and at most 64$"),
+        ("max_queue=-1", r"max_queue: Input should be greater than or equal to 0 \(got -1\)$"),
+    ],
+)
+def test_a_setting_of_a_wrong_kind_is_one_line(setting: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        serve_config(merged(None, {}, [setting]))
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "https://app.example", "http://localhost:3000", "capacitor://localhost"]
+)
+def test_origins_as_browsers_send_them(origin: str) -> None:
+    assert serve_config(merged(None, {"allow_origin": [origin]}, None)).allow_origins == (origin,)

@@ -122,6 +122,15 @@ def test_a_wrong_part_is_pointed_at(content: Any, param: str, message: str) -> N
 def test_what_changes_nothing_is_let_through() -> None:
     neutral = {"temperature": 0.0, "n": 1, "seed": 7, "top_p": 0.9, "user": "me", "tools": [], "logit_bias": None}
     assert parsed(body(**neutral)).prompt == "What is field 1?"
+    told = {"include_usage": True, "continuous_usage_stats": True}  # as guidellm asks
+    assert parsed(body(stream=True, stream_options=told)).include_usage
+
+
+def test_a_stop_string_may_be_long_but_there_are_not_many() -> None:
+    assert parsed(body(stop="x" * 65)).stop == ("x" * 65,)
+    assert parsed(body(stop=["x" * 65, "y"])).stop == ("x" * 65, "y")
+    many = refused(body(stop=["x"] * 65))
+    assert many.param == "stop" and "at most 64 items" in str(many)
 
 
 @pytest.mark.parametrize(
