@@ -40,10 +40,15 @@ class Eye:
 
         Raises:
             PictureError: the image cannot be used.
+            QuestionError: the questions are no list of texts.
             SaccadeError: the first question that failed.
         """
         if isinstance(questions, str):
             raise QuestionError("look_many asks a list of questions; got one text: look takes one")
+        questions = list(questions)
+        for number, question in enumerate(questions, start=1):
+            if not isinstance(question, str):
+                raise QuestionError(f"question {number} must be a text; got {type(question).__name__}: {question!r:.60}")
         outcomes = self.outcomes(
             Picture.open(picture), [Question(str(i), text) for i, text in enumerate(questions)], **settings
         )

@@ -59,3 +59,5 @@ def test_one_question_and_several(qwen2_5_vl: Path) -> None:
             eye.look(page, ["What?"])  # type: ignore[arg-type]
         with pytest.raises(saccade.QuestionError, match="look takes one"):
             eye.look_many(page, "What?")
+        with pytest.raises(saccade.QuestionError, match="question 2 must be a text; got NoneType: None"):
+            eye.look_many(page, ["What?", None])  # type: ignore[list-item]
