@@ -46,15 +46,15 @@ class Eye:
         """
         if isinstance(questions, str):
             raise QuestionError("look_many asks a list of questions; got one text: look takes one")
-        questions = list(questions)
-        for number, question in enumerate(questions, start=1):
+        asked: list[Any] = list(questions)
+        for number, question in enumerate(asked, start=1):
             if not isinstance(question, str):
                 kind = type(question).__name__
                 raise QuestionError(f"question {number} must be a text; got {kind}: {question!r:.60}")
         if settings:
             refuse_idle(settings, checked(self.settings.with_settings, settings, KNOWN))
         outcomes = self.outcomes(
-            Picture.open(picture), [Question(str(i), text) for i, text in enumerate(questions)], **settings
+            Picture.open(picture), [Question(str(i), text) for i, text in enumerate(asked)], **settings
         )
         for outcome in outcomes:
             if isinstance(outcome, SaccadeError):

@@ -302,7 +302,7 @@ LOOKING = frozenset(name for name, field in Episode.model_fields.items() if opti
 """Settings of looks: given one of them and no sampler, an episode looks."""
 
 
-OF_LOOKS: dict[str, Any] = {
+IDLE: dict[str, Any] = {
     name: option.idle
     for field in sorted(LOOKING)
     for option in [option_of(Episode.model_fields[field].metadata)]
@@ -328,7 +328,7 @@ def refuse_idle(given: Mapping[str, Any], episode: Episode) -> None:
             "--encoder full would change nothing: the view ink, the default, encodes what it shows, all but blank "
             "paper. Give --sampler full to encode and show the whole page, or leave --encoder out"
         )
-    known = {**OF_LOOKS, "budget": None}
+    known = {**IDLE, "budget": None}
     named = [name for name in known if name in given and given[name] != known[name]]
     sampler = episode.strategies.sampler
     if sampler is not None:
