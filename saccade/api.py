@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from saccade.config import Episode
+from saccade.config import Episode, refuse_idle
 from saccade.engines import Engine, EngineSpec, choose_engine
 from saccade.episode import Outcome, episodes, run, see
 from saccade.errors import QuestionError, SaccadeError
@@ -39,13 +39,22 @@ class Eye:
         """Answers several questions about one image, which is encoded once. `settings` override the eye's own.
 
         Raises:
+            ConfigError: a setting is unknown, out of range, or changes nothing beside the others.
             PictureError: the image cannot be used.
+            QuestionError: the questions are no list of texts.
             SaccadeError: the first question that failed.
         """
         if isinstance(questions, str):
             raise QuestionError("look_many asks a list of questions; got one text: look takes one")
+        asked: list[Any] = list(questions)
+        for number, question in enumerate(asked, start=1):
+            if not isinstance(question, str):
+                kind = type(question).__name__
+                raise QuestionError(f"question {number} must be a text; got {kind}: {question!r:.60}")
+        if settings:
+            refuse_idle(settings, checked(self.settings.with_settings, settings, KNOWN))
         outcomes = self.outcomes(
-            Picture.open(picture), [Question(str(i), text) for i, text in enumerate(questions)], **settings
+            Picture.open(picture), [Question(str(i), text) for i, text in enumerate(asked)], **settings
         )
         for outcome in outcomes:
             if isinstance(outcome, SaccadeError):
@@ -79,9 +88,10 @@ def load(
     planner, tokens, fixations, ...
 
     Raises:
-        ConfigError: a setting or the model is wrong.
+        ConfigError: a setting or the model is wrong, or a setting changes nothing beside the others.
     """
     chosen = checked(Episode, settings, KNOWN)
+    refuse_idle(settings, chosen)
     spec = engine if isinstance(engine, EngineSpec) else choose_engine({"model": model, **named("engines", engine)})
     chosen.check_engine(spec)
     with spec.open() as loaded:

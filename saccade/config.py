@@ -1,5 +1,6 @@
 """The settings of an episode: everything that decides what is looked at and when looking stops."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -151,16 +152,16 @@ class Episode(Settings):
         if "tokens" in given:
             given = {**given, "budget": of_tokens(given["tokens"], given.get("budget", FIXED))}
             del given["tokens"]
-        effort = given.get("effort", "medium")
-        stood_for = EFFORTS.get(effort, {}) if isinstance(effort, str) else {}
-        if _name(given.get("sampler")) in SIZED:  # it has a size of its own
-            stood_for = {name: value for name, value in stood_for.items() if name != "print_px"}
-        given = {**stood_for, **given}
+        given = {**_stood_for(given.get("effort", "medium"), given.get("sampler")), **given}
         return {"sampler": LOOKS, **given} if _looks(given) else given
 
     @model_validator(mode="after")
     def _build(self) -> Self:
         self.strategies  # noqa: B018  built once here, so that every name and setting has been checked
+        if self.view in VIEWS and isinstance(self.sampler, dict) and (extra := self.sampler.keys() - {"name"}):
+            raise ConfigError(
+                f"--sampler {self.view} is a view, without settings: leave out {', '.join(sorted(extra))}"
+            )
         if self.canvas == "shared" and self.glimpse >= self.canvas_cap:
             raise ConfigError(
                 f"a glimpse of {counted(self.glimpse, 'token')} leaves nothing of a canvas capped at {self.canvas_cap}"
@@ -199,12 +200,15 @@ class Episode(Settings):
     def with_settings(self, **settings: Any) -> Self:
         """A copy with some settings changed, validated like the original.
 
-        A setting of looks turns the view `ink` into looks; an effort replaces everything that efforts set.
+        A setting of looks turns the view `ink` into looks; an effort replaces everything that efforts set, and another
+        sampler what an effort set because of the one before.
         """
         kept = self.model_dump()
         if "effort" in settings:
             stood_for = set().union(*EFFORTS.values())
             kept = {name: value for name, value in kept.items() if name not in stood_for}
+        elif "sampler" in settings and self.print_px == _stood_for(self.effort, self.sampler).get("print_px"):
+            del kept["print_px"]
         if self.view == "ink" and "sampler" not in settings and _looks(settings):
             kept.pop("sampler", None)
         return type(self)(**{**kept, **settings})
@@ -278,6 +282,12 @@ class Episode(Settings):
         return self.fixations * self.strategies.budget.most_tok
 
 
+def _stood_for(effort: Any, sampler: Any) -> dict[str, Any]:
+    """What an effort sets beside a sampler: a view with a size of its own is not shrunk to its print."""
+    values = EFFORTS.get(effort, {}) if isinstance(effort, str) else {}
+    return {name: value for name, value in values.items() if name != "print_px" or _name(sampler) not in SIZED}
+
+
 def _name(spec: Any) -> str:
     """The name in a strategy's specification."""
     return str(spec.get("name", "")) if isinstance(spec, dict) else str(spec)
@@ -290,6 +300,55 @@ def _looks(given: dict[str, Any]) -> bool:
 
 LOOKING = frozenset(name for name, field in Episode.model_fields.items() if option_of(field.metadata).of_looks)
 """Settings of looks: given one of them and no sampler, an episode looks."""
+
+
+IDLE: dict[str, Any] = {
+    name: option.idle
+    for field in sorted(LOOKING)
+    for option in [option_of(Episode.model_fields[field].metadata)]
+    for name in ([] if option.hidden else [field]) + [short.name for short in option.shorts]
+}
+"""Options of looks, each with the value that says that there are none."""
+WHOLE = ("ink", "full")
+"""Views that no setting of looks changes."""
+AIMED = frozenset({"scorer", "planner", "fovea"})
+"""Options of looks that a blind sampler does not read."""
+
+
+def refuse_idle(given: Mapping[str, Any], episode: Episode) -> None:
+    """Refuses settings that somebody has named and that change nothing beside the others.
+
+    `given`: names and values as on the command line. Not those of a run's record, which holds every setting.
+
+    Raises:
+        ConfigError: there are some; the message names them.
+    """
+    if given.get("encoder") == "full" and episode.view == "ink":
+        raise ConfigError(
+            "--encoder full would change nothing: the view ink, the default, encodes what it shows, all but blank "
+            "paper. Give --sampler full to encode and show the whole page, or leave --encoder out"
+        )
+    known = {**IDLE, "budget": None}
+    named = [name for name in known if name in given and given[name] != known[name]]
+    sampler = episode.strategies.sampler
+    if sampler is not None:
+        unread = [name for name in named if name in AIMED] if sampler.blind else []
+        why = "chooses by neither gaze nor importance"
+    else:
+        sized = ("tokens", "budget", "fixations") if episode.view == "resize" else ()
+        unread, why = [name for name in named if name not in sized], "shows the whole page at once"
+    if unread:
+        raise ConfigError(
+            f"--sampler {_name(episode.sampler)} {why}, so {' and '.join(f'--{name}' for name in unread)} would change "
+            "nothing: leave one out, or name a sampler that looks (`saccade list samplers`)"
+        )
+    for name, idle, wants in (
+        ("pyramid", episode.levels == 1, "--levels 2 or more"),
+        ("plain", episode.encoder != "mixed", "--encoder mixed"),
+        ("canvas_cap", not episode.shared, "--canvas shared"),
+    ):
+        if idle and name in given and given[name] != Episode.model_fields[name].default:
+            raise ConfigError(f"{name} = {given[name]!r} would change nothing: give {wants}, or leave it out")
 
 
 class Strategies:

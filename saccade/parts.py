@@ -75,7 +75,7 @@ def joined(question: Question, outcomes: Sequence[Trace | SaccadeError]) -> Trac
         return traces[0]
     answers, costs = [trace.answer for trace in traces], [trace.cost for trace in traces]
     answer = Answer(
-        text=JOIN.join(each.text if each.readable else UNREAD for each in answers),
+        text=JOIN.join(each.text or UNREAD for each in answers) if any(each.text for each in answers) else "",
         logprobs=tuple(logprob for each in answers for logprob in each.logprobs),
         confidence=min(each.confidence for each in answers),
         visual_tok=max(each.visual_tok for each in answers),
@@ -85,8 +85,6 @@ def joined(question: Question, outcomes: Sequence[Trace | SaccadeError]) -> Trac
         readable=any(each.readable for each in answers),
         attended=max(answers, key=lambda each: each.confidence).attended,
     )
-    if not answer.readable:
-        answer = replace(answer, text="")
     cost = Cost(
         visual_tok=max(each.visual_tok for each in costs),
         prefill_tok=sum(each.prefill_tok for each in costs),

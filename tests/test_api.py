@@ -55,7 +55,11 @@ def test_one_question_and_several(qwen2_5_vl: Path) -> None:
         assert few[0].cost.visual_tok == 5, "settings of one call overrule the eye's own"
         with pytest.raises(saccade.ConfigError, match="Did you mean 'tokens'"):
             eye.look_many(page, ["What is the total?"], token=5)
+        with pytest.raises(saccade.ConfigError, match="--sampler full .* --fixations would change nothing"):
+            eye.look_many(page, ["What is the total?"], fixations=2)
         with pytest.raises(saccade.QuestionError, match="look_many takes several"):
             eye.look(page, ["What?"])  # type: ignore[arg-type]
         with pytest.raises(saccade.QuestionError, match="look takes one"):
             eye.look_many(page, "What?")
+        with pytest.raises(saccade.QuestionError, match="question 2 must be a text; got NoneType: None"):
+            eye.look_many(page, ["What?", None])  # type: ignore[list-item]

@@ -111,6 +111,17 @@ def test_what_is_shown_of_it(engine: HFEngine, picture: Picture) -> None:
     assert whole["parts"] is None
 
 
+def test_a_part_of_which_a_model_says_nothing(engine: HFEngine, picture: Picture) -> None:
+    """Without a token for "cannot read" an answer is empty, and is joined like one that could not be read."""
+    seen = see(chosen := Episode(sampler="full", question_parts="apart"), engine, picture, [TWO])
+    (trace,) = run(episodes(chosen, seen), Script(lambda question, tok: 0.75))
+    first, second = trace.parts
+    silent = replace(second, answer=replace(second.answer, text="", confidence=0.0, readable=True))
+    whole, neither = joined(TWO, [first, silent]), joined(TWO, [silent, silent])
+    assert isinstance(whole, Trace) and isinstance(neither, Trace)
+    assert (whole.answer.text, whole.answer.confidence) == ("signed, ?", 0.0) and neither.answer.text == ""
+
+
 def test_what_stays_whole_and_what_fails(engine: HFEngine) -> None:
     query = engine.query(TWO.text)
     assert [each.text for each, _ in split(TWO, query)] == PARTS

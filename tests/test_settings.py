@@ -1,10 +1,15 @@
 """Settings are values: checked when built, frozen, recorded without the module that they are defined in."""
 
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
+import saccade
 from pipelines.runs.experiment import Experiment
-from saccade.config import LOOKS, Episode
+from saccade.config import LOOKS, VIEWS, Episode, refuse_idle
+from saccade.errors import ConfigError
 from saccade.registry import Strategy
 
 
@@ -51,3 +56,49 @@ def test_what_is_recorded_names_no_module() -> None:
         assert not isinstance(settings, Strategy)
         assert "name" not in settings.dump()
         assert type(settings)(**settings.dump()) == settings
+
+
+def test_another_sampler_takes_back_what_an_effort_set_beside_the_one_before() -> None:
+    low = Episode(effort="low")
+    assert low.with_settings(sampler="resize") == Episode(effort="low", sampler="resize"), "it has a size of its own"
+    assert low.with_settings(sampler="resize").with_settings(sampler="ink") == Episode(effort="low", sampler="ink")
+    own = Episode(effort="low", print_px=9.0)
+    assert own.with_settings(sampler="topk").print_px == 9.0
+    with pytest.raises(ConfigError, match="--print-px 9 shrinks"):
+        own.with_settings(sampler="resize")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_has_no_settings(view: str) -> None:
+    assert Episode(sampler={"name": view}).view == view
+    with pytest.raises(ConfigError, match=f"--sampler {view} is a view, without settings: leave out ratio, tokens"):
+        Episode(sampler={"name": view, "tokens": 100, "ratio": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"encoder": "full"}, "--encoder full would change nothing"),
+        ({"sampler": "full", "fixations": 2}, "--sampler full .* --fixations would change nothing"),
+        ({"sampler": "ink", "tokens": 50, "planner": "saliency"}, "--tokens and --planner would change nothing"),
+        ({"sampler": "gundam", "tokens": 50}, "--sampler gundam .* --tokens would change nothing"),
+        ({"sampler": "resize", "scorer": "edges"}, "--sampler resize .* --scorer would change nothing"),
+        ({"sampler": "random", "scorer": "edges", "fovea": 2.0}, "--sampler random .* --fovea and --scorer would"),
+        ({"plain": 0.3}, "plain = 0.3 would change nothing: give --encoder mixed"),
+        ({"canvas_cap": 50, "fixations": 2}, "canvas_cap = 50 would change nothing: give --canvas shared"),
+        ({"sampler": "full", "encoder": "full", "fixations": 1}, None),
+        ({"sampler": "resize", "tokens": 50, "fixations": 2}, None),
+        ({"sampler": "random", "tokens": 50, "glimpse": 9}, None),
+        ({"encoder": "mixed", "plain": 0.3}, None),
+        ({"tokens": 50, "scorer": "edges", "fovea": 2.0}, None),
+    ],
+)
+def test_what_is_named_and_changes_nothing_is_refused(given: dict[str, Any], told: str | None) -> None:
+    with nullcontext() if told is None else pytest.raises(ConfigError, match=told):
+        refuse_idle(given, Episode(**given))
+
+
+def test_loading_refuses_what_changes_nothing_before_there_is_a_model() -> None:
+    with pytest.raises(ConfigError, match="--fixations would change nothing"):
+        with saccade.load("no/such/model", sampler="full", fixations=2):
+            pass

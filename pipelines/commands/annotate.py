@@ -21,6 +21,7 @@ from pipelines.runs import manifest
 from pipelines.runs.config import RunConfig
 from pipelines.runs.layout import Layout
 from saccade.annotation.fields import read_fields
+from saccade.config import refuse_idle
 from saccade.errors import ConfigError
 from saccade.registry import checked
 from saccade.wording import counted
@@ -54,7 +55,7 @@ def annotate(
     ] = None,
     *,
     settings: dict[str, Any],
-    given: dict[str, Any],
+    named: dict[str, Any],
 ) -> None:
     """Read the same fields from every page: a data set with confidence, evidence, and a flag where a person is needed.
 
@@ -71,7 +72,7 @@ def annotate(
     """
     if output is None:
         raise ConfigError("say where the data set goes: --output DIR")
-    refuse_unused(given)
+    refuse_unused(named)
     own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
     if unknown := [key for key in ("dataset", "limit", "output", "export") if key in settings]:
         options = "give IMAGES, --limit and --output as options; what is exported is not chosen"
@@ -79,6 +80,7 @@ def annotate(
     dataset = dataset_for(images, None if fields is None else read_fields(fields), pages, own, output)
     values = {"output": output, "dataset": dataset.spec()}
     chosen = run_config({**settings, **values})
+    refuse_idle(named, chosen.episode)
     notices = Console(stderr=True)
     again = list_again(own, chosen.output)
     if limit is not None:

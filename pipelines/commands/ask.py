@@ -10,13 +10,13 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import episode_and_engine, refuse_unused, refuse_whole_encoding
+from pipelines.commands.settings import episode_and_engine, refuse_unused
 from pipelines.execute.say import say
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
 from pipelines.runs.rows import scored_rows
 from pipelines.runs.summary import ROUNDED
-from saccade.config import Episode
+from saccade.config import Episode, refuse_idle
 from saccade.decoding.pages import chosen, lacking
 from saccade.engines import Engine, EngineSpec
 from saccade.episode import Seen, episodes, run, see
@@ -44,7 +44,7 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per page instead of lines to read.")] = False,
     *,
     settings: dict[str, Any],
-    given: dict[str, Any],
+    named: dict[str, Any],
 ) -> None:
     """Answer one question about one image, or about each page of a file, and say where it looked.
 
@@ -52,9 +52,9 @@ def ask(
 
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
-    refuse_unused(given)
+    refuse_unused(named)
     looks, spec = episode_and_engine(settings)
-    refuse_whole_encoding(given, looks)
+    refuse_idle(named, looks)
     answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)
 
 

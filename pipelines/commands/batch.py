@@ -8,13 +8,14 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import refuse_unused, refuse_whole_encoding, run_config
+from pipelines.commands.settings import refuse_unused, run_config
 from pipelines.execute.run import batch as run
 from pipelines.execute.say import say
 from pipelines.reporting.summary_table import answers, table
 from pipelines.runs.config import RunConfig
 from pipelines.runs.export import export
 from pipelines.runs.stored import rows
+from saccade.config import refuse_idle
 
 console = Console()
 FIRST = 5  # answers that are shown
@@ -22,7 +23,7 @@ RARELY = ("fovea", "levels", "canvas")  # in a file, or by --set
 
 
 @takes(RunConfig, leave_out=RARELY)
-def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
+def batch(*, settings: dict[str, Any], named: dict[str, Any]) -> None:
     """Answer all questions of a data set: each image is encoded once, a bad one costs its own rows.
 
     Runs on Ray, here or on a cluster; a few images are done sooner by a plain loop: --in-process.
@@ -34,9 +35,9 @@ def batch(*, settings: dict[str, Any], given: dict[str, Any]) -> None:
 
     Example: saccade batch --dataset synthdoc --limit 32 --output runs/demo
     """
-    refuse_unused(given)
+    refuse_unused(named)
     chosen = run_config(settings)
-    refuse_whole_encoding(given, chosen.episode)
+    refuse_idle(named, chosen.episode)
     summary = run(chosen, Console(stderr=True))
     console.print(answers(islice(rows(chosen.output), FIRST)))
     console.print()

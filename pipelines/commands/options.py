@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from pipelines.commands.settings import NAMED, merged
+from pipelines.commands.settings import NAMED, merged, named_by
 from saccade.registry import Strategy, find, names, sentence
 from saccade.settings import Settings, Short, option_of
 
@@ -189,8 +189,8 @@ def takes(
     `changes`: they change settings that the command has from elsewhere. They have no defaults then, and a strategy has
     a name only if one was given.
 
-    The command takes `settings`, one nested dict, and, if its signature names it, `given`: only the options that were
-    given on the command line.
+    The command takes `settings`, one nested dict, and, if its signature names them, `given`: only the options that were
+    given on the command line, and `named`: these and what --set gives.
     """
     own = dict(defaults or {})
 
@@ -199,7 +199,7 @@ def takes(
         options = [flag.with_default(own.get(flag.name)) if changes or flag.name in own else flag for flag in options]
         parameters = [flag.parameter() for flag in options]
         signature = inspect.signature(command)
-        of_command = [each for key, each in signature.parameters.items() if key not in ("settings", "given")]
+        of_command = [each for key, each in signature.parameters.items() if key not in ("settings", "given", "named")]
         known = {flag.name for flag in options}
         plain = {name for each in settings for name in each.model_fields}
         unnamed: dict[str, Any] = {name: {} for name in NAMED if changes and name in plain}
@@ -212,6 +212,8 @@ def takes(
             parts: dict[str, Any] = {"settings": chosen}
             if "given" in signature.parameters:
                 parts["given"] = given
+            if "named" in signature.parameters:
+                parts["named"] = given | named_by(values["set"])
             command(**{each.name: values[each.name] for each in of_command}, **parts)
 
         where = inspect.Parameter.KEYWORD_ONLY

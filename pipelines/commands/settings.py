@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pipelines.runs.config import RunConfig
 from pipelines.runs.engine import settled
 from saccade.budgets import of_tokens
-from saccade.config import LOOKING, LOOKS, Episode
+from saccade.config import IDLE, LOOKS, WHOLE, Episode
 from saccade.datasets import open_dataset
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
@@ -42,15 +42,6 @@ NAMED = {name: option.names for name, field in FIELDS.items() if (option := opti
 
 SHORT = {each.name: f"{name}.{each.name}" for name in NAMED for each in option_of(FIELDS[name].metadata).shorts}
 """Short names of nested settings, as options, in files and in --set: tokens is budget.tokens."""
-
-OF_LOOKS = {
-    name: option.idle
-    for field, option in ((name, option_of(FIELDS[name].metadata)) for name in sorted(LOOKING))
-    for name in ([] if option.hidden else [field]) + [short.name for short in option.shorts]
-}
-"""Options of looks, each with the value that says that there are none."""
-WHOLE = ("ink", "full")
-"""Views that no setting of OF_LOOKS changes; `resize` and `gundam` show as much as the budget allows."""
 
 
 def merged(
@@ -117,6 +108,16 @@ def pairs(sets: Sequence[str] | None) -> Iterator[tuple[str, Any]]:
             raise ConfigError(f"--set {entry!r}: the value is read as YAML, and is not YAML: {reason}") from error
 
 
+def named_by(sets: Sequence[str] | None) -> dict[str, Any]:
+    """The entries of --set under the names that options have: `sampler.name` is `sampler`, `budget.tokens` `tokens`.
+
+    Raises:
+        ConfigError: as `pairs`.
+    """
+    short = {dotted: key for key, dotted in SHORT.items()}
+    return {short.get(key, key.removesuffix(".name")): value for key, value in pairs(sets)}
+
+
 def put(settings: dict[str, Any], dotted: str, value: Any) -> None:
     """Sets a nested key. Repeating a strategy's name keeps its other settings; a new name drops them."""
     head, _, rest = dotted.partition(".")
@@ -150,24 +151,11 @@ def default(key: str) -> Any:
 
 def refuse_unused(given: Mapping[str, Any]) -> None:
     """Raises ConfigError if an option of looks was given together with a sampler that shows the whole page at once."""
-    unused = [f"--{name}" for name in OF_LOOKS if name in given and given[name] != OF_LOOKS[name]]
+    unused = [f"--{name}" for name in IDLE if name in given and given[name] != IDLE[name]]
     if given.get("sampler") in WHOLE and unused:
         raise ConfigError(
             f"--sampler {given['sampler']} shows the whole page at once, so {' and '.join(unused)} would change "
             "nothing: leave one out, or name a sampler that chooses (`saccade list samplers`)"
-        )
-
-
-def refuse_whole_encoding(given: Mapping[str, Any], looks: Episode) -> None:
-    """Raises ConfigError if --encoder full was given beside the view ink, which encodes no blank paper.
-
-    Only of options: `full` is also what a run.yaml holds of a run for which nobody named an encoder.
-    """
-    if given.get("encoder") == "full" and looks.view == "ink":
-        raise ConfigError(
-            "--encoder full would change nothing: the view ink, the default, encodes what it shows, all but blank "
-            "paper. Give --sampler full to encode and show the whole page, or "
-            "leave --encoder out"
         )
 
 

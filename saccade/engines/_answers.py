@@ -53,19 +53,26 @@ class Speech:
             )
 
     def check_text(self, question: str) -> None:
-        """Raises QuestionError: a question is so long that it need not be spelled to know that it is too long."""
+        """Raises QuestionError: so long that it need not be spelled to know that it is too long, or no Unicode text."""
         if len(question) > MOST_CHARS * self.max_prompt_tok:
             raise QuestionError(
                 f"the question is {len(question):,} characters long; the model takes {self.max_prompt_tok} tokens. Ask "
                 "a shorter question"
             )
+        try:
+            question.encode()
+        except UnicodeEncodeError as error:  # tokenizers take UTF-8 alone
+            raise QuestionError(
+                f"the question holds half a character, {question[error.start]!r}, at place {error.start + 1}: it must "
+                "be Unicode text. A shell's argument must be UTF-8"
+            ) from error
 
     def spelled(self, question: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The token ids of a question without the prompt around it, and the characters of each: none, if unknown.
 
         Raises:
-            QuestionError: it is empty, or longer than the context by itself. A page is compared with every token of a
-                question, so what nobody can read must not come so far.
+            QuestionError: it is empty, no Unicode text, or longer than the context by itself. A page is compared with
+                every token of a question, so what nobody can read must not come so far.
         """
         if not question.strip():
             raise QuestionError("the question is empty")

@@ -30,7 +30,7 @@ class Listening:
 
     family: Family
     decoder: Decoder
-    check_length: Callable[[Canvas, str], None]
+    check_length: Callable[[Canvas, str], int]
     canvas_memory: Callable[[Canvas], tuple[Memory, tuple[int, ...], int]]
     keep: Callable[[Canvas, Memory, tuple[int, ...]], None]
     _embed: Callable[[Sequence[int]], Tensor]

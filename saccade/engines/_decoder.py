@@ -21,6 +21,9 @@ from saccade.geometry.rotary import rotate
 
 ABSENT = 1e-6  # added to weights: the logarithm of 0, and its gradient, would not be finite
 AHEAD_TOK = 512  # reserved beyond what is asked for, at least
+CHUNK_BYTES = 512 * 2**20  # of attention weights that are held at once; some copies of them are
+PADDING = 1.5  # times what questions attend to themselves that they may, padded to the longest of a pass
+FEW_PAIRS = 2**22  # of queries and keys, up to which any padding costs less than another pass
 
 
 class Memory:
@@ -198,6 +201,22 @@ class Decoder:
         return hidden, levels, [each.float().chunk(2, dim=-1)[0].unsqueeze(1) for each in turn]
 
 
+def passes(lengths: Sequence[int], canvas_tok: int, most: int) -> list[slice]:
+    """Runs of questions of so many tokens each, in order, that are read in one pass of at most `most`.
+
+    Those of a pass are padded to its longest: a long question among short ones is read by itself.
+    """
+    runs, start, longest, own = list[slice](), 0, 0, 0
+    for at, length in enumerate(lengths):
+        pairs = length * (canvas_tok + length)
+        padded = (at + 1 - start) * max(longest, pairs)
+        if at - start == most or (at > start and padded > max(FEW_PAIRS, PADDING * (own + pairs))):
+            runs.append(slice(start, at))
+            start, longest, own = at, 0, 0
+        longest, own = max(longest, pairs), own + pairs
+    return [*runs, slice(start, len(lengths))]
+
+
 def wide(embeds: Sequence[Tensor]) -> Tensor:
     """(T, .) one after the other; text gets zeros where visual tokens have DeepStack levels."""
     width = max(embed.shape[-1] for embed in embeds)
@@ -219,8 +238,26 @@ def attend(
     Also returns (B, L) float32: the attention of token `newest` (B,) of each question to the canvas, mean over heads.
 
     query (B, H, T, C); canvas_key, canvas_value (G, L, C); key, value (B, G, S, C); mask (B, T, S) bool. The canvas is
-    multiplied once, with the queries of all questions and of all heads that share a key.
+    multiplied once, with the queries of all questions and of all heads that share a key. In chunks of queries.
     """
+    batch, heads, num_tok, _ = query.shape
+    step = max(1, CHUNK_BYTES // (4 * batch * heads * (canvas_key.shape[1] + key.shape[2])))
+    row, mixed = torch.arange(batch, device=newest.device), []
+    to_canvas = torch.zeros(batch, canvas_key.shape[1], device=query.device)
+    for first in range(0, num_tok, step):
+        some = slice(first, first + step)
+        part, by_head = _attend(query[:, :, some], canvas_key, canvas_value, key, value, mask[:, some], scaling)
+        mixed.append(part)
+        at = newest - first
+        paid = by_head[row, :, at.clamp(0, by_head.shape[2] - 1)].float().mean(1)  # (B, L)
+        to_canvas = torch.where(((at >= 0) & (at < step))[:, None], paid, to_canvas)
+    return torch.cat(mixed, 2), to_canvas
+
+
+def _attend(
+    query: Tensor, canvas_key: Tensor, canvas_value: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
+) -> tuple[Tensor, Tensor]:
+    """Of some queries, as `attend`; and the attention of each of them to the canvas, (B, H, T, L)."""
     batch, heads, num_tok, width = query.shape
     groups = canvas_key.shape[0]
     shared = (query * scaling).view(batch, groups, heads // groups * num_tok, width)
@@ -231,10 +268,9 @@ def attend(
     weights = torch.cat([on_canvas, own], -1).softmax(-1, dtype=torch.float32).to(query.dtype)
     on_canvas, own = weights[..., : canvas_key.shape[1]], weights[..., canvas_key.shape[1] :]
     by_head = on_canvas.reshape(batch, heads, num_tok, -1)
-    to_canvas = by_head[torch.arange(batch, device=newest.device), :, newest].float().mean(1)  # (B, L)
     seen = on_canvas.transpose(0, 1).flatten(1, 2) @ canvas_value  # (G, B * H / G * T, C)
     mixed = seen.view(groups, batch, -1, width).transpose(0, 1) + own @ value
-    return mixed.reshape(batch, heads, num_tok, width), to_canvas
+    return mixed.reshape(batch, heads, num_tok, width), by_head
 
 
 def projected(attention: Any, which: str, states: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from saccade.engines._attention import Listening, canvas_keys, most_attended
 from saccade.engines._checkpoint import Checkpoint
 from saccade.engines._configuration import model_type
 from saccade.engines._constrained import Choices, Guide, Pattern, vocabulary_of
-from saccade.engines._decoder import Decoder, Memory, wide
+from saccade.engines._decoder import Decoder, Memory, passes, wide
 from saccade.engines._dropping import Staged
 from saccade.engines._gradient import Differentiable
 from saccade.errors import EngineError, QuestionError, SaccadeError
@@ -198,24 +198,24 @@ class HFEngine(Listening, Differentiable, Engine):
     def _many(self, asks: Sequence[tuple[Canvas, str]], guides: Sequence[Guide | None]) -> list[Answer | SaccadeError]:
         answers: dict[int, Answer | SaccadeError] = {}
         groups: dict[tuple[str, ...], list[int]] = {}
+        lengths: dict[int, int] = {}
         for number, (canvas, question) in enumerate(asks):
             try:
-                self.check_length(canvas, question)
+                lengths[number] = self.check_length(canvas, question)
             except QuestionError as error:
                 answers[number] = error
             else:
                 groups.setdefault(canvas_keys(canvas), []).append(number)
         for numbers in groups.values():
-            canvas, questions = asks[numbers[0]][0], [asks[number][1] for number in numbers]
+            canvas = asks[numbers[0]][0]
             cuts = () if self.drop is None else self.drop.cuts(len(self.family.language_model.layers), len(canvas))
-            for at in range(0, len(questions), self.spec.together):
-                some = questions[at : at + self.spec.together]
-                held = [guides[number] for number in numbers[at : at + self.spec.together]]
+            for run in passes([lengths[number] for number in numbers], len(canvas), self.spec.together):
+                some = [asks[number][1] for number in numbers[run]]
                 if cuts:
                     read = [attempt(self._staged, canvas, question, cuts) for question in some]
                 else:
-                    read = self._together(canvas, some, held)
-                answers.update(zip(numbers[at:], read, strict=False))
+                    read = self._together(canvas, some, [guides[number] for number in numbers[run]])
+                answers.update(zip(numbers[run], read, strict=True))
         return [answers[number] for number in range(len(asks))]
 
     @torch.inference_mode()
@@ -240,12 +240,13 @@ class HFEngine(Listening, Differentiable, Engine):
             raise answer
         return answer
 
-    def check_length(self, canvas: Canvas, question: str) -> None:
-        """Raises QuestionError: prompt and answer are longer than the context."""
+    def check_length(self, canvas: Canvas, question: str) -> int:
+        """Tokens of the prompt after the canvas. Raises QuestionError: with the answer it is beyond the context."""
         self.speech.check_text(question)
         prefix, suffix = self.family.prompt(question)
         _, _, after = self.family.positions(Canvas(canvas.rows, canvas.cols), len(prefix), len(suffix))
         self.speech.check_length(max(len(prefix) + len(canvas) + len(suffix), int(after[0, -1]) + 1))
+        return len(suffix)
 
     def _together(
         self, canvas: Canvas, questions: Sequence[str], guides: Sequence[Guide | None]

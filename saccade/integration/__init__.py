@@ -8,7 +8,7 @@ from saccade.types import Answer, Step
 
 
 class Integrator(Strategy):
-    """Steps of one question, in order -> the answer. "Cannot read" loses to every answer that could be read."""
+    """Steps of one question, in order -> the answer. "Cannot read", or saying nothing, loses to every answer."""
 
     @abstractmethod
     def __call__(self, steps: Sequence[Step]) -> Answer:
@@ -16,5 +16,5 @@ class Integrator(Strategy):
 
 
 def readable(steps: Sequence[Step]) -> Sequence[Step]:
-    """The steps whose answer could be read; all of them when none could."""
-    return [step for step in steps if step.answer.readable] or steps
+    """The steps whose answer says something; all of them when none does."""
+    return [step for step in steps if step.answer.text] or steps  # unreadable ones, too, have no text

@@ -7,7 +7,7 @@ from saccade.types import Answer, Step
 
 
 class LastAnswer(Integrator):
-    """The last answer, unless it is "cannot read" and an earlier one is not."""
+    """The last answer, unless it is "cannot read" or empty and an earlier one is not."""
 
     def __call__(self, steps: Sequence[Step]) -> Answer:
         return readable(steps)[-1].answer

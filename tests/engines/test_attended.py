@@ -1,10 +1,12 @@
 """What an answer attended to: the cells it was read from, whoever else is asked at the same time."""
 
+import pytest
 import torch
 
 from saccade.config import Episode
 from saccade.datasets import Row
 from saccade.datasets.synthdoc import SynthDoc
+from saccade.engines import _decoder
 from saccade.engines._attention import MOST_CELLS, most_attended
 from saccade.engines._decoder import attend
 from saccade.engines.hf import HF
@@ -47,6 +49,19 @@ def test_attention_to_the_canvas_is_that_of_the_newest_token() -> None:
             keys = torch.cat([canvas_key[group], key[row, group, : at + 1]])
             expected += (keys @ query[row, head, at] * 0.5).softmax(0)[:length] / heads
         assert torch.allclose(paid[row], expected, atol=1e-6)
+
+
+def test_attention_in_chunks_of_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    query, key = torch.randn(2, 4, 7, 8), torch.randn(2, 2, 7, 8)
+    canvas_key, canvas_value = torch.randn(2, 2, 5, 8)
+    mask = torch.ones(7, 7, dtype=torch.bool).tril().expand(2, -1, -1)
+    asked = query, canvas_key, canvas_value, key, key, mask, 0.5, torch.tensor([6, 2])
+    whole = attend(*asked)
+    for rows in (1, 3):
+        monkeypatch.setattr(_decoder, "CHUNK_BYTES", rows * 4 * 2 * 4 * (5 + 7))
+        for one, other in zip(whole, attend(*asked), strict=True):
+            assert one.shape == other.shape and torch.allclose(one, other, atol=1e-6)
 
 
 def test_tokens_that_share_a_cell_add_up() -> None:

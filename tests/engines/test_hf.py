@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from saccade.card import CARD_FILE
-from saccade.engines import ForwardingEncoder
+from saccade.engines import ForwardingEncoder, _decoder
 from saccade.engines._answers import Embeddings, Speech
+from saccade.engines._decoder import passes
 from saccade.engines.hf import HF, HFEngine
 from saccade.engines.vllm import VLLMReader
 from saccade.errors import ConfigError, EngineError, QuestionError
@@ -209,6 +210,30 @@ def test_questions_read_together_are_read_alone(engine: HFEngine, encoding: Enco
         same(answer, again)  # type: ignore[arg-type]
 
 
+def test_a_long_question_among_short_ones_is_read_by_itself(
+    engine: HFEngine, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all of a pass are padded to its length, and 16 questions cost 16 times what the longest costs."""
+    assert passes([30] * 5, 400, 3) == [slice(0, 3), slice(3, 5)]
+    assert passes([30, 12, 60, 9], 4096, 16) == [slice(0, 4)], "ordinary questions of one page"
+    assert passes([30, 12, 3000, 9, 40], 400, 16) == [slice(0, 2), slice(2, 3), slice(3, 5)]
+    assert passes([3000, 2500, 2900], 400, 16) == [slice(0, 3)]
+    assert passes([5000], 0, 1) == [slice(0, 1)]
+
+    monkeypatch.setattr(_decoder, "FEW_PAIRS", 0)
+    fresh, read = HFEngine(engine.family, engine.spec), list[int]()
+    ask = fresh.decoder.ask
+    monkeypatch.setattr(
+        fresh.decoder, "ask", lambda memory, embeds, *more: read.append(len(embeds)) or ask(memory, embeds, *more)
+    )
+    one = canvas(encoding, parts(encoding, 20))
+    texts = ["total?", "when?", "why " * 300, "who?", "why " * 299]
+    answers = fresh.read_many([(one, text) for text in texts])
+    assert read == [2, 1, 1, 1]
+    for text, answer in zip(texts, answers, strict=True):
+        same(answer, uncached(engine, one, text))  # type: ignore[arg-type]
+
+
 def test_an_endless_question_is_refused_before_it_is_spelled(
     engine: HFEngine, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +250,16 @@ def test_an_endless_question_is_refused_before_it_is_spelled(
     for ask in asks:
         with pytest.raises(QuestionError, match="5,000,000 characters long; the model takes .* Ask a shorter question"):
             ask(endless)
+
+
+@pytest.mark.parametrize("question", ["caf\udce9?", "\ud83e total"])  # Latin-1 in a shell, half an emoji in JSON
+def test_a_question_that_is_no_unicode_text_is_refused(engine: HFEngine, encoding: Encoding, question: str) -> None:
+    one = canvas(encoding, parts(encoding, 20))
+    by_vllm = object.__new__(VLLMReader)  # not started
+    by_vllm.speech = engine.speech
+    for ask in (engine.query, partial(engine.read, one), partial(by_vllm._prompt, one)):
+        with pytest.raises(QuestionError, match=r"half a character, '\\ud...', at place \d: it must be Unicode"):
+            ask(question)
 
 
 def test_an_answer_that_is_not_finite_costs_itself(

@@ -44,3 +44,11 @@ def test_votes_do_not_depend_on_the_gazes_scores():
 @pytest.mark.parametrize("integrate", [LastAnswer(), MostConfident(), WeightedVote()])
 def test_cannot_read_is_the_answer_when_nothing_could_be_read(integrate):
     assert not integrate(looks(("", 0.1, 1), ("", 0.2, 1))).readable
+
+
+@pytest.mark.parametrize("integrate", [LastAnswer(), MostConfident(), WeightedVote()])
+def test_a_model_that_says_nothing_takes_no_answer_back(integrate):
+    """Models without a token for "cannot read" end at once: an empty answer, of confidence 0."""
+    nothing = step([1], 9, answer("", 0.0, readable=True))
+    assert integrate([*looks(("12.00", 0.0, 1)), nothing]).text == "12.00"
+    assert integrate([nothing, nothing]).text == ""

@@ -15,7 +15,7 @@ from pipelines.commands.settings import episode, episode_and_engine, run_config
 from pipelines.runs.experiment import Experiment
 from saccade import engines
 from saccade.api import Eye
-from saccade.config import LOOKING, Episode
+from saccade.config import LOOKING, Episode, refuse_idle
 from saccade.engines import choose_engine
 from saccade.engines.hf import HF
 from saccade.errors import ConfigError, UnknownName
@@ -245,10 +245,17 @@ def test_the_whole_page_is_not_said_to_be_encoded_where_its_ink_is(command: list
     for more in ([], ["--sampler", "ink"]):
         with pytest.raises(ConfigError, match="--encoder full would change nothing: .* Give --sampler full"):
             CliRunner().invoke(app, [*command, "--encoder", "full", *more], catch_exceptions=False)
+        with pytest.raises(ConfigError, match="--encoder full would change nothing"):
+            CliRunner().invoke(app, [*command, "--set", "encoder=full", *more], catch_exceptions=False)
+    with pytest.raises(ConfigError, match="--sampler full .* --fixations would change nothing"):
+        sets = ["--set", "sampler.name=full", "--set", "fixations=3"]
+        CliRunner().invoke(app, [*command, *sets], catch_exceptions=False)
+    with pytest.raises(ConfigError, match="--sampler random .* --planner would change nothing"):
+        CliRunner().invoke(app, [*command, "--sampler", "random", "--planner", "saliency"], catch_exceptions=False)
     for settled in ({"sampler": "full"}, {"fixations": 2}, {"sampler": "resize"}):
-        settings.refuse_whole_encoding({"encoder": "full"}, Episode(**settled))
-    settings.refuse_whole_encoding({"encoder": "ink"}, Episode())
-    settings.refuse_whole_encoding({}, Episode(encoder="full"))  # as in a run.yaml
+        refuse_idle({"encoder": "full"}, Episode(**settled))
+    refuse_idle({"encoder": "ink"}, Episode())
+    refuse_idle({}, Episode(encoder="full"))  # as in a run.yaml
 
 
 @pytest.mark.parametrize("name", sorted(LOOKING))
