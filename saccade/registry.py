@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,22 +150,33 @@ def checked(build: Callable[..., T], settings: Mapping[str, Any], known: Collect
     """Settings built from values that a person gave. `known`: the names there are, without it the fields of the class.
 
     Raises:
-        ConfigError: a setting is unknown or out of range; the message lists all.
+        ConfigError: a setting is unknown or out of range; the message lists all where one is unknown.
     """
     known = known or getattr(build, "model_fields", ())
     try:
         return build(**settings)
     except ValidationError as error:
-        near = "".join(meant(name, known) for name in settings if name not in known)
-        raise ConfigError(f"{validation_text(error)}. {near}Settings: {', '.join(known)}") from error
+        raise ConfigError(f"{validation_text(error)}{unknown_text(settings, known)}") from error
+
+
+def unknown_text(given: Iterable[str], known: Collection[str]) -> str:
+    """The end of a message: the names that were meant, and all there are; "" where every given name is known."""
+    unknown = [name for name in given if name not in known]
+    return f". {''.join(meant(name, known) for name in unknown)}Settings: {', '.join(known)}" if unknown else ""
 
 
 def validation_text(error: ValidationError) -> str:
     """A pydantic error as one line: which setting, what is wrong, the value."""
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']} (got {item['input']!r})"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {_said(item)} (got {item['input']!r})"
         for item in error.errors()
     )
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    """What is wrong, without pydantic's own words for it."""
+    unknown = item["type"] == "extra_forbidden"
+    return "there is no such setting" if unknown else str(item["msg"]).removeprefix("Value error, ")
 
 
 def sentence(kind: str, name: str) -> str:
