@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from saccade.errors import ConfigError
+
 TEMPORARY = (".", "_", "~$")
 """Prefixes of files that are not data: hidden files, and temporary files of Spark, Hive or editors."""
 
@@ -44,6 +46,19 @@ def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSErr
             else:
                 waiting.append(name)
     return sorted(paths)
+
+
+def files_below(folder: Path, hidden: tuple[str, ...], ending: str) -> list[str]:
+    """Paths as `walked` gives them, of files with one ending.
+
+    Raises:
+        ConfigError: a folder cannot be read.
+    """
+
+    def refuse(inside: str, error: OSError) -> None:
+        raise ConfigError(f"cannot read the folder {str(folder / inside)!r}: {error.strerror or error}") from error
+
+    return [name for name in walked(folder, hidden, refuse) if name.lower().endswith(ending)]
 
 
 def located(folder: Path, name: str) -> Path:
