@@ -116,7 +116,7 @@ class Episode(Settings):
         ge=0,
         allow_inf_nan=False,
         description="Shrink the page until its smallest print has this x-height, in px; 0: never; "
-        "None: with sampler ink what the model reads best, else 0.",
+        "not given: with sampler ink what the model reads best, else 0.",
     )
     levels: Annotated[int, replace(RARELY, of_looks=True, idle=1)] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."
