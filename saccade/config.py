@@ -23,9 +23,13 @@ from saccade.settings import Option, Settings, Short, option_of
 from saccade.types import Need
 from saccade.wording import counted
 
-VIEWS = ("ink", "full", "resize", "gundam")
-"""Accepted where a sampler is named: all tokens but those of blank cells (where the vision tower can leave them out),
-all tokens, all of the image resized to the whole budget, or tiles of it and the whole image small beside them."""
+VIEWS = {
+    "ink": "All tokens but those of blank cells, where the vision tower can leave them out.",
+    "full": "All tokens.",
+    "resize": "All of the image, resized to the whole budget.",
+    "gundam": "Tiles of the image, and the whole image small beside them.",
+}
+"""Accepted where a sampler is named, and what each shows."""
 
 SIZED = ("resize", "gundam")
 """Views that have a size of their own, whatever the print."""
@@ -59,8 +63,8 @@ class Episode(Settings):
     )
     sampler: Annotated[Spec, Option(names="samplers")] = Field(
         "ink",
-        description="ink (no blank cells), full, resize, gundam (tiles), or how looks choose; "
-        f"{LOOKS} where a setting of looks is given.",
+        description="ink (no blank cells), full, resize, gundam (tiles), or how looks choose (`saccade list "
+        f"samplers`); {LOOKS} where a setting of looks is given.",
     )
     scorer: Annotated[str | tuple[Spec, ...], OF_LOOKS] = Field(
         "query:0.3,edges:0.7", description="NAME[:weight],...: what is worth looking at (`saccade list importance`)."
@@ -112,7 +116,8 @@ class Episode(Settings):
         None,
         ge=0,
         allow_inf_nan=False,
-        description="Shrink the page until its smallest print has this x-height, in px; 0: never.",
+        description="Shrink the page until its smallest print has this x-height, in px; 0: never; "
+        "not given: with sampler ink what the model reads best, else 0.",
     )
     levels: Annotated[int, replace(RARELY, of_looks=True, idle=1)] = Field(
         1, ge=1, le=MAX_LEVELS, description="Sizes the image is encoded at: 1, 1/2, 1/4, 1/8."

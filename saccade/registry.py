@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,20 +160,20 @@ def checked(build: Callable[..., T], settings: Mapping[str, Any], known: Collect
     try:
         return build(**settings)
     except ValidationError as error:
-        near = "".join(meant(name, known) for name in settings if name not in known)
-        listed = f". {near}Settings: {', '.join(known)}" if is_unknown(error) else ""
-        raise ConfigError(validation_text(error, getattr(build, "model_fields", {})) + listed) from error
+        fields = getattr(build, "model_fields", {})
+        raise ConfigError(f"{validation_text(error, fields)}{unknown_text(settings, known)}") from error
 
 
-def is_unknown(error: ValidationError) -> bool:
-    """Whether a setting has a name that there is not, or is lacking: only then a long list of names helps."""
-    return any(item["type"] in ("extra_forbidden", "missing") for item in error.errors())
+def unknown_text(given: Iterable[str], known: Collection[str]) -> str:
+    """The end of a message: the names that were meant, and all there are; "" where every given name is known."""
+    unknown = [name for name in given if name not in known]
+    return f". {''.join(meant(name, known) for name in unknown)}Settings: {', '.join(known)}" if unknown else ""
 
 
 def validation_text(error: ValidationError, fields: Mapping[str, FieldInfo] | None = None) -> str:
     """A pydantic error as one line: which setting, what is wrong, the value; of `fields` also what is allowed."""
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg']} (got {item['input']!r})"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {_said(item)} (got {item['input']!r})"
         f"{_allowed(item, fields or {})}"
         for item in error.errors()
     )
@@ -186,6 +186,12 @@ def _allowed(item: Any, fields: Mapping[str, FieldInfo]) -> str:
     limits = fields[item["loc"][0]].metadata if item["loc"][0] in fields else []
     found = {side: getattr(each, side) for each in limits for side in LIMITS if getattr(each, side, None) is not None}
     return ": allowed is " + " and ".join(f"{LIMITS[side]} {found[side]}" for side in found) if len(found) > 1 else ""
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    """What is wrong, without pydantic's own words for it."""
+    unknown = item["type"] == "extra_forbidden"
+    return "there is no such setting" if unknown else str(item["msg"]).removeprefix("Value error, ")
 
 
 def sentence(kind: str, name: str) -> str:

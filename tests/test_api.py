@@ -34,7 +34,7 @@ def test_tokens_change_the_budget_that_takes_them() -> None:
 @pytest.mark.parametrize(
     "settings, text",
     [
-        ({"tokns": 12}, "tokns: Extra inputs.*Did you mean 'tokens'"),
+        ({"tokns": 12}, "tokns: there is no such setting.*Did you mean 'tokens'"),
         ({"fixations": -1}, "fixations: Input should be greater than or equal to 0"),
         ({"sampler": "topkk"}, "Did you mean 'topk'"),
         ({"tokens": [1]}, "budget 'fixed'"),

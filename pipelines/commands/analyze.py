@@ -66,7 +66,7 @@ def analyze(
     measured.draw(output)
     with replaced(output / "analysis.json") as path:
         path.write_text(json.dumps({**measured.numbers, **provenance()}, indent=1) + "\n")
-    say(console, f"the pictures and analysis.json are in {output}")
+    say(console, f"analysis.json is in {output}, with the pictures of what was measured")
     if measured.interrupted:
         raise KeyboardInterrupt("interrupted: the numbers are of what was done until then")
 

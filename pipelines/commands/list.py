@@ -5,45 +5,20 @@ from typing import Annotated
 
 import typer
 
+from pipelines.commands.show import PICTURES
 from pipelines.runs.config import RunConfig
 from pipelines.serving.settings import ServeConfig
-from saccade.config import Episode
+from saccade.config import VIEWS, Episode
 from saccade.errors import ConfigError
 from saccade.metrics.scoring import METRICS
 from saccade.registry import names, sentence
 from saccade.settings import Settings
 from saccade.wording import meant
 
-FOLDERS = {"pictures": "viz.pictures"}
 ALSO = {"scorers": "importance"}
 """Other words for a kind: scorers are the files of saccade/importance."""
-KINDS = tuple("samplers importance planners budgets integration reduction datasets families engines pictures".split())
-"""Folders of saccade/ whose files are listed; FOLDERS has the folder of a kind that is named otherwise."""
-SCORES = "metrics"
-"""How answers are scored."""
-SETTINGS = "settings"
-"""The settings that files and --set take."""
-
-
-def list(
-    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}, {SCORES}, {SETTINGS}.")] = "",
-) -> None:
-    """List what can be named in options and configurations: one name per line, then its sentence.
-
-    Without KIND all kinds are listed. `settings` are what --config files and --set take.
-    """
-    kind = ALSO.get(kind, kind)
-    known = (*KINDS, SCORES, SETTINGS)
-    if kind and kind not in known:
-        raise ConfigError(f"no kind {kind!r}. {meant(kind, (*known, *ALSO))}There are: {', '.join(known)}")
-    for each in (kind,) if kind else (*KINDS, SCORES, SETTINGS):
-        listed = dict(OTHER[each]() if each in OTHER else _names(FOLDERS.get(each, each)))
-        indent = "" if kind else "  "
-        if not kind:
-            typer.echo(f"{each}:")
-        width = max(map(len, listed))
-        for name, text in listed.items():
-            typer.echo(f"{indent}{name:<{width}}  {text}")
+KINDS = tuple("samplers importance planners budgets integration reduction datasets families engines".split())
+"""Folders of saccade/ whose files are listed."""
 
 
 def _names(folder: str) -> Iterator[tuple[str, str]]:
@@ -68,5 +43,27 @@ def _settings() -> Iterator[tuple[str, str]]:
             yield label, f"{field.description or ''}{default}"
 
 
-OTHER = {SCORES: _metrics, SETTINGS: _settings}
-"""Kinds that are not the files of a folder."""
+OTHER = {"views": VIEWS.items, "pictures": PICTURES.items, "metrics": _metrics, "settings": _settings}
+"""Kinds that are not the files of a folder: what --sampler takes beside samplers, pictures as --what takes them, how
+answers are scored, and what files and --set take."""
+
+
+def list(
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join((*KINDS, *OTHER))}.")] = "",
+) -> None:
+    """List what can be named in options and configurations: one name per line, then its sentence.
+
+    Without KIND all kinds are listed. `settings` are what --config files and --set take.
+    """
+    kind = ALSO.get(kind, kind)
+    known = (*KINDS, *OTHER)
+    if kind and kind not in known:
+        raise ConfigError(f"no kind {kind!r}. {meant(kind, (*known, *ALSO))}There are: {', '.join(known)}")
+    for each in (kind,) if kind else known:
+        listed = dict(OTHER[each]() if each in OTHER else _names(each))
+        indent = "" if kind else "  "
+        if not kind:
+            typer.echo(f"{each}:")
+        width = max(map(len, listed))
+        for name, text in listed.items():
+            typer.echo(f"{indent}{name:<{width}}  {text}")

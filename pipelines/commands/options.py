@@ -72,6 +72,7 @@ class Flag:
         if self.takes is bool or self.default is None:
             return self.help
         default = ", ".join(self.default) if isinstance(self.default, list) else self.default
+        default = f"{default:g}" if isinstance(default, float) else default
         if self.help.endswith(")."):
             return f"{self.help[:-2]}; default: {default})."
         return f"{self.help if self.help.endswith('...') else self.help.removesuffix('.')} (default: {default})."

@@ -1,5 +1,6 @@
 """`saccade review`: a person checks the values that need review."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -48,10 +49,8 @@ def review(
     say(console, f"{queue.left} of {counted(len(queue.items), 'value')} to see at http://{HOST}:{port}/")
     say(console, "Ctrl-C ends it and writes the data set again", style="dim")
     config = uvicorn.Config(review_app(queue), host=HOST, port=port, log_level="warning")
-    try:
+    with suppress(KeyboardInterrupt):  # the regular way to end it
         uvicorn.Server(config).run()
-    except KeyboardInterrupt:  # the regular way to end it
-        pass
     _write_again(run)
 
 

@@ -12,6 +12,7 @@ between it and the disk.
 import logging
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,8 @@ def _wait_until_ready(actors: list[Any], watch: Watch) -> None:
 
 def _close(actors: list[Any]) -> None:
     """Lets encoders and readers free what they hold; one that is busy or dead is ended as it is."""
-    try:
+    with suppress(ray.exceptions.RayError):
         ray.get([actor.close.remote() for actor in actors], timeout=CLOSE_S)
-    except ray.exceptions.RayError:
-        pass
     for actor in actors:
         ray.kill(actor)
 

@@ -15,7 +15,7 @@ from saccade.engines import EngineSpec, checkpoint, choose_engine
 from saccade.errors import ConfigError, UnknownName
 from saccade.families import own_gaze
 from saccade.heads.scoring import looks_by, trained_on
-from saccade.registry import load, validation_text
+from saccade.registry import load, unknown_text, validation_text
 from saccade.settings import Settings
 from saccade.wording import meant
 
@@ -153,7 +153,5 @@ def read_experiment(path: Path) -> Experiment:
     except (yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"{path} is not a YAML mapping: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        known = Experiment.model_fields
-        near = "".join(meant(key, known) for key in loaded if key not in known)
-        more = f". {near}Settings: {', '.join(known)}" if near else ""
+        more = unknown_text(loaded, Experiment.model_fields)
         raise ConfigError(f"{path}: {validation_text(error)}{more}") from error

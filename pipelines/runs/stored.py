@@ -65,9 +65,10 @@ def _row(run: Path, answers: arrow.Dataset, question_id: str | None, variant: st
         of_variant = f" of the variant {variant!r}" if variant is not None else ""
         raise ConfigError(f"every answer{of_variant} in {run} is an error; --id shows one")
     if not matching:
-        some = answers.head(5, columns=["id"])["id"].to_pylist()
+        some = answers.head(6, columns=["id"])["id"].to_pylist()
+        more = ", ..." if len(some) > 5 else ""
         raise ConfigError(
-            f"no question {question_id!r} was answered in {run}. There are: {json.dumps(some)[1:-1]}, ..."
+            f"no question {question_id!r} was answered in {run}. There are: {json.dumps(some[:5])[1:-1]}{more}"
         )
     return dict(matching[0])
 

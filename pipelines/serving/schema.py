@@ -23,7 +23,7 @@ from saccade import untrusted
 from saccade.config import VIEWS, Episode
 from saccade.decoding.pages import ranges
 from saccade.errors import ConfigError
-from saccade.registry import is_unknown, settings_text
+from saccade.registry import settings_text
 from saccade.settings import option_of
 
 INERT = {
@@ -239,7 +239,7 @@ def _episode(knobs: dict[str, Any], settings: Episode) -> Episode:
         return wanted
     except ValidationError as error:
         refused = invalid(error, knobs, "saccade")
-        listed = f". Settings: {settings_text(Episode)}" if is_unknown(error) else ""
+        listed = f". Settings: {settings_text(Episode)}" if knobs.keys() - Episode.model_fields.keys() else ""
         raise Refusal(400, f"{refused}{listed}", refused.param, refused.code) from error
     except ConfigError as error:
         raise Refusal(400, f"saccade: {str(error)[:2000]}", "saccade", "invalid_setting") from error

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from saccade.budgets._levels import LevelBudget, Shares, pick, shares_field
+from saccade.geometry.grid import as_encoded
 from saccade.picture import Picture
 from saccade.types import Grid, Scene
 
@@ -46,16 +47,12 @@ class Content(LevelBudget):
 
 def measures(picture: Picture, grid: Grid) -> Tensor:
     """(3,) float32: mean Sobel magnitude, variance of the colours, mean variance of blocks; of values in [0, 1]."""
-    rgb = picture.rgb
-    height, width = rgb.shape[:2]
-    size = min(width, grid.width_px), min(height, grid.height_px)
-    if size != (width, height):
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    rgb = as_encoded(picture.rgb, grid)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     across, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
     values = rgb.astype(np.float32) / 255
     deviation = values.reshape(-1, 3).std(0)
-    rows, cols = max(1, size[1] // BLOCK_PX), max(1, size[0] // BLOCK_PX)
+    rows, cols = (max(1, side // BLOCK_PX) for side in rgb.shape[:2])
     mean, square = (cv2.resize(v, (cols, rows), interpolation=cv2.INTER_AREA) for v in (values, values**2))
     texture = np.maximum(square - mean**2, 0).mean()
     return torch.tensor([cv2.magnitude(across, down).mean(), (deviation**2).mean(), texture], dtype=torch.float32)

@@ -183,13 +183,12 @@ def _images_spec(images: str) -> dict[str, str]:
 def _kind_of_folder(path: Path) -> str:
     """A folder that holds an image is one of images; without any, one of Parquet files or of tar files."""
     from saccade.datasets._parquet import parquet_below  # it brings pyarrow
-    from saccade.datasets._walk import walked
-    from saccade.datasets.tar import tars_below
+    from saccade.datasets._walk import TEMPORARY, files_below, walked
 
     images = suffixes()
     if any(Path(name).suffix.lower() in images for name in walked(path, (".",), lambda folder, error: None)):
         return "folder"
-    return "parquet" if parquet_below(path) else "tar" if tars_below(path) else "folder"
+    return "parquet" if parquet_below(path) else "tar" if files_below(path, TEMPORARY, ".tar") else "folder"
 
 
 def limit(rows: Iterable[Row | Skip], num_questions: int | None) -> Iterator[Row | Skip]:

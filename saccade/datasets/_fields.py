@@ -112,7 +112,8 @@ def grouped(
         sources.append(item.source)
         questions.append(item.question)
     if not images:
-        counts = ", ".join(f"{reason} {count}" for reason, count in skipped.items()) or "it is empty"
+        counts = ", ".join(f"{reason} {count}" for reason, count in skipped.items())
+        counts = f"skipped: {counts}" if counts else "it is empty"
         hint = ". It is not UTF-8, perhaps Latin-1 or Windows-1252: save it as UTF-8" if skipped["not_utf8"] else ""
         if set(skipped) == {"bad_json"}:
             hint = (

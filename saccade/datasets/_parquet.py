@@ -23,7 +23,7 @@ from saccade.datasets._cells import file_of, footer_hash, image_of, joined, open
 from saccade.datasets._fields import DataPath, Listed, grouped, is_null, printable, to_question, wrong
 from saccade.datasets._images import embedded, name_of, path_of
 from saccade.datasets._pages import Pager, split
-from saccade.datasets._walk import TEMPORARY, located, walked
+from saccade.datasets._walk import TEMPORARY, files_below, located
 from saccade.decoding.pages import Pages
 from saccade.errors import ConfigError, DataError, describe
 from saccade.metrics.scoring import MetricName
@@ -225,11 +225,7 @@ def parquet_below(folder: Path, hidden: tuple[str, ...] = TEMPORARY) -> list[Pat
     Raises:
         ConfigError: a folder cannot be read.
     """
-
-    def refuse(inside: str, error: OSError) -> None:
-        raise ConfigError(f"cannot read the folder {str(folder / inside)!r}: {error.strerror or error}") from error
-
-    return [folder / name for name in walked(folder, hidden, refuse) if name.lower().endswith(".parquet")]
+    return [folder / name for name in files_below(folder, hidden, ".parquet")]
 
 
 def _decoded(value: Any) -> Any:

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+from saccade.errors import ConfigError
 from saccade.files import RUN
 
 TEMPORARY = (".", "_", "~$")
@@ -48,6 +49,19 @@ def walked(root: Path, hidden: tuple[str, ...], unreadable: Callable[[str, OSErr
             else:
                 waiting.append(name)
     return sorted(paths)
+
+
+def files_below(folder: Path, hidden: tuple[str, ...], ending: str) -> list[str]:
+    """Paths as `walked` gives them, of files with one ending.
+
+    Raises:
+        ConfigError: a folder cannot be read.
+    """
+
+    def refuse(inside: str, error: OSError) -> None:
+        raise ConfigError(f"cannot read the folder {str(folder / inside)!r}: {error.strerror or error}") from error
+
+    return [name for name in walked(folder, hidden, refuse) if name.lower().endswith(ending)]
 
 
 def located(folder: Path, name: str) -> Path:

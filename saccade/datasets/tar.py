@@ -21,7 +21,7 @@ from pydantic import Field
 from saccade.datasets import Dataset, Row, Skip, asking, digest
 from saccade.datasets._fields import DataPath, Listed, grouped, printable
 from saccade.datasets._pages import Pager, split
-from saccade.datasets._walk import TEMPORARY, walked
+from saccade.datasets._walk import TEMPORARY, files_below
 from saccade.decoding.pages import SUFFIXES, Pages
 from saccade.errors import ConfigError, PictureError
 from saccade.picture import MAX_FILE_BYTES, Picture, suffixes
@@ -61,7 +61,7 @@ class Tar(Dataset):
 
     def _shards(self) -> list[str]:
         path = Path(self.data_path)
-        shards = tars_below(path) if path.is_dir() else [path.name] if path.is_file() else []
+        shards = files_below(path, TEMPORARY, ENDING) if path.is_dir() else [path.name] if path.is_file() else []
         if not shards:
             raise ConfigError(f"there is no .tar file at {self.data_path!r} (--data-path: one, or a folder of them)")
         return shards
@@ -129,19 +129,6 @@ def _followed(members: Sequence[tarfile.TarInfo]) -> list[tarfile.TarInfo]:
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
-
-
-def tars_below(folder: Path) -> list[str]:
-    """Names of all .tar files below a folder, sorted.
-
-    Raises:
-        ConfigError: a folder cannot be read.
-    """
-
-    def refuse(inside: str, error: OSError) -> None:
-        raise ConfigError(f"cannot read the folder {str(folder / inside)!r}: {error.strerror or error}") from error
-
-    return [name for name in walked(folder, TEMPORARY, refuse) if name.lower().endswith(ENDING)]
 
 
 def _key(name: str) -> str:

@@ -42,9 +42,8 @@ def _png(data: bytes) -> bytes:
         (length,), kind = struct.unpack_from(">I", data, at), data[at + 4 : at + 8]
         chunk = data[at : at + length + 12]
         at += length + 12
-        if kind[0] & 32 == 0:
-            chunks.append(chunk)
-        elif kind in PNG_USED and zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]:
+        critical = kind[0] & 32 == 0
+        if critical or (kind in PNG_USED and zlib.crc32(chunk[4:-4]).to_bytes(4, "big") == chunk[-4:]):
             chunks.append(chunk)
         if kind == b"IEND":
             break

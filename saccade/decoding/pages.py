@@ -78,7 +78,7 @@ def one_of(number: int | None, num_pages: int) -> int:
         if num_pages > 1:
             raise PictureError(
                 f"the file has {num_pages} pages, and a picture is one of them: choose one (--pages 1 to --pages "
-                f"{num_pages}, in Python page=1)"
+                f"{num_pages}, in Python saccade.Picture.open(path, page=1))"
             )
         return 1
     if not 1 <= number <= num_pages:

@@ -141,6 +141,15 @@ def _cells_of(grid: Grid, values: Tensor) -> Tensor:
     return summed / torch.bincount(source[kept], minlength=len(grid)).clamp(min=1)
 
 
+def as_encoded(rgb: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
+    """A picture (H, W, 3), shrunk to the size that was encoded where it is larger."""
+    height, width = rgb.shape[:2]
+    size = min(width, grid.width_px), min(height, grid.height_px)
+    if size == (width, height):
+        return rgb
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _area_mean(values: NDArray[np.float32], rows: int, cols: int) -> NDArray[np.float32]:
     """INTER_AREA to (rows, cols). OpenCV averages only when it shrinks, so a smaller map is repeated first."""
     height, width = values.shape

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from saccade.geometry.grid import pool
+from saccade.geometry.grid import as_encoded, pool
 from saccade.importance import Scorer
 from saccade.picture import Picture
 from saccade.types import Grid, Need, Scene
@@ -56,22 +56,13 @@ class Edges(Scorer):
 
     def _map(self, picture: Picture, grid: Grid) -> Pixels:
         """(H, W) float32 edge strength of a picture."""
-        grey = _grey(picture.rgb, grid)
+        grey = np.asarray(cv2.cvtColor(as_encoded(picture.rgb, grid), cv2.COLOR_RGB2GRAY), np.uint8)
         if self.method == "sobel":
             return _sobel(grey)
         if self.method == "canny":
             thin: Pixels = np.divide(cv2.Canny(grey, self.canny_low, self.canny_high), 255, dtype=np.float32)
             return thin
         return _high_pass(grey, self.cutoff_cycles_px)
-
-
-def _grey(rgb: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
-    """(H, W) uint8, reduced to the size that was encoded when the picture is larger."""
-    height, width = rgb.shape[:2]
-    size = min(width, grid.width_px), min(height, grid.height_px)
-    if size != (width, height):
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
 def _sobel(grey: NDArray[np.uint8]) -> Pixels:

@@ -27,6 +27,8 @@ def report(numbers: Numbers) -> Iterator[Group | Text]:
     for name, part in parts.items():
         if name in numbers:
             yield from part(numbers[name])
+    if not parts.keys() & numbers.keys():
+        yield Text("Nothing to measure: no question was looked at. A view, as ink is, shows its page whole, at once.")
     errors = numbers["errors"]
     if errors:
         yield _note(f"{counted(len(errors), 'error')}, left out. The first: {errors[0]}")
@@ -43,7 +45,7 @@ def _information(measured: Numbers) -> Iterator[Group | Text]:
     yield _titled("Information", table)
     if "question_bits" in measured:
         yield _note(
-            f"The question narrows {measured['num_tok']:,.0f} tokens down to as if they were "
+            f"With the question, {measured['num_tok']:,.0f} tokens are worth looking at as if there were "
             f"{measured['effective_tok']:,.0f}: 2^bits times fewer."
         )
 

@@ -50,7 +50,7 @@ def test_a_name_that_is_no_unicode_cannot_be_a_row(tmp_path: Path) -> None:
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    with pytest.raises(ConfigError, match=r"holds no question about an image \(not_an_image 1\)"):
+    with pytest.raises(ConfigError, match=r"holds no question about an image \(skipped: not_an_image 1\)"):
         list(open_dataset(str(tmp_path), question="?").rows())
 
 

@@ -171,7 +171,7 @@ def test_a_file_without_questions_is_refused_with_the_count(tmp_path: Path) -> N
     path = write(tmp_path, {"a": 1}, {"a": 2}, "no json")
     with pytest.raises(
         ConfigError,
-        match=r"questions.jsonl' holds no question about an image \(no_id 2, bad_json 1\)\. .*lacking here: id",
+        match=r"questions.jsonl' holds no question about an image \(skipped: no_id 2, bad_json 1\)\. .*here: id",
     ):
         list(open_dataset(str(path)).rows())
 

@@ -63,7 +63,9 @@ def test_each_page_is_a_picture(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["TIFF", "PDF"])
 def test_no_page_is_taken_in_silence(kind: str) -> None:
     with pytest.raises(
-        PictureError, match="the file has 3 pages, and a picture is one of them: choose one .--pages 1 to"
+        PictureError,
+        match=r"the file has 3 pages, and a picture is one of them: choose one .--pages 1 to --pages 3, "
+        r"in Python saccade.Picture.open\(path, page=1\)",
     ):
         _ = Picture.open(file_of(kind)).rgb
     for wrong in (4, 9999):

@@ -336,7 +336,7 @@ BAD: list[tuple[Any, str]] = [
     ({"tokens": 10**30}, "less than or equal"),
     ({}, "say how many 'tokens'"),
     (7, "not 7"),
-    ({"tokens": 9, "token": 9}, "Extra inputs"),
+    ({"tokens": 9, "token": 9}, "there is no such setting"),
     ({"tokens": 9, "sampler": "nope"}, "no sampler named 'nope'"),
     ({"tokens": 9, "sampler": 3}, "sampler"),
     ({"tokens": 9, "sampler": {"name": "hybrid", "ratio": 7}}, "less than or equal to 1"),

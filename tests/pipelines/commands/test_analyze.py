@@ -110,6 +110,12 @@ def test_ctrl_c_gives_what_is_done(tmp_path: Path, qwen2_5_vl: Path, monkeypatch
     assert "scanpath" in pictures(tmp_path / "out")
 
 
+def test_a_run_without_looks_says_that_there_is_nothing_to_measure(tmp_path: Path) -> None:
+    run = written_run.write_run(tmp_path / "run", [written_run.error_row(0, "EngineError: x")])
+    text, _ = analyzed(tmp_path / "out", str(run))
+    assert "Nothing to measure" in text and not pictures(tmp_path / "out")
+
+
 def test_a_run_is_analyzed_from_what_it_stored(tmp_path: Path) -> None:
     looks = [written_run.look(0.25, 0.25, range(6), "", 0.1), written_run.look(0.75, 0.25, range(20, 26), "7", 0.9)]
     rows = [written_run.answer(0, "7", 1.0, 0.9, looks=looks), written_run.error_row(1, "EngineError: x")]

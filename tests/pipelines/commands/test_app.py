@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from pipelines.commands import app as cli
 from pipelines.commands import doctor
-from pipelines.commands.list import FOLDERS, KINDS
+from pipelines.commands.list import KINDS
 from pipelines.commands.settings import merged
 from pipelines.execute.run import Stopped
 from saccade.engines.hf import HF
@@ -84,9 +84,16 @@ def test_options_of_training_are_its_own(command: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_list(kind: str) -> None:
     lines = CliRunner().invoke(cli.app, ["list", kind]).output.splitlines()
-    assert [line.split()[0] for line in lines] == names(FOLDERS.get(kind, kind))
+    assert [line.split()[0] for line in lines] == names(kind)
     for line in lines:
         assert re.fullmatch(r"\S+ +\S.*\S\.", line), f"a name and one sentence: {line!r}"
+
+
+def test_list_names_views_and_pictures_as_options_take_them() -> None:
+    views, drawn = (CliRunner().invoke(cli.app, ["list", kind]).output for kind in ("views", "pictures"))
+    assert [line.split()[0] for line in views.splitlines()] == ["ink", "full", "resize", "gundam"]
+    pictures = [name.replace("_", "-") for name in names("viz.pictures")]
+    assert [line.split()[0] for line in drawn.splitlines()] == pictures
 
 
 def test_list_takes_scorers_for_importance() -> None:

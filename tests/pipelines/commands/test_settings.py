@@ -118,15 +118,18 @@ def test_a_name_alone_is_a_spec(tmp_path: Path, text: str) -> None:
         ("scorer=.edges", "no scorer named '.edges'"),
         ("scorer=edgess", r"no scorer named 'edgess'\. Did you mean 'edges'\? In saccade/importance/: "),
         ("tokens=huge", r"tokens: .*tiny \(73\), small \(111\), base \(273\), large \(421\) \(got 'huge'\)"),
-        ("sampler={name: hybrid, ratoi: 0.6}", r"ratoi: Extra inputs.*\. Did you mean 'ratio'\? Settings: ratio=0.7"),
+        (
+            "sampler={name: hybrid, ratoi: 0.6}",
+            r"ratoi: there is no such .*\. Did you mean 'ratio'\? Settings: ratio=0.7",
+        ),
         ("limt=5", r"no setting limt: 5\. Did you mean 'limit'\? Settings: effort, "),
         ("tokns=5", r"no setting tokns: 5\. Did you mean 'tokens'\? Settings: effort, "),
-        ("engine.bogus=1", "engine 'hf': bogus: Extra inputs.*Settings: model="),
+        ("engine.bogus=1", "engine 'hf': bogus: there is no such setting.*Settings: model="),
         (
             "token=3",
             r"no setting token: 3\. Did you mean 'tokens'\? Settings: .*model \(engine.model\), .*tokens \(budget",
         ),
-        ("dataset.page_pixels=512", "page_pixels: Extra inputs"),
+        ("dataset.page_pixels=512", "page_pixels: there is no such setting"),
         ("data_path=x", "data set 'synthdoc' takes no --data-path"),
     ],
 )
@@ -208,7 +211,7 @@ def test_a_run_says_its_precision_and_a_cluster_may_have_what_the_driver_has_not
     assert run_config({"engine": {"dtype": "float16"}}).engine["dtype"] == "float16"
 
 
-@pytest.mark.parametrize("engine, text", [({"bogus": 1}, "engine 'hf': bogus: Extra"), ({"name": "x"}, "no engine")])
+@pytest.mark.parametrize("engine, text", [({"bogus": 1}, "engine 'hf': bogus: there is"), ({"name": "x"}, "no engine")])
 def test_an_experiment_says_what_is_wrong_with_its_engine(engine: dict[str, Any], text: str) -> None:
     made = Experiment(title="x", dataset={"name": "synthdoc"}, engine=engine, variants={"full": {"sampler": "full"}})
     with pytest.raises(ConfigError, match=text):

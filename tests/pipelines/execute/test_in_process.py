@@ -135,7 +135,7 @@ def test_wrong_settings_say_where(file: Path) -> None:
         with pytest.raises(ConfigError, match=text):
             read_experiment(file).resolved()
     file.write_text("titel: x")
-    with pytest.raises(ConfigError, match="titel: Extra inputs"):
+    with pytest.raises(ConfigError, match="titel: there is no such setting"):
         read_experiment(file)
 
 

@@ -116,7 +116,7 @@ def test_an_experiment_has_a_curve(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match='no question \'z\' was answered.*"a/1", "b"'):
+    with pytest.raises(ConfigError, match='no question \'z\' was answered.*"a/1", "b"$'):
         show(folder, "trace", None, question_id="z")
     with pytest.raises(DataError, match="question 'b' has no trace: it ended with DataError: answers"):
         show(folder, "trace", None, question_id="b")
