@@ -1,13 +1,13 @@
 """The library's front door: `load` a model, `look` at a picture."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Self
 
 from saccade.config import Episode, refuse_idle
 from saccade.engines import Engine, EngineSpec, choose_engine
 from saccade.episode import Outcome, episodes, run, see
-from saccade.errors import QuestionError, SaccadeError
+from saccade.errors import EngineError, QuestionError, SaccadeError
 from saccade.picture import Picture, Source
 from saccade.registry import checked, named
 from saccade.types import Question, Trace
@@ -17,10 +17,22 @@ KNOWN = ("tokens", *Episode.model_fields)
 
 
 class Eye:
-    """A loaded model and the settings it looks with. Made by `saccade.load`."""
+    """A loaded model and the settings it looks with. Made by `saccade.load`; closed by `close` or the end of `with`."""
 
-    def __init__(self, engine: Engine, settings: Episode) -> None:
+    def __init__(self, engine: Engine, settings: Episode, opened: ExitStack | None = None) -> None:
         self.engine, self.settings = engine, settings
+        self._opened, self._closed = opened or ExitStack(), False
+
+    def close(self) -> None:
+        """Frees the model. Nothing can be looked at then."""
+        self._closed = True
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def look(self, picture: Source | Picture, question: str) -> Trace:
         """Answers one question about one image.
@@ -67,17 +79,17 @@ class Eye:
         Raises:
             PictureError: the image cannot be used, so no question can.
             ConfigError: a setting is unknown or out of range.
+            EngineError: the eye is closed.
         """
+        if self._closed:
+            raise EngineError("this eye is closed, and its model freed: saccade.load opens another")
         chosen = checked(self.settings.with_settings, settings, KNOWN) if settings else self.settings
         seen = see(chosen, self.engine, picture, questions)
         return run(episodes(chosen, seen), self.engine)
 
 
-@contextmanager
-def load(
-    model: str = "nano", *, engine: str | Mapping[str, Any] | EngineSpec = "auto", **settings: Any
-) -> Iterator[Eye]:
-    """Opens a model to look with; closes it at the end of the block.
+def load(model: str = "nano", *, engine: str | Mapping[str, Any] | EngineSpec = "auto", **settings: Any) -> Eye:
+    """Opens a model to look with; `with` closes it at the end of the block, `close` elsewhere.
 
         with saccade.load() as eye:
             trace = eye.look("page.png", "What is the total?")
@@ -94,8 +106,8 @@ def load(
     refuse_idle(settings, chosen)
     spec = engine if isinstance(engine, EngineSpec) else choose_engine({"model": model, **named("engines", engine)})
     chosen.check_engine(spec)
-    with spec.open() as loaded:
-        yield Eye(loaded, chosen)
+    opened = ExitStack()
+    return Eye(opened.enter_context(spec.open()), chosen, opened)
 
 
 def look(picture: Source | Picture, question: str, model: str = "nano", **settings: Any) -> Trace:

@@ -45,6 +45,15 @@ def test_wrong_settings_are_told_before_a_model_is_loaded(settings: dict[str, An
         pass
 
 
+def test_an_eye_is_held_without_a_block_and_closed(qwen2_5_vl: Path) -> None:
+    eye = saccade.load(str(qwen2_5_vl), engine=ENGINE, sampler="full")
+    assert eye.look(tiny.page(140, 196), "What is the total?").steps
+    eye.close()
+    eye.close()  # twice is no error
+    with pytest.raises(saccade.EngineError, match="closed.*saccade.load opens another"):
+        eye.look(tiny.page(140, 196), "What is the total?")
+
+
 def test_one_question_and_several(qwen2_5_vl: Path) -> None:
     page = tiny.page(140, 196)
     with saccade.load(str(qwen2_5_vl), engine=ENGINE, sampler="full") as eye:

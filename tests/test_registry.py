@@ -91,7 +91,7 @@ def test_a_wrong_value_is_told_its_range_in_plain_words_and_only_a_wrong_name_li
     assert str(refused.value) == told
     with pytest.raises(ConfigError, match=r"ratioo: there is no such .*Did you mean 'ratio'\? Settings: ratio, "):
         checked(Hybrid, {"ratioo": 0.5})
-    with pytest.raises(ConfigError, match=r"^fixations: .*64 \(got 99\): allowed is at least 1 and at most 64$"):
+    with pytest.raises(ConfigError, match=r"^fixations: .*64 \(got 99\): allowed is at least 0 and at most 64$"):
         checked(Episode, {"fixations": 99})
     with pytest.raises(ConfigError, match=r"^fixation: there is no such setting \(got 2\)\. Did .*\? Settings: eff"):
         checked(Episode, {"fixation": 2})
