@@ -360,7 +360,7 @@ class Strategies:
     """The loaded strategies of an episode."""
 
     def __init__(self, episode: Episode) -> None:
-        self.sampler = load("samplers", episode.sampler, Sampler) if episode.view == "foveate" else None
+        self.sampler = load("samplers", episode.sampler, Sampler, VIEWS) if episode.view == "foveate" else None
         self.score = Mix.parse(episode.scorer)
         self.planner = load("planners", episode.planner, Planner)
         self.budget = load("budgets", episode.budget, Budget)

@@ -67,8 +67,8 @@ def names(kind: str) -> list[str]:
     return sorted(module.name for module in modules if not module.name.startswith("_") and not module.ispkg)
 
 
-def find(kind: str, name: str, base: type[T]) -> type[T]:
-    """The one public subclass of `base` in the module of that name.
+def find(kind: str, name: str, base: type[T], also: Collection[str] = ()) -> type[T]:
+    """The one public subclass of `base` in the module of that name. `also`: names that the caller takes beside them.
 
     Raises:
         UnknownName: no such module; the message suggests the nearest name and lists the folder.
@@ -76,9 +76,10 @@ def find(kind: str, name: str, base: type[T]) -> type[T]:
     """
     dotted = name if "." in name else f"saccade.{kind}.{name}"
     if not all(part.isidentifier() for part in dotted.split(".")) or ("." not in name and name not in names(kind)):
+        others = f"Also: {', '.join(also)}. " if also else ""
         raise UnknownName(
-            f"no {noun(kind)} named {name!r}. {meant(name, names(kind))}"
-            f"In saccade/{kind}/: {', '.join(names(kind))}. "
+            f"no {noun(kind)} named {name!r}. {meant(name, (*names(kind), *also))}"
+            f"In saccade/{kind}/: {', '.join(names(kind))}. {others}"
             "A dotted name such as 'your_package.your_module' loads your own."
         )
     try:
@@ -101,8 +102,8 @@ def find(kind: str, name: str, base: type[T]) -> type[T]:
     return own[0]
 
 
-def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
-    """A strategy from its name or from `{"name": ..., settings}`; an instance is returned as it is.
+def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S], also: Collection[str] = ()) -> S:
+    """A strategy from its name or from `{"name": ..., settings}`; an instance is returned as it is. `also`: see `find`.
 
     Raises:
         UnknownName: no strategy of that name.
@@ -114,7 +115,7 @@ def load(kind: str, spec: str | Mapping[str, Any] | S, base: type[S]) -> S:
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"the {noun(kind)} needs a 'name'; got {spec!r}")
-    strategy = find(kind, name, base)
+    strategy = find(kind, name, base, also)
     try:
         return strategy.model_validate(settings)
     except ValidationError as error:

@@ -37,6 +37,7 @@ def test_tokens_change_the_budget_that_takes_them() -> None:
         ({"tokns": 12}, "tokns: there is no such setting.*Did you mean 'tokens'"),
         ({"fixations": -1}, "fixations: Input should be greater than or equal to 0"),
         ({"sampler": "topkk"}, "Did you mean 'topk'"),
+        ({"sampler": "inkk"}, "Did you mean 'ink'.* Also: ink, full, resize, gundam"),
         ({"tokens": [1]}, "budget 'fixed'"),
     ],
 )
