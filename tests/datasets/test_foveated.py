@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.runs.experiment import read_experiment
 from saccade.datasets import Row
 from saccade.datasets.foveated import Foveated, _beside
 from saccade.datasets.synthdoc import SynthDoc
@@ -16,7 +15,6 @@ from saccade.errors import PictureError
 from tests import tiny
 
 OF = {"name": "synthdoc", "page_px": 512, "num_pages": 3}
-CONFIGS = Path(__file__).parents[2] / "configs" / "experiments"
 
 
 def pages(**settings: object) -> list[tuple[Row, np.ndarray]]:
@@ -99,11 +97,3 @@ def test_a_picture_is_lazy_pickles_and_has_an_identity_of_its_own():
     hidden = Foveated(of={"name": "folder", "data_path": "nowhere", "question": "What?"})
     with pytest.raises(PictureError):
         _ = hidden.picture('["none.png", 0.5, 0.5, "uv"]').rgb
-
-
-@pytest.mark.parametrize("name", ["foveated_256", "foveated_128", "even_256", "even_128"])
-def test_the_configurations_open(name):
-    dataset, _, variants = read_experiment(CONFIGS / f"{name}.yaml").resolved()
-    assert isinstance(dataset, Foveated) and set(variants) == {"full", "hybrid@273"}
-    assert f"{dataset.way}_{dataset.bins[0]}" == name and dataset.bins[1] == 2 * dataset.bins[0]
-    assert sum(len(row.questions) for row in list(dataset.rows())[:5] if isinstance(row, Row)) == 5
