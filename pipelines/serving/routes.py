@@ -5,6 +5,7 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Front:
         self.config, self.looker, self.most_tok = config, looker, most_tok
         self.meter, self.started = Meter(looker), int(time.time())
         self.page = template(PAGE)
+        # A host that is slow, or a PDF that takes its minute, must not hold up what else needs a thread.
+        self.openers = ThreadPoolExecutor(config.max_episodes + config.max_queue, "opener")
 
     def app(self) -> FastAPI:
         """The ASGI app."""
@@ -158,7 +161,8 @@ class Front:
             body = await self._body(request, deadline)
             async with asyncio.timeout_at(deadline):
                 asked = await asyncio.to_thread(parse, body, self.config.model_name, self.config.episode)
-                sheet = await asyncio.to_thread(collect, asked.urls, self.config, asked.pages)
+                loop = asyncio.get_running_loop()
+                sheet = await loop.run_in_executor(self.openers, collect, asked.urls, self.config, asked.pages)
             reply = Reply(asked, self.config.model_name, self.most_tok)
             events = _until(deadline, self.looker.look(asked, sheet, place))
             if not asked.stream:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import math
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from pipelines.serving import routes
+from pipelines.serving.pictures import Sheet
 from pipelines.serving.settings import hashed
 from saccade.api import Eye
 from saccade.episode import AGAIN, episodes, run, see
@@ -418,6 +420,31 @@ def test_a_request_that_stalls_gives_its_place_up_before_its_time_is_up(
         assert closed.run(sent(closed, HALF, then=asyncio.sleep(50))) == [408]
         assert time.monotonic() - began < 10 and closed.looker.taken == 0
         assert closed.run(slowly()) == [200]
+
+
+def test_images_that_open_slowly_hold_up_nobody_else(
+    endpoint: InProcess, qwen2_5_vl: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than the event loop has threads for whatever blocks."""
+    arrived = threading.Event()
+
+    def collect(*args: Any) -> Sheet:
+        arrived.wait(30)
+        return collected(*args)
+
+    collected = routes.collect
+    monkeypatch.setattr(routes, "collect", collect)
+    with in_process(qwen2_5_vl, endpoint.local, max_episodes=1, max_queue=63) as busy:
+
+        async def scene() -> list[int]:
+            slow = [asyncio.ensure_future(busy.client.post("/v1/chat/completions", json=body())) for _ in range(40)]
+            while busy.looker.coming < 40:
+                await asyncio.sleep(0.01)
+            sample = await asyncio.wait_for(busy.client.get("/sample"), 20)
+            arrived.set()
+            return [sample.status_code, *(each.status_code for each in await asyncio.gather(*slow))]
+
+        assert busy.run(scene()) == [200] * 41
 
 
 def test_a_request_is_counted_at_every_moment(endpoint: InProcess, qwen2_5_vl: Path) -> None:
