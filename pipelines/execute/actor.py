@@ -1,9 +1,14 @@
 """What encoders and readers share: a process that holds an engine, and that reports why it could not open it."""
 
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable
 from contextlib import ExitStack
+from typing import TypeVar
 
 from pipelines.execute.plan import Plan
+
+T = TypeVar("T")
 
 
 class EngineActor(ABC):
@@ -19,10 +24,22 @@ class EngineActor(ABC):
             self.open()
         except Exception as error:  # an actor that dies in its constructor loses the reason: `ready` raises it
             self.failed = error
+        self.answered_at = time.monotonic()
 
     @abstractmethod
     def open(self) -> None:
         """Opens what it holds, on `self.stack`."""
+
+    async def answer(self, coming: Awaitable[T]) -> T:
+        """What answers a request; from then on the actor is silent, until it answers the next one."""
+        try:
+            return await coming
+        finally:
+            self.answered_at = time.monotonic()
+
+    async def silence_s(self) -> float:
+        """Seconds since it last answered a request, or was opened."""
+        return time.monotonic() - self.answered_at
 
     async def close(self) -> None:
         """Closes the engine."""

@@ -13,14 +13,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
-
-import ray
 
 from pipelines.execute.actor import EngineActor
 from pipelines.execute.async_encoder import Passes, Threaded
 from pipelines.execute.plan import Plan, survived
-from pipelines.execute.retry import reached
+from pipelines.execute.pool import Pool
 from pipelines.execute.serialization import freeze, thaw
 from saccade.datasets import Dataset, Row
 from saccade.errors import EngineError, SaccadeError, describe
@@ -77,7 +74,7 @@ class EncoderActor(EngineActor):
 
     async def see(self, listed: Row) -> Sight:
         """What an episode starts from. Questions of an image that cannot be used come back with an `error`."""
-        sight = await self._sight(listed)
+        sight = await self.answer(self._sight(listed))
         if sight.seen is None:
             return sight
         if any(map(sight.seen.deferred, PUT_OFF)):
@@ -91,7 +88,8 @@ class EncoderActor(EngineActor):
             return EngineError(f"{listed.image_id!r} cannot be opened again")
         before = seen.seconds
         try:
-            encoding = await asyncio.get_running_loop().run_in_executor(self.preparers, seen.encode, what)
+            loop = asyncio.get_running_loop()
+            encoding = await self.answer(loop.run_in_executor(self.preparers, seen.encode, what))
         except Exception as error:
             return _as_saccade_error(survived(error, self.plan))
         return freeze(Encoded(encoding, seen.seconds - before))
@@ -149,24 +147,19 @@ def _as_saccade_error(error: Exception) -> SaccadeError:
     return error if isinstance(error, SaccadeError) else EngineError(describe(error))
 
 
-class Encoders:
-    """The pool as one looker uses it. An image stays with one encoder, which keeps what it has prepared of it."""
+class Encoders(Pool):
+    """The encoders as one looker uses them. An image stays with one encoder, which keeps what it has prepared of it."""
 
     def __init__(self, plan: Plan) -> None:
-        self.actors = [ray.get_actor(plan.encoder(number), plan.namespace) for number in range(plan.num_encoders)]
-        self.open, self.repeat = [0] * len(self.actors), plan.max_restarts > 0
-
-    def least_busy(self) -> int:
-        """The encoder with the fewest images open."""
-        return min(range(len(self.open)), key=self.open.__getitem__)
+        super().__init__("encoder", [plan.encoder(number) for number in range(plan.num_encoders)], plan)
 
     async def see(self, number: int, listed: Row) -> Sight:
-        """What an image's episodes start from; without its picture. Raises EngineDead."""
-        return thaw(await self._called(number, "see", listed))  # type: ignore[no-any-return]
+        """What an image's episodes start from; without its picture. Raises EngineDead as `ask`."""
+        return thaw(await self.ask(number, "see", listed))  # type: ignore[no-any-return]
 
     async def more(self, number: int, listed: Row, what: Put) -> Encoded:
-        """What was put off. Raises SaccadeError; EngineDead: the encoder died, and died again."""
-        reply = await self._called(number, "more", listed, what)
+        """What was put off. Raises SaccadeError; EngineDead as `ask`."""
+        reply = await self.ask(number, "more", listed, what)
         if isinstance(reply, SaccadeError):
             raise reply
         return thaw(reply)  # type: ignore[no-any-return]
@@ -174,7 +167,3 @@ class Encoders:
     def forget(self, number: int, image_id: str) -> None:
         """Tells an encoder that an image is finished, without waiting for it."""
         self.actors[number].forget.remote(image_id)
-
-    async def _called(self, number: int, method: str, *args: Any) -> Any:
-        ask = getattr(self.actors[number], method)
-        return await reached(f"encoder {number}", lambda: ask.remote(*args), repeat=self.repeat)

@@ -1,9 +1,7 @@
 """The readers: a pool of named actors, each with an engine, which all lookers share."""
 
 import asyncio
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +10,11 @@ import ray
 from pipelines.execute.actor import EngineActor
 from pipelines.execute.async_reader import Turns, settle
 from pipelines.execute.plan import Plan, survived
-from pipelines.execute.retry import reached
+from pipelines.execute.pool import Pool
 from pipelines.execute.serialization import freeze, thaw
 from saccade.episode import Ask
 from saccade.errors import EngineError, SaccadeError, describe
 from saccade.types import Answer, Canvas, Part
-
-OPEN_S = 1800.0
-"""How long a restarted reader may take to open its engine."""
-
-KILL_S = 2.0
-"""How long Ray takes to end an actor: before that, the old one would still answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +47,7 @@ class ReaderActor(EngineActor):
     async def read(self, asks: Sequence[Asked], *parts: Part) -> list[Answer | SaccadeError]:
         """Answers in the order of the asks, or the error that costs one in its place. Parts and answers are packed."""
         thawed = thaw(parts)
-        return await asyncio.gather(*(self._read(ask, thawed) for ask in asks))
+        return await self.answer(asyncio.gather(*(self._read(ask, thawed) for ask in asks)))
 
     async def _read(self, ask: Asked, parts: Sequence[Part]) -> Answer | SaccadeError:
         if self.failed is not None:
@@ -70,58 +62,17 @@ class ReaderActor(EngineActor):
             return EngineError(describe(survived(error, self.plan)))
 
 
-class Readers:
-    """The pool as one looker uses it. An image stays with one reader, whose caches know its canvases."""
+class Readers(Pool):
+    """The readers as one looker uses them. An image stays with one reader, whose caches know its canvases."""
 
     def __init__(self, plan: Plan) -> None:
-        self.actors = [ray.get_actor(plan.reader(number), plan.namespace) for number in range(plan.num_readers)]
+        super().__init__("reader", [plan.reader(number) for number in range(plan.num_readers)], plan)
         self.slots = [asyncio.Semaphore(plan.episodes_per_looker) for _ in self.actors]
-        self.open = [0] * len(self.actors)
         self.concurrent = all(ray.get([actor.concurrent.remote() for actor in self.actors]))
-        self.answered_at = [0.0] * len(self.actors)  # when each reader last answered, or was started again
-        self.restarts: dict[int, asyncio.Future[None]] = {}
-        self.read_s, self.repeat = plan.read_s, plan.max_restarts > 0
-
-    def least_busy(self) -> int:
-        """The reader with the fewest episodes waiting or open."""
-        return min(range(len(self.open)), key=self.open.__getitem__)
 
     async def read(self, number: int, asks: Sequence["Asked"], parts: Sequence[Any]) -> list[Answer | SaccadeError]:
-        """What a reader answers, packed; or the error that costs an ask, in its place.
-
-        Raises:
-            EngineDead: the reader died or hung, also when the request was repeated.
-        """
-        actor = self.actors[number]
-        return await reached(  # type: ignore[no-any-return]
-            f"reader {number}", lambda: self._answer(number, actor.read.remote(asks, *parts)), repeat=self.repeat
-        )
-
-    async def _answer(self, number: int, request: Any) -> Any:
-        """The reader's answer. A reader that is silent for `read_s` hangs: it is ended, and Ray, which restarts it,
-        repeats its requests as it does those of a reader that died."""
-        waiting, asked = asyncio.ensure_future(_value(request)), time.monotonic()
-        while True:
-            silent_s = time.monotonic() - max(asked, self.answered_at[number])
-            done, _ = await asyncio.wait({waiting}, timeout=max(0.01, self.read_s - silent_s))
-            if done:
-                self.answered_at[number] = time.monotonic()
-                return waiting.result()
-            if time.monotonic() - max(asked, self.answered_at[number]) >= self.read_s:
-                self.answered_at[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
-                self.restarts[number] = asyncio.ensure_future(self._restart(number))
-
-    async def _restart(self, number: int) -> None:
-        """Ends a reader; its silence counts again once it has opened its engine anew."""
-        ray.kill(self.actors[number], no_restart=False)
-        await asyncio.sleep(KILL_S)
-        with suppress(ray.exceptions.RayError, SaccadeError):  # the requests themselves tell what went wrong
-            await self.actors[number].ready.remote()
-        self.answered_at[number] = time.monotonic()
-
-
-async def _value(request: Any) -> Any:
-    return await request
+        """What a reader answers, packed; or the error that costs an ask, in its place. Raises EngineDead as `ask`."""
+        return await self.ask(number, "read", asks, *parts)  # type: ignore[no-any-return]
 
 
 class Canvases:

@@ -138,7 +138,7 @@ def _on_ray(
                 episodes_per_looker=max(1, -(-config.episodes_per_reader // placement.num_lookers)),
                 threads=placement.threads,
                 max_restarts=config.max_restarts,
-                read_s=config.read_timeout_s,
+                hang_s=config.hang_timeout_s,
             )
             return ray_graph.run(plan, placement, config, folder.left, watch)
 

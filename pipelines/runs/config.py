@@ -110,10 +110,10 @@ class RunConfig(Looking, Data):
         None,
         description="Write the answers as one file in OUTPUT as well; in csv, formulas are quoted ('=1+1).",
     )
-    read_timeout_s: Annotated[float, HIDDEN] = Field(
+    hang_timeout_s: Annotated[float, HIDDEN] = Field(
         900,
         gt=0,
-        description="A reader that is asked and answers nothing for so long is started again.",
+        description="An encoder or a reader that is asked and answers nothing for so long is started again.",
     )
     address: str | None = Field(
         None,

@@ -215,10 +215,15 @@ def terminated(night: Night) -> None:
     night.end()
 
 
-def reader_hangs(night: Night) -> None:
-    night.start("--set", "read_timeout_s=15")
-    strike(night, "reader", after=3, number=signal.SIGSTOP)
-    night.end()
+def worker_hangs(name: str) -> Callable[[Night], None]:
+    """SIGSTOP of one role in mid-run."""
+
+    def fault(night: Night) -> None:
+        night.start("--set", "hang_timeout_s=15")
+        strike(night, name, after=3, number=signal.SIGSTOP)
+        night.end()
+
+    return fault
 
 
 def vllm_killed(night: Night) -> None:
@@ -334,7 +339,8 @@ FAULTS: Mapping[str, tuple[str, str, Callable[[Night], None]]] = {
     "encoder": ("encoder killed", "SIGKILL", worker_killed("encoder")),
     "looker": ("looker killed", "SIGKILL", worker_killed("looker")),
     "reader": ("reader killed", "SIGKILL", worker_killed("reader")),
-    "hang": ("reader hangs", "SIGSTOP; time-out of 15 s", reader_hangs),
+    "hang": ("reader hangs", "SIGSTOP; time-out of 15 s", worker_hangs("reader")),
+    "encoder_hang": ("encoder hangs", "SIGSTOP; time-out of 15 s", worker_hangs("encoder")),
     "vllm": ("vLLM's engine core killed", "SIGKILL", vllm_killed),
     "node_removed": ("node lost", "one of two Ray nodes ended", node_removed),
     "node_added": ("node joins", "a third Ray node beside two of one CPU", node_added),

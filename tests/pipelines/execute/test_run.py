@@ -498,7 +498,7 @@ def test_one_process_is_not_several(config: RunConfig, setting: dict[str, Any]) 
         {"num_lookers": 2},
         {"episodes_per_reader": 4},
         {"max_restarts": 0},
-        {"read_timeout_s": 9},
+        {"hang_timeout_s": 9},
     ],
 )
 def test_settings_of_actors_are_refused_where_there_are_none(config: RunConfig, setting: dict[str, Any]) -> None:
