@@ -1,6 +1,6 @@
 """The library's front door: `load` a model, `look` at a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -58,13 +58,17 @@ class Eye:
         """
         if isinstance(questions, str):
             raise QuestionError("look_many asks a list of questions; got one text: look takes one")
+        if not isinstance(questions, Iterable):
+            raise QuestionError(f"look_many asks a list of questions; got {type(questions).__name__}")
         asked: list[Any] = list(questions)
         for number, question in enumerate(asked, start=1):
             if not isinstance(question, str):
                 kind = type(question).__name__
                 raise QuestionError(f"question {number} must be a text; got {kind}: {question!r:.60}")
         if settings:
-            refuse_idle(settings, checked(self.settings.with_settings, settings, KNOWN))
+            own = set[str]() if self.settings.encoder == "full" else {"encoder"}  # of which another is a change
+            named = {name: value for name, value in settings.items() if name not in own}
+            refuse_idle(named, checked(self.settings.with_settings, settings, KNOWN))
         outcomes = self.outcomes(
             Picture.open(picture), [Question(str(i), text) for i, text in enumerate(asked)], **settings
         )

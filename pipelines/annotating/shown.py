@@ -25,8 +25,9 @@ def shown(page: Page, dataset: Dataset, folder: Path) -> Path | None:
     if page.path is not None and page.path.suffix.lower() in ENDINGS:
         return page.path
     name = f"{page.number:05d}"
-    if (written := next(folder.glob(f"{name}.*"), None)) is not None:
-        return written
+    for ending in dict.fromkeys(KEPT.values()):
+        if (written := folder / f"{name}{ending}").exists():
+            return written
     if page.width is None:  # it was no image when it was asked about
         return page.path
     try:

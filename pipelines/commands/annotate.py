@@ -15,7 +15,7 @@ from pipelines.annotating.run import dataset_for, list_again, num_values
 from pipelines.annotating.settings import Annotating
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import refuse_unused, run_config
+from pipelines.commands.settings import run_config
 from pipelines.execute.say import say
 from pipelines.runs import manifest
 from pipelines.runs.config import RunConfig
@@ -72,7 +72,6 @@ def annotate(
     """
     if output is None:
         raise ConfigError("say where the data set goes: --output DIR")
-    refuse_unused(named)
     own = checked(Annotating, {key: settings.pop(key) for key in Annotating.model_fields if key in settings})
     if unknown := [key for key in ("dataset", "limit", "output", "export") if key in settings]:
         options = "give IMAGES, --limit and --output as options; what is exported is not chosen"

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import episode_and_engine, refuse_unused
+from pipelines.commands.settings import episode_and_engine
 from pipelines.execute.say import say
 from pipelines.runs.config import Looking
 from pipelines.runs.files import picture_path
@@ -52,7 +52,6 @@ def ask(
 
     Example: saccade ask page.png "What is the total?" --fixations 3 --trace looked.png
     """
-    refuse_unused(named)
     looks, spec = episode_and_engine(settings)
     refuse_idle(named, looks)
     answer(image, " ".join(question), spec, looks, trace, pages, as_json=as_json)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pipelines.commands import ROWS_FAILED
 from pipelines.commands.options import takes
-from pipelines.commands.settings import refuse_unused, run_config
+from pipelines.commands.settings import run_config
 from pipelines.execute.run import batch as run
 from pipelines.execute.say import say
 from pipelines.reporting.summary_table import answers, table
@@ -35,7 +35,6 @@ def batch(*, settings: dict[str, Any], named: dict[str, Any]) -> None:
 
     Example: saccade batch --dataset synthdoc --limit 32 --output runs/demo
     """
-    refuse_unused(named)
     chosen = run_config(settings)
     refuse_idle(named, chosen.episode)
     summary = run(chosen, Console(stderr=True))

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pipelines.runs.config import RunConfig
 from pipelines.runs.engine import settled
 from saccade.budgets import of_tokens
-from saccade.config import IDLE, LOOKS, WHOLE, Episode
+from saccade.config import LOOKS, Episode
 from saccade.datasets import open_dataset
 from saccade.engines import EngineSpec, choose_engine
 from saccade.errors import ConfigError
@@ -147,16 +147,6 @@ def default(key: str) -> Any:
     if key == "sampler":
         return LOOKS
     return FIELDS[key].get_default(call_default_factory=True, validated_data={}) if key in NAMED else {}
-
-
-def refuse_unused(given: Mapping[str, Any]) -> None:
-    """Raises ConfigError if an option of looks was given together with a sampler that shows the whole page at once."""
-    unused = [f"--{name}" for name in IDLE if name in given and given[name] != IDLE[name]]
-    if given.get("sampler") in WHOLE and unused:
-        raise ConfigError(
-            f"--sampler {given['sampler']} shows the whole page at once, so {' and '.join(unused)} would change "
-            "nothing: leave one out, or name a sampler that chooses (`saccade list samplers`)"
-        )
 
 
 def refuse_of_data(target: str, given: Mapping[str, Any]) -> None:

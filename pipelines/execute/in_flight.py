@@ -12,6 +12,10 @@ class Ledger:
         self.images = self.questions = self.errors = 0
         self.first = self.last = 0.0
         self.room = asyncio.Condition()
+        self.ending, self.opened_at = (
+            set[str](),
+            dict[str, float](),
+        )  # actors that hang, and those that were begun again
 
     async def begin(self, image_id: str) -> None:
         """Waits until one more image may be encoded. One that begins again (its encoder died) already has its place.
@@ -40,6 +44,18 @@ class Ledger:
         async with self.room:
             self.open.clear()
             self.room.notify_all()
+
+    async def may_end(self, name: str, hang_s: float) -> bool:
+        """Whether who asks may end an actor that hangs: no other does, and since it was begun again it had its time."""
+        if name in self.ending or time.monotonic() - self.opened_at.get(name, float("-inf")) < hang_s:
+            return False
+        self.ending.add(name)
+        return True
+
+    async def begun_again(self, name: str) -> None:
+        """An actor that was ended is there again."""
+        self.ending.discard(name)
+        self.opened_at[name] = time.monotonic()
 
     async def counts(self) -> tuple[int, int, int]:
         """Images, questions and error rows written by this attempt."""

@@ -28,7 +28,9 @@ class Pool:
     """Named actors that Ray restarts. One that hangs is started again: a request to it would wait for ever."""
 
     def __init__(self, who: str, names: list[str], plan: Plan) -> None:
-        self.who, self.actors = who, [ray.get_actor(name, plan.namespace) for name in names]
+        self.who, self.names = who, names
+        self.actors = [ray.get_actor(name, plan.namespace) for name in names]
+        self.ledger = ray.get_actor(plan.ledger, plan.namespace)
         self.open = [0] * len(self.actors)  # images or questions with each
         self.hang_s, self.repeat = plan.hang_s, plan.max_restarts > 0
         self.answered_at = [0.0] * len(self.actors)  # when each last answered anybody, or was started again
@@ -53,7 +55,7 @@ class Pool:
                     raise EngineDead(f"{who} died, or cannot be reached") from error
                 await asyncio.sleep(UNREACHABLE_S)
             except ray.exceptions.RayActorError as error:
-                raise EngineDead(f"{who} died, and died again when its request was repeated") from error
+                raise EngineDead(f"{who} died or hung, and did again when its request was repeated") from error
         raise AssertionError("the last try returns or raises")
 
     async def _answer(self, number: int, request: Any) -> Any:
@@ -70,7 +72,7 @@ class Pool:
                 continue
             silence_s = await self._silence(number)
             self.answered_at[number] = max(self.answered_at[number], time.monotonic() - silence_s)
-            if self._is_silent(number, asked):
+            if not waiting.done() and self._is_silent(number, asked):
                 self.answered_at[number] = time.monotonic() + OPEN_S  # here: other requests to it must not end it again
                 self.restarts[number] = asyncio.ensure_future(self._restart(number))
 
@@ -85,11 +87,15 @@ class Pool:
             return float("inf")
 
     async def _restart(self, number: int) -> None:
-        """Ends an actor; its silence counts again once it has opened its engine anew."""
-        ray.kill(self.actors[number], no_restart=False)
-        await asyncio.sleep(KILL_S)
+        """Ends an actor, unless another looker does; its silence counts again once it has opened its engine anew."""
+        name, ends = self.names[number], False
         with suppress(ray.exceptions.RayError, SaccadeError):  # the requests themselves tell what went wrong
+            if ends := await self.ledger.may_end.remote(name, self.hang_s):
+                ray.kill(self.actors[number], no_restart=False)
+            await asyncio.sleep(KILL_S)
             await self.actors[number].ready.remote()
+        if ends:
+            await self.ledger.begun_again.remote(name)
         self.answered_at[number] = time.monotonic()
 
 

@@ -154,7 +154,10 @@ def _looked(plan: Plan, placement: Placement, config: RunConfig, left: Path) -> 
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         listed = Listed(left)
         tasks = -(-listed.table.num_rows // IMAGES_PER_TASK)
-        images = ray.data.read_datasource(listed, override_num_blocks=tasks, num_cpus=TASK_CPUS)
+        at_once = {"_generator_backpressure_num_objects": -1}  # else a task holds its CPU until its images are begun
+        images = ray.data.read_datasource(
+            listed, override_num_blocks=tasks, num_cpus=TASK_CPUS, ray_remote_args=at_once
+        )
         return images.map_batches(
             Look,
             fn_constructor_args=(plan,),

@@ -13,7 +13,7 @@ from pipelines.serving.fetch import fetch
 from pipelines.serving.refusals import Refusal, short
 from pipelines.serving.settings import ServeConfig
 from saccade.decoding import pages as paged
-from saccade.decoding.uri import from_base64, from_uri, is_base64, is_uri
+from saccade.decoding.uri import from_base64, from_uri, is_base64, is_uri, says_base64
 from saccade.errors import PictureError
 from saccade.picture import Picture, resized
 from saccade.wording import counted
@@ -35,21 +35,29 @@ class Sheet:
     boxes: tuple[Box, ...] = ((0.0, 0.0, 1.0, 1.0),)
 
 
-def collect(urls: Sequence[str], config: ServeConfig, pages: str | None = None) -> Sheet:
+def fetched(urls: Sequence[str], config: ServeConfig) -> list[bytes]:
+    """The files of a request's images. It blocks while hosts are slow: run it in a thread.
+
+    Raises:
+        Refusal: there are too many, or one is refused or cannot be fetched.
+    """
+    if len(urls) > config.max_images:
+        raise Refusal(
+            413, f"{counted(len(urls), 'image')}; at most {config.max_images} are taken", "messages", "too_many_images"
+        )
+    return [_bytes_of(url, config) for url in urls]
+
+
+def collect(files: Sequence[bytes], config: ServeConfig, pages: str | None = None) -> Sheet:
     """The sheet of a request's images. It blocks: run it in a thread.
 
     `pages` ("1,3-5"): those that the request chooses of its files; each must be there, in the longest of them. Without
     it the server's own list holds, of which every file gives what it has.
 
     Raises:
-        Refusal: an image is refused, or cannot be fetched.
+        Refusal: an image is refused.
         PictureError: an image cannot be read.
     """
-    if len(urls) > config.max_images:
-        raise Refusal(
-            413, f"{counted(len(urls), 'image')}; at most {config.max_images} are taken", "messages", "too_many_images"
-        )
-    files = [_bytes_of(url, config) for url in urls]
     counts = [paged.number_of(data) for data in files]
     taken = pages or config.pages
     pictures = [
@@ -136,7 +144,7 @@ def decode(uri: str) -> bytes:
         Refusal: not base64, or empty.
     """
     head, comma, _ = uri.partition(",")
-    if is_uri(uri) and not (comma and head.rstrip().lower().endswith(";base64")):
+    if is_uri(uri) and not (comma and says_base64(head)):
         raise Refusal(
             400, f"a data: URI must be 'data:image/...;base64,...'; got {short(uri)}", "messages", "invalid_image_url"
         )

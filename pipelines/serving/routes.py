@@ -20,7 +20,7 @@ from pipelines.pages.template import template
 from pipelines.serving.form import inputs
 from pipelines.serving.looker import Fixation, Looked, Looker
 from pipelines.serving.metrics import Meter
-from pipelines.serving.pictures import collect
+from pipelines.serving.pictures import collect, fetched
 from pipelines.serving.refusals import Refusal, refusal
 from pipelines.serving.reply import DONE, Reply, event
 from pipelines.serving.sample_page import sample
@@ -54,8 +54,9 @@ class Front:
         self.config, self.looker, self.most_tok = config, looker, most_tok
         self.meter, self.started = Meter(looker), int(time.time())
         self.page = template(PAGE)
-        # A host that is slow, or a PDF that takes its minute, must not hold up what else needs a thread.
-        self.openers = ThreadPoolExecutor(config.max_episodes + config.max_queue, "opener")
+        # Slow hosts hold up nobody else. Files that open slowly hold up other files alone: they take memory meanwhile.
+        self.fetchers = ThreadPoolExecutor(config.max_episodes + config.max_queue, "fetcher")
+        self.openers = ThreadPoolExecutor(thread_name_prefix="opener")
 
     def app(self) -> FastAPI:
         """The ASGI app."""
@@ -162,7 +163,8 @@ class Front:
             async with asyncio.timeout_at(deadline):
                 asked = await asyncio.to_thread(parse, body, self.config.model_name, self.config.episode)
                 loop = asyncio.get_running_loop()
-                sheet = await loop.run_in_executor(self.openers, collect, asked.urls, self.config, asked.pages)
+                files = await loop.run_in_executor(self.fetchers, fetched, asked.urls, self.config)
+                sheet = await loop.run_in_executor(self.openers, collect, files, self.config, asked.pages)
             reply = Reply(asked, self.config.model_name, self.most_tok)
             events = _until(deadline, self.looker.look(asked, sheet, place))
             if not asked.stream:

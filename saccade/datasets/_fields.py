@@ -18,6 +18,9 @@ from saccade.types import Question
 T = TypeVar("T")
 Box = tuple[float, float, float, float]
 BOX = "[x0, y0, x1, y1] in pixels"
+PLACES = 4
+"""Decimals of money and measures; a column that has more (18 in what Spark writes) does not say how many are meant."""
+
 MOST_SHARE = 1.01
 """Boxes without a number above this are in shares of the image's sides, not pixels: no answer fits into one pixel."""
 
@@ -184,8 +187,11 @@ def _answer(name: str, value: Any) -> list[str]:
         return [text for each in (inner if isinstance(inner, list) else [inner]) for text in _answer(name, each)]
     if is_null(value):
         return []
-    if isinstance(value, Decimal) and value.is_finite():  # it says how many places are written: 12.00
-        return [f"{value:f}"]
+    if isinstance(value, Decimal) and value.is_finite():
+        written = f"{value:f}"
+        if -int(value.as_tuple().exponent) <= PLACES:  # it says how many are written: 12.00
+            return [written]
+        return [written.rstrip("0").rstrip(".")]
     if (number := _number(value)) is not None:
         return [number]
     if not isinstance(value, str):

@@ -68,9 +68,9 @@ class HubQuestions(ParquetQuestions):
         if path.name.startswith(f"{self.split}-"):
             return self.split
         if match := re.match(r"([a-z_]+)-\d{5}-of-\d{5}", path.name):
-            return match[1]
-        word = re.match(r"[a-z]*", path.stem.lower())
-        split = SPLITS.get(word[0]) if word else None
+            return SPLITS.get(match[1], match[1])
+        word = re.match(r"test[-_]dev|[a-z]*", path.stem.lower())
+        split = SPLITS.get(re.sub("[-_]", "", word[0])) if word else None
         return split or (None if path.parent == root else SPLITS.get(path.parent.name.lower()))
 
 
@@ -81,9 +81,13 @@ def of_split(split: str, files: Sequence[Path], splits: Sequence[str | None], ro
         ConfigError: the files of a folder are all of other splits.
     """
     found = [path for path, of in zip(files, splits, strict=True) if of == split]
+    found = found or [path for path, of in zip(files, splits, strict=True) if of is None]
     others = sorted({of for of in splits if of is not None})
     if not found and others and root.is_dir():  # a file that is given by itself is the one that is meant
-        raise ConfigError(f"{str(root)!r} holds no file of the split {split}: there are {', '.join(others)}")
+        raise ConfigError(
+            f"{str(root)!r} holds no file of the split {split}: there are {', '.join(others)}. A file that is given by "
+            "itself is read, whatever its name"
+        )
     return found or list(files)
 
 

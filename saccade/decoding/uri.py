@@ -22,6 +22,11 @@ def is_base64(text: str) -> bool:
     return text[:64].lstrip().startswith(BEGINS) and BASE64.fullmatch(text) is not None
 
 
+def says_base64(head: str) -> bool:
+    """Whether the head of a data: URI, before its comma, says that base64 follows; blanks as browsers have them."""
+    return re.search(r";\s*base64\s*$", head, re.IGNORECASE) is not None
+
+
 def from_uri(uri: str) -> bytes:
     """The bytes of `data:image/png;base64,...`; the stated media type is ignored.
 
@@ -31,8 +36,7 @@ def from_uri(uri: str) -> bytes:
     head, comma, payload = uri.strip().partition(",")
     if not comma or not is_uri(head):
         raise PictureError(f"a data: URI must be 'data:image/...;base64,...'; got {brief(uri)}")
-    encoded = re.search(r";\s*base64\s*$", head, re.IGNORECASE)  # blanks as browsers allow them
-    data = from_base64(unquote(payload)) if encoded else unquote_to_bytes(payload)
+    data = from_base64(unquote(payload)) if says_base64(head) else unquote_to_bytes(payload)
     if not data:
         raise PictureError(f"the image is empty (0 bytes): {brief(uri)}")
     return data

@@ -240,7 +240,7 @@ def test_the_settings_of_a_run_run_it_again(tmp_path: Path) -> None:
 )
 def test_options_that_would_change_nothing(given: dict[str, Any], told: str | None) -> None:
     with nullcontext() if told is None else pytest.raises(ConfigError, match=told):
-        settings.refuse_unused(given)
+        refuse_idle(given, Episode(**given))
 
 
 @pytest.mark.parametrize("command", [["ask", "pyproject.toml", "What?"], ["batch", "--output", "nowhere"]])
@@ -268,10 +268,10 @@ def test_every_option_of_looks_is_refused_beside_a_view(name: str) -> None:
     (option,) = [flag for flag in flags(Episode) if flag.name == (name if name != "budget" else "tokens")]
     idle = option_of(field.metadata).idle
     with pytest.raises(ConfigError, match=f"--sampler full .* --{option.name} would change nothing"):
-        settings.refuse_unused({"sampler": "full", option.name: "another"})
-    settings.refuse_unused({"sampler": "topk", option.name: "another"})
+        refuse_idle({"sampler": "full", option.name: "another"}, Episode(sampler="full"))
+    refuse_idle({"sampler": "topk", option.name: "another"}, Episode(sampler="topk"))
     if idle is not None:
-        settings.refuse_unused({"sampler": "full", option.name: idle})
+        refuse_idle({"sampler": "full", option.name: idle}, Episode(sampler="full"))
         assert Episode(sampler="full", **{name: idle}).view == "full"
 
 
@@ -294,6 +294,13 @@ def test_settings_of_looks_change_nothing_of_a_view(qwen2_5_vl: Path) -> None:
 def test_ask_and_others_refuse_what_would_change_nothing(tmp_path: Path) -> None:
     page = tmp_path / "page.png"
     page.touch()
-    for words in (["ask", str(page), "Total?"], ["batch"], ["annotate", str(page), "--output", str(tmp_path / "out")]):
+    fields = tmp_path / "fields.yaml"
+    fields.write_text("fields:\n- {name: total, question: 'What is the total?', type: money}\n")
+    out = ["--output", str(tmp_path / "out")]
+    for words in (
+        ["ask", str(page), "Total?"],
+        ["batch", "--dataset", "synthdoc", *out],
+        ["annotate", str(page), "--fields", str(fields), *out],
+    ):
         with pytest.raises(ConfigError, match="--tokens would change nothing"):
             CliRunner().invoke(app, [*words, "--sampler", "ink", "--tokens", "9"], catch_exceptions=False)

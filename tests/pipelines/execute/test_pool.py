@@ -2,11 +2,12 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from pipelines.execute import pool as module
+from pipelines.execute.in_flight import Ledger
 from pipelines.execute.pool import Pool
 
 HANG_S = 0.2
@@ -32,26 +33,36 @@ class Actor:
         return question
 
     async def _silence_s(self) -> float:
-        if self.others_s is None:
+        if self.others_s is None or (self.ends and not self.alive.is_set()):  # one that opens says nothing, either
             await asyncio.sleep(60)
         return float(self.others_s or 0)
 
 
+class Noted:
+    """The ledger, as an actor."""
+
+    def __init__(self) -> None:
+        ledger = Ledger(1)
+        self.may_end = SimpleNamespace(remote=ledger.may_end)
+        self.begun_again = SimpleNamespace(remote=ledger.begun_again)
+
+
 def answers_of(actor: Actor, monkeypatch: pytest.MonkeyPatch, num: int) -> Any:
-    """The answers to some requests at once."""
+    """The answers to some requests at once, half of them from each of two lookers."""
 
     def kill(killed: Actor, no_restart: bool) -> None:
         assert killed is actor and not no_restart
         actor.ends += 1
-        asyncio.get_running_loop().call_later(3 * HANG_S, actor.alive.set)  # it opens, which takes its time
+        asyncio.get_running_loop().call_later(5 * HANG_S, actor.alive.set)  # it opens, which takes its time
 
     monkeypatch.setattr(module.ray, "kill", kill)
-    monkeypatch.setattr(module.ray, "get_actor", lambda name, namespace: cast(Any, actor))
+    actors: dict[str, Any] = {"reader-0": actor, "ledger": Noted()}
+    monkeypatch.setattr(module.ray, "get_actor", lambda name, namespace: actors[name])
     monkeypatch.setattr(module, "KILL_S", 0.0)
     monkeypatch.setattr(module, "ALIVE_S", HANG_S)
-    plan: Any = SimpleNamespace(namespace="n", hang_s=HANG_S, max_restarts=1)
-    pool = Pool("reader", ["reader-0"], plan)
-    return asyncio.gather(*(pool.ask(0, "read", str(number)) for number in range(num)))
+    plan: Any = SimpleNamespace(namespace="n", hang_s=HANG_S, max_restarts=1, ledger="ledger")
+    pools = [Pool("reader", ["reader-0"], plan) for _ in range(2)]
+    return asyncio.gather(*(pools[number % 2].ask(0, "read", str(number)) for number in range(num)))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +70,7 @@ def answers_of(actor: Actor, monkeypatch: pytest.MonkeyPatch, num: int) -> Any:
     [
         (lambda: Actor(HANG_S / 2, hangs=True), 1),  # as a process that is stopped
         (lambda: Actor(HANG_S / 2, hangs=True, others_s=99.0), 1),  # it lives, and nobody gets an answer
-        (lambda: Actor(HANG_S / 2), 0),  # six in turn take three times what one may be silent
+        (lambda: Actor(HANG_S / 2, others_s=0.0), 0),  # six in turn take three times what one may be silent
         (lambda: Actor(3 * HANG_S, others_s=0.0), 0),  # others ask it as well, and are answered meanwhile
     ],
     ids=["stopped", "stuck", "slow", "shared"],

@@ -2,14 +2,14 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai.types.chat import ChatCompletionMessage
 
-from pipelines.serving.pictures import collect, decode
+from pipelines.serving.pictures import Sheet, collect, decode, fetched
 from pipelines.serving.refusals import Refusal
 from pipelines.serving.schema import Asked, parse
 from pipelines.serving.settings import ServeConfig
@@ -21,6 +21,11 @@ from tests.pipelines.serving.client import InProcess, body, image, in_process, p
 FIRST = {"role": "user", "content": [image(png()), {"type": "text", "text": "What is the total?"}]}
 AGAIN = {"role": "user", "content": "And the date?"}
 SAID = ChatCompletionMessage(role="assistant", content="12.50").model_dump()
+
+
+def sheet_of(urls: Sequence[str], config: ServeConfig, pages: str | None = None) -> Sheet:
+    """The sheet of a request's images, as the endpoint makes it."""
+    return collect(fetched(urls, config), config, pages)
 
 
 def parsed(*messages: dict[str, Any], **more: Any) -> Asked:
@@ -120,7 +125,7 @@ B64 = base64.b64encode(png()).decode()
     ids=range(9),
 )
 def test_base64_of_every_kind(url: str) -> None:
-    assert decode(url) == png() and collect([url], ServeConfig()).data == png()
+    assert decode(url) == png() and sheet_of([url], ServeConfig()).data == png()
 
 
 def pdf(num_pages: int = 3) -> dict[str, Any]:
@@ -133,10 +138,10 @@ def test_a_pdf_as_openai_sends_it_and_its_pages() -> None:
     message = {"role": "user", "content": [pdf(), {"type": "text", "text": "?"}]}
     for pages, boxes in ((None, 3), ("1,3", 2), ("2", 1), (2, 1), ("2-", 2)):
         asked = parsed(message, saccade={"pages": pages} if pages else {})
-        sheet = collect(asked.urls, ServeConfig(), asked.pages)
+        sheet = sheet_of(asked.urls, ServeConfig(), asked.pages)
         assert len(sheet.boxes) == boxes
     assert sheet.data.shape[2] == 3  # type: ignore[union-attr]
-    single = collect(parsed(message, saccade={"pages": "3"}).urls, ServeConfig(), "3")
+    single = sheet_of(parsed(message, saccade={"pages": "3"}).urls, ServeConfig(), "3")
     assert single.data[20, 20].argmax() == 2  # type: ignore[union-attr,index]
 
 
@@ -146,17 +151,17 @@ def test_pages_beyond_what_is_looked_at_together_are_named(kind: str) -> None:
     with pytest.raises(
         Refusal, match=r'the file has 6 pages; at most 4 are looked at together. Choose pages, as in "sac'
     ):
-        collect([url], ServeConfig())
-    assert len(collect([url], ServeConfig(), "1-4").boxes) == 4
+        sheet_of([url], ServeConfig())
+    assert len(sheet_of([url], ServeConfig(), "1-4").boxes) == 4
     with pytest.raises(Refusal, match="the file has 6 pages; chosen are 9"):
-        collect([url], ServeConfig(), "9")
+        sheet_of([url], ServeConfig(), "9")
     with pytest.raises(Refusal, match="the file has 6 pages; 6-7 asks for page 7 as well"):
-        collect([url], ServeConfig(), "6-7")
+        sheet_of([url], ServeConfig(), "6-7")
     with pytest.raises(Refusal, match="the longest file has 6 pages; 1,7-8 asks for pages 7-8 as well"):
-        collect([url, uri(png())], ServeConfig(), "1,7-8")
-    assert len(collect([url], ServeConfig(pages="6-7")).boxes) == 1  # the server's own list is of any file
+        sheet_of([url, uri(png())], ServeConfig(), "1,7-8")
+    assert len(sheet_of([url], ServeConfig(pages="6-7")).boxes) == 1  # the server's own list is of any file
     with pytest.raises(Refusal, match="5 pages and images; at most 4"):
-        collect([url, uri(png())], ServeConfig(), "1-4")
+        sheet_of([url, uri(png())], ServeConfig(), "1-4")
 
 
 def test_pages_of_requests_and_of_the_server() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.serving import fetch as fetching
 from pipelines.serving.fetch import fetch, public
-from pipelines.serving.pictures import GAP_PX, SHEET_PX, collect, decode, lay_out
+from pipelines.serving.pictures import GAP_PX, SHEET_PX, collect, decode, fetched, lay_out
 from pipelines.serving.refusals import Refusal
 from pipelines.serving.settings import ServeConfig
 from saccade.picture import Picture
@@ -160,13 +160,14 @@ def test_a_host_that_sends_a_byte_now_and_then_is_given_up_in_time(site: str) ->
 
 def test_data_uris() -> None:
     assert decode(uri(png())) == png() and decode("DATA:;BASE64,AAAA") == b"\0\0\0"
+    assert decode(f"data:image/png; BASE64 ,{uri(png()).partition(',')[2]}") == png()  # blanks, as browsers have it
     for wrong in ("data:image/png;base64,AAA", "data:image/png;base64,A===", "data:image/png;base64,é", "data:,x"):
         with pytest.raises(Refusal):
             decode(wrong)
 
 
 def test_one_image_stays_as_it_came() -> None:
-    sheet = collect([uri(png())], ServeConfig())
+    sheet = collect(fetched([uri(png())], ServeConfig()), ServeConfig())
     assert sheet.data == png() and sheet.boxes == ((0, 0, 1, 1),)
 
 
