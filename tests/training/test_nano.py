@@ -67,7 +67,7 @@ def test_training_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     [
         ({"device": "cuda"}, "no device 'cuda' here: torch sees 0 GPUs"),
         ({"init": "nowhere"}, r"no checkpoint to start from in 'nowhere' \(--init\)"),
-        ({"fonts": "nowhere"}, "'nowhere' holds 0 type families"),
+        ({"fonts": "nowhere"}, "there is no folder 'nowhere' of fonts"),
     ],
 )
 def test_what_is_not_there_is_refused_before_anything_starts(
