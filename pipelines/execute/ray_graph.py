@@ -30,7 +30,7 @@ from pipelines.execute.progress import Watch
 from pipelines.execute.readers import ReaderActor
 from pipelines.execute.session import hushed
 from pipelines.execute.sink import AnswersSink
-from pipelines.execute.source import IMAGES_PER_TASK, Listed, block_per_row
+from pipelines.execute.source import Listed
 from pipelines.runs.config import RunConfig
 from pipelines.runs.folder import RunFolder
 from pipelines.runs.resume import select_left
@@ -140,25 +140,13 @@ def _graph(plan: Plan, placement: Placement, config: RunConfig, left: Path) -> N
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    with block_per_row():
-        _looked(plan, placement, config, left).write_datasink(
-            AnswersSink(plan), ray_remote_args={"num_cpus": TASK_CPUS}
-        )
-
-
-def _looked(plan: Plan, placement: Placement, config: RunConfig, left: Path) -> Any:
-    """The graph up to the answers; nothing of it runs yet."""
     retries = {"max_restarts": -1, "max_task_retries": config.max_restarts}
     with warnings.catch_warnings():
         # Ray 2.60 takes max_task_retries here in no other way, and the default is to retry for ever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         listed = Listed(left)
-        tasks = -(-listed.table.num_rows // IMAGES_PER_TASK)
-        at_once = {"_generator_backpressure_num_objects": -1}  # else a task holds its CPU until its images are begun
-        images = ray.data.read_datasource(
-            listed, override_num_blocks=tasks, num_cpus=TASK_CPUS, ray_remote_args=at_once
-        )
-        return images.map_batches(
+        images = ray.data.read_datasource(listed, override_num_blocks=listed.table.num_rows, num_cpus=TASK_CPUS)
+        looked = images.map_batches(
             Look,
             fn_constructor_args=(plan,),
             batch_size=None,
@@ -170,6 +158,7 @@ def _looked(plan: Plan, placement: Placement, config: RunConfig, left: Path) -> 
             num_cpus=LOOKER_CPUS,
             **retries,
         )
+    looked.write_datasink(AnswersSink(plan), ray_remote_args={"num_cpus": TASK_CPUS})
 
 
 def _cause(error: Exception) -> Exception:

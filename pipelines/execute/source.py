@@ -1,13 +1,9 @@
-"""The beginning of the graph: one block per image, listed by tasks small enough for a node of one CPU.
-
-A task lists many images: the driver makes all tasks before the first of them runs, which took it 2 ms each.
+"""The beginning of the graph: one block per image, read by tasks small enough for a node of one CPU.
 
 `ray.data.from_arrow(...).repartition(...)` would do the same, with tasks of a whole CPU each. Where every node has one
 CPU, and an actor holds a part of it, these would wait for ever.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,19 +12,6 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 from pipelines.runs.files import read_parquet
-
-IMAGES_PER_TASK = 64
-
-
-@contextmanager
-def block_per_row() -> Iterator[None]:
-    """In the block, graphs keep every row in a block of its own, where Ray would put up to 128 MiB of them together."""
-    context = DataContext.get_current()
-    before, context.target_max_block_size = context.target_max_block_size, 1
-    try:
-        yield
-    finally:
-        context.target_max_block_size = before
 
 
 class Listed(Datasource):  # type: ignore[misc]
@@ -45,13 +28,12 @@ class Listed(Datasource):  # type: ignore[misc]
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: DataContext | None = None
     ) -> list[ReadTask]:
-        """One task per `IMAGES_PER_TASK` images, however many are asked for."""
-        starts = range(0, self.table.num_rows, IMAGES_PER_TASK)
-        return [_task(self.table.slice(start, IMAGES_PER_TASK)) for start in starts]
+        """One task per image, however many are asked for."""
+        rows = (self.table.slice(number, 1).combine_chunks() for number in range(self.table.num_rows))
+        return [_task(pa.Table.from_pylist(row.to_pylist(), row.schema)) for row in rows]
 
 
-def _task(images: pa.Table) -> ReadTask:
-    """The task that gives each row as a block; of copies, for a slice would carry the whole list to its worker."""
-    rows, schema = images.to_pylist(), images.schema
-    about = BlockMetadata(num_rows=len(rows), size_bytes=images.nbytes, input_files=None, exec_stats=None)
-    return ReadTask(lambda: (pa.Table.from_pylist([row], schema) for row in rows), about)
+def _task(row: pa.Table) -> ReadTask:
+    """The task that gives one row; the row is a copy, for a slice would carry the whole list to its worker."""
+    about = BlockMetadata(num_rows=1, size_bytes=row.nbytes, input_files=None, exec_stats=None)
+    return ReadTask(lambda: [row], about)
