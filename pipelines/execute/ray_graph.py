@@ -140,12 +140,15 @@ def _graph(plan: Plan, placement: Placement, config: RunConfig, left: Path) -> N
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    at_once = placement.num_lookers  # each task that runs beside others has a process of its own, seconds to start
     retries = {"max_restarts": -1, "max_task_retries": config.max_restarts}
     with warnings.catch_warnings():
         # Ray 2.60 takes max_task_retries here in no other way, and the default is to retry for ever.
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         listed = Listed(left)
-        images = ray.data.read_datasource(listed, override_num_blocks=listed.table.num_rows, num_cpus=TASK_CPUS)
+        images = ray.data.read_datasource(
+            listed, override_num_blocks=listed.table.num_rows, num_cpus=TASK_CPUS, concurrency=at_once
+        )
         looked = images.map_batches(
             Look,
             fn_constructor_args=(plan,),
@@ -158,7 +161,7 @@ def _graph(plan: Plan, placement: Placement, config: RunConfig, left: Path) -> N
             num_cpus=LOOKER_CPUS,
             **retries,
         )
-    looked.write_datasink(AnswersSink(plan), ray_remote_args={"num_cpus": TASK_CPUS})
+    looked.write_datasink(AnswersSink(plan), ray_remote_args={"num_cpus": TASK_CPUS}, concurrency=at_once)
 
 
 def _cause(error: Exception) -> Exception:

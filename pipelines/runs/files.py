@@ -2,6 +2,9 @@
 
 Arrow and Ray take `key=value` folders for columns, and `?`, `*` and `%20` for parts of URLs: a run in a folder called
 `number=5` would lose rows. Here Parquet is read from and written to open files.
+
+Nothing here imports saccade at once: that brings torch, and the processes that list and write for the graph, which have
+seconds to live, would begin with it.
 """
 
 import json
@@ -15,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.runs.layout import answers_name
-from saccade.files import flush
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -87,5 +89,6 @@ def commit(table: pa.Table, number: int, staging: Path, answers: Path) -> None:
     name = answers_name(number)
     temporary = staging / f"{name}.{os.getpid()}"
     write_parquet(table, temporary, compression="zstd")
-    flush(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())  # a rename must not get to the disk before what it names
     os.replace(temporary, answers / name)

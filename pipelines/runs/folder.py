@@ -18,11 +18,11 @@ import yaml
 
 from pipelines.runs import manifest
 from pipelines.runs.files import read_lines, read_parquet
-from pipelines.runs.layout import Layout
+from pipelines.runs.layout import RUN, Layout
 from saccade.datasets import Dataset, limit
 from saccade.datasets._fields import printable
 from saccade.errors import ConfigError
-from saccade.files import RUN, write_text
+from saccade.files import write_text
 
 
 class RunFolder(Layout):

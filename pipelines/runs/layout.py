@@ -10,7 +10,8 @@ DIR/.saccade/manifest.parquet  left.parquet  skipped.jsonl    all images; those 
 
 from pathlib import Path
 
-from saccade.files import RUN
+RUN = ".saccade"
+"""The hidden folder; a folder that holds one is a run's output (`saccade.files.RUN`, of which this knows nothing)."""
 
 
 class Layout:
