@@ -65,13 +65,11 @@ class Eye:
             if not isinstance(question, str):
                 kind = type(question).__name__
                 raise QuestionError(f"question {number} must be a text; got {kind}: {question!r:.60}")
-        if settings:
-            own = set[str]() if self.settings.encoder == "full" else {"encoder"}  # of which another is a change
-            named = {name: value for name, value in settings.items() if name not in own}
-            refuse_idle(named, checked(self.settings.with_settings, settings, KNOWN))
-        outcomes = self.outcomes(
-            Picture.open(picture), [Question(str(i), text) for i, text in enumerate(asked)], **settings
-        )
+        chosen = self._with(settings)
+        own = set[str]() if self.settings.encoder == "full" else {"encoder"}  # of which another is a change
+        refuse_idle({name: value for name, value in settings.items() if name not in own}, chosen)
+        numbered = [Question(str(number), text) for number, text in enumerate(asked)]
+        outcomes = self._looked(chosen, Picture.open(picture), numbered)
         for outcome in outcomes:
             if isinstance(outcome, SaccadeError):
                 raise outcome
@@ -85,9 +83,14 @@ class Eye:
             ConfigError: a setting is unknown or out of range.
             EngineError: the eye is closed.
         """
+        return self._looked(self._with(settings), picture, questions)
+
+    def _with(self, settings: Mapping[str, Any]) -> Episode:
+        return checked(self.settings.with_settings, settings, KNOWN) if settings else self.settings
+
+    def _looked(self, chosen: Episode, picture: Picture, questions: Sequence[Question]) -> list[Outcome]:
         if self._closed:
             raise EngineError("this eye is closed, and its model freed: saccade.load opens another")
-        chosen = checked(self.settings.with_settings, settings, KNOWN) if settings else self.settings
         seen = see(chosen, self.engine, picture, questions)
         return run(episodes(chosen, seen), self.engine)
 

@@ -314,8 +314,6 @@ IDLE: dict[str, Any] = {
     for name in ([] if option.hidden else [field]) + [short.name for short in option.shorts]
 }
 """Options of looks, each with the value that says that there are none."""
-WHOLE = ("ink", "full")
-"""Views that no setting of looks changes."""
 AIMED = frozenset({"scorer", "planner", "fovea"})
 """Options of looks that a blind sampler does not read."""
 

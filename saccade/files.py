@@ -20,7 +20,8 @@ def replaced(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         yield temporary
-        flush(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a rename must not get to the disk before what it names
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -30,12 +31,3 @@ def write_text(path: Path, text: str) -> None:
     """A text file that appears whole."""
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def flush(path: Path) -> None:
-    """Waits until a file's content is on the disk: a rename must not get there before it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

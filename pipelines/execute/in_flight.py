@@ -12,10 +12,7 @@ class Ledger:
         self.images = self.questions = self.errors = 0
         self.first = self.last = 0.0
         self.room = asyncio.Condition()
-        self.ending, self.opened_at = (
-            set[str](),
-            dict[str, float](),
-        )  # actors that hang, and those that were begun again
+        self.spared = dict[str, float]()  # actors that were ended as they hung: until when nobody else may end them
 
     async def begin(self, image_id: str) -> None:
         """Waits until one more image may be encoded. One that begins again (its encoder died) already has its place.
@@ -45,17 +42,16 @@ class Ledger:
             self.open.clear()
             self.room.notify_all()
 
-    async def may_end(self, name: str, hang_s: float) -> bool:
-        """Whether who asks may end an actor that hangs: no other does, and since it was begun again it had its time."""
-        if name in self.ending or time.monotonic() - self.opened_at.get(name, float("-inf")) < hang_s:
+    async def may_end(self, name: str, open_s: float) -> bool:
+        """Whether who asks may end an actor that hangs; nobody else may for `open_s`, in which it opens anew."""
+        if time.monotonic() < self.spared.get(name, 0.0):
             return False
-        self.ending.add(name)
+        self.spared[name] = time.monotonic() + open_s
         return True
 
-    async def begun_again(self, name: str) -> None:
-        """An actor that was ended is there again."""
-        self.ending.discard(name)
-        self.opened_at[name] = time.monotonic()
+    async def begun_again(self, name: str, hang_s: float) -> None:
+        """An actor that was ended is there again, and has `hang_s` to answer somebody."""
+        self.spared[name] = time.monotonic() + hang_s
 
     async def counts(self) -> tuple[int, int, int]:
         """Images, questions and error rows written by this attempt."""

@@ -33,9 +33,7 @@ class Plan:
     episodes_per_looker: int  # open on one reader at a time
     threads: int
     max_restarts: int = 3  # times a request that killed an actor, or did not reach it, is repeated; 0: never
-    hang_s: float = (
-        900.0  # an encoder or reader that answers nobody for so long is ended, and its requests are repeated
-    )
+    hang_s: float = 900.0  # who answers nobody for so long, encoder or reader, is ended; its requests are repeated
 
     @property
     def staging(self) -> Path:

@@ -90,12 +90,12 @@ class Pool:
         """Ends an actor, unless another looker does; its silence counts again once it has opened its engine anew."""
         name, ends = self.names[number], False
         with suppress(ray.exceptions.RayError, SaccadeError):  # the requests themselves tell what went wrong
-            if ends := await self.ledger.may_end.remote(name, self.hang_s):
+            if ends := await self.ledger.may_end.remote(name, OPEN_S):
                 ray.kill(self.actors[number], no_restart=False)
             await asyncio.sleep(KILL_S)
             await self.actors[number].ready.remote()
         if ends:
-            await self.ledger.begun_again.remote(name)
+            await self.ledger.begun_again.remote(name, self.hang_s)
         self.answered_at[number] = time.monotonic()
 
 
