@@ -174,25 +174,26 @@ def unknown_text(given: Iterable[str], known: Collection[str]) -> str:
 def validation_text(error: ValidationError, fields: Mapping[str, FieldInfo] | None = None) -> str:
     """A pydantic error as one line: which setting, what is wrong, the value; of `fields` also what is allowed."""
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {_said(item)} (got {item['input']!r})"
-        f"{_allowed(item, fields or {})}"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {_said(item, fields or {})} (got {item['input']!r})"
         for item in error.errors()
     )
 
 
-def _allowed(item: Any, fields: Mapping[str, FieldInfo]) -> str:
-    """The range of a setting with a lower and an upper limit, of which pydantic tells the one that was passed."""
-    if item["type"].partition("_than")[0] not in ("greater", "less") or len(item["loc"]) != 1:
-        return ""
-    limits = fields[item["loc"][0]].metadata if item["loc"][0] in fields else []
-    found = {side: getattr(each, side) for each in limits for side in LIMITS if getattr(each, side, None) is not None}
-    return ": allowed is " + " and ".join(f"{LIMITS[side]} {found[side]}" for side in found) if len(found) > 1 else ""
-
-
-def _said(item: Mapping[str, Any]) -> str:
-    """What is wrong, without pydantic's own words for it."""
-    unknown = item["type"] == "extra_forbidden"
-    return "there is no such setting" if unknown else str(item["msg"]).removeprefix("Value error, ")
+def _said(item: Any, fields: Mapping[str, FieldInfo]) -> str:
+    """What is wrong, without pydantic's own words for it: it tells the limit that was passed, this both."""
+    if item["type"] == "extra_forbidden":
+        return "there is no such setting"
+    if item["type"].startswith(("greater_than", "less_than")) and len(item["loc"]) == 1:
+        limits = fields[item["loc"][0]].metadata if item["loc"][0] in fields else []
+        found = [
+            f"{text} {value}"
+            for each in limits
+            for side, text in LIMITS.items()
+            if (value := getattr(each, side, None)) is not None
+        ]
+        if found:
+            return f"must be {' and '.join(found)}"
+    return str(item["msg"]).removeprefix("Value error, ")
 
 
 def sentence(kind: str, name: str) -> str:

@@ -35,7 +35,7 @@ def test_tokens_change_the_budget_that_takes_them() -> None:
     "settings, text",
     [
         ({"tokns": 12}, "tokns: there is no such setting.*Did you mean 'tokens'"),
-        ({"fixations": -1}, "fixations: Input should be greater than or equal to 0"),
+        ({"fixations": -1}, "fixations: must be at least 0 and at most 64"),
         ({"sampler": "topkk"}, "Did you mean 'topk'"),
         ({"sampler": "inkk"}, "Did you mean 'ink'.* Also: ink, full, resize, gundam"),
         ({"tokens": [1]}, "budget 'fixed'"),

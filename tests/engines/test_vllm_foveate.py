@@ -339,7 +339,7 @@ BAD: list[tuple[Any, str]] = [
     ({"tokens": 9, "token": 9}, "there is no such setting"),
     ({"tokens": 9, "sampler": "nope"}, "no sampler named 'nope'"),
     ({"tokens": 9, "sampler": 3}, "sampler"),
-    ({"tokens": 9, "sampler": {"name": "hybrid", "ratio": 7}}, "less than or equal to 1"),
+    ({"tokens": 9, "sampler": {"name": "hybrid", "ratio": 7}}, "at least 0 and at most 1"),
     ({"tokens": 9, "sampler": {"name": "hybrid", "num_rho": 10**9}}, "at most 1024"),
     ({"tokens": 9, "sampler": {"name": "os.path"}}, "not one of saccade's own"),
     ({"tokens": 9, "sampler": "slots"}, "'slots' merges tokens"),

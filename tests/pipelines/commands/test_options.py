@@ -130,7 +130,7 @@ def test_what_a_field_says_is_what_its_option_says() -> None:
 
 def test_limits_are_the_fields_own() -> None:
     result = CliRunner().invoke(cli.app, ["batch", "--fixations", "99"])
-    assert re.search("fixations: Input should be less than or equal to 64 .got 99.", str(result.exception))
+    assert re.search("fixations: must be at least 0 and at most 64 .got 99.", str(result.exception))
 
 
 def test_commands_are_the_files_of_their_folder() -> None:
